@@ -1,0 +1,64 @@
+# One word per task, the same here and in CI. Each installs what it needs into .venv, once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_SERVERS := $(VENV)/.installed-servers
+CODE := src tests $(wildcard examples benchmarks)
+TYPING_TESTS := $(wildcard tests/typing tests/test_typing*.py)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-all check bench fmt clean
+
+help:
+	@echo "make demo       run examples/polls.py on an embedded server"
+	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
+	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
+	@echo "make check      ruff, pyright, mypy"
+	@echo "make bench      the benchmarks"
+	@echo "make fmt        format the code and repair what ruff can"
+	@echo "make clean      remove what the other tasks made"
+
+demo: $(INSTALLED)
+	$(BIN)/python examples/polls.py
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(INSTALLED) $(INSTALLED_SERVERS)
+	@failed=""; \
+	for server in valkey redis6 redis7 redis8; do \
+		echo "== $$server"; \
+		$(BIN)/python -m pytest -m "" --server=$$server $(ARGS) || failed="$$failed $$server"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
+
+check: $(INSTALLED)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(if $(TYPING_TESTS),$(BIN)/mypy $(TYPING_TESTS))
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+fmt: $(INSTALLED)
+	$(BIN)/ruff check --fix-only --quiet $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf $(VENV) .ormis build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
+
+# The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("ormis needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(INSTALLED_SERVERS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,servers]'
+	@touch $@

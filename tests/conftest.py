@@ -1,0 +1,73 @@
+"""What every test may ask for: a real server, a raw client of it, and a database connected to it.
+
+`pytest --server=redis6` runs the whole suite on another server; tests/servers.py has the matrix.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from servers import KINDS, Server, ServerMissing, start_server
+
+if TYPE_CHECKING:  # ormis is imported by the fixture that needs it, so that the lint tests run without it
+    from ormis import Database
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"server: {config.getoption('--server')}"
+
+
+@pytest.fixture(scope="session")
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of server this run is on, for `start_server`."""
+    return request.config.getoption("--server")
+
+
+@pytest.fixture(scope="session")
+def server(server_kind: str) -> Iterator[Server]:
+    """The server of this run (under pytest-xdist: of this worker)."""
+    try:
+        running = start_server(server_kind)
+        with running as started:
+            yield started
+    except ServerMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def url(server: Server) -> str:
+    """The address of the server of this run."""
+    return server.url
+
+
+@pytest.fixture
+def raw(server: Server) -> Iterator["redis.Redis"]:
+    """A plain client with byte replies, on a database that is empty before and after the test."""
+    with server.client() as client:
+        client.flushall()
+        yield client
+        client.flushall()
+
+
+@pytest.fixture
+def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
+    """An ormis database, connected for this test alone, empty at its start."""
+    import ormis
+
+    with ormis.connect(url) as database:
+        yield database
+
+
+@pytest.fixture(autouse=True)
+def isolated_registry() -> Iterator[None]:
+    """Models that a test declares inside itself are forgotten after it; those of modules stay."""
+    # TODO(registry): remember ormis.registry's state here,
+    yield
+    # and put it back here.
