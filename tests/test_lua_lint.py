@@ -1,0 +1,236 @@
+"""The Lua files keep the rules of tests/lua_lint.py, each rule can fail, the server takes every script."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from lua_lint import lint
+from lua_syntax import LuaSyntaxError, read, tokens
+
+LUA = Path(__file__).parents[1] / "src" / "ormis" / "lua"
+SCRIPTS = sorted(path.stem for path in LUA.glob("*.lua"))
+
+
+def test_the_lua_files_keep_the_rules() -> None:
+    """No problem in any file of the package."""
+    assert lint(LUA) == []
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_server_takes_every_script(name: str, raw: "redis.Redis") -> None:
+    """Put together as ormis sends it, each script compiles on the server of this run, whose word is final."""
+    from ormis.scripts import script
+
+    assert raw.script_load(script(name).source) == script(name).sha
+
+
+GOOD = [
+    "local t = {1, 'a'; x = 2, [KEYS[1]] = {}, f = function(...) return ... end}\nreturn t.x, #t, -t[1] ^ 2",
+    "local s = 'it\\'s' .. \"\\\"\\0\\065\" .. [[long ]] .. [==[ ]] ]==] return s",
+    "--[[ long\ncomment ]] --[=[ ]] ]=] return 0x1F + 3. + .5 + 1e-3 -- end",
+    "for i = 1, 10, 2 do if i > 3 then break end end",
+    "for _, v in ipairs(ARGV) do redis.call('DEL', v) end",
+    "local n = 0 repeat local done = n > 3; n = n + 1 until done",
+    "local n = 1 while n < 9 and not (n == 5) do n = n * 2 end return n",
+    "local function f(n) if n == 0 then return 1 elseif n > 9 then return 2 else return f(1) end end return f",
+    "local m = {} function m.f(a) return a end function m:g() return self.f end m.f'x' m:g{} return m",
+    "local a, b = 1 a, b = b, a return a, b",
+    "do local x = 1 KEYS[x] = nil end do local x = 2 KEYS[x] = nil end",
+    "local f = function(_, _, _rest, used) return used end return f(1)(2)[3].x:y()",
+    "return (select('#', unpack(KEYS))), cjson.encode({}), cmsgpack.pack(1), bit.band(1, 2), string.len('a')",
+    "return",
+    "return;",
+    "",
+]
+
+
+@pytest.mark.parametrize("source", GOOD)
+def test_good_code_has_no_findings(source: str) -> None:
+    """Every construct of 5.1 is read, and what is used is seen as used."""
+    assert read(source).findings == []
+
+
+@pytest.mark.parametrize("source", GOOD)
+def test_the_server_agrees_on_good_code(source: str, raw: "redis.Redis") -> None:
+    """What we take for Lua 5.1, the server's compiler does too."""
+    raw.script_load(source)
+
+
+NOT_LUA = [
+    "local x =",
+    "return 7 // 2",
+    "return 1 & 2",
+    "return 1 ~ 2",
+    "return 1 != 2",
+    "local x <const> = 1",
+    "goto done ::done::",
+    "if true then",
+    "if true then return 1 end end",
+    "for i, j = 1, 2 do end",
+    "for i = 1 do end",
+    "while true do",
+    "break",
+    "local f = function() return ... end",
+    "return 1 return 2",
+    "for i = 1, 2 do break local x = 1 end",
+    "local f = redis.call\n('GET')",
+    "f() = 1",
+    "(f) = 1",
+    "1 = 2",
+    "x",
+    "return 'a",
+    "return [[a",
+    "return {1 2}",
+    "return {1, 2",
+    "local f = function(a,) end",
+    "local f = function(..., a) end",
+    "return 3x",
+    "return a..",
+    "return 1..2",
+    "x = = 2",
+    ";;",
+    "local function a.b() end",
+    "return @",
+]
+
+
+@pytest.mark.parametrize("source", NOT_LUA)
+def test_what_is_not_lua_5_1_is_refused(source: str) -> None:
+    """Mistakes, and the syntax of newer Lua."""
+    with pytest.raises(LuaSyntaxError, match=r"line [12]: "):
+        read(source)
+
+
+@pytest.mark.parametrize("source", NOT_LUA)
+def test_the_server_agrees_on_what_is_not_lua(source: str, raw: "redis.Redis") -> None:
+    """What we refuse, the server's compiler refuses too."""
+    with pytest.raises(redis.ResponseError, match="compiling"):
+        raw.script_load(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("return nothing", "1: nothing is not defined"),
+        ("\nreturn redis.call('GET', key)", "2: key is not defined"),
+        ("print(1)", "1: print is not defined"),
+        ("do local x = 1 KEYS[x] = 1 end return x", "1: x is not defined"),
+        ("local x = x return x", "1: x is not defined"),
+        ("total = 1", "1: assigns the global total"),
+        ("function f() end", "1: assigns the global f"),
+        ("KEYS = {}", "1: assigns the global KEYS"),
+        ("local f = function() local x = 1 end f()", "1: local x is never used"),
+        ("do local x x = 1 end", "1: local x is never used"),
+        ("do local function f() end end", "1: function f is never used"),
+        ("local f = function(a, b) return a end f()", "1: parameter b is never used"),
+        ("for i = 1, 2 do end", "1: loop variable i is never used"),
+        ("for k, v in pairs(KEYS) do KEYS[k] = 1 end", "1: loop variable v is never used"),
+        (
+            "local x = 1\nlocal f = function(x) return x end\nreturn f(x)",
+            "2: parameter x hides the local of line 1",
+        ),
+        ("local x = 1 KEYS[1] = x\nlocal x = 2 return x", "2: local x hides the local of line 1"),
+        ("local x = 1 for x = x, 2 do KEYS[x] = 1 end", "1: loop variable x hides the local of line 1"),
+        ("local helper = 1 return helper", "1: local helper hides the included of an included file"),
+        ("local type = 1 return type", "1: local type hides the global"),
+        ("return table.unpack({})", "1: table.unpack is not in Lua 5.1 as Redis has it"),
+        ("return os.time()", "1: os.time is not in Lua 5.1 as Redis has it"),
+    ],
+)
+def test_each_rule_on_names_can_fail(source: str, expected: str) -> None:
+    """A name that is unknown, global, unused or taken is reported with its line, once."""
+    found = [f"{finding.line}: {finding.message}" for finding in read(source, {"helper"}).findings]
+    assert found == [expected]
+
+
+def test_a_function_with_too_many_outer_locals_is_reported() -> None:
+    """5.1 allows 60 upvalues; the one function more that carries them on is counted too."""
+    many = "\n".join(f"local v{i} = {i}" for i in range(61))
+    used = " + ".join(f"v{i}" for i in range(61))
+    source = f"{many}\nreturn function() return {used} end"
+    assert [finding.message for finding in read(source).findings] == [
+        "the function uses 61 outer locals, 5.1 allows 60"
+    ]
+
+
+def test_an_escape_that_5_1_does_not_know_is_refused() -> None:
+    r"""5.1 reads "\x41" as "x41", silently."""
+    with pytest.raises(LuaSyntaxError, match="unknown escape"):
+        tokens(r"return 'a\x41'")
+    assert tokens(r"return '\\x41'")[1].text == r"'\\x41'"
+
+
+GOOD_FOLDER = {
+    "commit.lua": "-- Writes.\n--@include keys\nreturn index_key(KEYS[1])",
+    "query.lua": "--@include keys\n--@include rows\n-- Reads.\nreturn rows(hash_key(KEYS[1]))",
+    "lib/keys.lua": "-- Names of keys.\nlocal SLASH = '/'\n"
+    "local function index_key(k) return k .. SLASH end\nlocal function hash_key(k) return k end",
+    "lib/rows.lua": "-- Rows.\n--@include keys\nlocal function rows(k) return index_key(k) end",
+}
+
+
+def test_a_good_folder_has_no_problems(tmp_path: Path) -> None:
+    """Includes are known to the includer, and used when any includer uses them."""
+    assert lint(planted(tmp_path, {})) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"commit.lua": "return 1"}, "commit.lua:1: no comment at the top"),
+        ({"commit.lua": "--@include keys\nreturn index_key(1)"}, "commit.lua:1: no comment at the top"),
+        ({"commit.lua": f"-- {'x' * 120}"}, "commit.lua:1: the line has 123 characters, 110 are allowed"),
+        ({"commit.lua": "-- x\nreturn ="}, "commit.lua:2: unexpected ="),
+        ({"commit.lua": "-- x\nreturn index_key(1)"}, "commit.lua:2: index_key is not defined"),
+        ({"commit.lua": "-- x\n--@include nokeys"}, "commit.lua:2: there is no lib/nokeys.lua"),
+        ({"commit.lua": "-- x\n--@include keys"}, "commit.lua:2: nothing of keys is used here"),
+        (
+            {"commit.lua": "-- x\nlocal a = 1 KEYS[a] = 1\n--@include keys\nreturn index_key(a)"},
+            "commit.lua:3: include lines stand at the top, before the code",
+        ),
+        ({"commit.lua": "-- x\nlocal unused = 1"}, "commit.lua:2: local unused is never used"),
+        (
+            {"query.lua": "-- x\n--@include rows\nreturn rows(KEYS[1])"},
+            "lib/keys.lua:4: function hash_key is never used",
+        ),
+        (
+            {"lib/keys.lua": f"{GOOD_FOLDER['lib/keys.lua']}\nreturn index_key"},
+            "lib/keys.lua:5: a library does not return",
+        ),
+        (
+            {"lib/keys.lua": "--@include rows\n-- x\nlocal index_key = rows\nlocal hash_key = 1"},
+            "lib/keys.lua:1: files include each other: lib/keys.lua -> lib/rows.lua -> lib/keys.lua",
+        ),
+        (
+            {
+                "lib/rows.lua": "-- x\nlocal function rows(k) return k end\nlocal hash_key = rows",
+            },
+            "lib/rows.lua:3: hash_key is in lib/keys.lua too (query.lua has both)",
+        ),
+        (
+            {"commit.lua": "-- x\n" + "\n".join(f"local v{i} = 1 KEYS[v{i}] = 1" for i in range(151))},
+            "commit.lua:1: 151 locals at file level with all includes, 150 are allowed",
+        ),
+    ],
+)
+def test_each_rule_on_files_can_fail(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
+    """What is wrong with a file or its includes is reported with file and line."""
+    found = lint(planted(tmp_path, changes))
+    assert any(problem.startswith(expected) for problem in found), found
+
+
+def test_a_syntax_error_in_a_library_is_reported_once(tmp_path: Path) -> None:
+    """The library's own line, though two files include it."""
+    found = lint(planted(tmp_path, {"lib/keys.lua": "-- x\nlocal = 1"}))
+    assert [problem for problem in found if "expected" in problem] == [
+        "lib/keys.lua:2: expected name, found ="
+    ]
+
+
+def planted(root: Path, changes: dict[str, str]) -> Path:
+    """The good folder with some files changed."""
+    for name, text in {**GOOD_FOLDER, **changes}.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text + "\n")
+    return root
