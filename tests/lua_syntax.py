@@ -15,8 +15,9 @@ KEYWORDS = frozenset(
     " while".split()
 )
 GLOBALS = frozenset(
-    "KEYS ARGV redis cjson cmsgpack bit struct string table math os tonumber tostring type"
-    " ipairs pairs next select unpack error pcall xpcall assert setmetatable getmetatable rawget rawset rawequal coroutine".split()
+    "KEYS ARGV redis cjson cmsgpack bit struct string table math os tonumber tostring type ipairs"
+    " pairs next select unpack error pcall xpcall assert setmetatable getmetatable rawget rawset"
+    " rawequal coroutine".split()
 )
 # What the libraries of 5.1 have: `table.unpack` and `string.pack` are nil, seen only when the line runs.
 MEMBERS = {

@@ -5,8 +5,8 @@
 
 A server listens on a unix socket, keeps nothing on disk and knows nothing of any other server on the machine;
 arguments after the kind are the server's own and come last, so they win. It ends with its `with` block. If
-the test run dies before that, even by SIGKILL, the kernel closes the pipe it held open and the watcher beside the
-server kills the server.
+the test run dies before that, even by SIGKILL, the kernel closes the pipe it held open and the watcher beside
+the server kills the server.
 """
 
 import importlib.util
@@ -32,7 +32,8 @@ STARTUP_SECONDS = 15
 SHUTDOWN_SECONDS = 10
 
 # The shell becomes the server (`exec`), so the process we hold is the server itself. The watcher beside it
-# sleeps in `cat` until our end of the pipe is closed, then kills the server and removes its temporary directory.
+# sleeps in `cat` until our end of the pipe is closed, then kills the server and removes its temporary
+# directory.
 WATCHED = """
 exec 3<&0
 ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$0" ) &
@@ -107,7 +108,7 @@ class Server:
         self.kill()
 
     def kill(self) -> None:
-        """End it and its watcher at once, as a crash would; its directory stays until the `with` block ends."""
+        """End it and its watcher at once, as a crash would; its directory stays until the block ends."""
         assert self.process.stdin
         if not self.process.stdin.closed:
             # The group lives as long as the watcher does, so its number can't have been given to another yet.

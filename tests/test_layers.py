@@ -22,7 +22,7 @@ LAYERS = {
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "relations", "schema", "registry"],
-    "planning": ["query", "plan", "explain"],
+    "planning": ["query", "plan", "explain", "state"],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),

@@ -33,7 +33,7 @@ GOOD = [
     "for _, v in ipairs(ARGV) do redis.call('DEL', v) end",
     "local n = 0 repeat local done = n > 3; n = n + 1 until done",
     "local n = 1 while n < 9 and not (n == 5) do n = n * 2 end return n",
-    "local function f(n) if n == 0 then return 1 elseif n > 9 then return 2 else return f(1) end end return f",
+    "local function f(n) if n == 0 then return 1 elseif n > 9 then return else return f(1) end end return f",
     "local m = {} function m.f(a) return a end function m:g() return self.f end m.f'x' m:g{} return m",
     "local a, b = 1 a, b = b, a return a, b",
     "do local x = 1 KEYS[x] = nil end do local x = 2 KEYS[x] = nil end",
