@@ -21,7 +21,7 @@ LAYERS = {
     "leaf": ["errors", "calls"],
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
-    "declaration": ["fields", "relations", "schema", "registry"],
+    "declaration": ["fields", "options", "relations", "schema", "declare", "registry"],
     "planning": ["query", "plan", "explain", "state"],
     "operations": ["operations", "operations.*"],
     "drivers": [
@@ -162,22 +162,25 @@ def _place_within(node: ast.AST, place: str) -> str:
 
 
 def _targets(node: ast.Import | ast.ImportFrom, base: list[str], package: str, modules: set[str]) -> set[str]:
-    """The package's modules that an import statement loads, by their names within the package."""
+    """The package's modules that an import statement loads, by their names within the package.
+
+    What is not there is left out: such an import fails by itself.
+    """
     if isinstance(node, ast.Import):
         named = [alias.name for alias in node.names]
     else:
         start = ".".join(base[: len(base) - node.level + 1]) if node.level else ""
         source = ".".join(filter(None, [start, node.module]))
-        named = [f"{source}.{alias.name}" for alias in node.names]
-    return {_nearest(name, package, modules) for name in named if name.split(".")[0] == package}
+        submodules = [f"{source}.{alias.name}" for alias in node.names]
+        named = [name if _within(name, package) in modules else source for name in submodules]
+    return {_within(name, package) for name in named} & modules
 
 
-def _nearest(name: str, package: str, modules: set[str]) -> str:
-    """The module a dotted name lies in: itself, or the longest part of it that is a module."""
-    inner = name.removeprefix(package).removeprefix(".")
-    while inner and inner not in modules:
-        inner = inner.rpartition(".")[0]
-    return inner or ROOT
+def _within(name: str, package: str) -> str:
+    """A dotted name as seen from the package, "" if it lies outside."""
+    if name == package:
+        return ROOT
+    return name.removeprefix(f"{package}.") if name.startswith(f"{package}.") else ""
 
 
 def _deferred(imports: Iterable[Import]) -> set[tuple[str, str]]:
@@ -201,6 +204,7 @@ def test_a_good_tree_has_no_problems(tmp_path: Path) -> None:
         "operations.load": "",
         "model": "from .operations import save",
         "cli": "import ormis\nfrom ormis import Model",
+        "query": "import redis\nfrom .unwritten import Plan",
     }
     assert problems(planted(tmp_path, tree)) == []
 
