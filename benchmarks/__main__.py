@@ -1,0 +1,111 @@
+"""The command: `python -m benchmarks`."""
+
+import json
+import platform
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from . import bulk, memory, reading, saving, voting
+from .harness import Line, Result
+from .place import Place, Sizes, open_place
+from .profiling import profile
+
+LINES: dict[str, type[Line]] = {
+    line.name: line for module in (saving, reading, bulk, memory, voting) for line in module.LINES
+}
+WIDTH = 156
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures the lines that are asked for, prints them, and writes them as JSON if asked to."""
+    options = _parser().parse_args(arguments)
+    sizes = Sizes(options.rows, options.operations, options.rounds)
+    with open_place(options.url, sizes) as place:
+        if options.profile:
+            profile(LINES[options.profile](place))
+            return
+        about = _about(place)
+        results = _measured(options.only or list(LINES), place)
+    _print(results, about)
+    if options.json:
+        _write(options, results, about)
+
+
+def _parser() -> ArgumentParser:
+    sizes = Sizes()
+    parser = ArgumentParser(prog="python -m benchmarks", description="ormis beside hand-written redis-py")
+    parser.add_argument("--rows", type=int, default=sizes.rows, help="objects in the lines about many (%(default)s)")
+    parser.add_argument("--operations", type=int, default=sizes.operations, help="a round, elsewhere (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=sizes.rounds, help="a third of them for many (%(default)s)")
+    parser.add_argument("--only", action="append", choices=LINES, metavar="NAME", help=f"of {', '.join(LINES)}")
+    parser.add_argument("--url", help="a server with an empty database; without it one is started")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
+    parser.add_argument("--profile", choices=LINES, metavar="NAME", help="profile the ormis side of one line")
+    return parser
+
+
+def _about(place: Place) -> dict[str, str]:
+    info = place.client.info("server")
+    server = "valkey_version" if "valkey_version" in info else "redis_version"
+    return {
+        "server": f"{server.removesuffix('_version')} {info[server]}",
+        "python": platform.python_version(),
+        "redis-py": redis.__version__,
+    }
+
+
+def _measured(names: Sequence[str], place: Place) -> list[Result]:
+    console = Console(stderr=True)
+    results: list[Result] = []
+    for name in names:
+        with console.status(f"{name} …"):
+            results.append(LINES[name](place).measure())
+    return results
+
+
+def _print(results: Sequence[Result], about: dict[str, str]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH  # a file or a pipe has no width of its own
+    table = Table(title=", ".join(f"{name} {version}" for name, version in about.items()), title_justify="left")
+    table.add_column("line", no_wrap=True)
+    table.add_column("ormis / by hand")
+    for heading in ("by hand", "ormis", "ratio of", "median", "quartiles", "target", ""):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(*_cells(result))
+    console.print(table)
+    for result in results:
+        if result.note:
+            console.print(f"{result.name}: {result.note}", highlight=False)
+
+
+def _cells(result: Result) -> list[str]:
+    kind = "speeds" if LINES[result.name].speed else "sizes" if result.unit == "bytes" else "times"
+    color = {"met": "green", "not met": "red"}.get(result.verdict, "default")
+    return [
+        result.name,
+        result.title,
+        f"{result.hand:.1f} {result.unit}",
+        f"{result.ormis:.1f} {result.unit}",
+        kind,
+        f"{result.ratio:.2f}",
+        f"{result.low:.2f}-{result.high:.2f}",
+        "" if result.target is None else str(result.target),
+        f"[{color}]{result.verdict}[/]",
+    ]
+
+
+def _write(options: Namespace, results: Sequence[Result], about: dict[str, str]) -> None:
+    sizes = {"rows": options.rows, "operations": options.operations, "rounds": options.rounds}
+    found = {"about": about, "sizes": sizes, "lines": [result.as_json() for result in results]}
+    options.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The benchmarks run, on both sides the same work. How fast is nobody's business here."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from benchmarks.__main__ import LINES, main
+from benchmarks.model import Player
+from benchmarks.place import Place, Sizes, open_place
+
+import ormis
+
+TINY = ("--rows", "30", "--operations", "4", "--rounds", "2")
+
+
+@pytest.fixture
+def place(raw: redis.Redis, url: str) -> Iterator[Place]:
+    with open_place(url, Sizes(rows=30, operations=4, rounds=2)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_both_sides_of_a_line_leave_the_same_keys(place: Place, name: str) -> None:
+    line = LINES[name](place)
+    result = line.measure()  # it compares the keys, the rows read and the votes counted
+    assert result.ratio > 0
+    assert result.low <= result.ratio <= result.high or result.unit == "bytes"
+    line.check()
+
+
+def test_a_difference_between_the_sides_is_found(place: Place) -> None:
+    place.fill(3)
+    place.check_same_keys()
+    place.client.zadd("player/index/score", {"1": 5})
+    with pytest.raises(AssertionError, match="1 keys differ: /index/score: ormis"):
+        place.check_same_keys()
+    place.clear()
+    with pytest.raises(AssertionError, match="nothing was stored"):
+        place.check_same_keys()
+
+
+def test_the_command_prints_every_line_and_its_ratio(
+    raw: redis.Redis, url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    main([*TINY, "--url", url, "--json", str(tmp_path / "found.json")])
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "found.json").read_text())["lines"]
+    assert [line["name"] for line in found] == [*LINES]
+    for line in found:
+        row = next(text for text in printed.splitlines() if f" {line['name']} " in text)
+        assert f" {line['ratio']:.2f} " in row
+        assert line["verdict"] in row
+    assert raw.dbsize() == 0
+
+
+def test_one_line_on_a_server_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    main([*TINY, "--only", "get"])
+    printed = capsys.readouterr().out
+    assert " get " in printed
+    assert " fetch " not in printed
+
+
+def test_the_profile_names_functions_and_what_the_server_spent(
+    raw: redis.Redis, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*TINY, "--url", url, "--profile", "save-new"])
+    printed = capsys.readouterr().out
+    assert "tottime" in printed
+    assert "us per operation,   1.00 calls  cmdstat_evalsha" in printed
+
+
+def test_a_database_that_is_not_empty_is_left_alone(raw: redis.Redis, url: str) -> None:
+    with ormis.connect(url):
+        Player(name="somebody", status="active", email="", level=1, joined="2026-01-01").save()
+    with pytest.raises(SystemExit, match="not empty"):
+        main(["--url", url, "--only", "get"])
+    assert raw.exists("player:1")
