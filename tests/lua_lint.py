@@ -4,7 +4,7 @@
 
 What a file may not do: be anything but Lua 5.1; use a name that neither it, nor its includes, nor Redis has;
 assign a global; leave a local, a parameter or an include unused (a name that begins with `_` is meant to be);
-give a name that is in use already; have lines over 110 characters; begin without a comment that says what it
+give a name that is in use already; have lines over 120 characters; begin without a comment that says what it
 is for.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lua_syntax import Finding, LuaSyntaxError, Names, read
 
-MAX_LINE = 110
+MAX_LINE = 120
 MAX_LOCALS = 150  # Lua allows 200 in one function, and the file itself is one
 INCLUDE = re.compile(r"--@include (\w+)$")
 

@@ -180,7 +180,7 @@ def test_a_good_folder_has_no_problems(tmp_path: Path) -> None:
     [
         ({"commit.lua": "return 1"}, "commit.lua:1: no comment at the top"),
         ({"commit.lua": "--@include keys\nreturn index_key(1)"}, "commit.lua:1: no comment at the top"),
-        ({"commit.lua": f"-- {'x' * 120}"}, "commit.lua:1: the line has 123 characters, 110 are allowed"),
+        ({"commit.lua": f"-- {'x' * 120}"}, "commit.lua:1: the line has 123 characters, 120 are allowed"),
         ({"commit.lua": "-- x\nreturn ="}, "commit.lua:2: unexpected ="),
         ({"commit.lua": "-- x\nreturn index_key(1)"}, "commit.lua:2: index_key is not defined"),
         ({"commit.lua": "-- x\n--@include nokeys"}, "commit.lua:2: there is no lib/nokeys.lua"),

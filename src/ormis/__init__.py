@@ -1,0 +1,63 @@
+"""ormis: an ORM for Redis and Valkey, with models typed by pydantic and a query API in the spirit of Django's.
+
+    import ormis
+    from ormis import Field, ForeignKey
+
+    class Question(ormis.Model):
+        question_text: str = Field(max_length=200)
+
+    ormis.connect("embedded://")
+    Question(question_text="Nike or Adidas?").save()
+"""
+
+from .conditions import Q
+from .database import Database, connect
+from .drivers.capture import capture_calls
+from .errors import (
+    ConflictError,
+    DoesNotExist,
+    FieldError,
+    ForeignKeyViolation,
+    IntegrityError,
+    LayoutError,
+    ModelError,
+    MultipleObjectsReturned,
+    NotConnected,
+    OrmisError,
+    ProtectedError,
+    RelationNotLoaded,
+    RestrictedError,
+    StoredDataError,
+    UniqueViolation,
+)
+from .expressions import F
+from .fields import Field
+from .managers import Manager
+from .model import Model
+from .options import Index, UniqueConstraint
+from .queryset import QuerySet
+from .relations import (
+    CASCADE,
+    DO_NOTHING,
+    PROTECT,
+    RESTRICT,
+    SET_DEFAULT,
+    SET_NULL,
+    ForeignKey,
+    OneToOne,
+    Related,
+)
+
+__all__ = [  # noqa: RUF022 - in groups, as one learns them
+    # connecting
+    "connect", "Database", "capture_calls",
+    # declaring
+    "Model", "Field", "ForeignKey", "OneToOne", "Related", "Index", "UniqueConstraint",
+    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
+    # querying
+    "F", "Manager", "Q", "QuerySet",
+    # errors
+    "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
+    "MultipleObjectsReturned", "NotConnected", "OrmisError", "ProtectedError", "RelationNotLoaded", "RestrictedError",
+    "StoredDataError", "UniqueViolation",
+]  # fmt: skip

@@ -1,0 +1,46 @@
+"""What operations and drivers say to each other.
+
+An operation is a generator: it yields a `Call`, is sent the server's reply and returns its result. It does no I/O.
+A driver takes the calls, sends them and sends back the replies; redis-py's errors are thrown into the operation, which
+may turn them into ormis errors. The same operation runs under the sync, the async and the fake driver.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Argument = str | bytes | int | float
+
+
+@dataclass(slots=True)
+class Command:
+    """One Redis command. `args[0]` is its name."""
+
+    args: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        return " ".join(_shown(arg) for arg in self.args)
+
+
+@dataclass(slots=True)
+class ScriptCall:
+    """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet."""
+
+    name: str
+    sha: str
+    source: str = field(repr=False)
+    keys: tuple[str, ...]
+    args: tuple[Argument, ...]
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *self.keys, *(_shown(arg) for arg in self.args)])
+
+
+Call = Command | ScriptCall
+Operation = Generator[Call, Any, T]
+
+
+def _shown(arg: Argument) -> str:
+    text = arg.decode("utf-8", "backslashreplace") if isinstance(arg, bytes) else str(arg)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,280 @@
+"""Values and their stored texts: readable, exact, one codec for each type of field.
+
+    encode  a validated Python value -> the stored text; ValueError for what can't be stored
+    wire    the type that msgspec decodes a stored text into, while it decodes whole rows (0.2 us a row)
+    read    one stored text -> the same wire value
+    finish  a wire value -> the Python value, None where it is that already
+
+None never comes here: an absent value is an absent field of the hash. msgspec's lenient decoding of text was checked type
+by type; where it is not exact (the sign of Decimal("-0"), bytes, enums of mixed types) the wire value is the text.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+from pydantic import ConfigDict, PydanticUserError, SecretBytes, SecretStr, TypeAdapter
+
+Text = str | bytes
+_NIL = b"\xc0"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the values of one field are stored. `kind` is what the scripts compare and score its texts as."""
+
+    kind: str
+    encode: Callable[[Any], Text]
+    wire: Any
+    read: Callable[[bytes], Any]
+    finish: Callable[[Any], Any] | None = None
+    sortable: bool = False
+
+    def decode(self, text: bytes) -> Any:
+        """The Python value of a stored text. ValueError where it is none."""
+        wire = self.read(text)
+        return wire if self.finish is None else self.finish(wire)
+
+
+class BadText(ValueError):
+    """A stored text that does not convert: where it stands and what was expected."""
+
+    def __init__(self, row: int, column: str, text: Text, expected: str) -> None:
+        super().__init__(f"{column}: {text!r} is no {expected}")
+        self.row = row
+        self.column = column
+        self.text = text
+        self.expected = expected
+
+
+# Plain types ---------------------------------------------------------------------------------------------------------
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        value.encode()  # half a surrogate pair has no UTF-8: a ValueError
+    return value
+
+
+def _utf8(text: bytes) -> str:
+    return text.decode()
+
+
+def _decimal(value: Decimal) -> str:
+    if value.is_snan():
+        raise ValueError("a signalling NaN can't be stored")
+    return str(value)
+
+
+def _read_decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        raise ValueError(f"{text!r} is no decimal number") from None
+
+
+def _datetime(value: datetime) -> str:
+    if value.tzinfo is None:
+        return value.isoformat(timespec="microseconds")
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    except OverflowError:
+        raise ValueError("it is outside the years 1 to 9999 in UTC") from None
+
+
+def _timedelta(value: timedelta) -> str:
+    sign = ""
+    if value < timedelta(0):
+        sign, value = "-", -value
+    return f"{sign}P{value.days}DT{value.seconds}.{value.microseconds:06d}S"
+
+
+def _boolean(text: bytes) -> bool:
+    if text not in (b"1", b"0"):
+        raise ValueError(f"{text!r} is neither 1 nor 0")
+    return text == b"1"
+
+
+_timedelta_decoder = msgspec.json.Decoder(timedelta)
+_PLAIN: dict[Any, Codec] = {
+    str: Codec("text", _text, str, _utf8),
+    int: Codec("int", int.__repr__, int, int, sortable=True),
+    float: Codec("float", float.__repr__, float, float, sortable=True),
+    bool: Codec("bool", lambda value: "1" if value else "0", bool, _boolean),
+    Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal, sortable=True),
+    bytes: Codec("bytes", bytes, msgspec.Raw, bytes),
+    datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode()), sortable=True),
+    date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode()), sortable=True),
+    time: Codec(
+        "time", lambda value: value.isoformat("microseconds"), time, lambda t: time.fromisoformat(t.decode()), sortable=True
+    ),
+    timedelta: Codec(
+        "timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"'), sortable=True
+    ),
+    UUID: Codec("uuid", str, UUID, lambda t: UUID(t.decode())),
+}
+
+
+def codec_for(annotation: Any) -> Codec:
+    """The codec for the type of a field, without its `| None`.
+
+    Raises TypeError for a type whose values can't be told apart by their texts, or not be written at all.
+    """
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if annotation in _PLAIN:
+        return _PLAIN[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return _choice_codec({member: member.value for member in annotation}, annotation.__name__)
+    if get_origin(annotation) is Literal:
+        return _choice_codec({value: value for value in get_args(annotation)}, "Literal")
+    if annotation in (SecretStr, SecretBytes):
+        inner = _PLAIN[str if annotation is SecretStr else bytes]
+        return Codec(inner.kind, lambda v: inner.encode(v.get_secret_value()), inner.wire, inner.read, annotation)
+    return _pydantic_codec(annotation)
+
+
+# Enums and literals --------------------------------------------------------------------------------------------------
+
+
+def _choice_codec(values: dict[Any, Any], name: str) -> Codec:
+    """A value out of a few, as the text of what it stands for."""
+    texts: dict[Any, Text] = {}
+    for choice, value in values.items():
+        texts[choice] = _PLAIN[type(value)].encode(value) if type(value) in _PLAIN else str(value)
+    choices = {text.encode() if isinstance(text, str) else text: choice for choice, text in texts.items()}
+    if len(choices) < len(texts):
+        raise TypeError(f"two values of {name} have the same text: {', '.join(map(repr, texts.values()))}")
+    kinds = {_PLAIN[type(value)].kind if type(value) in _PLAIN else "text" for value in values.values()}
+
+    def read(text: bytes) -> Any:
+        return text.decode("utf-8", "surrogateescape")
+
+    def finish(text: str) -> Any:
+        try:
+            return choices[text.encode("utf-8", "surrogateescape")]
+        except KeyError:
+            raise ValueError(f"{text!r} is no {name}") from None
+
+    kind = kinds.pop() if len(kinds) == 1 else "text"
+    return Codec(kind, texts.__getitem__, str, read, finish)
+
+
+# Everything else -----------------------------------------------------------------------------------------------------
+
+
+def _pydantic_codec(annotation: Any) -> Codec:
+    """JSON through pydantic; types that pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
+    adapter = _adapter(annotation)
+    if _is_string(adapter):
+        return Codec("text", lambda value: _text(adapter.dump_python(value, mode="json")), str, _utf8, adapter.validate_python)
+
+    def encode(value: Any) -> str:
+        plain = json.loads(adapter.dump_json(value)) if _has_sets(value) else None
+        if plain is not None:
+            return json.dumps(_ordered(value, plain), ensure_ascii=False, separators=(",", ":"))
+        return adapter.dump_json(value).decode()
+
+    return Codec("json", encode, str, _utf8, adapter.validate_json)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    config = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+    try:
+        return TypeAdapter(annotation, config=config)
+    except PydanticUserError:  # models, dataclasses and typed dicts have a configuration of their own
+        return TypeAdapter(annotation)
+
+
+def _is_string(adapter: TypeAdapter[Any]) -> bool:
+    try:
+        schema = adapter.json_schema(mode="serialization")
+    except PydanticUserError:
+        return False
+    return schema.get("type") == "string" and schema.get("contentMediaType") is None
+
+
+def _has_sets(value: Any) -> bool:
+    return isinstance(value, set | frozenset)
+
+
+def _ordered(value: Any, plain: Any) -> Any:
+    """The elements of a set in an order of their own, so that equal sets have equal texts."""
+    return sorted(plain, key=lambda item: json.dumps(item, sort_keys=True)) if _has_sets(value) else plain
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
+
+
+class RowDecoder:
+    """Decodes rows of some columns, as the scripts pack them: arrays of texts, nil where a field is absent."""
+
+    def __init__(self, codecs: Sequence[Codec], names: Sequence[str]) -> None:
+        self._codecs = codecs
+        self._names = names
+        self._raw = [i for i, codec in enumerate(codecs) if codec.wire is msgspec.Raw]
+        wires = tuple(codec.wire if codec.wire is msgspec.Raw else codec.wire | None for codec in codecs)
+        row_type = cast(Any, tuple)[wires]
+        self._decode = msgspec.msgpack.Decoder(list[row_type], strict=False).decode
+
+    def rows(self, packed: bytes) -> list[tuple[Any, ...]]:
+        """The wire values of packed rows. Raises BadText for the first text that does not convert."""
+        try:
+            rows = self._decode(packed)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._complain(packed)
+            raise
+        return [self._without_raw(row) for row in rows] if self._raw else rows
+
+    def row(self, texts: Sequence[bytes | None]) -> tuple[Any, ...]:
+        """The wire values of one row of texts. Raises BadText."""
+        try:
+            return tuple(
+                None if text is None else codec.read(text) for codec, text in zip(self._codecs, texts, strict=True)
+            )
+        except ValueError:
+            self._check(0, texts)
+            raise
+
+    def _without_raw(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for i in self._raw:
+            values[i] = _unpacked(bytes(values[i]))
+        return tuple(values)
+
+    def _complain(self, packed: bytes) -> None:
+        rows = msgspec.msgpack.decode(packed, type=list[list[msgspec.Raw]])
+        for number, row in enumerate(rows):
+            self._check(number, [_unpacked(bytes(raw)) for raw in row])
+
+    def _check(self, number: int, texts: Sequence[bytes | None]) -> None:
+        for codec, name, text in zip(self._codecs, self._names, texts, strict=True):
+            if text is None:
+                continue
+            try:
+                codec.read(text)
+            except ValueError:
+                raise BadText(number, name, _shown(text), codec.kind) from None
+
+
+def _unpacked(raw: bytes) -> bytes | None:
+    """The bytes of one MessagePack string, None for nil."""
+    if raw == _NIL:
+        return None
+    head = raw[0]
+    if head & 0xE0 == 0xA0:
+        return raw[1:]
+    return raw[{0xD9: 2, 0xC4: 2, 0xDA: 3, 0xC5: 3}.get(head, 5) :]
+
+
+def _shown(text: bytes) -> Text:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text

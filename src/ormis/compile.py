@@ -1,0 +1,368 @@
+"""From `Q` to conditions: names are resolved, values converted, relations followed.
+
+Conditions joined by `&` and `|` in one call speak of the same related object: they are gathered under one `Many`. A
+negated condition and the sides of `^` stand on their own.
+"""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from . import registry
+from .conditions import Leaf, Q
+from .errors import FieldError
+from .lookups import LOOKUPS, PARTS
+from .expressions import Expression, F
+from .nodes import Among, Compare, CompareFields, Constant, Here, Many, Node, Not, One, compare_values, join
+from .predicates import part_of, part_type, text_test
+from .query import Query
+from .schema import Column, Reference, Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step along a relation: forward to the object that `reference` points at, or back to those that point here."""
+
+    reference: Reference
+    forward: bool
+    schema: Schema
+    """Where the step leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A name in a query, resolved: the relations to follow, the column at the end, the lookups that follow it."""
+
+    hops: tuple[Hop, ...]
+    column: Column
+    lookups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A leaf: relations to follow, and what must hold at their end."""
+
+    hops: tuple[Hop, ...]
+    node: Node
+
+    def prefix(self) -> tuple[Hop, ...] | None:
+        """The hops up to the first that leads to many objects; None where none does."""
+        for i, hop in enumerate(self.hops, 1):
+            if not hop.forward:
+                return self.hops[:i]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Leaves joined by and, or."""
+
+    connector: str
+    parts: "tuple[Part, ...]"
+
+
+Part = Found | Tree
+
+
+def condition(query: Query) -> Node:
+    """What all the filters of a query mean together.
+
+    Raises FieldError for unknown names and for values that do not convert.
+    """
+    if query.empty:
+        return Constant(False)
+    return join("and", [compile_q(query.schema, q) for q in query.where])
+
+
+def compile_q(schema: Schema, q: Q) -> Node:
+    """What one condition means for a model."""
+    return _build(_read(schema, q))
+
+
+def _read(schema: Schema, child: Q | Leaf) -> Part:
+    if not isinstance(child, Q):
+        return _leaf(schema, *child)
+    if child.negated:
+        return Found((), Not(compile_q(schema, ~child)))
+    if child.connector == "xor":
+        return Found((), join("xor", [_build(_read(schema, part)) for part in child]))
+    return Tree(child.connector, tuple(_read(schema, part) for part in child))
+
+
+# One related object for all conditions of a call ---------------------------------------------------------------------
+
+
+def _build(part: Part) -> Node:
+    if isinstance(part, Found):
+        return _wrap(part.hops, part.node)
+    if part.connector == "or":
+        return join("or", [_build(p) for p in part.parts])
+    return _build_and(list(_flat(part)))
+
+
+def _flat(tree: Tree) -> Iterable[Part]:
+    for part in tree.parts:
+        if isinstance(part, Tree) and (part.connector == tree.connector or len(part.parts) == 1):
+            yield from _flat(Tree(tree.connector, part.parts))
+        else:
+            yield part
+
+
+def _build_and(parts: list[Part]) -> Node:
+    for prefix in {p for part in parts for p in _prefixes(part) if p is not None}:
+        about = [part for part in parts if prefix in _prefixes(part)]
+        if len(about) < 2:
+            continue
+        rest = [part for part in parts if part not in about]
+        mixed = next((part for part in about if _prefixes(part) != {prefix}), None)
+        if isinstance(mixed, Tree):
+            others = [part for part in parts if part is not mixed]
+            return join("or", [_build_and([*others, *_flat(Tree("and", (choice,)))]) for choice in mixed.parts])
+        inner = _build_and([_strip(part, len(prefix)) for part in about])
+        return join("and", [_wrap(prefix, inner), _build_and(rest)])
+    return join("and", [_build(part) for part in parts])
+
+
+def _prefixes(part: Part) -> set[tuple[Hop, ...] | None]:
+    if isinstance(part, Found):
+        return {part.prefix()}
+    return {prefix for inner in part.parts for prefix in _prefixes(inner)}
+
+
+def _strip(part: Part, count: int) -> Part:
+    if isinstance(part, Found):
+        return Found(part.hops[count:], part.node)
+    return Tree(part.connector, tuple(_strip(inner, count) for inner in part.parts))
+
+
+def _wrap(hops: Sequence[Hop], node: Node) -> Node:
+    for hop in reversed(hops):
+        column = hop.reference.column
+        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node)
+    return node
+
+
+# Leaves --------------------------------------------------------------------------------------------------------------
+
+
+def _leaf(schema: Schema, name: str, value: Any) -> Found:
+    path = resolve(schema, name)
+    place = f"{schema.name}.{name}"
+    if isinstance(value, Expression):
+        if path.hops:
+            raise FieldError(f"{place}: an expression can be compared with a field of {schema.name} itself only")
+        return Found((), _compared_with(schema, path.column, path.lookups, value, place))
+    return Found(path.hops, compare(path.column, path.lookups, value, place))
+
+
+def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
+    """The comparison of a column with a value. Raises FieldError naming `place` and the value."""
+    if lookups and lookups[0] in PARTS.get(column.codec.kind, ()):
+        return _compare_part(column, lookups, value, place)
+    name = _lookup(column, lookups, place)
+    if name == "isnull" or (name == "exact" and value is None):
+        return _null(column, True if value is None else value, place)
+    if name == "in":
+        return _among(column, value, place)
+    if name == "range":
+        low, high = _pair(value, place)
+        return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
+    if LOOKUPS[name].takes == "pattern":
+        return _pattern(column, name, value, place)
+    return _one(column, "eq" if name == "exact" else name, value, place)
+
+
+def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
+    name = lookups[0] if lookups else "exact"
+    if name not in LOOKUPS or len(lookups) > 1:
+        unknown = name if name not in LOOKUPS else lookups[1]
+        known = [*LOOKUPS, *PARTS.get(column.codec.kind, ())]
+        near = get_close_matches(unknown, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise FieldError(f"{place}: a {column.codec.kind} has no lookup {unknown!r}: {hint}")
+    return name
+
+
+def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
+    return Compare(column, operator, (converted(column, value, place),))
+
+
+def converted(column: Column, value: Any, place: str) -> Any:
+    """A lookup value as the column holds it; an object stands for its key."""
+    if value is None:
+        raise FieldError(f"{place}=None: only exact and isnull can be asked of None")
+    if hasattr(type(value), "__schema__"):
+        value = key_of(value, place)
+    try:
+        result = column.convert(value)
+        column.codec.encode(result)
+    except ValueError as error:
+        raise FieldError(f"{place}={value!r} does not convert to {column.codec.kind}: {reason(error)}") from None
+    return result
+
+
+def key_of(value: Any, place: str) -> Any:
+    """The key of an object that stands for a related one. Raises FieldError for one that has none yet."""
+    if value.pk is None:
+        raise FieldError(f"{place}: {value!r} is not saved yet, it has no key to look for")
+    return value.pk
+
+
+def _null(column: Column, value: Any, place: str) -> Node:
+    if not isinstance(value, bool):
+        raise FieldError(f"{place}={value!r}: isnull takes True or False")
+    node = Compare(column, "null")
+    return node if value else Not(node)
+
+
+def _among(column: Column, value: Any, place: str) -> Node:
+    query = getattr(value, "query", None)
+    if isinstance(query, Query):
+        return Among(column, query)
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise FieldError(f"{place}={value!r}: in takes a list of values or a queryset")
+    values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
+    return Compare(column, "in", tuple(dict.fromkeys(values))) if values else Constant(False)
+
+
+def _pair(value: Any, place: str) -> tuple[Any, Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise FieldError(f"{place}={value!r}: range takes two values, the lowest and the highest")
+    return value[0], value[1]
+
+
+def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
+    if not isinstance(value, str):
+        raise FieldError(f"{place}={value!r}: {name} takes a text")
+    if column.codec.kind != "text":
+        raise FieldError(f"{place}: {name} is for text, and {column.name} is a {column.codec.kind}")
+    if LOOKUPS[name].server:
+        return _one(column, name, value, place)
+    test, field = text_test(name, value, place), column.name
+    return Here((column,), lambda row: row[field] is not None and test(str(row[field])), f"{column.name} {name} {value!r}")
+
+
+def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
+    """A part of a date or time compared: `published__year__gte=2025`."""
+    part, rest, field = lookups[0], lookups[1:], column.name
+    name = rest[0] if rest else "exact"
+    if len(rest) > 1 or name not in _PART_OPERATORS:
+        raise FieldError(f"{place}: a part of a time has no lookup {'__'.join(rest)!r}: there are {', '.join(_PART_OPERATORS)}")
+    adapter = TypeAdapter(part_type(part))
+
+    def convert(item: Any) -> Any:
+        try:
+            return adapter.validate_python(item)
+        except ValueError as error:
+            raise FieldError(f"{place}={item!r} does not convert to {part}: {reason(error)}") from None
+
+    if name == "range":
+        wanted: Any = tuple(convert(item) for item in _pair(value, place))
+    elif name == "in":
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise FieldError(f"{place}={value!r}: in takes a list of values")
+        wanted = {convert(item) for item in value if item is not None}  # pyright: ignore[reportUnknownVariableType]
+    else:
+        wanted = convert(value)
+    holds = _PART_OPERATORS[name]
+    return Here(
+        (column,),
+        lambda row: row[field] is not None and holds(part_of(part, row[field]), wanted),
+        f"{field} {part} {name} {value!r}",
+    )
+
+
+_PART_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "exact": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "in": lambda own, wanted: own in wanted,
+    "range": lambda own, wanted: wanted[0] <= own <= wanted[1],
+}
+
+
+def _compared_with(schema: Schema, column: Column, lookups: Sequence[str], value: Expression, place: str) -> Node:
+    """A column compared with an expression over the same object."""
+    name = _lookup(column, lookups, place)
+    name = "eq" if name == "exact" else name
+    if name not in ("eq", "gt", "gte", "lt", "lte", "contains", "startswith", "endswith"):
+        raise FieldError(f"{place}: {name} can't be compared with an expression")
+    columns = {field: schema.column(field) for field in value.names()}
+    if isinstance(value, F) and columns[value.name].codec.kind == column.codec.kind:
+        return CompareFields(column, name, columns[value.name])
+    own = column.name
+
+    def test(row: Any) -> bool:
+        left = row[own]
+        right = value.evaluate({field: row[c.name] for field, c in columns.items()})
+        return left is not None and right is not None and compare_values(name, left, right)
+
+    return Here((column, *columns.values()), test, f"{own} {name} {value}")
+
+
+def reason(error: ValueError) -> str:
+    """What pydantic says of a value that does not convert, in one line."""
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+def resolve(schema: Schema, name: str) -> Path:
+    """The path that a name such as `question__published__year` means.
+
+    Raises FieldError for a name that is nothing, with the nearest that is.
+    """
+    hops: list[Hop] = []
+    parts = name.split("__")
+    at = schema
+    for i, part in enumerate(parts):
+        hop = _hop(at, part)
+        rest = tuple(parts[i + 1 :])
+        if hop is None:
+            if part != "pk" and part not in at.by_name:
+                raise _unknown(schema, name, at, part)
+            return Path(tuple(hops), at.column(part), rest)
+        if hop.forward and rest and rest[0] in ("pk", hop.schema.pk.name):
+            return Path(tuple(hops), hop.reference.column, rest[1:])
+        if hop.forward and not (rest and _is_name(hop.schema, rest[0])):
+            return Path(tuple(hops), hop.reference.column, rest)
+        hops.append(hop)
+        at = hop.schema
+        if not (rest and _is_name(at, rest[0])):
+            return Path(tuple(hops), at.pk, rest)
+    raise AssertionError("the last part has returned")
+
+
+def _is_name(schema: Schema, part: str) -> bool:
+    return part == "pk" or part in schema.by_name or _hop(schema, part) is not None
+
+
+def _hop(schema: Schema, name: str) -> Hop | None:
+    for reference in schema.references:
+        if reference.name == name:
+            return Hop(reference, True, registry.model_for(reference.target).__schema__)
+    for source, reference in registry.referrers(schema):
+        if name == reference.query_name:
+            return Hop(reference, False, source)
+    return None
+
+
+def names_of(schema: Schema) -> list[str]:
+    """Every name that a query on this model may begin with."""
+    relations = [reference.name for reference in schema.references]
+    return [*schema.by_name, *relations, *(reference.query_name for _, reference in registry.referrers(schema)), "pk"]
+
+
+def _unknown(schema: Schema, name: str, at: Schema, part: str) -> FieldError:
+    names = names_of(at)
+    near = get_close_matches(part, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    whole = f" (in {name!r})" if name != part else ""
+    return FieldError(f"{at.name} has no field or relation {part!r}{whole}: {hint}")

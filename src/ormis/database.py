@@ -1,0 +1,110 @@
+"""`connect()` and the `Database` it returns: where operations run."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis import asyncio as aioredis
+
+from .calls import Operation, T
+from .connections import Connections
+from .drivers import aio, sync
+from .errors import NotConnected
+from .operations.layout import check_layout
+
+_default: "Database | None" = None
+
+
+class Database:
+    """One database: a server, what is stored in it, and the ways to reach it. Safe to share by threads and tasks.
+
+    `client` and `aclient` are the redis-py clients, for anything ormis does not do.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._checked = False
+
+    def __repr__(self) -> str:
+        return f"<Database {self._connections.name}>"
+
+    @property
+    def client(self) -> redis.Redis:
+        """The sync redis-py client."""
+        return self._connections.client
+
+    @property
+    def aclient(self) -> aioredis.Redis:
+        """The async redis-py client of the running event loop."""
+        return self._connections.aclient
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation with the sync client."""
+        client = self._connections.client
+        if not self._checked:
+            sync.run(client, check_layout())
+            self._checked = True
+        return sync.run(client, operation)
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """Runs an operation with the async client."""
+        client = self._connections.aclient
+        if not self._checked:
+            await aio.run(client, check_layout())
+            self._checked = True
+        return await aio.run(client, operation)
+
+    def close(self) -> None:
+        """Closes the connections; an embedded server that nobody else uses saves and stops."""
+        _forget(self)
+        self._connections.close()
+
+    async def aclose(self) -> None:
+        """As close(), from async code."""
+        _forget(self)
+        await self._connections.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def connect(url: str | None = None, *, client: redis.Redis | aioredis.Redis | None = None) -> Database:
+    """Opens a database and makes it the default one.
+
+    url: `embedded:///directory`, `embedded://` (temporary), `redis://`, `rediss://`, `unix://`, `valkey://`,
+        `redis+sentinel://host:port,host:port/service`; without one $ORMIS_URL, else an embedded server in ./.ormis.
+    client: a redis-py client to use instead, sync or async; it stays the caller's to close.
+
+    Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
+    """
+    global _default
+    database = Database(Connections.open(url, client=client))
+    _default = database
+    return database
+
+
+def default_database(model: str) -> Database:
+    """The database connected last. Raises NotConnected when there is none."""
+    if _default is None:
+        raise NotConnected(
+            f"{model} is used before there is a database: call ormis.connect() first; "
+            f"without an argument it starts an embedded server in ./.ormis"
+        )
+    return _default
+
+
+def _forget(database: Database) -> None:
+    global _default
+    if _default is database:
+        _default = None

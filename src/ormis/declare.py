@@ -1,0 +1,265 @@
+"""Reading a class body: relations out of its annotations, the schema out of its fields.
+
+Nothing here knows `Model`: it works on the namespace of the class body and on pydantic's fields.
+"""
+
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+
+from .codec import Codec, codec_for
+from .errors import ModelError
+from .fields import FieldOptions, options_of
+from .options import Options
+from .relations import ForeignKey, OnDelete, OneToOne, Related, RelationDeclaration
+from .schema import Column, IndexSpec, IndexType, Reference, Schema, UniqueSpec
+
+_RELATIONS: dict[str, type] = {"ForeignKey": ForeignKey, "OneToOne": OneToOne, "Related": Related}
+_SUBSCRIPT = re.compile(r"^\s*(?:[\w.]+\.)?(ForeignKey|OneToOne|Related)\s*\[(.*)\]\s*$", re.DOTALL)
+_KEY_KINDS = {"int", "text", "uuid", "date", "datetime", "decimal", "enum", "bool"}
+
+
+# Class bodies --------------------------------------------------------------------------------------------------------
+
+
+def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The annotations of a class body, to be changed in place before the class is made."""
+    if "__annotations__" not in namespace and sys.version_info >= (3, 14):
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        found = {}
+        if annotate is not None:
+            found = annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+            namespace.pop("__annotate__", None)
+            namespace.pop("__annotate_func__", None)
+        namespace["__annotations__"] = dict(found)
+    return namespace.setdefault("__annotations__", {})
+
+
+def take_relations(model: str, namespace: dict[str, Any]) -> tuple[list[RelationDeclaration], set[str]]:
+    """Takes the relations out of a class body: the declared ones, and the names that `Related` types.
+
+    Raises ModelError for a relation without an annotation or the other way round.
+    """
+    annotations = annotations_of(namespace)
+    declared: list[RelationDeclaration] = []
+    related: set[str] = set()
+    for name, annotation in list(annotations.items()):
+        kind, argument = _relation_annotation(annotation)
+        if kind is None:
+            continue
+        if kind is Related:
+            related.add(name)
+            continue
+        target, nullable = _target(argument)
+        value = namespace.pop(name, None)
+        relation = kind() if value is None else value
+        if type(relation) is not kind:
+            raise ModelError(f"{model}.{name}: is annotated as {kind.__name__} and assigned {relation!r}")
+        _check_rule(model, name, relation, nullable)
+        declared.append(RelationDeclaration(name, relation, target, nullable))
+    _replace_annotations(annotations, related, declared)
+    for name, value in namespace.items():
+        if isinstance(value, ForeignKey):
+            raise ModelError(f'{model}.{name} needs an annotation: {name}: {type(value).__name__}["Other"]')
+    return declared, related
+
+
+def _replace_annotations(annotations: dict[str, Any], related: set[str], declared: list[RelationDeclaration]) -> None:
+    """A foreign key's stored field takes its place among the annotations; its type is set when it is known."""
+    key_fields = {d.name: d.attname for d in declared}
+    kept = {name: kind for name, kind in annotations.items() if name not in related and name not in key_fields}
+    merged: dict[str, Any] = {}
+    for name in annotations:
+        if name in key_fields:
+            merged[key_fields[name]] = kept.get(key_fields[name], Any)
+        elif name in kept:
+            merged[name] = kept[name]
+    annotations.clear()
+    annotations.update(merged)
+
+
+def _relation_annotation(annotation: Any) -> tuple[Any, Any]:
+    if isinstance(annotation, str):
+        match = _SUBSCRIPT.match(annotation)
+        return (_RELATIONS[match[1]], match[2]) if match else (None, None)
+    origin = get_origin(annotation)
+    if origin in _RELATIONS.values():
+        return origin, get_args(annotation)[0]
+    if annotation in _RELATIONS.values():
+        raise ModelError(f'{annotation.__name__} needs to say of what: {annotation.__name__}["Other"]')
+    return None, None
+
+
+def _target(argument: Any) -> tuple[Any, bool]:
+    """The class or its name, and whether None is allowed."""
+    if isinstance(argument, typing.ForwardRef):
+        argument = argument.__forward_arg__
+    if isinstance(argument, str):
+        text = argument.strip().strip("\"'").strip()
+        optional = re.match(r"^(?:\w+\.)*Optional\[(.*)\]$", text)
+        parts = [part.strip().strip("\"'") for part in (optional[1] if optional else text).split("|")]
+        names = [part for part in parts if part != "None"]
+        return names[0], optional is not None or len(names) < len(parts)
+    if get_origin(argument) in (Union, UnionType):
+        targets = [a for a in get_args(argument) if a is not NoneType]
+        return _target(targets[0])[0], len(targets) < len(get_args(argument))
+    return argument, False
+
+
+def _check_rule(model: str, name: str, relation: ForeignKey[Any], nullable: bool) -> None:
+    if relation.on_delete is OnDelete.SET_NULL and not nullable:
+        raise ModelError(f'{model}.{name}: on_delete=SET_NULL needs an optional relation: ForeignKey["Other | None"]')
+    if relation.on_delete is OnDelete.SET_DEFAULT and not relation.has_default:
+        raise ModelError(f"{model}.{name}: on_delete=SET_DEFAULT needs a default=")
+
+
+# Schemas -------------------------------------------------------------------------------------------------------------
+
+
+def primary_key_of(model: str, fields: Mapping[str, FieldInfo]) -> str | None:
+    """The field declared as primary key, None where there is none. Raises ModelError where there are several."""
+    names = [name for name, info in fields.items() if options_of(info).primary_key]
+    if len(names) > 1:
+        raise ModelError(f"{model} has two primary keys, {' and '.join(names)}: one field is enough")
+    return names[0] if names else None
+
+
+def build_schema(
+    name: str,
+    key: str,
+    pk: str,
+    automatic: bool,
+    fields: Mapping[str, FieldInfo],
+    options: Options,
+    relations: Sequence[tuple[RelationDeclaration, str, str, Any]],
+) -> Schema:
+    """The schema of a model; relations are (declaration, key of the other model, reverse name, default key or None).
+
+    Raises ModelError for a field that can't be stored, indexed or found.
+    """
+    order = [pk, *(field for field in fields if field != pk)]
+    columns = tuple(_column(name, field, fields[field], i, options) for i, field in enumerate(order, 1))
+    if columns[0].codec.kind not in _KEY_KINDS:
+        raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
+    by_name = {column.name: column for column in columns}
+    references = tuple(_reference(d, by_name[d.attname], target, reverse, default) for d, target, reverse, default in relations)
+    aliases = by_name | {reference.name: reference.column for reference in references}
+    indexes = [IndexSpec("equal", (r.column,)) for r in references if not r.unique]
+    unique = [UniqueSpec((r.column,)) for r in references if r.unique]
+    for column in columns[1:]:
+        declared = options_of(fields[column.name])
+        indexes += _single_index(name, column, fields[column.name], declared)
+        if declared.unique:
+            unique.append(UniqueSpec((_indexable(name, column),)))
+    for index in options.indexes:
+        indexes.append(_index(name, _columns(name, aliases, index.fields, index)))
+    for constraint in options.constraints:
+        unique.append(UniqueSpec(_columns(name, aliases, constraint.fields, constraint)))
+    return Schema(name, key, automatic, columns, _distinct(indexes), tuple(unique), references, options.ordering)
+
+
+def _column(model: str, name: str, info: FieldInfo, position: int, options: Options) -> Column:
+    annotation, nullable = without_none(info.annotation)
+    try:
+        codec = codec_for(annotation)
+    except TypeError as error:
+        raise ModelError(f"{model}.{name}: {error}") from error
+    adapter, declared = TypeAdapter(annotation), options_of(info)
+    indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
+    return Column(name, position, codec, nullable, adapter.validate_python, _writer(codec, declared, indexed))
+
+
+def _writer(codec: Codec, options: FieldOptions, indexed: bool) -> Callable[[Any], str | bytes]:
+    if codec.kind == "float" and indexed:
+        return _write_ordered_float
+    return _write_text_key if codec.kind == "text" and options.primary_key else codec.encode
+
+
+def _write_ordered_float(value: float) -> str:
+    if value != value:
+        raise ValueError("NaN has no place in the order of an index")
+    return float.__repr__(value)
+
+
+def _write_text_key(value: str) -> str:
+    value.encode()
+    if "\0" in value:
+        raise ValueError("a primary key can't hold a NUL character")
+    return value
+
+
+def without_none(annotation: Any) -> tuple[Any, bool]:
+    """`X | None` as (X, True), anything else as (it, False)."""
+    if get_origin(annotation) in (Union, UnionType):
+        rest = [a for a in get_args(annotation) if a is not NoneType]
+        if len(rest) < len(get_args(annotation)):
+            return (rest[0] if len(rest) == 1 else cast(Any, Union)[tuple(rest)]), True
+    return annotation, False
+
+
+def _reference(
+    declaration: RelationDeclaration, column: Column, target: str, reverse: str, default: Any
+) -> Reference:
+    text = None if default is None else cast(str, column.codec.encode(default))
+    relation = declaration.relation
+    return Reference(
+        declaration.name, column, target, relation.on_delete, relation.unique, reverse, reverse.removesuffix("_set"), text
+    )
+
+
+def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOptions) -> list[IndexSpec]:
+    if not declared.index:
+        return []
+    if declared.index == "sorted" and column.codec.kind not in ("text", *_NUMBERS):
+        raise ModelError(f'{model}.{column.name}: index="sorted" is for text and numbers, not {column.codec.kind}')
+    if declared.index is True and (_named_values(info.annotation) or column.codec.kind not in _NUMBERS):
+        return [IndexSpec("equal", (_indexable(model, column),))]
+    return [_index(model, (column,))]
+
+
+_NUMBERS = ("int", "float", "decimal", "datetime", "date", "time", "timedelta")
+
+
+def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
+    kind: IndexType = "sorted" if columns[-1].codec.kind in _NUMBERS else "text"
+    for column in columns:
+        _indexable(model, column)
+    return IndexSpec(kind, columns)
+
+
+def _indexable(model: str, column: Column) -> Column:
+    if column.codec.kind == "json":
+        raise ModelError(
+            f"{model}.{column.name}: a field that is stored as JSON has no index and is never unique; "
+            f"index a plain field beside it"
+        )
+    return column
+
+
+def _named_values(annotation: Any) -> bool:
+    inner = without_none(annotation)[0]
+    return get_origin(inner) is Literal or (isinstance(inner, type) and issubclass(inner, Enum))
+
+
+def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], where: object) -> tuple[Column, ...]:
+    found: list[Column] = []
+    for name in names:
+        if name not in aliases:
+            raise ModelError(f"{model}.Meta: {where!r} names {name!r}, which is no field; there are {', '.join(aliases)}")
+        found.append(aliases[name])
+    if len(set(found)) < len(found):
+        raise ModelError(f"{model}.Meta: {where!r} names a field twice")
+    return tuple(found)
+
+
+def _distinct(indexes: Iterable[IndexSpec]) -> tuple[IndexSpec, ...]:
+    return tuple({index.definition: index for index in indexes}.values())

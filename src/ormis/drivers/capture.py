@@ -1,0 +1,29 @@
+"""Seeing what is sent: `with capture_calls() as calls:`."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from ..calls import Call
+
+_captured: ContextVar[tuple[list[Call], ...]] = ContextVar("ormis_captured_calls", default=())
+
+
+@contextmanager
+def capture_calls() -> Generator[list[Call]]:
+    """Lists the calls that ormis sends in this block, by this thread or task and the tasks started in it.
+
+    One entry per round trip. `str(call)` shows it as `redis-cli` would; a script by its name.
+    """
+    calls: list[Call] = []
+    token = _captured.set((*_captured.get(), calls))
+    try:
+        yield calls
+    finally:
+        _captured.reset(token)
+
+
+def note(call: Call) -> None:
+    """A driver is about to send this call."""
+    for calls in _captured.get():
+        calls.append(call)

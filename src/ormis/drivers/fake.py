@@ -1,0 +1,27 @@
+"""A driver without a server, for tests: it answers the calls of an operation from a list of replies."""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from ..calls import Call, Operation, T
+
+
+class FakeDriver:
+    """Sends each call the next of the replies; a reply that is an exception is thrown. `calls` lists what was asked."""
+
+    def __init__(self, replies: Iterable[Any]) -> None:
+        self._replies = list(replies)
+        self.calls: list[Call] = []
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs the operation to its end; AssertionError when it asks for more replies than there are, or for fewer."""
+        try:
+            call = next(operation)
+            while True:
+                self.calls.append(call)
+                assert self._replies, f"no reply is left for {call}"
+                reply = self._replies.pop(0)
+                call = operation.throw(reply) if isinstance(reply, BaseException) else operation.send(reply)
+        except StopIteration as end:
+            assert not self._replies, f"replies that nobody asked for: {self._replies}"
+            return cast(T, end.value)

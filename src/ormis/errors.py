@@ -1,0 +1,109 @@
+"""The errors ormis raises.
+
+    OrmisError
+    ├── NotConnected              a model is used before connect()
+    ├── LayoutError               the database was written with another layout
+    ├── ModelError                a model class can't be made as it is declared (a TypeError too)
+    ├── FieldError                unknown field or lookup, or a value that does not convert
+    ├── DoesNotExist              also as Question.DoesNotExist
+    ├── MultipleObjectsReturned   also as Question.MultipleObjectsReturned
+    ├── IntegrityError            the write was refused, nothing has changed
+    │   ├── UniqueViolation
+    │   ├── ForeignKeyViolation
+    │   ├── ProtectedError
+    │   └── RestrictedError
+    ├── ConflictError             somebody else changed the object meanwhile, nothing has changed
+    ├── StoredDataError           what the database holds can't be read as the model says
+    └── RelationNotLoaded         a relation of an object loaded by async code is not loaded
+
+Bad values raise pydantic's ValidationError. What the connection or the server refuses comes as redis-py's own errors.
+"""
+
+from typing import Any
+
+
+class OrmisError(Exception):
+    """Base of every error that ormis raises itself."""
+
+
+class NotConnected(OrmisError):
+    """A model is used before there is a database to use."""
+
+
+class LayoutError(OrmisError):
+    """The database was written by a version of ormis with another layout of keys."""
+
+
+class ModelError(OrmisError, TypeError):
+    """A model class can't be made as it is declared."""
+
+
+class FieldError(OrmisError):
+    """A query or a save names a field or lookup that does not exist, or a value that does not convert."""
+
+
+class DoesNotExist(OrmisError):
+    """No object matches."""
+
+
+class MultipleObjectsReturned(OrmisError):
+    """More than one object matches where one was asked for."""
+
+
+class IntegrityError(OrmisError):
+    """The database refused a write; nothing has changed.
+
+    `model`, `field` and `value` say what was refused, as far as it concerns one field.
+    """
+
+    def __init__(self, message: str, *, model: str = "", field: str = "", value: Any = None) -> None:
+        super().__init__(message)
+        self.model = model
+        self.field = field
+        self.value = value
+
+
+class UniqueViolation(IntegrityError):
+    """Another object holds the value of a unique field, of a unique constraint or the primary key."""
+
+
+class ForeignKeyViolation(IntegrityError):
+    """A relation points at an object that is not there."""
+
+
+class _Refused(IntegrityError):
+    """A deletion that other objects stand in the way of; `objects` lists their keys."""
+
+    def __init__(self, message: str, *, objects: tuple[str, ...] = (), model: str = "", field: str = "") -> None:
+        super().__init__(message, model=model, field=field)
+        self.objects = objects
+
+
+class ProtectedError(_Refused):
+    """Objects with on_delete=PROTECT refer to what was to be deleted; `objects` lists their keys."""
+
+
+class RestrictedError(_Refused):
+    """Objects with on_delete=RESTRICT refer to what was to be deleted and are not deleted with it."""
+
+
+class ConflictError(OrmisError):
+    """Another client changed what this write was based on; nothing has changed. `model` and `field` name it."""
+
+    def __init__(self, message: str, *, model: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.model = model
+        self.field = field
+
+
+class StoredDataError(OrmisError):
+    """What the database holds at a key can't be read as the model says; `key` and `field` name the place."""
+
+    def __init__(self, message: str, *, key: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.key = key
+        self.field = field
+
+
+class RelationNotLoaded(OrmisError):
+    """A relation of an object that was loaded by async code is used before it is loaded."""

@@ -1,0 +1,29 @@
+--@include quick
+--@include server
+-- Applies a batch of mutations to any models, all or nothing: first every check, then every write.
+-- KEYS[1]  ormis/models
+-- ARGV[1]  the partition tag; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
+--          for a batch of one more may follow, see quick.lua
+-- Mutations, `m` being the number of a model in this call and `row` the texts by column position, false where absent:
+--   {'insert', m, {row, ...}, when} row[1] is false where the server is to count a key; `when` nil: refuse what exists;
+--                                   'ignore': leave out what conflicts; {positions}: update these of the other
+--   {'save', m, {row}}              insert, or replace the object with this key
+--   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums}
+--                                   changes {position, text|false, ...}; expected the same, compared first;
+--                                   sums {position, kind, operator, left position, right position|0, right text, ...}
+--   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
+-- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
+-- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete; or {outcome, number of the mutation,
+-- ...} and nothing has changed.
+
+return answer(function()
+  local batch = cmsgpack.unpack(ARGV[2])
+  --@include actions
+  local results = {}
+  for number, mutation in ipairs(batch) do
+    mutations.current = number
+    results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation)
+  end
+  apply(mutations.opened)
+  return {'ok', results}
+end)

@@ -1,0 +1,260 @@
+--@include predicates
+-- Ways to find candidates without looking at every object, and what they cost.
+-- A way is {cost, keys, exact, walk}: cost is the number of candidates, keys() lists them, exact says that a candidate
+-- needs no further look; walk, for sorted indexes, is {key, low, high, text}, a stretch of a sorted set.
+-- Out: best_way(m, condition), way_of(m, condition), stretch(m, bounds, position), conjuncts(), bounds_of().
+
+local way_of
+
+local function conjuncts(condition)
+  if not condition or condition[1] == 'true' then return {} end
+  if condition[1] ~= 'and' then return {condition} end
+  local list = {}
+  for i = 2, #condition do
+    for _, part in ipairs(conjuncts(condition[i])) do list[#list + 1] = part end
+  end
+  return list
+end
+
+local function list_of(list)
+  return function() return list end
+end
+
+local function member_keys(members)
+  for i = 1, #members do members[i] = string.match(members[i], '([^%z]*)$') end
+  return members
+end
+
+-- What the conjuncts say of each column: {[position] = {eq, low, high, low_open, high_open, prefix, parts}}, each bound a
+-- text.
+local function bounds_of(parts)
+  local bounds = {}
+  for i = 1, #parts do
+    local part = parts[i]
+    if part[1] == 'cmp' then
+      local position, operator, text = part[2], part[4], part[5]
+      local bound = bounds[position] or {kind = part[3], parts = {}}
+      bounds[position] = bound
+      local used = true
+      if operator == 'eq' and not bound.eq then
+        bound.eq = text
+      elseif (operator == 'gt' or operator == 'gte') and not bound.low then
+        bound.low, bound.low_open = text, operator == 'gt'
+      elseif (operator == 'lt' or operator == 'lte') and not bound.high then
+        bound.high, bound.high_open = text, operator == 'lt'
+      elseif operator == 'startswith' and not bound.prefix then
+        bound.prefix = text
+      else
+        used = false
+      end
+      if used then bound.parts[#bound.parts + 1] = i end
+    end
+  end
+  return bounds
+end
+
+local function score_end(kind, text, open, otherwise)
+  if not text then return otherwise end
+  local number = score(kind, text)
+  if not number then return otherwise end
+  if number == math.huge then return '+inf' elseif number == -math.huge then return '-inf' end
+  local sharp = open and kind ~= 'decimal' and exact(kind, text)
+  return (sharp and '(' or '') .. string.format('%.17g', number)
+end
+
+local function text_stretch(key, bound)
+  local low, high = '-', '+'
+  if bound and bound.eq then
+    low, high = '[' .. bound.eq .. '\0', '(' .. bound.eq .. '\1'
+  elseif bound and bound.prefix then
+    low, high = '[' .. bound.prefix, '[' .. bound.prefix .. '\255'
+  elseif bound then
+    if bound.low then low = '[' .. bound.low end
+    if bound.high then high = '(' .. bound.high .. '\1' end
+  end
+  return {
+    key = key, low = low, high = high, text = true, cost = call('ZLEXCOUNT', key, low, high),
+    parts = bound and bound.parts or {}, exact = not bound,
+  }
+end
+
+local function score_stretch(key, bound)
+  local low, high, sharp = '-inf', '+inf', true
+  if bound then
+    sharp = bound.kind ~= 'decimal' and not (bound.eq and (bound.low or bound.high))
+    local kind = bound.kind
+    low = score_end(kind, bound.eq or bound.low, not bound.eq and bound.low_open, low)
+    high = score_end(kind, bound.eq or bound.high, not bound.eq and bound.high_open, high)
+    local texts = {bound.eq, bound.low, bound.high}
+    for i = 1, 3 do
+      if texts[i] and not exact(kind, texts[i]) then sharp = false end
+    end
+  end
+  return {
+    key = key, low = low, high = high, cost = call('ZCOUNT', key, low, high), parts = bound and bound.parts or {},
+    exact = sharp,
+  }
+end
+
+-- The stretch of an index that the bounds allow; nil where its prefix is not held to one value.
+local function stretch(index, bounds)
+  local key, parts = index.base, {}
+  for i = 1, #index.prefix do
+    local bound = bounds[index.prefix[i]]
+    if not bound or not bound.eq then return nil end
+    key = key .. index.names[i] .. '=' .. short(bound.eq) .. '/'
+    extend(parts, bound.parts)
+  end
+  key = key .. index.name
+  local bound = bounds[index.last]
+  local found = index.type == 'text' and text_stretch(key, bound) or score_stretch(key, bound)
+  extend(parts, found.parts)
+  found.parts, found.index = parts, index
+  for i = 1, #index.prefix do
+    local prefix = bounds[index.prefix[i]]
+    if loose[prefix.kind] then return nil end
+    if #prefix.parts > 1 then found.exact = false end
+  end
+  return found
+end
+
+local function stretch_keys(found)
+  return function()
+    if found.text then return member_keys(call('ZRANGEBYLEX', found.key, found.low, found.high)) end
+    return call('ZRANGEBYSCORE', found.key, found.low, found.high)
+  end
+end
+
+local function index_on(m, position, type_)
+  for i = 1, #m.indexes do
+    local index = m.indexes[i]
+    if index.complete and index.type == type_ and #index.prefix == 0 and index.last == position then return index end
+  end
+end
+
+local function claims_on(m, position)
+  for i = 1, #m.unique do
+    local unique = m.unique[i]
+    if unique.complete and #unique.fields == 1 and unique.fields[1] == position then return unique end
+  end
+end
+
+-- Equality with one of some texts.
+local function equal_way(m, part)
+  local position, kind = part[2], part[3]
+  if position == 1 then
+    local keys = {unpack(part, 5, math.min(#part, 4000))}
+    if #part > 4000 then for i = 4001, #part do keys[#keys + 1] = part[i] end end
+    return {cost = #keys, keys = function() return keys end, exact = false}
+  end
+  if loose[kind] then return nil end
+  local unique = claims_on(m, position)
+  local index = not unique and index_on(m, position, 'equal')
+  if not unique and not index then return nil end
+  local cost, found = 0, {}
+  for i = 5, #part do
+    if unique then
+      local pk = call('HGET', unique.key, part[i])
+      if pk then found[#found + 1] = pk end
+      cost = #found
+    else
+      found[#found + 1] = index.base .. index.name .. '=' .. short(part[i])
+      cost = cost + call('SCARD', found[#found])
+    end
+  end
+  if unique then return {cost = cost, keys = function() return found end, exact = true} end
+  return {cost = cost, exact = true, sets = found, keys = function()
+    if #found == 1 then return call('SMEMBERS', found[1]) end
+    local keys = {}
+    for i = 1, #found do extend(keys, call('SMEMBERS', found[i])) end
+    return keys
+  end}
+end
+
+local function union_way(m, node)
+  local cost, ways = 0, {}
+  for i = 2, #node do
+    local way = way_of(m, node[i])
+    if not way then return nil end
+    ways[#ways + 1] = way
+    cost = cost + way.cost
+  end
+  return {cost = cost, exact = false, keys = function()
+    local keys, seen = {}, {}
+    for i = 1, #ways do
+      for _, pk in ipairs(ways[i].keys()) do
+        if not seen[pk] then
+          seen[pk] = true
+          keys[#keys + 1] = pk
+        end
+      end
+    end
+    return keys
+  end}
+end
+
+-- True where an object without any field meets the condition: then one without the relation does, too.
+local function holds_for_nothing(m, condition)
+  return compile(m, condition, {})(nothing)
+end
+
+-- Through a foreign key, from the objects it may point at: worth it while they are few.
+local function one_way(m, node)
+  local target = model_at(node[3])
+  local way = not holds_for_nothing(target, node[4]) and way_of(target, node[4])
+  if not way or way.cost > 200 then return nil end
+  local keys = {}
+  for _, pk in ipairs(way.keys()) do extend(keys, referring_keys(m, node[2], pk)) end
+  return {cost = #keys, exact = false, keys = list_of(keys)}
+end
+
+local function many_way(_, node)
+  local child, position = model_at(node[2]), node[3]
+  local way = not holds_for_nothing(child, node[4]) and way_of(child, node[4])
+  if not way or way.cost > 5000 then return nil end
+  return {cost = way.cost, exact = false, keys = function()
+    local keys, seen, name = {}, {}, child.columns[position]
+    for _, child_pk in ipairs(way.keys()) do
+      local pk = call('HGET', child.base .. ':' .. child_pk, name)
+      if pk and not seen[pk] then
+        seen[pk] = true
+        keys[#keys + 1] = pk
+      end
+    end
+    return keys
+  end}
+end
+
+-- The cheapest way to a superset of what meets the condition; nil where every object has to be looked at.
+function way_of(m, condition)
+  local parts = conjuncts(condition)
+  local bounds, best = bounds_of(parts), nil
+  local function offer(way, used)
+    if way and (not best or way.cost < best.cost) then
+      best = way
+      best.used = used
+    end
+  end
+  for i = 1, #parts do
+    local part = parts[i]
+    if part[1] == 'cmp' and (part[4] == 'eq' or part[4] == 'in') then
+      offer(equal_way(m, part), {i})
+    elseif part[1] == 'or' then
+      offer(union_way(m, part), {i})
+    elseif part[1] == 'one' then
+      offer(one_way(m, part), {i})
+    elseif part[1] == 'many' then
+      offer(many_way(m, part), {i})
+    elseif part[1] == 'false' then
+      offer({cost = 0, exact = true, keys = list_of({})}, {i})
+    end
+  end
+  for i = 1, #m.indexes do
+    local index = m.indexes[i]
+    if index.complete and index.type ~= 'equal' and (bounds[index.last] or #index.prefix > 0) then
+      local found = stretch(index, bounds)
+      if found then offer({cost = found.cost, exact = found.exact, keys = stretch_keys(found)}, found.parts) end
+    end
+  end
+  return best
+end

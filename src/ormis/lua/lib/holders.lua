@@ -1,0 +1,23 @@
+-- Who holds a value of a unique constraint that was declared after objects existed: every object is asked.
+-- Out: find_holder(m, fields, value).
+
+local function row_of(m, pk, positions)
+  local key, row, names = m.base .. ':' .. pk, {}, {}
+  local object = objects.by_key[key]
+  if object then
+    if object.new then objects.need(object, positions) end
+    return object.new
+  end
+  for i = 1, #positions do names[i] = m.columns[positions[i]] end
+  local texts = call('HMGET', key, unpack(names))
+  for i = 1, #positions do row[positions[i]] = texts[i] end
+  return row
+end
+
+local function find_holder(m, fields, value)
+  for _, pk in ipairs(call('ZRANGE', m.base .. '/ids', 0, -1)) do
+    local row = row_of(m, pk, fields)
+    if row and models.claim(fields, row) == value then return pk end
+  end
+  return false
+end

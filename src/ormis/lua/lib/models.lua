@@ -1,0 +1,82 @@
+--@include server
+--@include scores
+-- What a model keeps beside its objects: where an object stands in the indexes, what it claims.
+-- A model is its shape, as schema.py packs it, plus base, the beginning of its keys:
+--   {key, auto, columns = {name, ...}, referrers,
+--    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: 'equal', 'sorted' or 'text'; kind, name
+--      and position of its last field; the positions of the fields before that
+--    unique = {name, positions, ...}, references = {position, target, ...}}
+--   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
+--   costs more than all the rest of a lookup.
+-- Out: models.open(shape, declaration, may_write), .entry(), .claim(), .touches(), .concerned(), short(), extend().
+
+local models = {}
+
+-- A value as it stands in the name of a key. Long ones, and those that could be taken for another key, by their SHA-1.
+local function short(value)
+  if #value > 200 or string.find(value, '/', 1, true) or string.byte(value) == 35 then
+    return '#' .. redis.sha1hex(value)
+  end
+  return value
+end
+
+local function extend(list, more)
+  local count = #list
+  for i = 1, #more do list[count + i] = more[i] end
+end
+
+-- The model of a shape, with what the database knows of it. may_write: a declaration that is new here is stored.
+function models.open(packed, declaration, may_write)
+  local m = cmsgpack.unpack(packed)
+  m.base = tag .. m.key
+  local text = call('HGET', KEYS[1], m.key)
+  if text ~= declaration then
+    --@include reconcile
+    reconcile(m, text, declaration, may_write)
+  end
+  return m
+end
+
+-- Where one object stands in the index at slot i: key, member, score (nil in a set); nothing where a value is absent.
+function models.entry(m, i, row, pk)
+  local indexes = m.indexes
+  local last = row[indexes[i + 3]]
+  if not last then return nil end
+  local key, prefix, kind_of_index = m.base .. '/index/', indexes[i + 4], indexes[i]
+  if prefix then
+    for j = 1, #prefix do
+      local value = row[prefix[j]]
+      if not value then return nil end
+      key = key .. m.columns[prefix[j]] .. '=' .. short(value) .. '/'
+    end
+  end
+  if kind_of_index == 'equal' then return key .. indexes[i + 2] .. '=' .. short(last), pk end
+  if kind_of_index == 'text' then return key .. indexes[i + 2], last .. '\0' .. pk, 0 end
+  local number = score(indexes[i + 1], last)
+  if number then return key .. indexes[i + 2], pk, number end
+end
+
+-- What one object claims of a unique constraint on these positions; nothing where a value is absent.
+function models.claim(fields, row)
+  if #fields == 1 then return row[fields[1]] or nil end
+  local values = {}
+  for i = 1, #fields do
+    values[i] = row[fields[i]]
+    if not values[i] then return nil end
+  end
+  return (string.gsub(cjson.encode(values), '\\/', '/'))
+end
+
+function models.touches(positions, changed)
+  for i = 1, #positions do
+    if changed[positions[i]] then return true end
+  end
+  return false
+end
+
+-- Whether the index at slot i depends on one of the changed columns.
+function models.concerned(m, i, changed)
+  local indexes = m.indexes
+  local prefix = indexes[i + 4]
+  return changed[indexes[i + 3]] or prefix and models.touches(prefix, changed)
+end

@@ -1,0 +1,55 @@
+--@include scores
+-- The two commonest commits by a short way: one new object with a counted key, and one update, of a model without unique
+-- constraints, references and indexes over several fields. It writes what the general way writes; where anything is out
+-- of the ordinary it leaves everything as it was, and the general way below, which is in the same call, answers.
+-- It stands before all functions, and its arguments are flat: making the functions and unpacking the general request
+-- costs four times what the work itself does.
+-- In: ARGV[5] 'insert' or 'update', ARGV[6] the model's key, ARGV[7] the name of its primary key; then
+--   insert  ARGV[8] the number n of entries; n times type, kind, field, text; then field, text of every column
+--   update  ARGV[8] the key; ARGV[9] kind, ARGV[10] field, ARGV[11] text of the sorted index to move, or three empty
+--           texts; then field, text of every changed column
+-- Returns as commit.lua does.
+
+local quick = ARGV[5]
+if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
+  local command, base = redis.pcall, ARGV[1] .. ARGV[6]
+  if quick == 'update' then
+    local pk, kind, key = ARGV[8], ARGV[9], base .. ':' .. ARGV[8]
+    if command('HEXISTS', key, ARGV[7]) == 1 then
+      local moved = kind == '' or command('ZADD', base .. '/index/' .. ARGV[10], score(kind, ARGV[11]), pk)
+      if type(moved) ~= 'table' then
+        command('HSET', key, unpack(ARGV, 12))
+        return '\146\162ok\145\195'
+      end
+    end
+  else
+    local last, count = command('GET', base .. '/next_id') or '0', tonumber(ARGV[8])
+    local pk = type(last) == 'string' and #last < 15 and string.format('%.0f', last + 1)
+    local key, rest, written = pk and base .. ':' .. pk, 9 + 4 * count, 0
+    if pk and command('EXISTS', key) == 0 then
+      for i = 9, rest - 4, 4 do
+        local name, text, done = base .. '/index/' .. ARGV[i + 2], ARGV[i + 3], nil
+        if ARGV[i] == 'sorted' then
+          done = command('ZADD', name, score(ARGV[i + 1], text), pk)
+        else
+          done = command('SADD', name .. '=' .. text, pk)
+        end
+        if type(done) == 'table' then break end
+        written = written + 1
+      end
+      if written == count and type(command('ZADD', base .. '/ids', pk, pk)) ~= 'table' then
+        command('HSET', key, ARGV[7], pk, unpack(ARGV, rest))
+        command('SET', base .. '/next_id', pk)
+        return '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
+      end
+      for i = 9, 5 + 4 * written, 4 do
+        local name = base .. '/index/' .. ARGV[i + 2]
+        if ARGV[i] == 'sorted' then
+          command('ZREM', name, pk)
+        else
+          command('SREM', name .. '=' .. ARGV[i + 3], pk)
+        end
+      end
+    end
+  end
+end

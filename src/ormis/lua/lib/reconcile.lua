@@ -1,0 +1,75 @@
+-- The union of what a caller declares of a model and what the database knows of it, so that no client, older or newer,
+-- leaves something stale in an index that another client uses.
+-- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...]}; a stored one may
+-- have "incomplete": ["indexes ...", "unique ..."], what was declared when there were objects already.
+-- Out: reconcile(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in m.incomplete which
+--      can't be trusted yet: indexes by slot, constraints by name.
+
+local function as_set(list)
+  local set = {}
+  for i = 1, #list do set[list[i]] = true end
+  return set
+end
+
+local function column_at(m, at, name)
+  if not at[name] then
+    m.columns[#m.columns + 1] = name
+    at[name] = #m.columns
+  end
+  return at[name]
+end
+
+local function columns_at(m, at, names)
+  local list = {}
+  for name in string.gmatch(names, '[^,]+') do list[#list + 1] = column_at(m, at, name) end
+  return list
+end
+
+-- Adds to `stored` what `declared` has more, as incomplete where there are objects it was not kept for.
+local function adopt(stored, declared, part, populated)
+  local known_parts, news = as_set(stored[part]), false
+  for _, definition in ipairs(declared[part]) do
+    if not known_parts[definition] then
+      news = true
+      table.insert(stored[part], definition)
+      if populated then table.insert(stored.incomplete, part .. ' ' .. definition) end
+    end
+  end
+  return news
+end
+
+local function all_declared(stored, declared)
+  return #stored.incomplete == 0 and #stored.indexes == #declared.indexes and #stored.unique == #declared.unique
+end
+
+-- An index, from its definition "type kind field,field".
+local function add_index(m, at, definition)
+  local kind_of_index, kind, names = string.match(definition, '^(%S+) (%S+) (%S+)$')
+  local prefix = columns_at(m, at, names)
+  local last = table.remove(prefix)
+  extend(m.indexes, {kind_of_index, kind, m.columns[last], last, #prefix > 0 and prefix})
+end
+
+local function reconcile(m, text, declaration, may_write)
+  local stored = text and cjson.decode(text) or {indexes = {}, unique = {}}
+  stored.incomplete = stored.incomplete or {}
+  local declared = cjson.decode(declaration)
+  local populated = call('ZCARD', m.base .. '/ids') > 0
+  local more = adopt(stored, declared, 'indexes', populated)
+  more = adopt(stored, declared, 'unique', populated) or more or not text
+  if more and may_write then
+    call('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
+    call('SETNX', tag .. 'ormis/layout', '1')
+  end
+  local at, incomplete = {}, as_set(stored.incomplete)
+  for i, name in ipairs(m.columns) do at[name] = i end
+  m.indexes, m.unique, m.incomplete = {}, {}, {}
+  for _, definition in ipairs(stored.indexes) do
+    if incomplete['indexes ' .. definition] then m.incomplete[#m.indexes + 1] = true end
+    add_index(m, at, definition)
+  end
+  for _, names in ipairs(stored.unique) do
+    m.incomplete[names] = incomplete['unique ' .. names]
+    extend(m.unique, {names, columns_at(m, at, names)})
+  end
+end

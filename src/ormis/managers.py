@@ -1,0 +1,43 @@
+"""Managers: where the querysets of a model begin."""
+
+from typing import Any, Self, TypeVar
+
+from .queryset import Queryable, QuerySet
+
+M = TypeVar("M")
+
+
+class Manager(Queryable[M]):
+    """The way to a model's objects: `Question.objects`. Subclass it for methods of your own, and set it in the class.
+
+    `get_queryset()` is where all its queries begin; override it to narrow them.
+    """
+
+    queryset_class: type[QuerySet[Any]] = QuerySet
+
+    def __get__(self, instance: object | None, owner: type[Any]) -> Self:
+        if instance is not None:
+            raise AttributeError(f"managers belong to the class, not to its objects: {owner.__name__}.objects")
+        bound = object.__new__(type(self))
+        bound.__dict__ |= self.__dict__
+        bound.model = owner
+        return bound
+
+    def get_queryset(self) -> QuerySet[M]:
+        """The queryset that everything begins with."""
+        return self.queryset_class(self.model)
+
+    def _queryset(self) -> QuerySet[M]:
+        return self.get_queryset()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.model.__name__}>"
+
+
+class DefaultManager:
+    """`objects` of a model that sets none of its own. On the metaclass: a class body that sets one takes precedence."""
+
+    def __get__(self, model: type[M], meta: Any) -> Manager[M]:
+        manager = Manager[M]()
+        manager.model = model
+        return manager

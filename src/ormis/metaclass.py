@@ -1,0 +1,200 @@
+"""Making model classes: what is ormis's is taken out of the class body, pydantic makes the class, ormis completes it."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, dataclass_transform
+
+from pydantic import PrivateAttr
+from pydantic._internal._model_construction import ModelMetaclass
+from pydantic.fields import FieldInfo
+
+from . import errors, registry
+from .declare import annotations_of, build_schema, primary_key_of, take_relations, without_none
+from .descriptors import ForwardRelation, ReverseRelation, class_field
+from .errors import ModelError
+from .fields import Field
+from .managers import DefaultManager, Manager
+from .options import read_options
+from .relations import ForeignKey, OneToOne, RelationDeclaration
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr, ForeignKey, OneToOne))
+class ModelMeta(ModelMetaclass):
+    """The class of model classes."""
+
+    objects = DefaultManager()
+
+    if not TYPE_CHECKING:
+
+        def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+            def make() -> Any:
+                return super(ModelMeta, mcs).__new__(mcs, name, bases, namespace, **options)
+
+            parents = [base for base in bases if isinstance(base, ModelMeta)]
+            return make_model(name, parents, namespace, make) if parents else make()
+
+        def __getattr__(cls, name: str) -> Any:
+            schema = cls.__dict__.get("__schema__")
+            if schema is not None and (name in schema.by_name or name == "pk"):
+                return class_field(cls, name)
+            return super().__getattr__(name)
+
+
+def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
+    """The model class of a class body; `make` makes it as pydantic does. Raises ModelError for what can't be."""
+    _check_parents(name, parents)
+    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
+    options = read_options(name, namespace.pop("Meta", None), inherited)
+    _check_names(name, annotations_of(namespace), parents[0].__reserved__)
+    declared, related = take_relations(name, namespace)
+    managers = _take_managers(namespace)
+    for declaration in declared:
+        _add_key_field(declaration, namespace)
+    if not options.abstract:
+        _add_automatic_key(parents, namespace)
+    cls = make()
+    cls.__options__ = options
+    cls.__declarations__ = _with_inherited(parents, declared)
+    cls.__related_names__ = related.union(*(p.__related_names__ for p in parents))
+    cls.__schema__ = None
+    cls.__key__ = "" if options.abstract else options.key or name.lower()
+    for attribute, manager in managers.items():
+        setattr(cls, attribute, manager)
+    if not options.abstract:
+        _add_errors(cls)
+        registry.register(cls)
+    return cls
+
+
+def complete(cls: Any, targets: dict[str, Any]) -> None:
+    """Makes the schema and the descriptors of a class whose relations' targets are all known."""
+    relations: list[tuple[RelationDeclaration, str, str, Any]] = []
+    for declaration in cls.__declarations__:
+        target = targets[declaration.name]
+        _type_key_field(cls, declaration, target)
+        relations.append((declaration, target.__key__, _reverse_name(cls, declaration), _default_of(declaration)))
+    if relations:
+        cls.__pydantic_custom_init__ = True
+        cls.model_rebuild(force=True)
+    pk = primary_key_of(cls.__name__, cls.model_fields) or "id"
+    automatic = options_are_automatic(cls.model_fields[pk])
+    fields = {name: info for name, info in cls.model_fields.items()}
+    cls.__schema__ = build_schema(cls.__name__, cls.__key__, pk, automatic, fields, cls.__options__, relations)
+    for reference in cls.__schema__.references:
+        target = targets[reference.name]
+        setattr(cls, reference.name, ForwardRelation(reference, cls, target))
+        _attach_reverse(cls, reference, target)
+
+
+def options_are_automatic(info: FieldInfo) -> bool:
+    """True for a key that the server counts up: `int | None` with None as its default."""
+    return without_none(info.annotation) == (int, True) and info.default is None
+
+
+def _check_parents(name: str, parents: list[Any]) -> None:
+    for parent in parents:
+        if parent.__key__:
+            raise ModelError(
+                f"{name} can't inherit from {parent.__name__}, which is stored itself: put what they share into a base "
+                f"class with `class Meta: abstract = True`"
+            )
+
+
+def _check_names(model: str, names: Iterable[str], reserved: set[str]) -> None:
+    for name in names:
+        if name in reserved or name.startswith("model_") or "__" in name.strip("_"):
+            raise ModelError(f"{model}.{name}: ormis or pydantic needs this name; call the field something else")
+
+
+def _take_managers(namespace: dict[str, Any]) -> dict[str, Any]:
+    managers = {name: value for name, value in namespace.items() if isinstance(value, Manager)}
+    for name in managers:
+        del namespace[name]
+        annotations_of(namespace).pop(name, None)
+    return managers
+
+
+def _with_inherited(parents: list[Any], own: list[RelationDeclaration]) -> tuple[RelationDeclaration, ...]:
+    found = {d.name: d for parent in reversed(parents) for d in parent.__declarations__}
+    return tuple({**found, **{d.name: d for d in own}}.values())
+
+
+def _add_key_field(declaration: RelationDeclaration, namespace: dict[str, Any]) -> None:
+    """The stored field of a foreign key; its type is that of the other model's key once that is known."""
+    relation = declaration.relation
+    if declaration.attname in namespace or annotations_of(namespace)[declaration.attname] is not Any:
+        return
+    default: dict[str, Any] = {}
+    if relation.has_default:
+        default["default_factory" if callable(relation.default) else "default"] = _key_or_self(relation.default)
+    elif declaration.nullable:
+        default["default"] = None
+    namespace[declaration.attname] = Field(primary_key=relation.primary_key, **default)
+
+
+def _key_or_self(value: Any) -> Any:
+    return value.pk if hasattr(type(value), "__schema__") else value
+
+
+def _default_of(declaration: RelationDeclaration) -> Any:
+    relation = declaration.relation
+    if not relation.has_default:
+        return None
+    return _key_or_self(relation.default() if callable(relation.default) else relation.default)
+
+
+def _type_key_field(cls: Any, declaration: RelationDeclaration, target: Any) -> None:
+    pk = primary_key_of(target.__name__, target.model_fields) or "id"
+    annotation = without_none(target.model_fields[pk].annotation)[0]
+    info = cls.model_fields[declaration.attname]
+    if info.annotation is Any:
+        info.annotation = annotation | None if declaration.nullable else annotation
+
+
+def _add_automatic_key(parents: list[Any], namespace: dict[str, Any]) -> None:
+    annotations = annotations_of(namespace)
+    inherited: dict[str, FieldInfo] = {}
+    for parent in reversed(parents):
+        inherited |= parent.model_fields
+    if primary_key_of("", inherited) or any(_is_primary_key(namespace.get(n), a) for n, a in annotations.items()):
+        return
+    if "id" in annotations or "id" in inherited:
+        return
+    namespace["__annotations__"] = {"id": int | None, **annotations}
+    namespace["id"] = Field(None)
+
+
+def _is_primary_key(value: Any, annotation: Any) -> bool:
+    infos = [i for i in (value, *getattr(annotation, "__metadata__", ())) if isinstance(i, FieldInfo)]
+    return any(primary_key_of("", {"": info}) is not None for info in infos)
+
+
+def _add_errors(cls: Any) -> None:
+    for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
+        body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
+        setattr(cls, base.__name__, type(base.__name__, (base,), body))
+
+
+def _reverse_name(cls: Any, declaration: RelationDeclaration) -> str:
+    relation = declaration.relation
+    name = relation.related_name or cls.__options__.default_related_name
+    if name:
+        return name.replace("%(class)s", cls.__name__.lower())
+    return cls.__name__.lower() if relation.unique else f"{cls.__name__.lower()}_set"
+
+
+def _attach_reverse(cls: Any, reference: Any, target: Any) -> None:
+    name = reference.reverse_name
+    present = target.__dict__.get(name)
+    if name in target.model_fields or name in target.__reserved__ or _is_another(present, cls, reference):
+        raise ModelError(
+            f"{cls.__name__}.{reference.name}: {target.__name__} has {name!r} already; choose another name for the other "
+            f"side: related_name="
+        )
+    setattr(target, name, ReverseRelation(reference, cls, target))
+
+
+def _is_another(present: Any, cls: Any, reference: Any) -> bool:
+    if present is None:
+        return False
+    same = isinstance(present, ReverseRelation) and present.source.__key__ == cls.__key__
+    return not (same and present.reference.name == reference.name)

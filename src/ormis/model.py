@@ -1,0 +1,350 @@
+"""`Model`: a pydantic model whose objects are stored."""
+
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from . import errors, registry
+from .database import Database, default_database
+from .descriptors import ForwardRelation, remember
+from .errors import FieldError, IntegrityError, ModelError, StoredDataError
+from .expressions import Expression
+from .keys import object_key
+from .metaclass import ModelMeta, complete
+from .operations import deleting, reading, saving
+from .operations.mutations import commit
+from .options import Options
+from .query import Query
+from .queryset import QuerySet
+from .relations import RelationDeclaration
+from .schema import Schema
+from .state import State, Wire, state_of
+
+_new = object.__new__
+_set = object.__setattr__
+
+
+class Model(BaseModel, metaclass=ModelMeta):
+    """A stored pydantic model: subclass it, say what its fields are, and every object is one Redis hash.
+
+    Without a field with `primary_key=True` it has `id: int | None`, counted up by the server from 1.
+    Methods that talk to the server have an async twin with an `a` in front.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    __schema__: ClassVar[Any] = None
+    __key__: ClassVar[str] = ""
+    __options__: ClassVar[Options | None] = None
+    __declarations__: ClassVar[tuple[RelationDeclaration, ...]] = ()
+    __related_names__: ClassVar[frozenset[str]] = frozenset()
+    __reserved__: ClassVar[frozenset[str]] = frozenset()
+    __loading__: ClassVar[Any] = None
+    DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
+    MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
+
+    _state: State = PrivateAttr(default_factory=State)
+
+    if TYPE_CHECKING:
+        id: int | None = None
+
+    def __init__(self, /, **values: Any) -> None:
+        __tracebackhide__ = True
+        related = _take_related(type(self), values) if self.__declarations__ else None
+        super().__init__(**values)
+        for name, record in (related or {}).items():
+            remember(self, name, record)
+
+    # Objects ---------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get(cls, pk: Any) -> Self:
+        """The object with this primary key. One call: HMGET of its hash.
+
+        Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
+        """
+        database = cls._database_for(None)
+        return cls._found(pk, database.run(reading.get(cls._schema(), cls._key(pk))), database, False)
+
+    @classmethod
+    async def aget(cls, pk: Any) -> Self:
+        """As get()."""
+        database = cls._database_for(None)
+        return cls._found(pk, await database.arun(reading.get(cls._schema(), cls._key(pk))), database, True)
+
+    @classmethod
+    def list(cls) -> builtins.list[Self]:
+        """Every object, newest first."""
+        return [*cls._newest_first()]
+
+    @classmethod
+    async def alist(cls) -> builtins.list[Self]:
+        """As list()."""
+        return [record async for record in cls._newest_first()]
+
+    def save(
+        self,
+        *,
+        update_fields: Iterable[str] | None = None,
+        force_insert: bool = False,
+        force_update: bool = False,
+        if_unchanged: bool = False,
+        using: Database | None = None,
+    ) -> Self:
+        """Stores the object and returns it. One call: object, indexes and constraints, all or nothing.
+
+        A new object is inserted (one whose given primary key exists already replaces that object, unless
+        `force_insert`); of a stored one the changed fields are written.
+
+        update_fields: write these fields and no others.
+        if_unchanged: ConflictError when somebody else changed one of the fields that this save writes.
+
+        Raises UniqueViolation, ForeignKeyViolation, ConflictError; DoesNotExist when the object was deleted meanwhile.
+        """
+        database = self._place_for_saving(using)
+        database.run(saving.save(self, **_saving(update_fields, force_insert, force_update, if_unchanged)))
+        return self._saved(database, False)
+
+    async def asave(
+        self,
+        *,
+        update_fields: Iterable[str] | None = None,
+        force_insert: bool = False,
+        force_update: bool = False,
+        if_unchanged: bool = False,
+        using: Database | None = None,
+    ) -> Self:
+        """As save()."""
+        database = self._place_for_saving(using)
+        await database.arun(saving.save(self, **_saving(update_fields, force_insert, force_update, if_unchanged)))
+        return self._saved(database, True)
+
+    def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
+        """Deletes the object, with what refers to it as on_delete says. One call, all or nothing.
+
+        Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
+        """
+        return self._database_for(using or state_of(self).database).run(self._deletion())
+
+    async def adelete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
+        """As delete()."""
+        return await self._database_for(using or state_of(self).database).arun(self._deletion())
+
+    def refresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
+        """Reads the object again, all of it or these fields. Raises DoesNotExist when it is gone."""
+        database = self._database_for(using or state_of(self).database)
+        self._refreshed(database.run(reading.get(self._schema(), self._own_key())), fields)
+
+    async def arefresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
+        """As refresh_from_db()."""
+        database = self._database_for(using or state_of(self).database)
+        self._refreshed(await database.arun(reading.get(self._schema(), self._own_key())), fields)
+
+    @property
+    def pk(self) -> Any:
+        """The primary key, whatever its field is called."""
+        return self.__dict__.get(self._schema().pk.name)
+
+    @pk.setter
+    def pk(self, value: Any) -> None:
+        setattr(self, self._schema().pk.name, value)
+
+    @property
+    def key(self) -> str:
+        """The key of the object's hash: `question:1`. Raises ForeignKeyViolation for one that is not saved yet."""
+        schema = self._schema()
+        text = schema.pk.codec.encode(self._own_key())
+        return object_key(schema.key, text if isinstance(text, str) else text.decode("utf-8", "backslashreplace"))
+
+    # Values ----------------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        schema = type(self).__schema__
+        if schema is None or name.startswith("_"):
+            super().__setattr__(name, value)
+        elif isinstance(value, Expression) and name in schema.by_name:
+            self.__dict__[name] = value
+        elif self.__declarations__ and isinstance(relation := type(self).__dict__.get(name), ForwardRelation):
+            relation.assign(self, value)
+        elif name == schema.pk.name and state_of(self).saved:
+            self._refuse_new_key(value)
+        else:
+            super().__setattr__(name, value)
+
+    def _refuse_new_key(self, value: Any) -> None:
+        if value != self.pk:
+            raise IntegrityError(
+                f"{type(self).__name__}.{self._schema().pk.name} of {self.key} can't be changed to {value!r}: it is the "
+                f"primary key of a saved object; save a copy under another key and delete this one",
+                model=type(self).__name__,
+                field=self._schema().pk.name,
+                value=value,
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Model) or type(self) is not type(other):
+            return NotImplemented
+        return self.pk is not None and self.pk == other.pk
+
+    def __hash__(self) -> int:
+        if self.pk is None:
+            raise TypeError(f"{type(self).__name__} is hashable once it is saved, and {self!r} has no primary key yet")
+        return hash((self.__key__, self.pk))
+
+    def convert(self, name: str, value: Any) -> Any:
+        """The value as the field `name` holds it, after validation. Raises ValidationError."""
+        probe = self.model_copy()
+        BaseModel.__setattr__(probe, name, value)
+        return probe.__dict__[name]
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _schema(cls) -> Schema:
+        if cls.__schema__ is None:
+            if not cls.__key__:
+                raise ModelError(f"{cls.__name__} is abstract: only the models made from it are stored")
+            raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
+        return cls.__schema__
+
+    @classmethod
+    def _database_for(cls, using: Database | None) -> Database:
+        if using is not None:
+            return using
+        pinned = cls.__options__.database if cls.__options__ is not None else None
+        return pinned if pinned is not None else default_database(cls.__name__)
+
+    @classmethod
+    def _complete(cls, targets: dict[str, Any]) -> None:
+        complete(cls, targets)
+
+    @classmethod
+    def _newest_first(cls) -> QuerySet[Self]:
+        return QuerySet(cls, Query(cls._schema(), order=(), backwards=True))
+
+    @classmethod
+    def _key(cls, pk: Any) -> Any:
+        schema = cls._schema()
+        try:
+            return schema.pk.convert(pk)
+        except ValueError:
+            raise FieldError(f"{cls.__name__}.{schema.pk.name}={pk!r} does not convert to {schema.pk.codec.kind}") from None
+
+    @classmethod
+    def _found(cls, pk: Any, row: Wire | None, database: Database, asynchronous: bool) -> Self:
+        if row is None:
+            raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
+        return cls._load((row,), database, asynchronous)[0]
+
+    @classmethod
+    def _load(cls, rows: Iterable[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
+        """Objects from decoded rows of all columns. They were validated on their way in, so they are not again."""
+        names, finishing, absent, fields_set = cls._loading()
+        records: builtins.list[Self] = []
+        for row in rows:
+            values = dict(zip(names, row, strict=False))
+            for name, finish in finishing:
+                if values[name] is not None:
+                    values[name] = finish(values[name])
+            for name in absent:
+                if values[name] is None:
+                    raise _absent(cls, name, values)
+            record = _new(cls)
+            _set(record, "__dict__", values)
+            _set(record, "__pydantic_fields_set__", fields_set)
+            _set(record, "__pydantic_extra__", None)
+            _set(record, "__pydantic_private__", {"_state": (row, database, asynchronous)})
+            records.append(record)
+        return records
+
+    @classmethod
+    def _loading(cls) -> Any:
+        """What _load() needs of each field. The set of fields is one for all objects: pydantic only adds to it."""
+        found = cls.__dict__.get("__loading__")
+        if found is None:
+            columns = cls._schema().columns
+            finishing = [(c.name, c.codec.finish) for c in columns if c.codec.finish is not None]
+            names = [c.name for c in columns]
+            found = (names, finishing, [c.name for c in columns[1:] if not c.nullable], set(names))
+            cls.__loading__ = found
+        return found
+
+    def _place(self, database: Database, asynchronous: bool) -> None:
+        state = state_of(self)
+        state.database, state.asynchronous = database, asynchronous
+
+    def _place_for_saving(self, using: Database | None) -> Database:
+        self._schema()
+        return self._database_for(using or state_of(self).database)
+
+    def _saved(self, database: Database, asynchronous: bool) -> Self:
+        self._place(database, asynchronous)
+        return self
+
+    def _own_key(self) -> Any:
+        if self.pk is None:
+            raise self.DoesNotExist(f"{self!r} is not saved yet, it has no key")
+        return self.pk
+
+    def _deletion(self) -> Any:
+        pk = self._own_key()
+        (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
+        state_of(self).forget()
+        return deleting.counted(counts)
+
+    def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
+        fresh = self._found(self.pk, row, state_of(self).database, state_of(self).asynchronous)
+        schema = self._schema()
+        names = [c.name for c in schema.columns] if fields is None else [schema.column(name).name for name in fields]
+        state, seen = state_of(self), state_of(fresh)
+        for name in names:
+            column, value = schema.column(name), fresh.__dict__[name]
+            self.__dict__[name] = value
+            state.remember(schema, column, value, seen.text(column))
+        if fields is None:
+            state.related = None
+
+
+def _absent(cls: type[Model], name: str, values: dict[str, Any]) -> StoredDataError:
+    key = object_key(cls.__key__, str(values[cls._schema().pk.name]))
+    return StoredDataError(
+        f"{cls.__name__}.{name} is required, and the key {key!r} has no field {name!r}; give it one with HSET", key=key, field=name
+    )
+
+
+def _saving(
+    update_fields: Iterable[str] | None, force_insert: bool, force_update: bool, if_unchanged: bool
+) -> dict[str, Any]:
+    return {
+        "update_fields": update_fields,
+        "force_insert": force_insert,
+        "force_update": force_update,
+        "if_unchanged": if_unchanged,
+    }
+
+
+def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
+    related: dict[str, Any] = {}
+    model._schema()
+    for declaration in model.__declarations__:
+        name = declaration.name
+        if name not in values:
+            continue
+        value = values.pop(name)
+        if declaration.attname in values:
+            raise TypeError(f"{model.__name__}: give {name} or {declaration.attname}, not both")
+        relation = model.__dict__[name]
+        values[declaration.attname] = relation.key_of(value)
+        if isinstance(value, relation.target):
+            related[name] = value
+    return related
+
+
+# A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
+Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"}

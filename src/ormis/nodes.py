@@ -1,0 +1,251 @@
+"""Conditions on stored objects, as data: what a `Q` means for one model once its names are resolved.
+
+`packed` is how lua/lib/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
+can't say (`here` is true of such a condition); it knows no other objects, so relations are looked up before.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .query import Query
+from .schema import Column, Schema
+
+Number = Callable[[Schema], int]
+Row = Mapping[str, Any]
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "contains": operator.contains,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+
+
+class Node:
+    """A condition on an object of one model."""
+
+    __slots__ = ()
+    here = False
+
+    def packed(self, number: Number) -> list[Any]:
+        """As lua/lib/predicates.lua reads it; `number` gives a model's number in the call."""
+        raise NotImplementedError
+
+    def holds(self, row: Row) -> bool:
+        """Whether the decoded row meets it."""
+        raise NotImplementedError
+
+    def columns(self) -> set[Column]:
+        """The columns of the model itself that `holds` looks at."""
+        return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Node):
+    """True or false, whatever the object."""
+
+    value: bool
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'true'} or {'false'}."""
+        return ["true" if self.value else "false"]
+
+    def holds(self, row: Row) -> bool:
+        """The constant."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Node):
+    """A column compared with values; their texts are what the server compares."""
+
+    column: Column
+    operator: str
+    values: tuple[Any, ...] = ()
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'cmp', position, kind, operator, text, ...}."""
+        codec = self.column.codec
+        return ["cmp", self.column.position, codec.kind, self.operator, *(codec.encode(v) for v in self.values)]
+
+    def holds(self, row: Row) -> bool:
+        """False where the column is absent, except for `null`."""
+        own = row[self.column.name]
+        if self.operator == "null" or own is None:
+            return own is None and self.operator == "null"
+        if self.operator == "in":
+            return own in self.values
+        return compare_values(self.operator, own, self.values[0])
+
+    def columns(self) -> set[Column]:
+        """Its column."""
+        return {self.column}
+
+
+@dataclass(frozen=True, slots=True)
+class CompareFields(Node):
+    """A column compared with another of the same kind of the same object."""
+
+    column: Column
+    operator: str
+    other: Column
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'field', position, kind, operator, position}."""
+        return ["field", self.column.position, self.column.codec.kind, self.operator, self.other.position]
+
+    def holds(self, row: Row) -> bool:
+        """False where one of them is absent."""
+        a, b = row[self.column.name], row[self.other.name]
+        return a is not None and b is not None and compare_values(self.operator, a, b)
+
+    def columns(self) -> set[Column]:
+        """Both columns."""
+        return {self.column, self.other}
+
+
+@dataclass(frozen=True, slots=True)
+class Here(Node):
+    """What the server can't evaluate: a function of some columns. False where `test` says so of absent ones."""
+
+    reads: tuple[Column, ...]
+    test: Callable[[Row], bool]
+    shown: str
+    here = True
+
+    def holds(self, row: Row) -> bool:
+        """What the function says."""
+        return self.test(row)
+
+    def columns(self) -> set[Column]:
+        """What it reads."""
+        return set(self.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Node):
+    """Conditions joined by and, or, xor."""
+
+    connector: str
+    parts: tuple[Node, ...]
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of its parts is."""
+        return any(part.here for part in self.parts)
+
+    def packed(self, number: Number) -> list[Any]:
+        """{connector, condition, ...}."""
+        return [self.connector, *(part.packed(number) for part in self.parts)]
+
+    def holds(self, row: Row) -> bool:
+        """As the connector says."""
+        answers = (part.holds(row) for part in self.parts)
+        if self.connector == "xor":
+            return sum(answers) % 2 == 1
+        return all(answers) if self.connector == "and" else any(answers)
+
+    def columns(self) -> set[Column]:
+        """Those of its parts."""
+        return {column for part in self.parts for column in part.columns()}
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Node):
+    """The complement of a condition."""
+
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is."""
+        return self.part.here
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'not', condition}."""
+        return ["not", self.part.packed(number)]
+
+    def holds(self, row: Row) -> bool:
+        """The opposite."""
+        return not self.part.holds(row)
+
+    def columns(self) -> set[Column]:
+        """Those of its part."""
+        return self.part.columns()
+
+
+@dataclass(frozen=True, slots=True)
+class One(Node):
+    """A condition on the object that a foreign key points at; where it points nowhere, on an object without fields."""
+
+    column: Column
+    target: Schema
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is."""
+        return self.part.here
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'one', position, model, condition}."""
+        return ["one", self.column.position, number(self.target), self.part.packed(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Node):
+    """A condition that some object referring here meets; where none does, an object without fields."""
+
+    source: Schema
+    column: Column
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is."""
+        return self.part.here
+
+    def packed(self, number: Number) -> list[Any]:
+        """{'many', model, position, condition}."""
+        return ["many", number(self.source), self.column.position, self.part.packed(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class Among(Node):
+    """A column's value is among those that a query finds; the query is run first."""
+
+    column: Column
+    query: Query
+    here = True
+
+
+def compare_values(name: str, own: Any, value: Any) -> bool:
+    """Whether two present values compare so; a naive time is taken as in UTC where the other is aware."""
+    try:
+        return _COMPARISONS[name](own, value)
+    except TypeError:
+        # Aware and naive times: as if the naive one were in UTC.
+        return _COMPARISONS[name](_naive(own), _naive(value))
+
+
+def _naive(value: Any) -> Any:
+    return value.replace(tzinfo=None) if getattr(value, "tzinfo", None) is not None else value
+
+
+def join(connector: str, parts: list[Node]) -> Node:
+    """The parts joined; one part stands alone, constants are left out where they change nothing."""
+    if connector != "xor":
+        neutral = connector == "and"
+        if any(isinstance(p, Constant) and p.value is not neutral for p in parts):
+            return Constant(not neutral)
+        parts = [p for p in parts if not isinstance(p, Constant)]
+        parts = [inner for p in parts for inner in (p.parts if isinstance(p, Join) and p.connector == connector else (p,))]
+        if not parts:
+            return Constant(neutral)
+    return parts[0] if len(parts) == 1 else Join(connector, tuple(parts))

@@ -1,0 +1,1 @@
+"""Operations: generators that yield calls and are sent replies; one module per verb."""

@@ -1,0 +1,89 @@
+"""Mutations and the one call that applies them: the script `commit`.
+
+A mutation knows its model, what is sent of it and what to do with its result. `commit` sends any number of them, for any
+models, in one call: all are applied or none.
+
+Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the keys of its indexes and unique claims; and
+`ormis/models`. One round trip.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ..calls import Operation, ScriptCall
+from ..keys import MODELS
+from ..schema import Schema
+from ..scripts import script
+from .outcomes import raise_outcome, unpack
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class Mutation:
+    """One change: `code` and `arguments` as lua/commit.lua reads them, `settle` takes its result.
+
+    changed: the positions that an update changes, where they are all that it concerns.
+    quick: the same change as lua/lib/quick.lua reads it, where that way is open to it.
+    """
+
+    schema: Schema
+    code: str
+    arguments: list[Any]
+    settle: Callable[[Any], None] | None = None
+    referrers: "Referrers | None" = None
+    changed: tuple[int, ...] | None = None
+    quick: Sequence[str | bytes] = ()
+
+
+Referrers = Callable[[Schema], Sequence[tuple[Schema, Sequence[tuple[Schema, int, str, Any]]]]]
+"""The models that a deletion may reach, each with (referring model, position of its key, on_delete, default)."""
+
+
+def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
+    """Applies the mutations, all or nothing, and settles each with its result.
+
+    Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
+    ProtectedError, RestrictedError, ConflictError, StoredDataError.
+    """
+    reply = unpack((yield commit_call(mutations, tag)))
+    if reply[0] != "ok":
+        raise_outcome(reply, mutations)
+    results = reply[1]
+    for mutation, result in zip(mutations, results, strict=True):
+        if mutation.settle is not None:
+            mutation.settle(result)
+    return results
+
+
+def commit_call(mutations: Sequence[Mutation], tag: str = "") -> ScriptCall:
+    """The call that applies the mutations."""
+    numbers: dict[Schema, int] = {}
+    batch = [[m.code, numbers.setdefault(m.schema, len(numbers) + 1), *m.arguments] for m in mutations]
+    if len(mutations) == 1 and mutations[0].changed is not None:
+        schema = mutations[0].schema
+        more: Sequence[str | bytes] = (schema.shape_for(mutations[0].changed), schema.declaration, *mutations[0].quick)
+    elif any(mutation.referrers for mutation in mutations):
+        more = _shapes_with_referrers(mutations, numbers)
+    else:
+        more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
+        if len(mutations) == 1:
+            more += mutations[0].quick
+    return script("commit")((MODELS,), (tag, _pack(batch), *more))
+
+
+def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:
+    referrers: dict[Schema, Sequence[tuple[Schema, int, str, Any]]] = {}
+    for mutation in mutations:
+        if mutation.referrers is not None:
+            referrers.update(mutation.referrers(mutation.schema))
+    for schema in referrers:
+        numbers.setdefault(schema, len(numbers) + 1)
+    shapes: list[str | bytes] = []
+    for schema in list(numbers):
+        packed = [(numbers[child], *rest) for child, *rest in referrers.get(schema, ())]
+        shapes += (schema.shape_with(packed), schema.declaration)
+    return shapes

@@ -1,0 +1,140 @@
+"""What the scripts answer, and the one place where an answer becomes an exception."""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+import msgspec
+
+from ..errors import (
+    ConflictError,
+    DoesNotExist,
+    ForeignKeyViolation,
+    ProtectedError,
+    RestrictedError,
+    StoredDataError,
+    UniqueViolation,
+)
+from ..schema import Schema
+
+_decode = msgspec.msgpack.Decoder().decode
+_decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class Inexact(Exception):
+    """The server can't do this arithmetic exactly; it is done here, and the write is checked against what was read."""
+
+
+class HasSchema(Protocol):
+    """Anything that belongs to a model."""
+
+    schema: Schema
+
+
+def unpack(reply: bytes) -> list[Any]:
+    """The answer of a script. Texts that are no UTF-8 are shown with escapes."""
+    try:
+        return _decode(reply)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        return [_readable(item) for item in _decode_raw(reply)]
+
+
+def _readable(raw: msgspec.Raw) -> Any:
+    data = bytes(raw)
+    try:
+        return _decode(data)
+    except (UnicodeDecodeError, msgspec.DecodeError):
+        header = 1 if data[0] < 0xC0 else {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(data[0], 1)
+        return data[header:].decode("utf-8", "backslashreplace")
+
+
+def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoReturn:
+    """Raises what a script's refusal stands for; reply is (outcome, number of the mutation, details...)."""
+    outcome, *details = reply
+    if outcome == "wrongtype":
+        raise _wrong_type(*details)
+    number, *details = details
+    raise _OUTCOMES[outcome](mutations[number - 1].schema, *details)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def _wrong_type(key: str, found: str) -> StoredDataError:
+    return StoredDataError(
+        f"the key {key!r} holds a {found}, written by something else than ormis; rename or delete it", key=key
+    )
+
+
+def _missing(schema: Schema, _key: str, pk: str) -> DoesNotExist:
+    return DoesNotExist(
+        f"{schema.name} with {schema.pk.name}={_shown(pk)} is not in the database (any more): nothing was saved; "
+        f"save(force_insert=True) stores it again"
+    )
+
+
+def _unique(schema: Schema, _key: str, fields: str, value: str, holder: str) -> UniqueViolation:
+    return UniqueViolation(
+        f"{schema.name} with {fields}={_shown(value)} exists already: {schema.key}:{holder}",
+        model=schema.name,
+        field=fields,
+        value=value,
+    )
+
+
+def _reference(schema: Schema, _key: str, field: str, value: str, target: str) -> ForeignKeyViolation:
+    return ForeignKeyViolation(
+        f"{schema.name}.{field}={_shown(value)} points at {target}:{value}, which does not exist",
+        model=schema.name,
+        field=field,
+        value=value,
+    )
+
+
+def _changed(schema: Schema, _key: str, pk: str, field: str, expected: Any, found: Any) -> ConflictError:
+    return ConflictError(
+        f"{schema.name}.{field} of {schema.key}:{pk} was {_shown(expected or None)} when it was loaded and is "
+        f"{_shown(found or None)} now: somebody else changed it; refresh_from_db() and try again",
+        model=schema.name,
+        field=field,
+    )
+
+
+def _inexact(_schema: Schema, _key: str, field: str, _value: Any) -> Inexact:
+    return Inexact(field)
+
+
+def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> ProtectedError:
+    return ProtectedError(
+        f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=PROTECT ({key}.{field}); delete them first",
+        objects=tuple(objects),
+        model=key,
+        field=field,
+    )
+
+
+def _restricted(schema: Schema, key: str, field: str, objects: list[str]) -> RestrictedError:
+    return RestrictedError(
+        f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=RESTRICT ({key}.{field}) and are not "
+        f"deleted with it",
+        objects=tuple(objects),
+        model=key,
+        field=field,
+    )
+
+
+def _standing(objects: list[str]) -> str:
+    more = f" and {len(objects) - 5} more" if len(objects) > 5 else ""
+    return f"{', '.join(objects[:5])}{more} refer{'s' if len(objects) == 1 else ''} to it"
+
+
+_OUTCOMES = {
+    "missing": _missing,
+    "unique": _unique,
+    "reference": _reference,
+    "changed": _changed,
+    "inexact": _inexact,
+    "protected": _protected,
+    "restricted": _restricted,
+}

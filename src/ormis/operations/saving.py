@@ -1,0 +1,311 @@
+"""Saving an object: what is sent of it, and what it is after.
+
+One call of the script `commit`: the object's hash, its indexes, unique claims and the existence of what it refers to.
+Arithmetic that the server can't do exactly takes two calls a try: read, then write what still holds.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Protocol
+
+from ..calls import Command, Operation
+from ..errors import ConflictError, DoesNotExist, FieldError, IntegrityError, OrmisError
+from ..expressions import Arithmetic, Expression, F, Value
+from ..keys import object_key
+from ..schema import Column, Schema
+from ..state import State, Text, state_of
+from .mutations import Mutation, commit
+from .outcomes import Inexact
+
+_SUMMABLE = {"int", "float", "decimal"}
+_TRIES = 100
+
+
+class Record(Protocol):
+    """An object as saving sees it: its `__dict__` holds the fields."""
+
+    __schema__: Schema
+
+    def convert(self, name: str, value: Any) -> Any:
+        """The value as the field holds it; ValidationError where it does not fit."""
+        ...
+
+
+def save(
+    record: Record,
+    *,
+    update_fields: Iterable[str] | None = None,
+    force_insert: bool = False,
+    force_update: bool = False,
+    if_unchanged: bool = False,
+) -> Operation[None]:
+    """Stores the record: a new one is inserted, of a stored one the changed fields are written.
+
+    Raises DoesNotExist, UniqueViolation, ForeignKeyViolation, ConflictError, FieldError, StoredDataError.
+    """
+    mutation = mutation_for(record, update_fields, force_insert, force_update, if_unchanged)
+    try:
+        yield from commit([mutation])
+    except Inexact:
+        yield from _save_computed(record, mutation, if_unchanged)
+
+
+def mutation_for(
+    record: Record,
+    update_fields: Iterable[str] | None = None,
+    force_insert: bool = False,
+    force_update: bool = False,
+    if_unchanged: bool = False,
+    when: str | list[int] | None = None,
+) -> Mutation:
+    """The mutation that saves this record."""
+    schema, state = record.__schema__, state_of(record)
+    only = None if update_fields is None else _columns(schema, update_fields)
+    if force_insert and (force_update or only is not None):
+        raise ValueError("force_insert excludes force_update and update_fields")
+    if (state.saved or force_update or only is not None) and not force_insert:
+        return _update(record, schema, state, only, if_unchanged)
+    return _insert(record, schema, state, force_insert, when)
+
+
+def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
+    if isinstance(names, str):
+        raise FieldError(f"update_fields={names!r}: give a list of field names")
+    columns = {schema.column(name) for name in names}
+    if schema.pk in columns:
+        raise FieldError(f"{schema.name}.{schema.pk.name} is the primary key: it can't be among update_fields")
+    return columns
+
+
+def _insert(record: Record, schema: Schema, state: State, force: bool, when: str | list[int] | None) -> Mutation:
+    mutation = insertion([record], when)
+    if not (force or when or mutation.arguments[0][0][0] is None):
+        mutation.code = "save"
+    return mutation
+
+
+def insertion(records: Sequence[Record], when: str | list[int] | None = None) -> Mutation:
+    """The mutation that inserts new records of one model.
+
+    when: what becomes of one that is in the way of another: refused, "ignore", or the positions to update there.
+    """
+    schema = records[0].__schema__
+    rows = [_row(schema, record) for record in records]
+
+    def settle(pks: list[Any]) -> None:
+        decode, name = schema.pk.codec.read, schema.pk.name
+        for record, texts, pk in zip(records, rows, pks, strict=True):
+            if pk is False:
+                continue
+            if texts[0] is None:
+                wire = decode(pk.encode())
+                vars(record)[name] = schema.pk.codec.finish(wire) if schema.pk.codec.finish else wire
+                texts[0] = pk
+            state_of(record).remember_all(texts)
+
+    quick = _quick_insert(schema, rows[0]) if len(rows) == 1 and not when else ()
+    return Mutation(schema, "insert", [rows, when] if when else [rows], settle, quick=quick)
+
+
+def _quick_insert(schema: Schema, texts: Sequence[Text | None]) -> list[Text]:
+    """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    if not schema.plain or not schema.automatic or texts[0] is not None:
+        return []
+    entries: list[Text] = []
+    for column, index in schema.index_of.items():
+        text = texts[column.position - 1]
+        if text is None:
+            continue
+        if index.type == "equal" and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
+            return []
+        entries += (index.type, column.codec.kind, column.name, text)
+    pairs = [item for c, text in zip(schema.columns, texts, strict=True) if text is not None for item in (c.name, text)]
+    return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
+
+
+def _quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text]:
+    """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    if not schema.plain or not changes:
+        return []
+    pairs: list[Text] = []
+    moved: list[Text] = []
+    for position, text in zip(changes[::2], changes[1::2], strict=True):
+        column = schema.columns[position - 1]
+        index = schema.index_of.get(column)
+        if text is False or (index is not None and (moved or index.type != "sorted")):
+            return []
+        if index is not None:
+            moved = [column.codec.kind, column.name, text]
+        pairs += (column.name, text)
+    return ["update", schema.key, schema.pk.name, pk, *(moved or ("", "", "")), *pairs]
+
+
+def _row(schema: Schema, record: Record) -> list[Text | None]:
+    values = vars(record)
+    try:
+        texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
+    except (ValueError, TypeError, AttributeError):
+        texts = [encode(schema, column, values[column.name]) for column in schema.columns]
+    if not texts[0]:
+        _check_key(schema, texts[0])
+    return texts
+
+
+def _check_key(schema: Schema, text: Text | None) -> None:
+    name = f"{schema.name}.{schema.pk.name}"
+    if text is None and not schema.automatic:
+        raise IntegrityError(
+            f"{name} is the primary key and has no value; give it one before save()", model=schema.name, field=schema.pk.name
+        )
+    if text is not None:
+        raise IntegrityError(f"{name}='': an empty text is no primary key", model=schema.name, field=schema.pk.name)
+
+
+def _update(
+    record: Record, schema: Schema, state: State, only: Collection[Column] | None, if_unchanged: bool
+) -> Mutation:
+    values = vars(record)
+    pk = values[schema.pk.name]
+    if pk is None:
+        raise DoesNotExist(f"{schema.name} is not saved yet: save() without update_fields and force_update first")
+    changes: list[Any] = []
+    expected: list[Any] = []
+    sums: list[Any] = []
+    written: list[tuple[Column, Any, Text | None]] = []
+    summed: list[Column] = []
+    for column in schema.columns[1:]:
+        value = values[column.name]
+        if state.unchanged(column, value) and only is None or only is not None and column not in only:
+            continue
+        if isinstance(value, Expression):
+            sums += _sum(schema, column, value)
+            summed.append(column)
+            continue
+        text, before = encode(schema, column, value), state.text(column)
+        if text == before and only is None and state.saved:
+            continue
+        changes += (column.position, False if text is None else text)
+        written.append((column, value, text))
+        if if_unchanged:
+            expected += (column.position, False if before is None else before)
+
+    def settle(result: Any) -> None:
+        for column, value, text in written:
+            state.remember(schema, column, value, text)
+        for column, text in zip(summed, result if summed else (), strict=True):
+            values[column.name] = None if text is None else column.codec.decode(_bytes(text))
+            state.remember(schema, column, values[column.name], text)
+        if not state.saved:
+            state.remember(schema, schema.pk, pk, _text(schema.pk, pk))
+
+    more = [expected, sums] if expected or sums else []
+    changed = tuple([*changes[::2], *sums[::6]])
+    own = _text(schema.pk, pk)
+    quick = () if more else _quick_update(schema, own, changes)
+    return Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
+
+
+def _text(column: Column, value: Any) -> Text:
+    return column.codec.encode(value)
+
+
+def encode(schema: Schema, column: Column, value: Any) -> Text | None:
+    """The stored text of a field's value.
+
+    Raises FieldError where it has none: a text with half a surrogate pair, a NaN that an index should hold.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Expression):
+        raise FieldError(
+            f"{schema.name}.{column.name}={value}: an expression is computed from what is stored, and nothing is stored yet"
+        )
+    try:
+        return column.write(value)
+    except ValueError as error:
+        raise FieldError(f"{schema.name}.{column.name}={value!r} can't be stored: {error}") from None
+
+
+def _sum(schema: Schema, column: Column, value: Expression) -> list[Any]:
+    """An expression as the script adds it up; one that it can't (operator '') makes it answer `inexact`."""
+    if (
+        isinstance(value, Arithmetic)
+        and value.operator in "+-*"
+        and isinstance(value.left, F)
+        and isinstance(value.right, F | Value)
+        and column.codec.kind in _SUMMABLE
+    ):
+        left = schema.column(value.left.name)
+        if isinstance(value.right, F):
+            right = schema.column(value.right.name)
+            if left.codec.kind == right.codec.kind == column.codec.kind:
+                return [column.position, column.codec.kind, value.operator, left.position, right.position, ""]
+        elif left.codec.kind == column.codec.kind and _plain(column.codec.kind, value.right.value):
+            text = column.codec.encode(value.right.value)
+            return [column.position, column.codec.kind, value.operator, left.position, 0, text]
+    for name in value.names():
+        schema.column(name)
+    return [column.position, column.codec.kind, "", column.position, 0, ""]
+
+
+def _plain(kind: str, value: Any) -> bool:
+    exact = {"int": int, "float": (int, float), "decimal": object}[kind]
+    if isinstance(value, bool) or not isinstance(value, exact):
+        return False
+    return kind != "decimal" or type(value).__name__ in ("int", "Decimal")
+
+
+def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Operation[None]:
+    """Computes the expressions here and writes their values on condition that what was read still holds."""
+    schema, values = record.__schema__, vars(record)
+    expressions = {
+        column: value for column in schema.columns if isinstance(value := values[column.name], Expression)
+    }
+    read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
+    pk, changes, expected, _sums = refused.arguments
+    key = object_key(schema.key, pk)
+    for _ in range(_TRIES):
+        texts = yield Command(("HMGET", key, *(column.name for column in read)))
+        stored = {
+            column.name: None if text is None else column.codec.decode(text)
+            for column, text in zip(read, texts, strict=True)
+        }
+        computed = {column: _computed(record, schema, column, e, stored) for column, e in expressions.items()}
+        attempt = Mutation(
+            schema,
+            "update",
+            [pk, [*changes, *_positioned(computed.items())], [*expected, *_positioned(zip(read, texts, strict=True))], []],
+        )
+        try:
+            yield from commit([attempt])
+        except ConflictError as conflict:
+            if if_unchanged and conflict.field not in {column.name for column in read}:
+                raise
+        else:
+            assert refused.settle is not None
+            refused.settle(list(computed.values()))
+            return
+    raise OrmisError(f"{schema.name} {pk}: others changed {', '.join(c.name for c in read)} {_TRIES} times in a row")
+
+
+def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
+    return [item for column, text in pairs for item in (column.position, False if text is None else text)]
+
+
+def _bytes(text: Text) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def _computed(record: Record, schema: Schema, column: Column, value: Expression, stored: dict[str, Any]) -> Text | None:
+    result = value.evaluate(stored)
+    if result is None and not column.nullable:
+        raise IntegrityError(f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name)
+    try:
+        converted = None if result is None else record.convert(column.name, result)
+    except ValueError as error:
+        raise IntegrityError(
+            f"{schema.name}.{column.name}={result!r} does not fit: {error}",
+            model=schema.name,
+            field=column.name,
+            value=result,
+        ) from None
+    return encode(schema, column, converted)

@@ -1,0 +1,124 @@
+"""Which models there are, and the completion of those that refer to models declared later.
+
+A model is `declared` when its class is made and `complete`, with a Schema, once every class it refers to is declared.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .errors import ModelError
+from .relations import RelationDeclaration
+from .schema import Reference, Schema
+
+
+class Declared(Protocol):
+    """A model class as the registry sees it."""
+
+    __name__: str
+    __qualname__: str
+    __module__: str
+    __key__: str
+    __declarations__: tuple[RelationDeclaration, ...]
+    __schema__: Schema
+
+    @classmethod
+    def _complete(cls, targets: dict[str, Any]) -> None:
+        """Makes the schema and the descriptors, now that the targets of the relations are known by their names."""
+        ...
+
+
+_models: dict[str, Any] = {}
+_pending: list[Any] = []
+
+
+def register(model: Any) -> None:
+    """Takes a new model class, completes it and those that waited for it.
+
+    Raises ModelError where another model has its key.
+    """
+    key = model.__key__
+    other = _models.get(key)
+    if other is not None and not _replaces(model, other):
+        raise ModelError(
+            f"{model.__module__}.{model.__name__} and {other.__module__}.{other.__name__} have the same key {key!r}: "
+            f'give one of them another: class Meta: key = "..."'
+        )
+    for prefix in _models:
+        if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
+            raise ModelError(f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
+                             f"{_models[prefix].__name__} would mix: one of them starts with the other")
+    _models[key] = model
+    _pending[:] = [waiting for waiting in _pending if waiting is not other]
+    _pending.append(model)
+    try:
+        _complete_pending()
+    except BaseException:
+        forget(model)
+        raise
+
+
+def forget(model: Any) -> None:
+    """Drops a model class, for tests and interactive work."""
+    if _models.get(model.__key__) is model:
+        del _models[model.__key__]
+    _pending[:] = [waiting for waiting in _pending if waiting is not model]
+
+
+def models() -> Sequence[Any]:
+    """All model classes, complete or not."""
+    return tuple(_models.values())
+
+
+def unresolved(model: Any) -> str:
+    """The relations of a model that wait for a class, for messages."""
+    names = [f"{d.name} -> {d.target}" for d in model.__declarations__ if _target(model, d) is None]
+    return ", ".join(names)
+
+
+def resolve(model: Any, name: str) -> Any:
+    """The class that a model means by a name: itself, one of its module, one of this name elsewhere; None if unknown.
+
+    Raises ModelError where several modules have one of that name.
+    """
+    if name in (model.__name__, model.__qualname__):
+        return model
+    named = [m for m in _models.values() if name in (m.__name__, f"{m.__module__}.{m.__name__}")]
+    near = [m for m in named if m.__module__ == model.__module__]
+    if len(near or named) > 1:
+        raise ModelError(f"{model.__name__} refers to {name!r}, and there are several: write the module before the name")
+    return (near or named or [None])[0]
+
+
+def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
+    """The references of complete models to this one."""
+    return [
+        (model.__schema__, reference)
+        for model in _models.values()
+        if model.__schema__ is not None
+        for reference in model.__schema__.references
+        if reference.target == schema.key
+    ]
+
+
+def model_for(key: str) -> Any:
+    """The class of a model by its key."""
+    return _models[key]
+
+
+def _replaces(model: Any, other: Any) -> bool:
+    """The same class made again, in an interactive session or in another call of a function."""
+    same_place = (model.__module__, model.__qualname__) == (other.__module__, other.__qualname__)
+    return same_place or (model.__name__ == other.__name__ and "<locals>" in other.__qualname__)
+
+
+def _target(model: Any, declaration: RelationDeclaration) -> Any:
+    target = declaration.target
+    return resolve(model, target) if isinstance(target, str) else target
+
+
+def _complete_pending() -> None:
+    for model in list(_pending):
+        targets = {d.name: _target(model, d) for d in model.__declarations__}
+        if all(target is not None for target in targets.values()):
+            _pending.remove(model)
+            model._complete(targets)

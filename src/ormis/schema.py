@@ -1,0 +1,216 @@
+"""A model as the layers below know it: a frozen `Schema` of columns, indexes, constraints and references.
+
+`Schema.shape` and `Schema.declaration` are what the scripts are told of it (see lua/lib/models.lua).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from .codec import Codec, RowDecoder
+from .errors import FieldError
+from .relations import OnDelete
+
+IndexType = Literal["equal", "sorted", "text"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One stored field. `position` counts from 1, as Lua does; the primary key is the first."""
+
+    name: str
+    position: int
+    codec: Codec
+    nullable: bool
+    convert: Callable[[Any], Any]
+    """A value as the column holds it, as pydantic converts it; ValueError where it does not convert."""
+    write: Callable[[Any], str | bytes]
+    """The text of a value, checked for what an index can't hold; ValueError where it can't be stored."""
+
+    @property
+    def mutable(self) -> bool:
+        """True where a value may change in place: a list, a dict, a model."""
+        return self.codec.kind == "json"
+
+    def __repr__(self) -> str:
+        return f"<Column {self.name}: {self.codec.kind}>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexSpec:
+    """One index: equality on all columns but the last, on the last what `type` allows."""
+
+    type: IndexType
+    columns: tuple[Column, ...]
+
+    @property
+    def last(self) -> Column:
+        """The column that a sorted index is ordered by."""
+        return self.columns[-1]
+
+    @property
+    def definition(self) -> str:
+        """How the database knows it: type, kind of the last column, columns."""
+        return f"{self.type} {self.last.codec.kind} {','.join(c.name for c in self.columns)}"
+
+    def packed(self) -> list[Any]:
+        """The five slots of lua/lib/models.lua."""
+        before = [column.position for column in self.columns[:-1]]
+        return [self.type, self.last.codec.kind, self.last.name, self.last.position, before or False]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UniqueSpec:
+    """Columns whose values together no two objects share."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of its columns, as in the key that holds the claims."""
+        return ",".join(c.name for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix."""
+
+    name: str
+    column: Column
+    target: str
+    on_delete: OnDelete
+    unique: bool
+    reverse_name: str
+    query_name: str
+    default: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """What the layers below the façade know of a model.
+
+    `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys.
+    """
+
+    name: str
+    key: str
+    automatic: bool
+    columns: tuple[Column, ...]
+    indexes: tuple[IndexSpec, ...] = ()
+    unique: tuple[UniqueSpec, ...] = ()
+    references: tuple[Reference, ...] = ()
+    ordering: tuple[Any, ...] = ()
+    by_name: dict[str, Column] = field(init=False)
+    _decoders: dict[tuple[Column, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
+    _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+
+    def __repr__(self) -> str:
+        return f"<Schema {self.name}>"
+
+    @property
+    def pk(self) -> Column:
+        """The primary key's column, always the first."""
+        return self.columns[0]
+
+    def column(self, name: str) -> Column:
+        """The column of a field, of `pk` or of a foreign key by its attribute.
+
+        Raises FieldError where there is none.
+        """
+        if name == "pk":
+            return self.pk
+        column = self.by_name.get(name) or next((r.column for r in self.references if r.name == name), None)
+        if column is None:
+            raise FieldError(f"{self.name} has no stored field {name!r}; it has {', '.join(self.by_name)}")
+        return column
+
+    @cached_property
+    def writers(self) -> list[tuple[str, Callable[[Any], str | bytes]]]:
+        """Name and encoder of every column, for storing whole objects."""
+        return [(column.name, column.write) for column in self.columns]
+
+    @cached_property
+    def decoder(self) -> RowDecoder:
+        """Decodes rows of all columns."""
+        return self.decoder_for(self.columns)
+
+    def decoder_for(self, columns: tuple[Column, ...]) -> RowDecoder:
+        """Decodes rows of these columns."""
+        decoder = self._decoders.get(columns)
+        if decoder is None:
+            decoder = self._decoders[columns] = RowDecoder([c.codec for c in columns], [c.name for c in columns])
+        return decoder
+
+    @cached_property
+    def declaration(self) -> str:
+        """What the scripts must keep for the model, as canonical JSON: compared with what the database stores."""
+        kept = {
+            "indexes": sorted(index.definition for index in self.indexes),
+            "unique": sorted(unique.name for unique in self.unique),
+        }
+        return json.dumps(kept, separators=(",", ":"))
+
+    @cached_property
+    def shape(self) -> bytes:
+        """The model as lua/lib/models.lua reads it, without what refers to it."""
+        return self._shape(None, ())
+
+    @cached_property
+    def plain(self) -> bool:
+        """True where an object's columns do not depend on each other or on other objects: lua/lib/quick.lua may serve."""
+        alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
+        return alone and not self.unique and not self.references
+
+    @cached_property
+    def index_of(self) -> dict[Column, IndexSpec]:
+        """The index of each column that has one of its own."""
+        return {index.last: index for index in self.indexes if len(index.columns) == 1}
+
+    def shape_with(self, referrers: Sequence[Sequence[Any]]) -> bytes:
+        """The model with what refers to it, as lua/lib/deletion.lua reads it."""
+        return self._shape(None, referrers)
+
+    def shape_for(self, changed: tuple[int, ...]) -> bytes:
+        """What an update of the columns at these positions concerns of the model."""
+        shape = self._shapes.get(changed)
+        if shape is None:
+            shape = self._shapes[changed] = self._shape(set(changed), ())
+        return shape
+
+    def _shape(self, changed: set[int] | None, referrers: Sequence[Sequence[Any]]) -> bytes:
+        def concerned(*columns: Column) -> bool:
+            return changed is None or any(column.position in changed for column in columns)
+
+        return msgspec.msgpack.encode(
+            {
+                "key": self.key,
+                "auto": self.automatic,
+                "columns": [column.name for column in self.columns],
+                "indexes": [slot for index in self.indexes if concerned(*index.columns) for slot in index.packed()],
+                "unique": [
+                    slot
+                    for unique in self.unique
+                    if concerned(*unique.columns)
+                    for slot in (unique.name, [column.position for column in unique.columns])
+                ],
+                "references": [
+                    slot
+                    for reference in self.references
+                    if concerned(reference.column)
+                    for slot in (reference.column.position, reference.target)
+                ],
+                **({"referrers": referrers} if referrers else {}),
+            }
+        )
+
+
+def find(schemas: Iterable[Schema], key: str) -> Schema:
+    """The schema with this key prefix."""
+    return next(schema for schema in schemas if schema.key == key)
