@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ormis import F
 
 from . import by_hand
-from .harness import Line, Result, Target, Work
+from .harness import Line, Target, Work
 from .model import Player
 
 VOTERS = 16
@@ -34,16 +34,16 @@ class Voting(Line):
         self.expected = Player.get(1).score
         self.players = [Player.get(1) for _ in range(VOTERS)]
 
-    def measure(self) -> Result:
-        with ThreadPoolExecutor(VOTERS) as self.pool:
-            return super().measure()
-
     def _together(self, vote: Callable[[int], None]) -> Work:
         def voter(number: int) -> None:
             for _ in range(self._votes):
                 vote(number)
 
-        return lambda: list(self.pool.map(voter, range(VOTERS)))
+        def work() -> None:
+            with ThreadPoolExecutor(VOTERS) as pool:
+                list(pool.map(voter, range(VOTERS)))
+
+        return work
 
     def hand(self) -> Work:
         def vote(_: int) -> None:
