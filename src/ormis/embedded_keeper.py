@@ -104,9 +104,10 @@ def pass_on_termination(server: int) -> None:
 
 
 def wait(server: int) -> None:
-    # Fails when whoever started us ignored SIGCHLD: the kernel has reaped the server already.
-    with contextlib.suppress(ChildProcessError):
+    try:  # noqa: SIM105 - contextlib would be one more import on the way to the server's start
         os.waitpid(server, 0)
+    except ChildProcessError:  # whoever started us ignored SIGCHLD: the kernel has reaped the server already
+        pass
 
 
 def stop_when_unused(users: int, server: int, temporary: bool) -> None:

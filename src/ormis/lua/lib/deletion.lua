@@ -80,7 +80,7 @@ function on_delete.do_nothing()
 end
 
 local function follow(object, doomed)
-  for _, referrer in ipairs(object.m.referrers) do
+  for _, referrer in ipairs(object.m.referrers or {}) do
     if referrer[3] ~= 'do_nothing' then
       for _, other in ipairs(referring(mutations.model(referrer[1]), referrer[2], object.pk)) do
         if other.new then on_delete[referrer[3]](other, referrer, doomed) end
