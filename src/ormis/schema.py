@@ -31,10 +31,11 @@ class Column:
     write: Callable[[Any], str | bytes]
     """The text of a value, checked for what an index can't hold; ValueError where it can't be stored."""
 
-    @property
-    def mutable(self) -> bool:
-        """True where a value may change in place: a list, a dict, a model."""
-        return self.codec.kind == "json"
+    mutable: bool = field(init=False)
+    """True where a value may change in place: a list, a dict, a model."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mutable", self.codec.kind == "json")
 
     def __repr__(self) -> str:
         return f"<Column {self.name}: {self.codec.kind}>"

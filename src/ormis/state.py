@@ -6,7 +6,7 @@ from .codec import Text
 from .schema import Column, Schema
 
 Wire = tuple[Any, ...]
-_UNKNOWN: Any = object()
+_UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
 
 
 class State:
@@ -20,9 +20,11 @@ class State:
 
     __slots__ = ("_texts", "asynchronous", "database", "related", "seen")
 
-    def __init__(self, row: Wire | None = None, database: Any = None, asynchronous: bool = False) -> None:
+    def __init__(
+        self, row: Wire | None = None, database: Any = None, asynchronous: bool = False, texts: list[Any] | None = None
+    ) -> None:
         self.seen: Any = row
-        self._texts: Any = None
+        self._texts: Any = texts
         self.database = database
         self.asynchronous = asynchronous
         self.related: dict[str, Any] | None = None
@@ -42,10 +44,6 @@ class State:
         wire, codec = self.seen[at], column.codec
         return None if wire is None else codec.encode(codec.finish(wire) if codec.finish else wire)
 
-    def unchanged(self, column: Column, value: Any) -> bool:
-        """True where the value is certainly what is stored; where it is not, the texts have to be compared."""
-        return self.seen is not None and not column.mutable and self.seen[column.position - 1] is value
-
     def remember(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
         """Takes this value and its text for what is stored now."""
         if self.seen is None or self._texts is None:
@@ -60,18 +58,31 @@ class State:
         """Takes these texts of all columns for what is stored now."""
         self.seen = self._texts = texts
 
+    def copy(self) -> "State":
+        """The memory of a copy of the object."""
+        new = State(self.seen, self.database, self.asynchronous)
+        new._texts = self._texts
+        new.related = None if self.related is None else dict(self.related)
+        return new
+
+    def pickled(self) -> tuple[Any, ...]:
+        """What a pickle keeps: neither the database, which is a connection, nor related objects."""
+        return (tuple(self.seen), None, False, self._texts) if self.seen is not None else (None,)
+
     def forget(self) -> None:
         """The object is not in the database any more."""
         self.seen = self._texts = None
 
 
 def state_of(record: Any) -> State:
-    """The memory of a model object. It is a pydantic private attribute, so that copies and pickles carry it along.
-
-    An object that was loaded has only the arguments of its State there, until somebody asks: most are only read.
-    """
-    private = record.__pydantic_private__
-    state = private["_state"]
-    if type(state) is tuple:
-        state = private["_state"] = State(*state)  # pyright: ignore[reportUnknownArgumentType]
+    """The memory of a model object, made when it is first asked for: most objects that are loaded are only read."""
+    try:
+        state = record.__state__
+    except AttributeError:
+        state = State()
+    else:
+        if type(state) is not tuple:
+            return state
+        state = State(*state)  # pyright: ignore[reportUnknownArgumentType]
+    object.__setattr__(record, "__state__", state)
     return state

@@ -6,7 +6,7 @@ from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
-from ..calls import Call, Operation, ScriptCall, T
+from ..calls import Argument, Call, Operation, ScriptCall, T
 from .capture import note
 
 
@@ -30,11 +30,27 @@ async def run(client: aioredis.Redis, operation: Operation[T]) -> T:
 async def send(client: aioredis.Redis, call: Call) -> Any:
     """Sends one call and returns the raw reply."""
     note(call)
-    execute = cast(Any, client).execute_command
     if not isinstance(call, ScriptCall):
-        return await execute(*call.args, **{NEVER_DECODE: True})
+        return await exchange(client, call.args)
     arguments = (len(call.keys), *call.keys, *call.args)
     try:
-        return await execute("EVALSHA", call.sha, *arguments, **{NEVER_DECODE: True})
+        return await exchange(client, ("EVALSHA", call.sha, *arguments))
     except NoScriptError:
-        return await execute("EVAL", call.source, *arguments, **{NEVER_DECODE: True})
+        return await exchange(client, ("EVAL", call.source, *arguments))
+
+
+async def exchange(client: Any, arguments: tuple[Argument, ...]) -> Any:
+    """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
+    if type(client) is not aioredis.Redis or client.single_connection_client:
+        return await client.execute_command(*arguments, **{NEVER_DECODE: True})
+    pool = client.connection_pool
+    connection = await pool.get_connection()
+
+    async def attempt() -> Any:
+        await connection.send_packed_command(connection.pack_command(*arguments))
+        return await connection.read_response(disable_decoding=True)
+
+    try:
+        return await connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+    finally:
+        await pool.release(connection)

@@ -6,7 +6,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
-from ..calls import Call, Operation, ScriptCall, T
+from ..calls import Argument, Call, Operation, ScriptCall, T
 from .capture import note
 
 
@@ -30,11 +30,31 @@ def run(client: redis.Redis, operation: Operation[T]) -> T:
 def send(client: redis.Redis, call: Call) -> Any:
     """Sends one call and returns the raw reply."""
     note(call)
-    execute = cast(Any, client).execute_command
     if not isinstance(call, ScriptCall):
-        return execute(*call.args, **{NEVER_DECODE: True})
+        return exchange(client, call.args)
     arguments = (len(call.keys), *call.keys, *call.args)
     try:
-        return execute("EVALSHA", call.sha, *arguments, **{NEVER_DECODE: True})
+        return exchange(client, ("EVALSHA", call.sha, *arguments))
     except NoScriptError:
-        return execute("EVAL", call.source, *arguments, **{NEVER_DECODE: True})
+        return exchange(client, ("EVAL", call.source, *arguments))
+
+
+def exchange(client: Any, arguments: tuple[Argument, ...]) -> Any:
+    """Sends one command, with the retries of the client, and returns its reply undecoded.
+
+    What `execute_command` of redis-py does besides, response callbacks and metrics, costs 14 of the 51 us of a save.
+    It is used for clients of other classes, and for those that hold one connection for all.
+    """
+    if type(client) is not redis.Redis or client.connection is not None:
+        return client.execute_command(*arguments, **{NEVER_DECODE: True})
+    pool = client.connection_pool
+    connection = pool.get_connection()
+
+    def attempt() -> Any:
+        connection.send_packed_command(connection.pack_command(*arguments))
+        return connection.read_response(disable_decoding=True)
+
+    try:
+        return connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+    finally:
+        pool.release(connection)

@@ -172,9 +172,12 @@ def _update(
     sums: list[Any] = []
     written: list[tuple[Column, Any, Text | None]] = []
     summed: list[Column] = []
-    for column in schema.columns[1:]:
+    seen = state.seen if only is None else None
+    for at, column in enumerate(schema.columns):
         value = values[column.name]
-        if state.unchanged(column, value) and only is None or only is not None and column not in only:
+        if not at or (seen is not None and value is seen[at] and not column.mutable):
+            continue
+        if only is not None and column not in only:
             continue
         if isinstance(value, Expression):
             sums += _sum(schema, column, value)

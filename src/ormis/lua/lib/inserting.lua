@@ -32,7 +32,7 @@ local function key_and_place(m, pk)
       pk = pk or successor(m.last_id)
       m.last_id, m.counted = pk, true
       if #pk <= EXACT then
-        m.last_place = tonumber(pk)
+        m.last_place = pk + 0
         return pk, m.last_place
       end
     end

@@ -5,13 +5,16 @@
 --   exact(kind, text)    true when to compare scores with the score of this text is as good as to compare texts,
 --                        whatever the other text is
 
--- Lua compares strings as the locale of the server says. These tell whether that is byte by byte, as we need it.
-local bytewise = 'Z' < 'a' and 'a' < 'b' and 'Z' < '_' and '_' < 'a' and '-' < 'A' and 'a-c' < 'ab' and 'a b' < 'aa'
-  and 'z' < '\195\164' and '\127' < '\128' and '\128' < '\195\164' and '\195\164' < '\196'
-  and '\239\191\191' < '\240\159' and 'a' < 'a\1' and '\1' < '\2'
+-- Lua compares strings as the locale of the server says; whether that is byte by byte is found out on first use.
+local bytewise
 
 local function byte_order(a, b)
   if a == b then return 0 end
+  if bytewise == nil then
+    bytewise = 'Z' < 'a' and 'a' < 'b' and 'Z' < '_' and '_' < 'a' and '-' < 'A' and 'a-c' < 'ab' and 'a b' < 'aa'
+      and 'z' < '\195\164' and '\127' < '\128' and '\128' < '\195\164' and '\195\164' < '\196'
+      and '\239\191\191' < '\240\159' and 'a' < 'a\1' and '\1' < '\2'
+  end
   if bytewise then return a < b and -1 or 1 end
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)

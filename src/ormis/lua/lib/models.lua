@@ -49,11 +49,21 @@ function models.entry(m, i, row, pk)
       if not value then return nil end
       key = key .. m.columns[prefix[j]] .. '=' .. short(value) .. '/'
     end
+    key = key .. indexes[i + 2]
+  else
+    -- The same few keys come again and again in a batch.
+    m.keys = m.keys or {}
+    local keys = m.keys[i] or {[0] = key .. indexes[i + 2]}
+    m.keys[i], key = keys, keys[0]
+    if kind_of_index == 'equal' then
+      keys[last] = keys[last] or key .. '=' .. short(last)
+      return keys[last], pk
+    end
   end
-  if kind_of_index == 'equal' then return key .. indexes[i + 2] .. '=' .. short(last), pk end
-  if kind_of_index == 'text' then return key .. indexes[i + 2], last .. '\0' .. pk, 0 end
+  if kind_of_index == 'equal' then return key .. '=' .. short(last), pk end
+  if kind_of_index == 'text' then return key, last .. '\0' .. pk, 0 end
   local number = score(indexes[i + 1], last)
-  if number then return key .. indexes[i + 2], pk, number end
+  if number then return key, pk, number end
 end
 
 -- What one object claims of a unique constraint on these positions; nothing where a value is absent.

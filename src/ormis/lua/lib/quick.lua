@@ -23,10 +23,11 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
       end
     end
   else
-    local last, count = command('GET', base .. '/next_id') or '0', tonumber(ARGV[8])
-    local pk = type(last) == 'string' and #last < 15 and string.format('%.0f', last + 1)
-    local key, rest, written = pk and base .. ':' .. pk, 9 + 4 * count, 0
-    if pk and command('EXISTS', key) == 0 then
+    local number, count = command('INCR', base .. '/next_id'), tonumber(ARGV[8])
+    local counted = type(number) == 'number'
+    local pk = counted and number < 1e15 and string.format('%.0f', number)
+    local rest, written = 9 + 4 * count, 0
+    if pk and command('EXISTS', base .. ':' .. pk) == 0 then
       for i = 9, rest - 4, 4 do
         local name, text, done = base .. '/index/' .. ARGV[i + 2], ARGV[i + 3], nil
         if ARGV[i] == 'sorted' then
@@ -38,8 +39,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
         written = written + 1
       end
       if written == count and type(command('ZADD', base .. '/ids', pk, pk)) ~= 'table' then
-        command('HSET', key, ARGV[7], pk, unpack(ARGV, rest))
-        command('SET', base .. '/next_id', pk)
+        command('HSET', base .. ':' .. pk, ARGV[7], pk, unpack(ARGV, rest))
         return '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
       end
       for i = 9, 5 + 4 * written, 4 do
@@ -51,5 +51,6 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
         end
       end
     end
+    if counted then command('DECR', base .. '/next_id') end
   end
 end
