@@ -5,7 +5,7 @@ A driver takes the calls, sends them and sends back the replies; redis-py's erro
 may turn them into ormis errors. The same operation runs under the sync, the async and the fake driver.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,13 +25,17 @@ class Command:
 
 @dataclass(slots=True)
 class ScriptCall:
-    """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet."""
+    """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet.
+
+    meanwhile: work that does not need the reply; the driver does it while the server is busy with this call.
+    """
 
     name: str
     sha: str
     source: str = field(repr=False)
     keys: tuple[str, ...]
     args: tuple[Argument, ...]
+    meanwhile: Callable[[], None] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return " ".join([self.name, *self.keys, *(_shown(arg) for arg in self.args)])

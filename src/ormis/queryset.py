@@ -341,8 +341,9 @@ class QuerySet(Queryable[M]):
         return records
 
     def _adopt(self, records: builtins.list[Any], asynchronous: bool) -> builtins.list[M]:
+        database = self.db
         for record in records:
-            record._place(self.db, asynchronous)
+            record._place(database, asynchronous)
         return records
 
     def _iterator(self) -> Iterator[M]:

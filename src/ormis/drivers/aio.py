@@ -1,5 +1,6 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from redis import asyncio as aioredis
@@ -34,20 +35,24 @@ async def send(client: aioredis.Redis, call: Call) -> Any:
         return await exchange(client, call.args)
     arguments = (len(call.keys), *call.keys, *call.args)
     try:
-        return await exchange(client, ("EVALSHA", call.sha, *arguments))
+        return await exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
     except NoScriptError:
         return await exchange(client, ("EVAL", call.source, *arguments))
 
 
-async def exchange(client: Any, arguments: tuple[Argument, ...]) -> Any:
+async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], None] | None = None) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
     if type(client) is not aioredis.Redis or client.single_connection_client:
+        if meanwhile is not None:
+            meanwhile()
         return await client.execute_command(*arguments, **{NEVER_DECODE: True})
     pool = client.connection_pool
     connection = await pool.get_connection()
 
     async def attempt() -> Any:
         await connection.send_packed_command(connection.pack_command(*arguments))
+        if meanwhile is not None:
+            meanwhile()
         return await connection.read_response(disable_decoding=True)
 
     try:

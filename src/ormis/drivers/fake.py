@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from ..calls import Call, Operation, T
+from ..calls import Call, Operation, ScriptCall, T
 
 
 class FakeDriver:
@@ -19,6 +19,8 @@ class FakeDriver:
             call = next(operation)
             while True:
                 self.calls.append(call)
+                if isinstance(call, ScriptCall) and call.meanwhile is not None:
+                    call.meanwhile()
                 assert self._replies, f"no reply is left for {call}"
                 reply = self._replies.pop(0)
                 call = operation.throw(reply) if isinstance(reply, BaseException) else operation.send(reply)

@@ -49,7 +49,12 @@ def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]
     Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
-    reply = unpack((yield commit_call(mutations, tag)))
+    return settle(mutations, (yield commit_call(mutations, tag)))
+
+
+def settle(mutations: Sequence[Mutation], packed: bytes) -> list[Any]:
+    """Settles each mutation with its result in the reply of a commit; raises what a refusal stands for."""
+    reply = unpack(packed)
     if reply[0] != "ok":
         raise_outcome(reply, mutations)
     results = reply[1]

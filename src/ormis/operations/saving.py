@@ -122,6 +122,23 @@ def _quick_insert(schema: Schema, texts: Sequence[Text | None]) -> list[Text]:
     return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
 
 
+def _quick_count(
+    schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
+) -> list[Text]:
+    """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    if not schema.plain or expected or changes or len(sums) != 6:
+        return []
+    position, kind, operator, left, right, text = sums
+    if kind != "int" or operator not in ("+", "-") or left != position or right:
+        return []
+    column = schema.columns[position - 1]
+    index = schema.index_of.get(column)
+    if index is not None and index.type != "sorted":
+        return []
+    delta = text if operator == "+" else str(-int(text))
+    return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
+
+
 def _quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text]:
     """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
     if not schema.plain or not changes:
@@ -203,7 +220,7 @@ def _update(
     more = [expected, sums] if expected or sums else []
     changed = tuple([*changes[::2], *sums[::6]])
     own = _text(schema.pk, pk)
-    quick = () if more else _quick_update(schema, own, changes)
+    quick = _quick_count(schema, own, expected, changes, sums) if more else _quick_update(schema, own, changes)
     return Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
 
 

@@ -1,13 +1,14 @@
 --@include scores
--- The two commonest commits by a short way: one new object with a counted key, and one update, of a model without unique
+-- The commonest commits by a short way: one new object with a counted key, one update, one sum, of a model without unique
 -- constraints, references and indexes over several fields. It writes what the general way writes; where anything is out
 -- of the ordinary it leaves everything as it was, and the general way below, which is in the same call, answers.
 -- It stands before all functions, and its arguments are flat: making the functions and unpacking the general request
 -- costs four times what the work itself does.
--- In: ARGV[5] 'insert' or 'update', ARGV[6] the model's key, ARGV[7] the name of its primary key; then
+-- In: ARGV[5] 'insert', 'update' or 'count', ARGV[6] the model's key, ARGV[7] the name of its primary key; then
 --   insert  ARGV[8] the number n of entries; n times type, kind, field, text; then field, text of every column
 --   update  ARGV[8] the key; ARGV[9] kind, ARGV[10] field, ARGV[11] text of the sorted index to move, or three empty
 --           texts; then field, text of every changed column
+--   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' if it has an index
 -- Returns as commit.lua does.
 
 local quick = ARGV[5]
@@ -21,6 +22,16 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
         command('HSET', key, unpack(ARGV, 12))
         return '\146\162ok\145\195'
       end
+    end
+  elseif quick == 'count' then
+    local pk, field, key = ARGV[8], ARGV[9], base .. ':' .. ARGV[8]
+    local sum = type(command('HGET', key, field)) == 'string' and command('HINCRBY', key, field, ARGV[10])
+    if type(sum) == 'number' then
+      local exact_sum = sum < 2 ^ 53 and sum > -2 ^ 53
+      if exact_sum and (ARGV[11] == '' or type(command('ZADD', base .. '/index/' .. field, sum, pk)) ~= 'table') then
+        return cmsgpack.pack({'ok', {{string.format('%.0f', sum)}}})
+      end
+      command('HINCRBY', key, field, string.sub(ARGV[10], 1, 1) == '-' and string.sub(ARGV[10], 2) or '-' .. ARGV[10])
     end
   else
     local number, count = command('INCR', base .. '/next_id'), tonumber(ARGV[8])
