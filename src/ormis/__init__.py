@@ -1,13 +1,13 @@
 """ormis: an ORM for Redis and Valkey, with models typed by pydantic and a query API in the spirit of Django's.
 
-    import ormis
-    from ormis import Field, ForeignKey
+import ormis
+from ormis import Field, ForeignKey
 
-    class Question(ormis.Model):
-        question_text: str = Field(max_length=200)
+class Question(ormis.Model):
+    question_text: str = Field(max_length=200)
 
-    ormis.connect("embedded://")
-    Question(question_text="Nike or Adidas?").save()
+ormis.connect("embedded://")
+Question(question_text="Nike or Adidas?").save()
 """
 
 from .conditions import Q

@@ -112,7 +112,11 @@ _PLAIN: dict[Any, Codec] = {
     datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode()), sortable=True),
     date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode()), sortable=True),
     time: Codec(
-        "time", lambda value: value.isoformat("microseconds"), time, lambda t: time.fromisoformat(t.decode()), sortable=True
+        "time",
+        lambda value: value.isoformat("microseconds"),
+        time,
+        lambda t: time.fromisoformat(t.decode()),
+        sortable=True,
     ),
     timedelta: Codec(
         "timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"'), sortable=True
@@ -173,7 +177,9 @@ def _pydantic_codec(annotation: Any) -> Codec:
     """JSON through pydantic; types that pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
     adapter = _adapter(annotation)
     if _is_string(adapter):
-        return Codec("text", lambda value: _text(adapter.dump_python(value, mode="json")), str, _utf8, adapter.validate_python)
+        return Codec(
+            "text", lambda value: _text(adapter.dump_python(value, mode="json")), str, _utf8, adapter.validate_python
+        )
 
     def encode(value: Any) -> str:
         plain = json.loads(adapter.dump_json(value)) if _has_sets(value) else None

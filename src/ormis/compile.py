@@ -15,8 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from . import registry
 from .conditions import Leaf, Q
 from .errors import FieldError
-from .lookups import LOOKUPS, PARTS
 from .expressions import Expression, F
+from .lookups import LOOKUPS, PARTS
 from .nodes import Among, Compare, CompareFields, Constant, Here, Many, Node, Not, One, compare_values, join
 from .predicates import part_of, part_type, text_test
 from .query import Query
@@ -243,7 +243,9 @@ def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
     if LOOKUPS[name].server:
         return _one(column, name, value, place)
     test, field = text_test(name, value, place), column.name
-    return Here((column,), lambda row: row[field] is not None and test(str(row[field])), f"{column.name} {name} {value!r}")
+    return Here(
+        (column,), lambda row: row[field] is not None and test(str(row[field])), f"{column.name} {name} {value!r}"
+    )
 
 
 def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
@@ -251,7 +253,9 @@ def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str
     part, rest, field = lookups[0], lookups[1:], column.name
     name = rest[0] if rest else "exact"
     if len(rest) > 1 or name not in _PART_OPERATORS:
-        raise FieldError(f"{place}: a part of a time has no lookup {'__'.join(rest)!r}: there are {', '.join(_PART_OPERATORS)}")
+        raise FieldError(
+            f"{place}: a part of a time has no lookup {'__'.join(rest)!r}: there are {', '.join(_PART_OPERATORS)}"
+        )
     adapter = TypeAdapter(part_type(part))
 
     def convert(item: Any) -> Any:

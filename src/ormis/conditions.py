@@ -39,7 +39,9 @@ class Q:
             return other
         parts: list[Q | Leaf] = []
         for side in (self, other):
-            parts += side.children if side.connector == connector and not side.negated and connector != "xor" else [side]
+            parts += (
+                side.children if side.connector == connector and not side.negated and connector != "xor" else [side]
+            )
         return Q.join(connector, parts)
 
     def __and__(self, other: "Q") -> "Q":

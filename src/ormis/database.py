@@ -1,7 +1,7 @@
 """`connect()` and the `Database` it returns: where operations run."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import redis
 from redis import asyncio as aioredis

@@ -151,7 +151,9 @@ def build_schema(
     if columns[0].codec.kind not in _KEY_KINDS:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
-    references = tuple(_reference(d, by_name[d.attname], target, reverse, default) for d, target, reverse, default in relations)
+    references = tuple(
+        _reference(d, by_name[d.attname], target, reverse, default) for d, target, reverse, default in relations
+    )
     aliases = by_name | {reference.name: reference.column for reference in references}
     indexes = [IndexSpec("equal", (r.column,)) for r in references if not r.unique]
     unique = [UniqueSpec((r.column,)) for r in references if r.unique]
@@ -206,13 +208,18 @@ def without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _reference(
-    declaration: RelationDeclaration, column: Column, target: str, reverse: str, default: Any
-) -> Reference:
+def _reference(declaration: RelationDeclaration, column: Column, target: str, reverse: str, default: Any) -> Reference:
     text = None if default is None else cast(str, column.codec.encode(default))
     relation = declaration.relation
     return Reference(
-        declaration.name, column, target, relation.on_delete, relation.unique, reverse, reverse.removesuffix("_set"), text
+        declaration.name,
+        column,
+        target,
+        relation.on_delete,
+        relation.unique,
+        reverse,
+        reverse.removesuffix("_set"),
+        text,
     )
 
 
@@ -254,7 +261,9 @@ def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], wh
     found: list[Column] = []
     for name in names:
         if name not in aliases:
-            raise ModelError(f"{model}.Meta: {where!r} names {name!r}, which is no field; there are {', '.join(aliases)}")
+            raise ModelError(
+                f"{model}.Meta: {where!r} names {name!r}, which is no field; there are {', '.join(aliases)}"
+            )
         found.append(aliases[name])
     if len(set(found)) < len(found):
         raise ModelError(f"{model}.Meta: {where!r} names a field twice")

@@ -208,7 +208,9 @@ class RelatedManager(Manager[Any]):
 
     def _add(self, objects: Iterable[Any]) -> Any:
         records = self._checked(objects, "add")
-        return relating.point(records, self._relation.reference, self._record.pk, self._remembering(records, self._record))
+        return relating.point(
+            records, self._relation.reference, self._record.pk, self._remembering(records, self._record)
+        )
 
     def _remove(self, objects: Iterable[Any]) -> Any:
         records, reference = self._checked(objects, "remove"), self._relation.reference

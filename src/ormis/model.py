@@ -1,7 +1,7 @@
 """`Model`: a pydantic model whose objects are stored."""
 
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -250,7 +250,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         try:
             return schema.pk.convert(pk)
         except ValueError:
-            raise FieldError(f"{cls.__name__}.{schema.pk.name}={pk!r} does not convert to {schema.pk.codec.kind}") from None
+            raise FieldError(
+                f"{cls.__name__}.{schema.pk.name}={pk!r} does not convert to {schema.pk.codec.kind}"
+            ) from None
 
     @classmethod
     def _found(cls, pk: Any, row: Wire | None, database: Database, asynchronous: bool) -> Self:
@@ -331,7 +333,9 @@ class Model(BaseModel, metaclass=ModelMeta):
 def _absent(cls: type[Model], name: str, values: dict[str, Any]) -> StoredDataError:
     key = object_key(cls.__key__, str(values[cls._schema().pk.name]))
     return StoredDataError(
-        f"{cls.__name__}.{name} is required, and the key {key!r} has no field {name!r}; give it one with HSET", key=key, field=name
+        f"{cls.__name__}.{name} is required, and the key {key!r} has no field {name!r}; give it one with HSET",
+        key=key,
+        field=name,
     )
 
 
@@ -366,4 +370,4 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
 Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
-Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"}
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} | {"objects"}

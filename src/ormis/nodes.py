@@ -245,7 +245,9 @@ def join(connector: str, parts: list[Node]) -> Node:
         if any(isinstance(p, Constant) and p.value is not neutral for p in parts):
             return Constant(not neutral)
         parts = [p for p in parts if not isinstance(p, Constant)]
-        parts = [inner for p in parts for inner in (p.parts if isinstance(p, Join) and p.connector == connector else (p,))]
+        parts = [
+            inner for p in parts for inner in (p.parts if isinstance(p, Join) and p.connector == connector else (p,))
+        ]
         if not parts:
             return Constant(neutral)
     return parts[0] if len(parts) == 1 else Join(connector, tuple(parts))

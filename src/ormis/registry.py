@@ -45,8 +45,10 @@ def register(model: Any) -> None:
         )
     for prefix in _models:
         if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
-            raise ModelError(f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
-                             f"{_models[prefix].__name__} would mix: one of them starts with the other")
+            raise ModelError(
+                f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
+                f"{_models[prefix].__name__} would mix: one of them starts with the other"
+            )
     _models[key] = model
     _pending[:] = [waiting for waiting in _pending if waiting is not other]
     _pending.append(model)
@@ -85,7 +87,9 @@ def resolve(model: Any, name: str) -> Any:
     named = [m for m in _models.values() if name in (m.__name__, f"{m.__module__}.{m.__name__}")]
     near = [m for m in named if m.__module__ == model.__module__]
     if len(near or named) > 1:
-        raise ModelError(f"{model.__name__} refers to {name!r}, and there are several: write the module before the name")
+        raise ModelError(
+            f"{model.__name__} refers to {name!r}, and there are several: write the module before the name"
+        )
     return (near or named or [None])[0]
 
 

@@ -171,7 +171,9 @@ def _check_key(schema: Schema, text: Text | None) -> None:
     name = f"{schema.name}.{schema.pk.name}"
     if text is None and not schema.automatic:
         raise IntegrityError(
-            f"{name} is the primary key and has no value; give it one before save()", model=schema.name, field=schema.pk.name
+            f"{name} is the primary key and has no value; give it one before save()",
+            model=schema.name,
+            field=schema.pk.name,
         )
     if text is not None:
         raise IntegrityError(f"{name}='': an empty text is no primary key", model=schema.name, field=schema.pk.name)
@@ -277,9 +279,7 @@ def _plain(kind: str, value: Any) -> bool:
 def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Operation[None]:
     """Computes the expressions here and writes their values on condition that what was read still holds."""
     schema, values = record.__schema__, vars(record)
-    expressions = {
-        column: value for column in schema.columns if isinstance(value := values[column.name], Expression)
-    }
+    expressions = {column: value for column in schema.columns if isinstance(value := values[column.name], Expression)}
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
     key = object_key(schema.key, pk)
@@ -293,7 +293,12 @@ def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Ope
         attempt = Mutation(
             schema,
             "update",
-            [pk, [*changes, *_positioned(computed.items())], [*expected, *_positioned(zip(read, texts, strict=True))], []],
+            [
+                pk,
+                [*changes, *_positioned(computed.items())],
+                [*expected, *_positioned(zip(read, texts, strict=True))],
+                [],
+            ],
         )
         try:
             yield from commit([attempt])
@@ -318,7 +323,9 @@ def _bytes(text: Text) -> bytes:
 def _computed(record: Record, schema: Schema, column: Column, value: Expression, stored: dict[str, Any]) -> Text | None:
     result = value.evaluate(stored)
     if result is None and not column.nullable:
-        raise IntegrityError(f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name)
+        raise IntegrityError(
+            f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name
+        )
     try:
         converted = None if result is None else record.convert(column.name, result)
     except ValueError as error:
