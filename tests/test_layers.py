@@ -21,14 +21,14 @@ LAYERS = {
     "leaf": ["errors", "calls"],
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
-    "declaration": ["fields", "options", "relations", "schema", "declare", "registry"],
-    "planning": ["query", "plan", "explain", "state"],
+    "declaration": ["fields", "options", "relations", "schema", "declare", "registry", "state"],
+    "planning": ["query", "nodes", "predicates", "compile", "plan", "explain"],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),
         *("database", "transactions"),
     ],
-    "facade": ["queryset", "managers", "descriptors", "model", "__init__"],
+    "facade": ["queryset", "managers", "descriptors", "metaclass", "model", "__init__"],
     "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
 }
 ROOT = "__init__"
