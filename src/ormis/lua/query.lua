@@ -150,7 +150,12 @@ local function by_term(term)
       if not x and not y then return 0 end
       return ((not x) == nulls_first) and -1 or 1
     end
-    local order = compare(kind, x, y) or 0
+    local order = compare(kind, x, y)
+    if not order then
+      -- What has no order, NaN and what is no value of the kind, comes after all else.
+      local odd_x, odd_y = compare(kind, x, x) == nil, compare(kind, y, y) == nil
+      order = odd_x == odd_y and 0 or odd_x and 1 or -1
+    end
     return descending and -order or order
   end
 end

@@ -102,14 +102,17 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
                 texts[0] = pk
             state_of(record).remember_all(texts)
 
-    quick = _quick_insert(schema, rows[0]) if len(rows) == 1 and not when else ()
+    quick = () if when else _quick_insert(schema, rows)
     return Mutation(schema, "insert", [rows, when] if when else [rows], settle, quick=quick)
 
 
-def _quick_insert(schema: Schema, texts: Sequence[Text | None]) -> list[Text]:
+def _quick_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
     """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not schema.plain or not schema.automatic or texts[0] is not None:
+    if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
         return []
+    if len(rows) > 1:
+        return ["insert_many", schema.key]
+    texts = rows[0]
     entries: list[Text] = []
     for column, index in schema.index_of.items():
         text = texts[column.position - 1]

@@ -41,15 +41,7 @@ end
 local function write_derived(backwards, invoke)
   if objects.count == 1 then return derived_changes(objects[1], backwards, invoke) end
   --@include gather
-  for i = 1, objects.count do
-    local object = objects[i]
-    if object.old or backwards or not object.new then
-      derived_changes(object, backwards, gather)
-    else
-      gather_new(object)
-      if #object.m.unique > 0 then claim_changes(object, nil, object.new, gather) end
-    end
-  end
+  for i = 1, objects.count do derived_changes(objects[i], backwards, gather) end
   send(invoke)
 end
 
