@@ -9,6 +9,7 @@ from redis import asyncio as aioredis
 from .calls import Operation, T
 from .connections import Connections
 from .drivers import aio, sync
+from .drivers.capture import unseen
 from .errors import NotConnected
 from .operations.layout import check_layout
 
@@ -42,7 +43,8 @@ class Database:
         """Runs an operation with the sync client."""
         client = self._connections.client
         if not self._checked:
-            sync.run(client, check_layout())
+            with unseen():
+                sync.run(client, check_layout())
             self._checked = True
         return sync.run(client, operation)
 
@@ -50,7 +52,8 @@ class Database:
         """Runs an operation with the async client."""
         client = self._connections.aclient
         if not self._checked:
-            await aio.run(client, check_layout())
+            with unseen():
+                await aio.run(client, check_layout())
             self._checked = True
         return await aio.run(client, operation)
 

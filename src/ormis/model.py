@@ -11,6 +11,7 @@ from .database import Database, default_database
 from .descriptors import ForwardRelation, remember
 from .errors import FieldError, IntegrityError, ModelError, StoredDataError
 from .expressions import Expression
+from .compile import reason
 from .keys import object_key
 from .metaclass import ModelMeta, complete
 from .operations import deleting, reading, saving
@@ -262,17 +263,25 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     @classmethod
     def _load(cls, rows: Iterable[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
-        """Objects from decoded rows of all columns. They were validated on their way in, so they are not again."""
+        """Objects from decoded rows of all columns. They were validated on their way in, so they are not again.
+
+        A field that is absent, because it was declared after the object was stored, has its default.
+        """
         names, finishing, absent, fields_set = cls._loading()
         records: builtins.list[Self] = []
         for row in rows:
             values = dict(zip(names, row, strict=False))
             for name, finish in finishing:
                 if values[name] is not None:
-                    values[name] = finish(values[name])
-            for name in absent:
+                    try:
+                        values[name] = finish(values[name])
+                    except ValueError as error:
+                        raise _unreadable(cls, name, values, error) from None
+            for name, info in absent:
                 if values[name] is None:
-                    raise _absent(cls, name, values)
+                    if info.is_required():
+                        raise _absent(cls, name, values)
+                    values[name] = info.get_default(call_default_factory=True, validated_data=values)
             record = _new(cls)
             _set(record, "__dict__", values)
             _set(record, "__pydantic_fields_set__", fields_set)
@@ -290,7 +299,7 @@ class Model(BaseModel, metaclass=ModelMeta):
             columns = cls._schema().columns
             finishing = [(c.name, c.codec.finish) for c in columns if c.codec.finish is not None]
             names = [c.name for c in columns]
-            found = (names, finishing, [c.name for c in columns[1:] if not c.nullable], set(names))
+            found = (names, finishing, [(c.name, cls.model_fields[c.name]) for c in columns[1:] if not c.nullable], set(names))
             cls.__loading__ = found
         return found
 
@@ -314,7 +323,6 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _deletion(self) -> Any:
         pk = self._own_key()
         (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
-        state_of(self).forget()
         return deleting.counted(counts)
 
     def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
@@ -328,6 +336,16 @@ class Model(BaseModel, metaclass=ModelMeta):
             state.remember(schema, column, value, seen.text(column))
         if fields is None:
             state.related = None
+
+
+def _unreadable(cls: type[Model], name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:
+    key = object_key(cls.__key__, str(values[cls._schema().pk.name]))
+    return StoredDataError(
+        f"{cls.__name__}.{name} of the key {key!r} holds {values[name]!r}, which does not convert: {reason(error)}; "
+        f"correct it with HSET, or delete the field",
+        key=key,
+        field=name,
+    )
 
 
 def _absent(cls: type[Model], name: str, values: dict[str, Any]) -> StoredDataError:

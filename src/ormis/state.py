@@ -69,10 +69,6 @@ class State:
         """What a pickle keeps: neither the database, which is a connection, nor related objects."""
         return (tuple(self.seen), None, False, self._texts) if self.seen is not None else (None,)
 
-    def forget(self) -> None:
-        """The object is not in the database any more."""
-        self.seen = self._texts = None
-
 
 def state_of(record: Any) -> State:
     """The memory of a model object, made when it is first asked for: most objects that are loaded are only read."""

@@ -23,6 +23,16 @@ def capture_calls() -> Generator[list[Call]]:
         _captured.reset(token)
 
 
+@contextmanager
+def unseen() -> Generator[None]:
+    """What is sent in this block is not listed: it belongs to the connection, not to what the caller asked for."""
+    token = _captured.set(())
+    try:
+        yield
+    finally:
+        _captured.reset(token)
+
+
 def note(call: Call) -> None:
     """A driver is about to send this call."""
     for calls in _captured.get():
