@@ -78,6 +78,8 @@ def fetch(plan: Plan, tag: str = "") -> Operation[list[Wire]]:
 
     Raises StoredDataError for a stored text that does not convert.
     """
+    if plan.limit == 0:
+        return []
     page = yield from first_page(plan, tag=tag)
     if page.whole:
         return page.rows if plan.residual is None else _cut(plan, _met(plan, page.rows))
@@ -95,6 +97,8 @@ def fetch(plan: Plan, tag: str = "") -> Operation[list[Wire]]:
 
 def count(plan: Plan, tag: str = "") -> Operation[int]:
     """How many objects the query finds."""
+    if plan.limit == 0:
+        return 0
     if plan.residual is not None:
         return len((yield from fetch(plan, tag)))
     page = yield from first_page(plan, "count", tag)
