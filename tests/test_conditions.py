@@ -118,7 +118,7 @@ def null_aware(field: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("model", [Indexed, Bare])
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=ROWS,
     condition=CONDITIONS,

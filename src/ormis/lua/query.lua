@@ -3,7 +3,7 @@
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model of the query, the queried first
 -- The request: {want = 'rows' | 'count' | 'keys', where = condition, columns = {position, ...},
---   order = {{position, descending, nulls_first, kind}, ...}   then the order of creation, descending where `backwards`
+--   order = {{position, descending, nulls_first, kind, nullable}, ...}   then the order of creation, descending where `backwards`
 --   offset, limit,
 --   keys = {pk, ...}               look at these objects only, or
 --   after, step                    at the next `step` objects in the order of creation (`backwards`: from the end)
@@ -316,7 +316,7 @@ local function ordered_stretch(parts)
     if index.complete and index.type ~= 'equal' and index.last == term[1] then
       local found = stretch(index, bounds)
       local bounded = bounds[term[1]] and #bounds[term[1]].parts > 0
-      local whole = found and (bounded or #index.prefix == 0 and found.cost == call('ZCARD', ids))
+      local whole = found and (bounded or not term[5] or #index.prefix == 0 and found.cost == call('ZCARD', ids))
       if whole and (not best or found.cost < best.cost) then best = found end
     end
   end

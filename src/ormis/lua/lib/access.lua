@@ -251,7 +251,9 @@ function way_of(m, condition)
   end
   for i = 1, #m.indexes do
     local index = m.indexes[i]
-    if index.complete and index.type ~= 'equal' and (bounds[index.last] or #index.prefix > 0) then
+    local bound = bounds[index.last]
+    -- Without a bound on its last field an index lacks the objects in which that is absent.
+    if index.complete and index.type ~= 'equal' and bound and #bound.parts > 0 then
       local found = stretch(index, bounds)
       if found then offer({cost = found.cost, exact = found.exact, keys = stretch_keys(found)}, found.parts) end
     end
