@@ -130,7 +130,7 @@ def null_aware(field: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
 def test_filters_and_orders_agree_with_python(
     model: Any, rows: Any, condition: Any, fields: Any, descending: bool, limit: int | None, offset: int
 ) -> None:
-    """filter, exclude, count, order_by and slices give what Python gives on the same rows; ties in order of creation."""
+    """filter, exclude, count, order_by and slices give what Python gives on the same rows; ties by creation."""
     database.default_database("Indexed").client.flushall()
     model.objects.bulk_create([model(**row) for row in rows])
     q, holds = condition

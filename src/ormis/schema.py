@@ -170,6 +170,14 @@ class Schema:
         return alone and not self.unique and not self.references
 
     @cached_property
+    def alone(self) -> frozenset[Column]:
+        """The columns without a part in a constraint, a reference, or an index on text or with other columns."""
+        bound = {column for unique in self.unique for column in unique.columns}
+        bound |= {reference.column for reference in self.references}
+        bound |= {c for index in self.indexes if len(index.columns) > 1 or index.type == "text" for c in index.columns}
+        return frozenset(self.columns) - bound
+
+    @cached_property
     def index_of(self) -> dict[Column, IndexSpec]:
         """The index of each column that has one of its own."""
         return {index.last: index for index in self.indexes if len(index.columns) == 1}

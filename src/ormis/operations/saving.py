@@ -129,10 +129,10 @@ def _quick_count(
     schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
 ) -> list[Text]:
     """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not schema.plain or expected or changes or len(sums) != 6:
+    if expected or changes or len(sums) != 6:
         return []
     position, kind, operator, left, right, text = sums
-    if kind != "int" or operator not in ("+", "-") or left != position or right:
+    if schema.columns[position - 1] not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right:
         return []
     column = schema.columns[position - 1]
     index = schema.index_of.get(column)
@@ -144,14 +144,14 @@ def _quick_count(
 
 def _quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text]:
     """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not schema.plain or not changes:
+    if not changes:
         return []
     pairs: list[Text] = []
     moved: list[Text] = []
     for position, text in zip(changes[::2], changes[1::2], strict=True):
         column = schema.columns[position - 1]
         index = schema.index_of.get(column)
-        if text is False or (index is not None and (moved or index.type != "sorted")):
+        if text is False or column not in schema.alone or (index is not None and (moved or index.type != "sorted")):
             return []
         if index is not None:
             moved = [column.codec.kind, column.name, text]

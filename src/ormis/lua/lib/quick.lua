@@ -1,6 +1,6 @@
 --@include scores
--- The commonest commits by a short way: new objects with counted keys, one update, one sum, of a model without unique
--- constraints, references and indexes over several fields. It writes what the general way writes; where anything is out
+-- The commonest commits by a short way: new objects with counted keys of a model without unique constraints, references,
+-- and indexes on text or over several fields; one update or sum of fields that have no part in any of these. It writes what the general way writes; where anything is out
 -- of the ordinary it leaves everything as it was, and the general way below, which is in the same call, answers.
 -- It stands before all functions: making them costs more than what an update does. For many new objects it goes once
 -- over the rows with nothing between them and the commands, which is what makes it half as long as the general way.
