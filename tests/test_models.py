@@ -141,7 +141,9 @@ def test_abstract_base_passes_on_fields_and_meta() -> None:
 
 def refuse(match: str, body: dict[str, Any], annotations: dict[str, Any], name: str = "Broken") -> None:
     with pytest.raises(ModelError, match=match):
-        type(ormis.Model)(name, (ormis.Model,), {"__module__": __name__, "__qualname__": name, "__annotations__": annotations, **body})
+        type(ormis.Model)(
+            name, (ormis.Model,), {"__module__": __name__, "__qualname__": name, "__annotations__": annotations, **body}
+        )
 
 
 @pytest.mark.parametrize("name", ["objects", "save", "key", "pk", "delete", "get", "list", "model_thing", "a__b"])

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from .codec import Codec, codec_for
-from .errors import ModelError
+from .errors import DoesNotExist, ModelError
 from .fields import FieldOptions, options_of
 from .options import Options
 from .relations import ForeignKey, OnDelete, OneToOne, Related, RelationDeclaration
@@ -141,6 +141,7 @@ def build_schema(
     fields: Mapping[str, FieldInfo],
     options: Options,
     relations: Sequence[tuple[RelationDeclaration, str, str, Any]],
+    does_not_exist: type[DoesNotExist],
 ) -> Schema:
     """The schema of a model; relations are (declaration, key of the other model, reverse name, default key or None).
 
@@ -166,7 +167,17 @@ def build_schema(
         indexes.append(_index(name, _columns(name, aliases, index.fields, index)))
     for constraint in options.constraints:
         unique.append(UniqueSpec(_columns(name, aliases, constraint.fields, constraint)))
-    return Schema(name, key, automatic, columns, _distinct(indexes), tuple(unique), references, options.ordering)
+    return Schema(
+        name,
+        key,
+        automatic,
+        columns,
+        _distinct(indexes),
+        tuple(unique),
+        references,
+        options.ordering,
+        does_not_exist,
+    )
 
 
 def _column(model: str, name: str, info: FieldInfo, position: int, options: Options) -> Column:

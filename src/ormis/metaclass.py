@@ -77,8 +77,9 @@ def complete(cls: Any, targets: dict[str, Any]) -> None:
         cls.model_rebuild(force=True)
     pk = primary_key_of(cls.__name__, cls.model_fields) or "id"
     automatic = options_are_automatic(cls.model_fields[pk])
-    fields = {name: info for name, info in cls.model_fields.items()}
-    cls.__schema__ = build_schema(cls.__name__, cls.__key__, pk, automatic, fields, cls.__options__, relations)
+    cls.__schema__ = build_schema(
+        cls.__name__, cls.__key__, pk, automatic, cls.model_fields, cls.__options__, relations, cls.DoesNotExist
+    )
     for reference in cls.__schema__.references:
         target = targets[reference.name]
         setattr(cls, reference.name, ForwardRelation(reference, cls, target))

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from .codec import packable
 from .compile import condition, resolve
 from .errors import FieldError
 from .expressions import F, OrderBy
@@ -75,7 +76,8 @@ class Plan:
         if self.residual is None and "keys" not in more and "step" not in more:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
         shapes = [item for schema in models for item in (schema.shape, schema.declaration)]
-        return _pack(request | more), shapes
+        request |= more
+        return _pack(packable(request) if any(schema.binary for schema in models) else request), shapes
 
 
 _pack = msgspec.msgpack.Encoder().encode

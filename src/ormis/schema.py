@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from .codec import Codec, RowDecoder
-from .errors import FieldError
+from .errors import DoesNotExist, FieldError
 from .relations import OnDelete
 
 IndexType = Literal["equal", "sorted", "text"]
@@ -105,6 +105,7 @@ class Schema:
     unique: tuple[UniqueSpec, ...] = ()
     references: tuple[Reference, ...] = ()
     ordering: tuple[Any, ...] = ()
+    does_not_exist: type[DoesNotExist] = DoesNotExist
     by_name: dict[str, Column] = field(init=False)
     _decoders: dict[tuple[Column, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
@@ -168,6 +169,11 @@ class Schema:
         """True where an object's columns do not depend on each other or on other objects: lua/lib/quick.lua may serve."""
         alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
         return alone and not self.unique and not self.references
+
+    @cached_property
+    def binary(self) -> bool:
+        """True where a column holds bytes, which need not be UTF-8."""
+        return any(column.codec.kind == "bytes" for column in self.columns)
 
     @cached_property
     def alone(self) -> frozenset[Column]:

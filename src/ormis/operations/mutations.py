@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..calls import Operation, ScriptCall
+from ..codec import packable
 from ..keys import MODELS
 from ..schema import Schema
 from ..scripts import script
@@ -67,7 +68,7 @@ def settle(mutations: Sequence[Mutation], packed: bytes) -> list[Any]:
 def commit_call(mutations: Sequence[Mutation], tag: str = "") -> ScriptCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
-    batch = [[m.code, numbers.setdefault(m.schema, len(numbers) + 1), *m.arguments] for m in mutations]
+    batch: list[Any] = [[m.code, numbers.setdefault(m.schema, len(numbers) + 1), *m.arguments] for m in mutations]
     if len(mutations) == 1 and mutations[0].changed is not None:
         schema = mutations[0].schema
         more: Sequence[str | bytes] = (schema.shape_for(mutations[0].changed), schema.declaration, *mutations[0].quick)
@@ -77,6 +78,8 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> ScriptCall:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
         if len(mutations) == 1:
             more += mutations[0].quick
+    if any(schema.binary for schema in numbers):
+        batch = packable(batch)
     return script("commit")((MODELS,), (tag, _pack(batch), *more))
 
 

@@ -7,7 +7,6 @@ import msgspec
 
 from ..errors import (
     ConflictError,
-    DoesNotExist,
     ForeignKeyViolation,
     ProtectedError,
     RestrictedError,
@@ -67,8 +66,8 @@ def _wrong_type(key: str, found: str) -> StoredDataError:
     )
 
 
-def _missing(schema: Schema, _key: str, pk: str) -> DoesNotExist:
-    return DoesNotExist(
+def _missing(schema: Schema, _key: str, pk: str) -> Exception:
+    return schema.does_not_exist(
         f"{schema.name} with {schema.pk.name}={_shown(pk)} is not in the database (any more): nothing was saved; "
         f"save(force_insert=True) stores it again"
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..calls import Operation
-from ..errors import ConflictError, DoesNotExist
+from ..errors import ConflictError
 from ..schema import Reference, Schema
 from ..state import state_of
 from .mutations import Mutation, commit
@@ -29,7 +29,8 @@ def release(records: Sequence[Record], reference: Reference, pk: Any, settle: Ca
     try:
         yield from commit([_pointing(record, reference, None, (reference.column.position, text)) for record in records])
     except ConflictError as conflict:
-        raise DoesNotExist(f"not among the objects that refer to {reference.target}:{pk}: {conflict}") from None
+        schema: Schema = records[0].__schema__
+        raise schema.does_not_exist(f"not among the objects that refer to {reference.target}:{pk}: {conflict}") from None
     settle()
 
 

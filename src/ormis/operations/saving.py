@@ -4,11 +4,12 @@ One call of the script `commit`: the object's hash, its indexes, unique claims a
 Arithmetic that the server can't do exactly takes two calls a try: read, then write what still holds.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from ..calls import Command, Operation
-from ..errors import ConflictError, DoesNotExist, FieldError, IntegrityError, OrmisError
+from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
 from ..schema import Column, Schema
@@ -16,7 +17,7 @@ from ..state import State, Text, state_of
 from .mutations import Mutation, commit
 from .outcomes import Inexact
 
-_SUMMABLE = {"int", "float", "decimal"}
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
 _TRIES = 100
 
 
@@ -188,7 +189,7 @@ def _update(
     values = vars(record)
     pk = values[schema.pk.name]
     if pk is None:
-        raise DoesNotExist(f"{schema.name} is not saved yet: save() without update_fields and force_update first")
+        raise schema.does_not_exist(f"{schema.name} is not saved yet: save() without update_fields and force_update first")
     changes: list[Any] = []
     expected: list[Any] = []
     sums: list[Any] = []
@@ -257,7 +258,7 @@ def _sum(schema: Schema, column: Column, value: Expression) -> list[Any]:
         and value.operator in "+-*"
         and isinstance(value.left, F)
         and isinstance(value.right, F | Value)
-        and column.codec.kind in _SUMMABLE
+        and column.codec.kind in _NUMBERS
     ):
         left = schema.column(value.left.name)
         if isinstance(value.right, F):
@@ -265,7 +266,7 @@ def _sum(schema: Schema, column: Column, value: Expression) -> list[Any]:
             if left.codec.kind == right.codec.kind == column.codec.kind:
                 return [column.position, column.codec.kind, value.operator, left.position, right.position, ""]
         elif left.codec.kind == column.codec.kind and _plain(column.codec.kind, value.right.value):
-            text = column.codec.encode(value.right.value)
+            text = column.codec.encode(_NUMBERS[column.codec.kind](value.right.value))
             return [column.position, column.codec.kind, value.operator, left.position, 0, text]
     for name in value.names():
         schema.column(name)
@@ -299,7 +300,7 @@ def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Ope
             [
                 pk,
                 [*changes, *_positioned(computed.items())],
-                [*expected, *_positioned(zip(read, texts, strict=True))],
+                [*expected, *_positioned(zip(read, (_text_of(text) for text in texts), strict=True))],
                 [],
             ],
         )
@@ -317,6 +318,10 @@ def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Ope
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
     return [item for column, text in pairs for item in (column.position, False if text is None else text)]
+
+
+def _text_of(text: bytes | None) -> str | None:
+    return None if text is None else text.decode()
 
 
 def _bytes(text: Text) -> bytes:
