@@ -33,7 +33,7 @@ class Question(ormis.Model):
 
     question_text: str = Field(max_length=200)
     published: datetime = Field(default_factory=now, index=True)
-    choices: Related["Choice"]
+    choices: Related["Choice"] = Related()
 
 
 class Choice(ormis.Model):

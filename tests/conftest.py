@@ -16,9 +16,7 @@ if TYPE_CHECKING:  # ormis is imported by the fixture that needs it, so that the
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on"
-    )
+    parser.addoption("--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

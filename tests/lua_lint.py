@@ -117,9 +117,7 @@ class Folder:
         for finding in (*names.findings, *self._unused_includes(file, names)):
             self.report(file, finding.line, finding.message)
         if file.is_library and names.returns_at:
-            self.report(
-                file, names.returns_at, "a library does not return: its text stands before other text"
-            )
+            self.report(file, names.returns_at, "a library does not return: its text stands before other text")
 
     def _unused_includes(self, file: LuaFile, names: Names) -> Iterator[Finding]:
         for name, line in file.includes:
@@ -151,9 +149,7 @@ class Folder:
                     )
                 owners[local.name] = part.name
         if len(owners) > MAX_LOCALS:
-            self.report(
-                file, 1, f"{len(owners)} locals at file level with all includes, {MAX_LOCALS} are allowed"
-            )
+            self.report(file, 1, f"{len(owners)} locals at file level with all includes, {MAX_LOCALS} are allowed")
 
 
 def lint(root: Path) -> list[str]:

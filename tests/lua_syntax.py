@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 KEYWORDS = frozenset(
-    "and break do else elseif end false for function if in local nil not or repeat return then true until"
-    " while".split()
+    "and break do else elseif end false for function if in local nil not or repeat return then true until while".split()
 )
 GLOBALS = frozenset(
     "KEYS ARGV redis cjson cmsgpack bit struct string table math os tonumber tostring type ipairs"
@@ -21,9 +20,7 @@ GLOBALS = frozenset(
 )
 # What the libraries of 5.1 have: `table.unpack` and `string.pack` are nil, seen only when the line runs.
 MEMBERS = {
-    "string": frozenset(
-        "byte char dump find format gmatch gsub len lower match rep reverse sub upper".split()
-    ),
+    "string": frozenset("byte char dump find format gmatch gsub len lower match rep reverse sub upper".split()),
     "table": frozenset("concat foreach foreachi getn insert maxn remove setn sort".split()),
     "math": frozenset(
         "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min mod"
@@ -158,9 +155,7 @@ class Names:
         self.close()
         function = self.functions.pop()
         if len(function.upvalues) > MAX_UPVALUES:
-            self.report(
-                function.line, f"the function uses {len(function.upvalues)} outer locals, 5.1 allows 60"
-            )
+            self.report(function.line, f"the function uses {len(function.upvalues)} outer locals, 5.1 allows 60")
 
     def end_of_file(self) -> None:
         """Leave the file: its own locals are kept, since others may include them."""

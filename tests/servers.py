@@ -130,9 +130,7 @@ def start_server(kind: str, *args: str, tcp: bool = False, directory: Path | Non
     # Short, since the path of a unix socket is limited to some 100 bytes, which pytest's tmp_path may exceed.
     home = directory or Path(tempfile.mkdtemp(prefix="ormis-test-"))
     port = free_port() if tcp else None
-    process = _launch(
-        [binary, *_settings(home, port), *args], home / "log", temporary=None if directory else home
-    )
+    process = _launch([binary, *_settings(home, port), *args], home / "log", temporary=None if directory else home)
     server = Server(row, version_of(binary), home, process, port, _password(args))
     try:
         _wait_until_up(server)

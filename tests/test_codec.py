@@ -46,7 +46,7 @@ TYPES: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers() | st.integers(-(2**200), 2**200),
     float: st.floats(allow_nan=False),
     bool: st.booleans(),
-    Decimal: st.decimals(allow_nan=False),
+    Decimal: st.decimals(allow_nan=False, allow_infinity=False),
     bytes: st.binary() | st.binary(min_size=300, max_size=400),
     datetime: moments,
     date: st.dates(),

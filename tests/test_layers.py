@@ -53,9 +53,7 @@ class Import:
 def problems(root: Path, deferred: set[tuple[str, str]] = DEFERRED) -> list[str]:
     """What is wrong with the imports of the package at `root`."""
     modules = module_paths(root)
-    imports = [
-        found for name, path in modules.items() for found in imports_of(name, path, root.name, set(modules))
-    ]
+    imports = [found for name, path in modules.items() for found in imports_of(name, path, root.name, set(modules))]
     known = [found for found in imports if layer_of(found.module) and layer_of(found.target)]
     return [
         *unplaced(modules),
@@ -69,9 +67,7 @@ def problems(root: Path, deferred: set[tuple[str, str]] = DEFERRED) -> list[str]
 def unplaced(modules: Iterable[str]) -> list[str]:
     """Modules that the table does not know."""
     return [
-        f"say in tests/test_layers.py which layer {module} belongs to"
-        for module in modules
-        if not layer_of(module)
+        f"say in tests/test_layers.py which layer {module} belongs to" for module in modules if not layer_of(module)
     ]
 
 

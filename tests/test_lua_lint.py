@@ -223,9 +223,7 @@ def test_each_rule_on_files_can_fail(tmp_path: Path, changes: dict[str, str], ex
 def test_a_syntax_error_in_a_library_is_reported_once(tmp_path: Path) -> None:
     """The library's own line, though two files include it."""
     found = lint(planted(tmp_path, {"lib/keys.lua": "-- x\nlocal = 1"}))
-    assert [problem for problem in found if "expected" in problem] == [
-        "lib/keys.lua:2: expected name, found ="
-    ]
+    assert [problem for problem in found if "expected" in problem] == ["lib/keys.lua:2: expected name, found ="]
 
 
 def planted(root: Path, changes: dict[str, str]) -> Path:

@@ -90,9 +90,7 @@ def test_a_server_with_tcp_and_a_password(server_kind: str) -> None:
 
 def test_an_append_only_file_survives_in_a_kept_directory(server_kind: str, tmp_path: Path) -> None:
     """A server that was killed can be started again on its directory."""
-    home = min(
-        tmp_path, Path(os.path.relpath(tmp_path)), key=lambda path: len(str(path))
-    )  # sockets need short ones
+    home = min(tmp_path, Path(os.path.relpath(tmp_path)), key=lambda path: len(str(path)))  # sockets need short ones
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     with start_server(server_kind, *durable, directory=home) as first, first.client() as client:
         client.set("name", "value")

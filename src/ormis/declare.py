@@ -57,6 +57,7 @@ def take_relations(model: str, namespace: dict[str, Any]) -> tuple[list[Relation
         if kind is None:
             continue
         if kind is Related:
+            namespace.pop(name, None)
             related.add(name)
             continue
         target, nullable = _target(argument)

@@ -1,6 +1,6 @@
 """Managers: where the querysets of a model begin."""
 
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from .queryset import Queryable, QuerySet
 
@@ -37,7 +37,12 @@ class Manager(Queryable[M]):
 class DefaultManager:
     """`objects` of a model that sets none of its own. On the metaclass: a class body that sets one takes precedence."""
 
-    def __get__(self, model: type[M], meta: Any) -> Manager[M]:
-        manager = Manager[M]()
+    # pyright takes the class for the instance of its metaclass, as Python does; mypy for the owner.
+    @overload
+    def __get__(self, model: type[M], meta: Any) -> Manager[M]: ...
+    @overload
+    def __get__(self, model: None, meta: type[M]) -> Manager[M]: ...
+    def __get__(self, model: Any, meta: Any) -> Manager[Any]:
+        manager = Manager[Any]()
         manager.model = model
         return manager

@@ -14,10 +14,12 @@ from .errors import ModelError
 from .fields import Field
 from .managers import DefaultManager, Manager
 from .options import read_options
-from .relations import ForeignKey, OneToOne, RelationDeclaration
+from .relations import RelationDeclaration
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr, ForeignKey, OneToOne))
+# Relations are no field specifiers: to a type checker what is assigned is a default, so that neither side asks for both
+# `question` and `question_id`. Whether one is missing is pydantic's to say.
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class ModelMeta(ModelMetaclass):
     """The class of model classes."""
 

@@ -299,7 +299,12 @@ class Model(BaseModel, metaclass=ModelMeta):
             columns = cls._schema().columns
             finishing = [(c.name, c.codec.finish) for c in columns if c.codec.finish is not None]
             names = [c.name for c in columns]
-            found = (names, finishing, [(c.name, cls.model_fields[c.name]) for c in columns[1:] if not c.nullable], set(names))
+            found = (
+                names,
+                finishing,
+                [(c.name, cls.model_fields[c.name]) for c in columns[1:] if not c.nullable],
+                set(names),
+            )
             cls.__loading__ = found
         return found
 

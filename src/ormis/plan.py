@@ -69,7 +69,10 @@ class Plan:
             "want": want,
             "where": self.where.packed(number),
             "columns": [column.position for column in self.reading()],
-            "order": [[t.column.position, t.descending, t.nulls_first, t.column.codec.kind, t.column.nullable] for t in self.order],
+            "order": [
+                [t.column.position, t.descending, t.nulls_first, t.column.codec.kind, t.column.nullable]
+                for t in self.order
+            ],
             "backwards": self.backwards,
             "budget": BUDGET,
         }

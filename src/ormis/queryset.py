@@ -5,6 +5,7 @@ Every method that talks to the server has an async twin with an `a` in front, wh
 
 import builtins
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from dataclasses import fields
 from itertools import islice
 from typing import Any, Generic, Self, TypeVar, overload
 
@@ -248,6 +249,16 @@ class QuerySet(Queryable[M]):
         if self._cache is None:
             self._cache = self._run(self._fetch(False))
         return self._cache
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle holds the objects that were found, or what to look for; neither the database nor the schema."""
+        query = {f.name: getattr(self.query, f.name) for f in fields(self.query) if f.name != "schema"}
+        return {"model": self.model, "query": query, "_cache": self._cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["model"])
+        self.query = self.query.having(**state["query"])
+        self._cache = state["_cache"]
 
     # Copies ----------------------------------------------------------------------------------------------------------
 

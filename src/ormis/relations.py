@@ -78,7 +78,10 @@ class OneToOne(ForeignKey[T]):
 
 
 class Related(Generic[T]):
-    """Types the reverse side of a relation: `choices: Related["Choice"]`. It declares nothing for the database."""
+    """Types the reverse side of a relation: `choices: Related["Choice"]`. It declares nothing for the database.
+
+    Written `choices: Related["Choice"] = Related()`, a type checker does not ask for it in the constructor.
+    """
 
     if TYPE_CHECKING:
 

@@ -30,7 +30,9 @@ def release(records: Sequence[Record], reference: Reference, pk: Any, settle: Ca
         yield from commit([_pointing(record, reference, None, (reference.column.position, text)) for record in records])
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
-        raise schema.does_not_exist(f"not among the objects that refer to {reference.target}:{pk}: {conflict}") from None
+        raise schema.does_not_exist(
+            f"not among the objects that refer to {reference.target}:{pk}: {conflict}"
+        ) from None
     settle()
 
 

@@ -133,7 +133,13 @@ def _quick_count(
     if expected or changes or len(sums) != 6:
         return []
     position, kind, operator, left, right, text = sums
-    if schema.columns[position - 1] not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right:
+    if (
+        schema.columns[position - 1] not in schema.alone
+        or kind != "int"
+        or operator not in ("+", "-")
+        or left != position
+        or right
+    ):
         return []
     column = schema.columns[position - 1]
     index = schema.index_of.get(column)
@@ -189,7 +195,9 @@ def _update(
     values = vars(record)
     pk = values[schema.pk.name]
     if pk is None:
-        raise schema.does_not_exist(f"{schema.name} is not saved yet: save() without update_fields and force_update first")
+        raise schema.does_not_exist(
+            f"{schema.name} is not saved yet: save() without update_fields and force_update first"
+        )
     changes: list[Any] = []
     expected: list[Any] = []
     sums: list[Any] = []
