@@ -1,183 +1,124 @@
-"""The rules that the Lua files keep, and how files and what they include are read together.
+"""The rules that the Lua files keep, read as the scripts they are put together to.
 
     lint(Path("src/ormis/lua")) -> ["commit.lua:12: local old is never used", ...]
 
-What a file may not do: be anything but Lua 5.1; use a name that neither it, nor its includes, nor Redis has;
-assign a global; leave a local, a parameter or an include unused (a name that begins with `_` is meant to be);
-give a name that is in use already; have lines over 120 characters; begin without a comment that says what it
-is for.
+What a script may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a local
+or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already. What a file may not
+do: have lines over 120 characters; begin without a comment that says what it is for; be a library that nobody includes.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from lua_syntax import Finding, LuaSyntaxError, Names, read
 
 MAX_LINE = 120
-MAX_LOCALS = 150  # Lua allows 200 in one function, and the file itself is one
-INCLUDE = re.compile(r"--@include (\w+)$")
+MAX_LOCALS = 150  # Lua allows 200 in one function, and the script itself is one
+INCLUDE = re.compile(r"^( *)--@include (\w+)$")
+UNUSED = re.compile(r" is never used$")
+# A library that is pasted into a function may call its parameters as that function does; a function it may not hide.
+HIDES = re.compile(r" hides the (?!function|global)")
+
+Line = tuple[str, str, int]  # text, file, number in the file
 
 
-@dataclass(frozen=True, slots=True)
-class LuaFile:
-    """A file of the folder: `lib` files are included by others, the rest are scripts."""
-
-    name: str  # as shown: "commit.lua", "lib/keys.lua"
-    text: str
-    includes: tuple[tuple[str, int], ...]  # the name of each include line, and its line number
-
-    @property
-    def is_library(self) -> bool:
-        """Whether it is there to be included."""
-        return self.name.startswith("lib/")
-
-
-class Folder:
-    """The Lua files of a folder, read together with what they include."""
-
-    def __init__(self, root: Path) -> None:
-        paths = sorted(root.rglob("*.lua"))
-        self.files = {file.name: file for file in (_load(path, root) for path in paths)}
-        self.names: dict[str, Names] = {}
-        self.problems: list[str] = []
-
-    def lint(self) -> list[str]:
-        """Every problem, by file and line."""
-        for file in self.files.values():
-            self._lint_text(file)
-            self._lint_includes(file)
-        # While files include each other, no order of reading them makes sense.
-        if not any(self._circle(file) for file in self.files.values()):
-            for file in self.files.values():
-                self._lint_names(file)
-            for file in self.files.values():
-                self._lint_whole(file)
-        return sorted(self.problems, key=_by_file_and_line)
-
-    def report(self, file: LuaFile, line: int, message: str) -> None:
-        """Something is wrong."""
-        self.problems.append(f"{file.name}:{line}: {message}")
-
-    def _lint_text(self, file: LuaFile) -> None:
-        for number, line in enumerate(file.text.splitlines(), start=1):
-            if len(line) > MAX_LINE:
-                self.report(file, number, f"the line has {len(line)} characters, {MAX_LINE} are allowed")
-        if not any(re.search(r"\w", line) for line in _head(file.text) if not INCLUDE.match(line)):
-            self.report(file, 1, "no comment at the top that says what the file is for")
-
-    def _lint_includes(self, file: LuaFile) -> None:
-        for name, line in file.includes:
-            if line > len(_head(file.text)):
-                self.report(file, line, "include lines stand at the top, before the code")
-            if _library(name) not in self.files:
-                self.report(file, line, f"there is no {_library(name)}")
-        if circle := self._circle(file):
-            self.report(file, 1, f"files include each other: {' -> '.join(circle)}")
-
-    def _circle(self, file: LuaFile) -> list[str]:
-        """The way from this file back to itself, if there is one."""
-        ways = [[file.name]]
-        seen: set[str] = set()
-        while ways:
-            way = ways.pop()
-            for included in self._direct(self.files[way[-1]]):
-                if included.name == file.name:
-                    return [*way, file.name]
-                if included.name not in seen:
-                    seen.add(included.name)
-                    ways.append([*way, included.name])
-        return []
-
-    def _direct(self, file: LuaFile) -> list[LuaFile]:
-        return [self.files[_library(name)] for name, _ in file.includes if _library(name) in self.files]
-
-    def _all_included(self, file: LuaFile) -> list[LuaFile]:
-        """What comes before the file when it is put together, each once."""
-        found: dict[str, LuaFile] = {}
-        for included in self._direct(file):
-            for each in (*self._all_included(included), included):
-                found.setdefault(each.name, each)
-        return list(found.values())
-
-    def _names_of(self, file: LuaFile) -> Names:
-        """What the file declares and uses, read after everything that it includes."""
-        if file.name not in self.names:
-            included = {name for each in self._all_included(file) for name in self._names_of(each).file_level}
-            try:
-                self.names[file.name] = read(file.text, included)
-            except LuaSyntaxError as error:
-                self.names[file.name] = Names()
-                self.report(file, error.line, str(error).partition(": ")[2])
-        return self.names[file.name]
-
-    def _lint_names(self, file: LuaFile) -> None:
-        names = self._names_of(file)
-        for finding in (*names.findings, *self._unused_includes(file, names)):
-            self.report(file, finding.line, finding.message)
-        if file.is_library and names.returns_at:
-            self.report(file, names.returns_at, "a library does not return: its text stands before other text")
-
-    def _unused_includes(self, file: LuaFile, names: Names) -> Iterator[Finding]:
-        for name, line in file.includes:
-            library = self.files.get(_library(name))
-            if library and not names.included_used & self._names_of(library).file_level.keys():
-                yield Finding(line, f"nothing of {name} is used here")
-
-    def _lint_whole(self, file: LuaFile) -> None:
-        """What shows only when the file is seen with those that it includes, or that include it."""
-        used = {name for other in self._includers(file) for name in self.names[other.name].included_used}
-        for local in self.names[file.name].file_level.values():
-            if not local.used and local.name not in used and not local.name.startswith("_"):
-                self.report(file, local.line, f"{local.kind} {local.name} is never used")
-        if not file.is_library:
-            self._lint_script(file)
-
-    def _includers(self, file: LuaFile) -> list[LuaFile]:
-        return [other for other in self.files.values() if file in self._all_included(other)]
-
-    def _lint_script(self, file: LuaFile) -> None:
-        owners: dict[str, str] = {}
-        for part in (*self._all_included(file), file):
-            for local in self._names_of(part).file_level.values():
-                if local.name in owners and part is not file:
-                    self.report(
-                        part,
-                        local.line,
-                        f"{local.name} is in {owners[local.name]} too ({file.name} has both)",
-                    )
-                owners[local.name] = part.name
-        if len(owners) > MAX_LOCALS:
-            self.report(file, 1, f"{len(owners)} locals at file level with all includes, {MAX_LOCALS} are allowed")
+class LintError(Exception):
+    """A script can't be put together: "commit.lua:2: there is no lib/keys.lua"."""
 
 
 def lint(root: Path) -> list[str]:
-    """Every problem in the Lua files of a folder."""
-    return Folder(root).lint()
+    """Every problem in the Lua files of a folder, by file and line."""
+    problems: set[tuple[str, int, str]] = set()
+    unused: dict[tuple[str, int, str], int] = defaultdict(int)
+    containing: dict[str, int] = defaultdict(int)
+    for path in sorted(root.glob("*.lua")):
+        try:
+            lines = list(assembled(root, path.name, (), set()))
+        except LintError as error:
+            name, line, message = str(error).split(":", 2)
+            problems.add((name, int(line), message.strip()))
+            continue
+        for file in {file for _, file, _ in lines}:
+            containing[file] += 1
+        for file, line, message in findings(path.name, lines):
+            if HIDES.search(message) and f" of {file}:" not in message:
+                continue
+            if UNUSED.search(message):
+                unused[file, line, message] += 1
+            else:
+                problems.add((file, line, message))
+    # What one script leaves unused of a library, another may use.
+    problems |= {problem for problem, count in unused.items() if count == containing[problem[0]]}
+    for path in sorted(root.rglob("*.lua")):
+        name = path.relative_to(root).as_posix()
+        problems |= {(name, line, message) for line, message in _text_problems(path.read_text())}
+        if name not in containing and name.startswith("lib/") and not any(p[0] == name for p in problems):
+            problems.add((name, 1, "no script includes it"))
+    return [f"{file}:{line}: {message}" for file, line, message in sorted(problems)]
 
 
-def _load(path: Path, root: Path) -> LuaFile:
-    text = path.read_text()
-    lines = enumerate(text.splitlines(), start=1)
-    includes = tuple((match[1], number) for number, line in lines if (match := INCLUDE.match(line)))
-    return LuaFile(path.relative_to(root).as_posix(), text, includes)
+def assembled(root: Path, name: str, path: tuple[str, ...], placed: set[str]) -> Iterator[Line]:
+    """The lines of a script, as ormis.scripts puts it together, each with where it comes from."""
+    before: list[Line] = []
+    rest: list[Line] = []
+    for number, text in enumerate((root / name).read_text().splitlines(), 1):
+        match = INCLUDE.match(text)
+        if not match:
+            rest.append((text, name, number))
+            continue
+        library = f"lib/{match[2]}.lua"
+        if library in (*path, name):
+            raise LintError(f"{name}:{number}: files include each other: {' -> '.join((*path, name, library))}")
+        if not (root / library).exists():
+            raise LintError(f"{name}:{number}: there is no {library}")
+        if library in placed:
+            continue
+        if match[1]:
+            rest += assembled(root, library, (*path, name), set(placed))
+        else:
+            before += assembled(root, library, (*path, name), placed)
+            placed.add(library)
+    yield from before
+    yield from rest
 
 
-def _head(text: str) -> list[str]:
-    """The lines before the code: comments, includes, empty ones."""
-    found: list[str] = []
-    for line in text.splitlines():
-        if line.strip() and not line.startswith("--"):
-            break
-        found.append(line)
-    return found
+def findings(script: str, lines: list[Line]) -> Iterator[tuple[str, int, str]]:
+    """What is wrong with a whole script, by the file and line that it comes from."""
+    try:
+        names = read("\n".join(text for text, _, _ in lines))
+    except LuaSyntaxError as error:
+        yield _origin(lines, Finding(error.line, str(error).partition(": ")[2]))
+        return
+    for finding in (*names.findings, *_unused_at_file_level(names)):
+        yield _origin(lines, finding)
+    if len(names.file_level) > MAX_LOCALS:
+        yield script, 1, f"{len(names.file_level)} locals at file level with all includes, {MAX_LOCALS} are allowed"
 
 
-def _library(name: str) -> str:
-    return f"lib/{name}.lua"
+def _unused_at_file_level(names: Names) -> Iterator[Finding]:
+    for local in names.file_level.values():
+        if not local.used and not local.name.startswith("_"):
+            yield Finding(local.line, f"{local.kind} {local.name} is never used")
 
 
-def _by_file_and_line(problem: str) -> tuple[str, int]:
-    name, line, _ = problem.split(":", 2)
-    return name, int(line)
+def _origin(lines: list[Line], finding: Finding) -> tuple[str, int, str]:
+    _, file, number = lines[min(finding.line, len(lines)) - 1]
+    return file, number, re.sub(r" of line (\d+)", lambda match: _place(lines, int(match[1])), finding.message)
+
+
+def _place(lines: list[Line], line: int) -> str:
+    _, file, number = lines[line - 1]
+    return f" of {file}:{number}"
+
+
+def _text_problems(text: str) -> Iterator[tuple[int, str]]:
+    head: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if len(line) > MAX_LINE:
+            yield number, f"the line has {len(line)} characters, {MAX_LINE} are allowed"
+        if len(head) == number - 1 and (not line.strip() or line.startswith("--")):
+            head.append(line)
+    if not any(re.search(r"\w", line) for line in head if not INCLUDE.match(line)):
+        yield 1, "no comment at the top that says what the file is for"

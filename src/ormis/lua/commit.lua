@@ -13,8 +13,8 @@
 --                                   sums {position, kind, operator, left position, right position|0, right text, ...}
 --   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
--- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete; or {outcome, number of the mutation,
--- ...} and nothing has changed.
+-- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete; or {outcome, number of
+-- the mutation, ...} and nothing has changed.
 
 return answer(function()
   local batch = cmsgpack.unpack(ARGV[2])

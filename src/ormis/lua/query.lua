@@ -1,9 +1,10 @@
 --@include access
 -- Answers a query on one model, or says how to go on where one call is not enough.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model of the query, the queried first
+-- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first
 -- The request: {want = 'rows' | 'count' | 'keys', where = condition, columns = {position, ...},
---   order = {{position, descending, nulls_first, kind, nullable}, ...}   then the order of creation, descending where `backwards`
+--   order = {{position, descending, nulls_first, kind, nullable}, ...}
+--                                  then the order of creation, descending where `backwards`
 --   offset, limit,
 --   keys = {pk, ...}               look at these objects only, or
 --   after, step                    at the next `step` objects in the order of creation (`backwards`: from the end)
@@ -49,7 +50,8 @@ local function quick_check(part)
   end}
 end
 
--- Splits the condition into quick checks and what has to be read; `used` are the conjuncts that the way settles already.
+-- Splits the condition into quick checks and what has to be read; `used` are the conjuncts that the way settles
+-- already.
 local function prepare(parts, used)
   local rest, settled = {'and'}, {}
   checks, columns = {}, {}
@@ -175,8 +177,9 @@ end
 
 -- Answers ------------------------------------------------------------------------------------------------------------
 
--- Rows as one MessagePack text. cmsgpack writes an absent text as false and can't be told to write nil inside a table, so
--- a row with one is packed from its values; runs of rows without are packed at once, less the head of their array.
+-- Rows as one MessagePack text. cmsgpack writes an absent text as false and can't be told to write nil inside a
+-- table, so a row with one is packed from its values; runs of rows without are packed at once, less the head of their
+-- array.
 local function pack_rows(rows, first, last)
   local positions = request.columns
   local width, all = #positions, direct

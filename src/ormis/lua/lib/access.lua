@@ -25,8 +25,8 @@ local function member_keys(members)
   return members
 end
 
--- What the conjuncts say of each column: {[position] = {eq, low, high, low_open, high_open, prefix, parts}}, each bound a
--- text.
+-- What the conjuncts say of each column: {[position] = {eq, low, high, low_open, high_open, prefix, parts}}, each
+-- bound a text.
 local function bounds_of(parts)
   local bounds = {}
   for i = 1, #parts do

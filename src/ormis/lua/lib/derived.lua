@@ -22,7 +22,8 @@ local function index_changes(object, old, new, emit)
   end
 end
 
--- The hash of a new object. Its arguments are laid out once per model; an object without absent fields only fills them in.
+-- The hash of a new object. Its arguments are laid out once per model; an object without absent fields only fills
+-- them in.
 local function write_new_hash(object)
   local m, new = object.m, object.new
   local columns, set, count = m.columns, m.set or {}, 0

@@ -3,8 +3,8 @@
 -- What a model keeps beside its objects: where an object stands in the indexes, what it claims.
 -- A model is its shape, as schema.py packs it, plus base, the beginning of its keys:
 --   {key, auto, columns = {name, ...}, referrers,
---    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: 'equal', 'sorted' or 'text'; kind, name
---      and position of its last field; the positions of the fields before that
+--    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: 'equal', 'sorted' or 'text'; kind,
+--      name and position of its last field; the positions of the fields before that
 --    unique = {name, positions, ...}, references = {position, target, ...}}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.

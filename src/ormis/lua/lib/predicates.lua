@@ -5,8 +5,8 @@
 --   {'cmp', position, kind, operator, text, ...}     eq in lt lte gt gte contains startswith endswith null
 --   {'field', position, kind, operator, position}    two fields of the object
 --   {'one', position, model, condition}              the object a foreign key points at
---   {'many', model, position, condition}             some object of that model whose foreign key points here; where there
---                                                    is none, an object without any field
+--   {'many', model, position, condition}             some object of that model whose foreign key points here; where
+--                                                    there is none, an object without any field
 -- Out: compile(m, condition, columns), which adds the positions it reads to the list columns and returns a function of
 --      (row, pk); model_at(number); has_index().
 

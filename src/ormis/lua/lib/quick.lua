@@ -1,15 +1,17 @@
 --@include scores
--- The commonest commits by a short way: new objects with counted keys of a model without unique constraints, references,
--- and indexes on text or over several fields; one update or sum of fields that have no part in any of these. It writes what the general way writes; where anything is out
--- of the ordinary it leaves everything as it was, and the general way below, which is in the same call, answers.
+-- The commonest commits by a short way: new objects with counted keys of a model without unique constraints,
+-- references, and indexes on text or over several fields; one update or sum of fields that have no part in any of
+-- these. It writes what the general way writes; where anything is out of the ordinary it leaves everything as it was,
+-- and the general way below, which is in the same call, answers.
 -- It stands before all functions: making them costs more than what an update does. For many new objects it goes once
--- over the rows with nothing between them and the commands, which is what makes it half as long as the general way.
--- In: ARGV[5] 'insert', 'insert_many', 'update' or 'count', ARGV[6] the model's key, ARGV[7] the name of its primary key; then
+-- over the rows with nothing between them and the commands, which makes it half as long as the general way.
+-- In: ARGV[5] 'insert', 'insert_many', 'update' or 'count', ARGV[6] the model's key, ARGV[7] the name of its primary
+-- key; then
 --   insert  ARGV[8] the number n of entries; n times type, kind, field, text; then field, text of every column
 --   insert_many  nothing more: the rows are in the batch, ARGV[2], the columns and indexes in the shape, ARGV[3]
 --   update  ARGV[8] the key; ARGV[9] kind, ARGV[10] field, ARGV[11] text of the sorted index to move, or three empty
 --           texts; then field, text of every changed column
---   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' if it has an index
+--   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' with an index
 -- Returns as commit.lua does.
 
 local quick = ARGV[5]

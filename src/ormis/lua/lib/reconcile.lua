@@ -2,8 +2,8 @@
 -- leaves something stale in an index that another client uses.
 -- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...]}; a stored one may
 -- have "incomplete": ["indexes ...", "unique ..."], what was declared when there were objects already.
--- Out: reconcile(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in m.incomplete which
---      can't be trusted yet: indexes by slot, constraints by name.
+-- Out: reconcile(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in m.incomplete
+--      which can't be trusted yet: indexes by slot, constraints by name.
 
 local function as_set(list)
   local set = {}
