@@ -2,9 +2,10 @@
 
     lint(Path("src/ormis/lua")) -> ["commit.lua:12: local old is never used", ...]
 
-What a script may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a local
-or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already. What a file may not
-do: have lines over 120 characters; begin without a comment that says what it is for; be a library that nobody includes.
+What a script may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a
+local or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already. What a
+file may not do: have lines over 120 characters; begin without a comment that says what it is for; be a library that
+nobody includes.
 """
 
 import re

@@ -178,10 +178,21 @@ class Everything(ormis.Model):
 @given(
     values=st.fixed_dictionaries(
         {
-            **{"text": TYPES[str], "number": TYPES[int], "ratio": TYPES[float], "flag": TYPES[bool]},
-            **{"price": TYPES[Decimal], "blob": TYPES[bytes], "moment": moments, "day": TYPES[date]},
-            **{"hour": TYPES[time], "span": TYPES[timedelta], "key_of_it": TYPES[UUID], "color": TYPES[Color]},
-            **{"level": TYPES[Level], "names": st.lists(st.text()), "point": st.none() | TYPES[Point]},
+            "text": TYPES[str],
+            "number": TYPES[int],
+            "ratio": TYPES[float],
+            "flag": TYPES[bool],
+            "price": TYPES[Decimal],
+            "blob": TYPES[bytes],
+            "moment": moments,
+            "day": TYPES[date],
+            "hour": TYPES[time],
+            "span": TYPES[timedelta],
+            "key_of_it": TYPES[UUID],
+            "color": TYPES[Color],
+            "level": TYPES[Level],
+            "names": st.lists(st.text()),
+            "point": st.none() | TYPES[Point],
         }
     )
 )

@@ -18,10 +18,10 @@ import redis.backoff
 import redis.credentials
 import redis.retry
 import redis.sentinel
-from servers import Server, find_binary, free_port, start_server
 
 from ormis.connections import Connections, parse
 from ormis.errors import NotConnected, OrmisError
+from servers import Server, find_binary, free_port, start_server
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,7 @@ def test_many_threads_share_the_client(connections: Connections):
         barrier.wait()
         try:
             connections.client.blpop(["nothing"], timeout=0.2)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(200)]

@@ -163,8 +163,8 @@ def test_an_escape_that_5_1_does_not_know_is_refused() -> None:
 
 GOOD_FOLDER = {
     "commit.lua": "-- Writes.\n--@include keys\nreturn index_key(KEYS[1])",
-    "query.lua": "--@include keys\n-- Reads.\nlocal function main(k)\n  --@include rows\n  return rows(hash_key(k))\nend\n"
-    "return main(KEYS[1])",
+    "query.lua": "--@include keys\n-- Reads.\nlocal function main(k)\n  --@include rows\n"
+    "  return rows(hash_key(k))\nend\nreturn main(KEYS[1])",
     "lib/keys.lua": "-- Names of keys.\nlocal SLASH = '/'\n"
     "local function index_key(k) return k .. SLASH end\nlocal function hash_key(k) return k end",
     "lib/rows.lua": "-- Rows.\nlocal function rows(k) return index_key(k) end",

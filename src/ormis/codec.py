@@ -5,8 +5,8 @@
     read    one stored text -> the same wire value
     finish  a wire value -> the Python value, None where it is that already
 
-None never comes here: an absent value is an absent field of the hash. msgspec's lenient decoding of text was checked type
-by type; where it is not exact (the sign of Decimal("-0"), bytes, enums of mixed types) the wire value is the text.
+None never comes here: an absent value is an absent field of the hash. msgspec's lenient decoding of text was checked
+type by type; where it is not exact (the sign of Decimal("-0"), bytes, enums of mixed types) the wire value is the text.
 """
 
 import json
@@ -174,7 +174,7 @@ def _choice_codec(values: dict[Any, Any], name: str) -> Codec:
 
 
 def _pydantic_codec(annotation: Any) -> Codec:
-    """JSON through pydantic; types that pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
+    """JSON through pydantic; what pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
     adapter = _adapter(annotation)
     if _is_string(adapter):
         return Codec(
@@ -216,7 +216,7 @@ def _ordered(value: Any, plain: Any) -> Any:
 
 
 def packable(item: Any) -> Any:
-    """The item with all bytes as MessagePack strings: the server's cmsgpack knows no others, and takes any bytes there."""
+    """The item with all bytes as MessagePack strings: the server's cmsgpack knows no others and takes any bytes."""
     if isinstance(item, dict):
         return {name: packable(part) for name, part in cast(dict[str, Any], item).items()}
     if isinstance(item, list):

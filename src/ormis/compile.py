@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -195,7 +195,7 @@ def converted(column: Column, value: Any, place: str) -> Any:
     """A lookup value as the column holds it; an object stands for its key."""
     if value is None:
         raise FieldError(f"{place}=None: only exact and isnull can be asked of None")
-    if hasattr(type(value), "__schema__"):
+    if hasattr(value.__class__, "__schema__"):
         value = key_of(value, place)
     try:
         result = column.convert(value)
@@ -232,7 +232,7 @@ def _among(column: Column, value: Any, place: str) -> Node:
 def _pair(value: Any, place: str) -> tuple[Any, Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
         raise FieldError(f"{place}={value!r}: range takes two values, the lowest and the highest")
-    return value[0], value[1]
+    return cast(tuple[Any, Any], (value[0], value[1]))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
@@ -331,7 +331,7 @@ def resolve(schema: Schema, name: str) -> Path:
         rest = tuple(parts[i + 1 :])
         if hop is None:
             if part != "pk" and part not in at.by_name:
-                raise _unknown(schema, name, at, part)
+                raise _unknown(name, at, part)
             return Path(tuple(hops), at.column(part), rest)
         if hop.forward and rest and rest[0] in ("pk", hop.schema.pk.name):
             return Path(tuple(hops), hop.reference.column, rest[1:])
@@ -364,7 +364,7 @@ def names_of(schema: Schema) -> list[str]:
     return [*schema.by_name, *relations, *(reference.query_name for _, reference in registry.referrers(schema)), "pk"]
 
 
-def _unknown(schema: Schema, name: str, at: Schema, part: str) -> FieldError:
+def _unknown(name: str, at: Schema, part: str) -> FieldError:
     names = names_of(at)
     near = get_close_matches(part, names, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"

@@ -1,6 +1,6 @@
 """`Q`: conditions as values, joined by `& | ^ ~`.
 
-A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute compared makes the same: `Choice.votes >= 3`.
+A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute makes the same: `Choice.votes >= 3`.
 """
 
 from collections.abc import Iterable, Iterator

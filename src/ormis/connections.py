@@ -118,7 +118,7 @@ def _parse_embedded(rest: str) -> Target:
             f"write embedded:///{path} for /{path}, embedded://./{path} for ./{path}"
         )
     # Made absolute now: the program may change its working directory before it connects.
-    directory = Path(os.path.abspath(path))
+    directory = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     return Target("embedded", f"embedded://{directory}", directory, "unix", options=options)
 
 
@@ -420,7 +420,7 @@ class _LoopClient:
     """
 
     # The clients of forgotten `Connections` stay until their loop closes them: the garbage collector can't.
-    unclosed: "ClassVar[dict[_LoopClient, Loop]]" = {}
+    unclosed: "ClassVar[dict[_LoopClient, Loop]]" = {}  # noqa: RUF012 - it is one for all, ClassVar says so
 
     def __init__(self, settings: _Settings, loop: "Loop") -> None:
         self._forget_closed_loops()

@@ -91,7 +91,7 @@ def connect(url: str | None = None, *, client: redis.Redis | aioredis.Redis | No
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
-    global _default
+    global _default  # noqa: PLW0603 - the database connected last is the default one
     database = Database(Connections.open(url, client=client))
     _default = database
     return database
@@ -108,6 +108,6 @@ def default_database(model: str) -> Database:
 
 
 def _forget(database: Database) -> None:
-    global _default
+    global _default  # noqa: PLW0603
     if _default is database:
         _default = None

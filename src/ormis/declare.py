@@ -70,7 +70,8 @@ def take_relations(model: str, namespace: dict[str, Any]) -> tuple[list[Relation
     _replace_annotations(annotations, related, declared)
     for name, value in namespace.items():
         if isinstance(value, ForeignKey):
-            raise ModelError(f'{model}.{name} needs an annotation: {name}: {type(value).__name__}["Other"]')
+            kind = "OneToOne" if isinstance(value, OneToOne) else "ForeignKey"
+            raise ModelError(f'{model}.{name} needs an annotation: {name}: {kind}["Other"]')
     return declared, related
 
 
@@ -164,10 +165,8 @@ def build_schema(
         indexes += _single_index(name, column, fields[column.name], declared)
         if declared.unique:
             unique.append(UniqueSpec((_indexable(name, column),)))
-    for index in options.indexes:
-        indexes.append(_index(name, _columns(name, aliases, index.fields, index)))
-    for constraint in options.constraints:
-        unique.append(UniqueSpec(_columns(name, aliases, constraint.fields, constraint)))
+    indexes += [_index(name, _columns(name, aliases, index.fields, index)) for index in options.indexes]
+    unique += [UniqueSpec(_columns(name, aliases, c.fields, c)) for c in options.constraints]
     return Schema(
         name,
         key,

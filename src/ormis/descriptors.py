@@ -100,7 +100,7 @@ class ForwardRelation:
 
         Raises ForeignKeyViolation for an object that has no key yet, TypeError for one of another model.
         """
-        if not hasattr(type(value), "__schema__"):
+        if not hasattr(value.__class__, "__schema__"):
             return value
         place = f"{self.source.__name__}.{self.reference.name}"
         if not isinstance(value, self.target):
@@ -154,10 +154,12 @@ class ReverseRelation:
         if related is None:
             if state_of(record).asynchronous:
                 raise RelationNotLoaded(
-                    f"{self.target.__name__}.{name} of {record!r} is not loaded, and async code does not wait unseen: write "
-                    f"`await {self.source.__name__}.objects.aget({self.reference.name}={self.target.__name__.lower()})`"
+                    f"{self.target.__name__}.{name} of {record!r} is not loaded, and async code does not wait unseen: "
+                    f"write `await {self.source.__name__}.objects.aget({self.reference.name}="
+                    f"{self.target.__name__.lower()})`"
                 )
-            related = self.source.objects.using(record.database_).get(**{self.reference.name: record})
+            database = self.source._database_for(state_of(record).database)
+            related = self.source.objects.using(database).get(**{self.reference.name: record})
             remember(record, name, related)
         return related
 

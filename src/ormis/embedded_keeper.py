@@ -28,6 +28,7 @@ PATIENCE = 30
 
 
 def main(binary: str, directory: str, kind: str, keeper_lock: int) -> None:
+    """Starts the server, waits for its end; see the module."""
     temporary = kind == "temporary"
     os.umask(0o077)
     os.set_inheritable(keeper_lock, False)
@@ -45,6 +46,7 @@ def main(binary: str, directory: str, kind: str, keeper_lock: int) -> None:
 
 
 def server_arguments(directory: str, *, append_only: bool) -> list[str]:
+    """The command line of the server."""
     settings = {
         "port": "0",
         # Relative to the working directory: a socket's path may have some 100 bytes only.
@@ -65,14 +67,15 @@ def server_arguments(directory: str, *, append_only: bool) -> list[str]:
 
 
 def start(binary: str, arguments: list[str]) -> int:
+    """The process of the server, which ends with this one."""
     keeper = os.getpid()
     server = os.fork()
     if server:
         return server
     try:
         end_with(keeper)
-        os.execv(binary, arguments)
-    except BaseException as error:
+        os.execv(binary, arguments)  # noqa: S606 - this is what the process is for
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's code
         os.write(2, f"can't run {binary}: {error}\n".encode())
     os._exit(127)
 
@@ -95,6 +98,7 @@ def end_with(keeper: int) -> None:
 
 
 def pass_on_termination(server: int) -> None:
+    """What asks this process to end, asks the server."""
     import signal
 
     def pass_on(number: int, _: object) -> None:
@@ -104,6 +108,7 @@ def pass_on_termination(server: int) -> None:
 
 
 def wait(server: int) -> None:
+    """Waits for the end of the server."""
     try:  # noqa: SIM105 - contextlib would be one more import on the way to the server's start
         os.waitpid(server, 0)
     except ChildProcessError:  # whoever started us ignored SIGCHLD: the kernel has reaped the server already
@@ -111,6 +116,7 @@ def wait(server: int) -> None:
 
 
 def stop_when_unused(users: int, server: int, temporary: bool) -> None:
+    """Stops the server when nobody uses it any more."""
     fcntl.flock(users, fcntl.LOCK_EX)
     stop(server, at_once=temporary)
 
@@ -142,6 +148,7 @@ def is_shutting_down() -> bool:
 
 
 def remove_when_unused(users: int, directory: str) -> None:
+    """Removes a temporary directory when nobody uses it any more."""
     import shutil
 
     fcntl.flock(users, fcntl.LOCK_EX)

@@ -13,10 +13,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
     "%": operator.mod,
-    "**": operator.pow,
+    "**": lambda a, b: a**b,
 }
 
 
@@ -71,7 +71,7 @@ class Expression:
         """The fields it reads."""
         raise NotImplementedError
 
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
+    def evaluate(self, values: Mapping[str, Any], /) -> Any:
         """Its value for an object with these fields, None where absent."""
         raise NotImplementedError
 
@@ -86,7 +86,7 @@ class F(Expression):
         """Its own name."""
         return {self.name}
 
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
+    def evaluate(self, values: Mapping[str, Any], /) -> Any:
         """The field's value."""
         return values[self.name]
 
@@ -101,7 +101,7 @@ class Value(Expression):
         """None."""
         return set()
 
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
+    def evaluate(self, _values: Mapping[str, Any], /) -> Any:
         """The constant."""
         return self.value
 
@@ -118,7 +118,7 @@ class Arithmetic(Expression):
         """The fields of both sides."""
         return self.left.names() | self.right.names()
 
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
+    def evaluate(self, values: Mapping[str, Any], /) -> Any:
         """What Python makes of both sides."""
         left, right = self.left.evaluate(values), self.right.evaluate(values)
         if left is None or right is None:
@@ -134,7 +134,7 @@ class Arithmetic(Expression):
 
 @dataclass(frozen=True, slots=True)
 class OrderBy:
-    """An expression and its direction; `nulls_first` is None where the default holds (first ascending, last descending)."""
+    """An expression and its direction; `nulls_first` is None for the default: first ascending, last descending."""
 
     expression: Expression
     descending: bool

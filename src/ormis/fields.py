@@ -39,7 +39,8 @@ def Field(
     """
     if index not in (True, False, "sorted"):
         raise TypeError(f'index={index!r}: give True, False or "sorted"')
-    info = cast(FieldInfo, pydantic.Field(default, default_factory=default_factory, **options))
+    make = cast(Any, pydantic.Field)
+    info = cast(FieldInfo, make(default, default_factory=default_factory, **options))
     if index or unique or primary_key:
         info.metadata.append(FieldOptions(index, unique, primary_key))
     return info

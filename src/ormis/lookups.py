@@ -1,4 +1,4 @@
-"""The names that may follow a field in a query: comparisons (`gt`, `icontains`) and parts of dates and times (`year`)."""
+"""The names that may follow a field in a query: comparisons (`gt`) and parts of dates and times (`year`)."""
 
 from dataclasses import dataclass
 from typing import Literal

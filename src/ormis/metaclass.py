@@ -1,4 +1,4 @@
-"""Making model classes: what is ormis's is taken out of the class body, pydantic makes the class, ormis completes it."""
+"""Making model classes: ormis takes its own out of the class body, pydantic makes the class, ormis completes it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, dataclass_transform
@@ -28,13 +28,15 @@ class ModelMeta(ModelMetaclass):
     if not TYPE_CHECKING:
 
         def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+            """The class of a class body."""
+
             def make() -> Any:
                 return super(ModelMeta, mcs).__new__(mcs, name, bases, namespace, **options)
 
             parents = [base for base in bases if isinstance(base, ModelMeta)]
             return make_model(name, parents, namespace, make) if parents else make()
 
-        def __getattr__(cls, name: str) -> Any:
+        def __getattr__(cls, name: str) -> Any:  # noqa: N805 - the instances of a metaclass are classes
             schema = cls.__dict__.get("__schema__")
             if schema is not None and (name in schema.by_name or name == "pk"):
                 return class_field(cls, name)
@@ -109,7 +111,7 @@ def _check_names(model: str, names: Iterable[str], reserved: set[str]) -> None:
 
 
 def _take_managers(namespace: dict[str, Any]) -> dict[str, Any]:
-    managers = {name: value for name, value in namespace.items() if isinstance(value, Manager)}
+    managers: dict[str, Any] = {name: value for name, value in namespace.items() if isinstance(value, Manager)}
     for name in managers:
         del namespace[name]
         annotations_of(namespace).pop(name, None)
@@ -135,7 +137,7 @@ def _add_key_field(declaration: RelationDeclaration, namespace: dict[str, Any]) 
 
 
 def _key_or_self(value: Any) -> Any:
-    return value.pk if hasattr(type(value), "__schema__") else value
+    return value.pk if hasattr(value.__class__, "__schema__") else value
 
 
 def _default_of(declaration: RelationDeclaration) -> Any:
@@ -190,8 +192,8 @@ def _attach_reverse(cls: Any, reference: Any, target: Any) -> None:
     present = target.__dict__.get(name)
     if name in target.model_fields or name in target.__reserved__ or _is_another(present, cls, reference):
         raise ModelError(
-            f"{cls.__name__}.{reference.name}: {target.__name__} has {name!r} already; choose another name for the other "
-            f"side: related_name="
+            f"{cls.__name__}.{reference.name}: {target.__name__} has {name!r} already; choose another name for the "
+            f"other side: related_name="
         )
     setattr(target, name, ReverseRelation(reference, cls, target))
 

@@ -1,5 +1,8 @@
 """`Model`: a pydantic model whose objects are stored."""
 
+# The functions below the class are parts of it.
+# pyright: reportPrivateUsage=false
+
 import builtins
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -7,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict
 
 from . import errors, registry
+from .compile import reason
 from .database import Database, default_database
 from .descriptors import ForwardRelation, remember
 from .errors import FieldError, IntegrityError, ModelError, StoredDataError
 from .expressions import Expression
-from .compile import reason
 from .keys import object_key
 from .metaclass import ModelMeta, complete
 from .operations import deleting, reading, saving
@@ -167,7 +170,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         if schema is None or name.startswith("_"):
             super().__setattr__(name, value)
         elif isinstance(value, Expression) and name in schema.by_name:
-            self.__dict__[name] = value
+            vars(self)[name] = value
         elif self.__declarations__ and isinstance(relation := type(self).__dict__.get(name), ForwardRelation):
             relation.assign(self, value)
         elif name == schema.pk.name and state_of(self).saved:
@@ -178,8 +181,8 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _refuse_new_key(self, value: Any) -> None:
         if value != self.pk:
             raise IntegrityError(
-                f"{type(self).__name__}.{self._schema().pk.name} of {self.key} can't be changed to {value!r}: it is the "
-                f"primary key of a saved object; save a copy under another key and delete this one",
+                f"{type(self).__name__}.{self._schema().pk.name} of {self.key} can't be changed to {value!r}: it is "
+                f"the primary key of a saved object; save a copy under another key and delete this one",
                 model=type(self).__name__,
                 field=self._schema().pk.name,
                 value=value,
@@ -337,7 +340,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         state, seen = state_of(self), state_of(fresh)
         for name in names:
             column, value = schema.column(name), fresh.__dict__[name]
-            self.__dict__[name] = value
+            vars(self)[name] = value
             state.remember(schema, column, value, seen.text(column))
         if fields is None:
             state.related = None

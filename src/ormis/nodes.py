@@ -33,11 +33,11 @@ class Node:
     __slots__ = ()
     here = False
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, number: Number, /) -> list[Any]:
         """As lua/lib/predicates.lua reads it; `number` gives a model's number in the call."""
         raise NotImplementedError
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """Whether the decoded row meets it."""
         raise NotImplementedError
 
@@ -52,11 +52,11 @@ class Constant(Node):
 
     value: bool
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, _number: Number, /) -> list[Any]:
         """{'true'} or {'false'}."""
         return ["true" if self.value else "false"]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, _row: Row, /) -> bool:
         """The constant."""
         return self.value
 
@@ -69,12 +69,12 @@ class Compare(Node):
     operator: str
     values: tuple[Any, ...] = ()
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, _number: Number, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
         codec = self.column.codec
         return ["cmp", self.column.position, codec.kind, self.operator, *(codec.encode(v) for v in self.values)]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """False where the column is absent, except for `null`."""
         own = row[self.column.name]
         if self.operator == "null" or own is None:
@@ -96,11 +96,11 @@ class CompareFields(Node):
     operator: str
     other: Column
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, _number: Number, /) -> list[Any]:
         """{'field', position, kind, operator, position}."""
         return ["field", self.column.position, self.column.codec.kind, self.operator, self.other.position]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """False where one of them is absent."""
         a, b = row[self.column.name], row[self.other.name]
         return a is not None and b is not None and compare_values(self.operator, a, b)
@@ -119,7 +119,7 @@ class Here(Node):
     shown: str
     here = True
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """What the function says."""
         return self.test(row)
 
@@ -140,11 +140,11 @@ class Join(Node):
         """Where one of its parts is."""
         return any(part.here for part in self.parts)
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, number: Number, /) -> list[Any]:
         """{connector, condition, ...}."""
         return [self.connector, *(part.packed(number) for part in self.parts)]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """As the connector says."""
         answers = (part.holds(row) for part in self.parts)
         if self.connector == "xor":
@@ -167,11 +167,11 @@ class Not(Node):
         """Where its part is."""
         return self.part.here
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, number: Number, /) -> list[Any]:
         """{'not', condition}."""
         return ["not", self.part.packed(number)]
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: Row, /) -> bool:
         """The opposite."""
         return not self.part.holds(row)
 
@@ -193,7 +193,7 @@ class One(Node):
         """Where its part is."""
         return self.part.here
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, number: Number, /) -> list[Any]:
         """{'one', position, model, condition}."""
         return ["one", self.column.position, number(self.target), self.part.packed(number)]
 
@@ -211,7 +211,7 @@ class Many(Node):
         """Where its part is."""
         return self.part.here
 
-    def packed(self, number: Number) -> list[Any]:
+    def packed(self, number: Number, /) -> list[Any]:
         """{'many', model, position, condition}."""
         return ["many", number(self.source), self.column.position, self.part.packed(number)]
 

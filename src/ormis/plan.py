@@ -23,7 +23,7 @@ BUDGET = 3000
 
 @dataclass(frozen=True, slots=True)
 class OrderTerm:
-    """One column to order by. A descending order has absent values last unless told otherwise, an ascending one first."""
+    """One column to order by. Absent values come first ascending and last descending, unless told otherwise."""
 
     column: Column
     descending: bool

@@ -3,11 +3,14 @@
 Every method that talks to the server has an async twin with an `a` in front, which runs the same operation.
 """
 
+# Queryable and QuerySet are one thing in two classes, and work with what is private of each other.
+# pyright: reportPrivateUsage=false
+
 import builtins
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import fields
 from itertools import islice
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from .calls import Operation
 from .conditions import Q
@@ -149,16 +152,16 @@ class Queryable(Generic[M]):
         return await queryset._arun(queryset._exists())
 
     def iterator(self, chunk_size: int = 1000) -> Iterator[M]:
-        """The objects one after another, without a cache.
+        """The objects one after another, without a cache, about `chunk_size` in a call.
 
         In the order of creation the client holds one portion at a time; another order needs all keys to sort them.
         """
         queryset = self._queryset()
-        return queryset._iterator()
+        return queryset._iterator(chunk_size)
 
     def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
         """As iterator()."""
-        return self._queryset()._aiterator()
+        return self._queryset()._aiterator(chunk_size)
 
     # Many ------------------------------------------------------------------------------------------------------------
 
@@ -196,9 +199,10 @@ class QuerySet(Queryable[M]):
         return iter(self._evaluated())
 
     async def __aiter__(self) -> AsyncIterator[M]:
-        if self._cache is None:
-            self._cache = await self._arun(self._fetch(True))
-        for record in self._cache:
+        found = self._cache
+        if found is None:
+            found = self._cache = cast(builtins.list[M], await self._arun(self._fetch(True)))
+        for record in found:
             yield record
 
     def __await__(self) -> Generator[Any, None, builtins.list[M]]:
@@ -246,9 +250,10 @@ class QuerySet(Queryable[M]):
         return queryset if at.step is None else builtins.list(queryset)[:: at.step]
 
     def _evaluated(self) -> builtins.list[M]:
-        if self._cache is None:
-            self._cache = self._run(self._fetch(False))
-        return self._cache
+        found = self._cache
+        if found is None:
+            found = self._cache = cast(builtins.list[M], self._run(self._fetch(False)))
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickle holds the objects that were found, or what to look for; neither the database nor the schema."""
@@ -357,7 +362,7 @@ class QuerySet(Queryable[M]):
             record._place(database, asynchronous)
         return records
 
-    def _iterator(self) -> Iterator[M]:
+    def _iterator(self, size: int) -> Iterator[M]:
         wanted = self._plan()
         if wanted.order or wanted.limit is not None or wanted.offset:
             yield from self._copy()
@@ -368,10 +373,10 @@ class QuerySet(Queryable[M]):
             return
         yield from self._made([row for row in page.rows if fetching.meets(wanted, row)], False)
         while not page.last:
-            page = self._run(fetching.next_page(wanted, page))
+            page = self._run(fetching.next_page(wanted, page, enough=size))
             yield from self._made([row for row in page.rows if fetching.meets(wanted, row)], False)
 
-    async def _aiterator(self) -> AsyncIterator[M]:
+    async def _aiterator(self, size: int) -> AsyncIterator[M]:
         wanted = self._plan()
         if wanted.order or wanted.limit is not None or wanted.offset:
             async for record in self._copy():
@@ -387,4 +392,4 @@ class QuerySet(Queryable[M]):
                 yield record
             if page.last:
                 return
-            page = await self._arun(fetching.next_page(wanted, page))
+            page = await self._arun(fetching.next_page(wanted, page, enough=size))

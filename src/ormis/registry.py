@@ -43,11 +43,11 @@ def register(model: Any) -> None:
             f"{model.__module__}.{model.__name__} and {other.__module__}.{other.__name__} have the same key {key!r}: "
             f'give one of them another: class Meta: key = "..."'
         )
-    for prefix in _models:
+    for prefix, near in _models.items():
         if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
             raise ModelError(
                 f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
-                f"{_models[prefix].__name__} would mix: one of them starts with the other"
+                f"{near.__name__} would mix: one of them starts with the other"
             )
     _models[key] = model
     _pending[:] = [waiting for waiting in _pending if waiting is not other]

@@ -166,7 +166,7 @@ class Schema:
 
     @cached_property
     def plain(self) -> bool:
-        """True where an object's columns do not depend on each other or on other objects: lua/lib/quick.lua may serve."""
+        """True where no column depends on another one or on other objects: lua/lib/quick.lua may serve."""
         alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
         return alone and not self.unique and not self.references
 

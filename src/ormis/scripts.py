@@ -1,8 +1,8 @@
 """The Lua scripts: found, put together with what they include, hashed.
 
-A script is a file of `lua/`. A line `--@include name` stands for the text of `lua/lib/name.lua`, which may include others.
-At the beginning of a line it is placed once, before what includes it; indented, it is placed right there: inside a
-function, so that what is rarely needed costs nothing to the calls that do not need it.
+A script is a file of `lua/`. A line `--@include name` stands for the text of `lua/lib/name.lua`, which may include
+others. At the beginning of a line it is placed once, before what includes it; indented, it is placed right there:
+inside a function, so that what is rarely needed costs nothing to the calls that do not need it.
 """
 
 import re
@@ -14,7 +14,7 @@ from importlib.resources import files
 from .calls import Argument, ScriptCall
 
 _INCLUDE = re.compile(r"^([ ]*)--@include (\w+)\n", re.MULTILINE)
-_LUA = files(__package__) / "lua"
+_LUA = files("ormis") / "lua"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ def script(name: str) -> Script:
     Raises ValueError where an include is missing or goes in a circle, naming the files.
     """
     source = _assembled((_LUA / f"{name}.lua").read_text(), (name,), set())
-    return Script(name, source, sha1(source.encode()).hexdigest())
+    return Script(name, source, sha1(source.encode()).hexdigest())  # noqa: S324 - the name that EVALSHA calls it by
 
 
 def library(name: str) -> str:

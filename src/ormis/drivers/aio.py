@@ -42,7 +42,7 @@ async def send(client: aioredis.Redis, call: Call) -> Any:
 
 async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], None] | None = None) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
-    if type(client) is not aioredis.Redis or client.single_connection_client:
+    if client.__class__ is not aioredis.Redis or client.single_connection_client:
         if meanwhile is not None:
             meanwhile()
         return await client.execute_command(*arguments, **{NEVER_DECODE: True})
@@ -55,7 +55,10 @@ async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Call
             meanwhile()
         return await connection.read_response(disable_decoding=True)
 
+    async def reset(_: Exception) -> None:
+        await connection.disconnect()
+
     try:
-        return await connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+        return await connection.retry.call_with_retry(attempt, reset)
     finally:
         await pool.release(connection)

@@ -46,7 +46,7 @@ def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[
     What `execute_command` of redis-py does besides, response callbacks and metrics, costs 14 of the 51 us of a save.
     It is used for clients of other classes, and for those that hold one connection for all.
     """
-    if type(client) is not redis.Redis or client.connection is not None:
+    if client.__class__ is not redis.Redis or client.connection is not None:
         if meanwhile is not None:
             meanwhile()
         return client.execute_command(*arguments, **{NEVER_DECODE: True})
@@ -59,7 +59,10 @@ def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[
             meanwhile()
         return connection.read_response(disable_decoding=True)
 
+    def reset(_: Exception) -> None:
+        connection.disconnect()
+
     try:
-        return connection.retry.call_with_retry(attempt, lambda _: connection.disconnect())
+        return connection.retry.call_with_retry(attempt, reset)
     finally:
         pool.release(connection)

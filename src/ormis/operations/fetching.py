@@ -1,7 +1,7 @@
 """Reading what a query finds. One call of the script `query` where the result fits; otherwise portion by portion.
 
-A portion is a list of keys taken from an index at one moment, or the next objects in the order of creation: so no object
-comes twice and none is missed that was there throughout.
+A portion is a list of keys taken from an index at one moment, or the next objects in the order of creation: so no
+object comes twice and none is missed that was there throughout.
 
 Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hashes of the candidates.
 """

@@ -1,7 +1,7 @@
 """Mutations and the one call that applies them: the script `commit`.
 
-A mutation knows its model, what is sent of it and what to do with its result. `commit` sends any number of them, for any
-models, in one call: all are applied or none.
+A mutation knows its model, what is sent of it and what to do with its result. `commit` sends any number of them, for
+any models, in one call: all are applied or none.
 
 Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the keys of its indexes and unique claims; and
 `ormis/models`. One round trip.

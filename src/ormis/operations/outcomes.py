@@ -1,6 +1,6 @@
 """What the scripts answer, and the one place where an answer becomes an exception."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -52,7 +52,7 @@ def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoRet
     if outcome == "wrongtype":
         raise _wrong_type(*details)
     number, *details = details
-    raise _OUTCOMES[outcome](mutations[number - 1].schema, *details)
+    raise _OUTCOMES[outcome](mutations[int(number) - 1].schema, *details)
 
 
 def _shown(value: Any) -> str:
@@ -106,7 +106,8 @@ def _inexact(_schema: Schema, _key: str, field: str, _value: Any) -> Inexact:
 
 def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> ProtectedError:
     return ProtectedError(
-        f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=PROTECT ({key}.{field}); delete them first",
+        f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=PROTECT ({key}.{field}); "
+        f"delete them first",
         objects=tuple(objects),
         model=key,
         field=field,
@@ -128,7 +129,7 @@ def _standing(objects: list[str]) -> str:
     return f"{', '.join(objects[:5])}{more} refer{'s' if len(objects) == 1 else ''} to it"
 
 
-_OUTCOMES = {
+_OUTCOMES: dict[str, Callable[..., Exception]] = {
     "missing": _missing,
     "unique": _unique,
     "reference": _reference,

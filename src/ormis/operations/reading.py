@@ -17,7 +17,7 @@ def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
 
     Raises StoredDataError where the key holds something else or a text does not convert.
     """
-    key = object_key(schema.key, schema.pk.codec.encode(pk))
+    key = object_key(schema.key, str(schema.pk.codec.encode(pk)))
     try:
         texts = yield Command(("HMGET", key, *(column.name for column in schema.columns)))
     except ResponseError as error:

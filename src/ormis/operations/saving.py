@@ -6,7 +6,7 @@ Arithmetic that the server can't do exactly takes two calls a try: read, then wr
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..calls import Command, Operation
 from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
@@ -24,7 +24,7 @@ _TRIES = 100
 class Record(Protocol):
     """An object as saving sees it: its `__dict__` holds the fields."""
 
-    __schema__: Schema
+    __schema__: ClassVar[Any]
 
     def convert(self, name: str, value: Any) -> Any:
         """The value as the field holds it; ValidationError where it does not fit."""
@@ -65,7 +65,7 @@ def mutation_for(
         raise ValueError("force_insert excludes force_update and update_fields")
     if (state.saved or force_update or only is not None) and not force_insert:
         return _update(record, schema, state, only, if_unchanged)
-    return _insert(record, schema, state, force_insert, when)
+    return _insert(record, force_insert, when)
 
 
 def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
@@ -77,7 +77,7 @@ def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
     return columns
 
 
-def _insert(record: Record, schema: Schema, state: State, force: bool, when: str | list[int] | None) -> Mutation:
+def _insert(record: Record, force: bool, when: str | list[int] | None) -> Mutation:
     mutation = insertion([record], when)
     if not (force or when or mutation.arguments[0][0][0] is None):
         mutation.code = "save"
@@ -133,15 +133,9 @@ def _quick_count(
     if expected or changes or len(sums) != 6:
         return []
     position, kind, operator, left, right, text = sums
-    if (
-        schema.columns[position - 1] not in schema.alone
-        or kind != "int"
-        or operator not in ("+", "-")
-        or left != position
-        or right
-    ):
+    column = schema.columns[int(position) - 1]
+    if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right:
         return []
-    column = schema.columns[position - 1]
     index = schema.index_of.get(column)
     if index is not None and index.type != "sorted":
         return []
@@ -156,7 +150,7 @@ def _quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text
     pairs: list[Text] = []
     moved: list[Text] = []
     for position, text in zip(changes[::2], changes[1::2], strict=True):
-        column = schema.columns[position - 1]
+        column = schema.columns[int(position) - 1]
         index = schema.index_of.get(column)
         if text is False or column not in schema.alone or (index is not None and (moved or index.type != "sorted")):
             return []
@@ -189,7 +183,7 @@ def _check_key(schema: Schema, text: Text | None) -> None:
         raise IntegrityError(f"{name}='': an empty text is no primary key", model=schema.name, field=schema.pk.name)
 
 
-def _update(
+def _update(  # noqa: C901 - the hot path of save(): every call that a split would add is measurable
     record: Record, schema: Schema, state: State, only: Collection[Column] | None, if_unchanged: bool
 ) -> Mutation:
     values = vars(record)
@@ -232,7 +226,7 @@ def _update(
             state.remember(schema, schema.pk, pk, _text(schema.pk, pk))
 
     more = [expected, sums] if expected or sums else []
-    changed = tuple([*changes[::2], *sums[::6]])
+    changed = (*changes[::2], *sums[::6])
     own = _text(schema.pk, pk)
     quick = _quick_count(schema, own, expected, changes, sums) if more else _quick_update(schema, own, changes)
     return Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
@@ -251,7 +245,8 @@ def encode(schema: Schema, column: Column, value: Any) -> Text | None:
         return None
     if isinstance(value, Expression):
         raise FieldError(
-            f"{schema.name}.{column.name}={value}: an expression is computed from what is stored, and nothing is stored yet"
+            f"{schema.name}.{column.name}={value}: an expression is computed from what is stored, and "
+            f"nothing is stored yet"
         )
     try:
         return column.write(value)
