@@ -17,7 +17,8 @@ from redis.retry import Retry
 from servers import KINDS, Server, ServerMissing, find_binary, start_server
 
 KILLED_OWNER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the test run is in the background of a shell
 sys.path.insert(0, {tests!r})
 from servers import start_server
 with start_server({kind!r}) as server:
