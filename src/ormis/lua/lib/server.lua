@@ -3,8 +3,8 @@
 -- Out: tag, call(), fail(), answer(main).
 --
 -- What every script of this folder minds: each call of a script makes all its functions and tables anew. A function
--- costs some 500 to 1,500 instructions, a small table that grows 2,500 to 5,600, a command 5,000. So what not every call
--- needs stands inside the function that needs it, with an include there.
+-- costs some 500 to 1,500 instructions, a small table that grows 2,500 to 5,600, a command 5,000. So what not every
+-- call needs stands inside the function that needs it, with an include there.
 
 local tag = ARGV[1]
 local pcommand = redis.pcall
