@@ -7,7 +7,8 @@
 --                                  then the order of creation, descending where `backwards`
 --   offset, limit,
 --   keys = {pk, ...}               look at these objects only, or
---   after, step                    at the next `step` objects in the order of creation (`backwards`: from the end)
+--   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
+--                                  say where each stands in it
 --   budget                         how many objects one call may look at}
 -- Returns {answer} or {answer, packed rows, packed places}; the answer is one of
 --   {'ok', 'done', count}          all there is
@@ -220,28 +221,15 @@ local function pack_rows(rows, first, last)
   return table.concat(parts)
 end
 
--- Takes the places off the rows, which are to be packed as arrays.
-local function pack_places(rows)
-  local places = {}
-  for i = 1, #rows do
-    places[i] = rows[i].place
-    rows[i].place = nil
-  end
-  return cmsgpack.pack(places)
-end
-
-local function reply(rows, first, last, ...)
+local function reply(rows, first, last, places, ...)
   local head = cmsgpack.pack({'ok', ...})
   if request.want == 'count' then return {head} end
-  if request.want == 'keys' then
-    request.columns = {1}
-  end
-  local places = rows[1] and rows[1].place and pack_places(rows) or ''
-  return {head, pack_rows(rows, first, last), places}
+  if request.want == 'keys' then request.columns = {1} end
+  return {head, pack_rows(rows, first, last), places and cmsgpack.pack(places) or ''}
 end
 
 local function finish(rows)
-  if request.want == 'count' then return reply(rows, 1, 0, 'done', #rows) end
+  if request.want == 'count' then return reply(rows, 1, 0, nil, 'done', #rows) end
   if #request.order > 0 or not request.in_order then
     set_places(rows)
     sort(rows)
@@ -249,7 +237,7 @@ local function finish(rows)
   local first = (request.offset or 0) + 1
   local last = request.limit and math.min(#rows, first + request.limit - 1) or #rows
   for i = 1, #rows do rows[i].place = nil end
-  return reply(rows, first, last, 'done', #rows)
+  return reply(rows, first, last, nil, 'done', #rows)
 end
 
 -- Ways through -------------------------------------------------------------------------------------------------------
@@ -261,7 +249,9 @@ local function portion(parts)
   local rows = {}
   look_at_all(request.keys, rows)
   set_places(rows)
-  return reply(rows, 1, #rows, 'step', false, #rows)
+  local places = {}
+  for i = 1, #rows do places[i], rows[i].place = rows[i].place, nil end
+  return reply(rows, 1, #rows, places, 'step', false, #rows)
 end
 
 local function members_after(after, count)
@@ -275,20 +265,21 @@ end
 local function step(parts)
   prepare(parts, {})
   prepare_reading(true)
-  local rows, place, keys, places = {}, request.after, nil, {}
+  local rows, place, keys, place_of = {}, request.after, nil, {}
   repeat
     local found = members_after(place, CHUNK)
     keys = {}
     for i = 1, #found, 2 do
-      keys[#keys + 1] = found[i]
-      places[found[i]] = tonumber(found[i + 1])
+      keys[(i + 1) / 2] = found[i]
+      if request.places then place_of[found[i]] = tonumber(found[i + 1]) end
     end
     place = found[#found] or place
     spent = spent + #keys * QUICK
     look(keys, rows)
   until #keys < CHUNK or spent >= budget or (request.enough and #rows >= request.enough)
-  for i = 1, #rows do rows[i].place = places[rows[i][1]] end
-  return reply(rows, 1, #rows, 'step', #keys == CHUNK and place or false, #rows)
+  local places = request.places and {}
+  for i = 1, places and #rows or 0 do places[i] = place_of[rows[i][1]] end
+  return reply(rows, 1, #rows, places, 'step', #keys == CHUNK and place or false, #rows)
 end
 
 -- Walks in the order of creation until the slice is full; nil where the budget ends first.
@@ -368,8 +359,8 @@ local function answer_query()
   if request.step then return step(parts) end
   local way = way_of(m, request.where)
   local all, counting = total(), request.want == 'count'
-  if counting and #parts == 0 then return reply({}, 1, 0, 'done', all) end
-  if counting and way and way.exact and #way.used == #parts then return reply({}, 1, 0, 'done', way.cost) end
+  if counting and #parts == 0 then return reply({}, 1, 0, nil, 'done', all) end
+  if counting and way and way.exact and #way.used == #parts then return reply({}, 1, 0, nil, 'done', way.cost) end
   local cost = way and way.cost or all
   local enough = request.limit and request.limit + (request.offset or 0)
   if enough and not counting then

@@ -66,7 +66,8 @@ def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = N
     if page.keys:
         reply = yield from _ask(plan, want, tag, {"keys": page.keys[:PORTION]})
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[PORTION:])
-    more = {"step": True} | ({} if page.after is None else {"after": _score(page.after)})
+    more: dict[str, Any] = {"step": True, "places": bool(plan.order)}
+    more |= {} if page.after is None else {"after": _score(page.after)}
     reply = yield from _ask(plan, want, tag, more | ({} if enough is None else {"enough": enough}))
     after = reply[0][2]
     walking = after is not False
@@ -89,9 +90,13 @@ def fetch(plan: Plan, tag: str = "") -> Operation[list[Wire]]:
     places: list[float] = []
     while not page.last and (enough is None or len(rows) < enough):
         page = yield from next_page(plan, page, enough=enough if plan.residual is None else None, tag=tag)
+        if plan.residual is None:
+            rows += page.rows
+            places += page.places
+            continue
         kept = [i for i, row in enumerate(page.rows) if meets(plan, row)]
         rows += [page.rows[i] for i in kept]
-        places += [page.places[i] for i in kept]
+        places += [page.places[i] for i in kept] if page.places else []
     return _cut(plan, rows if in_order else in_final_order(plan, rows, places))
 
 

@@ -33,7 +33,6 @@ class Record(Protocol):
 
 def save(
     record: Record,
-    *,
     update_fields: Iterable[str] | None = None,
     force_insert: bool = False,
     force_update: bool = False,
