@@ -16,6 +16,7 @@ from ..schema import Column, Schema
 from ..state import State, Text, state_of
 from .mutations import Mutation, commit
 from .outcomes import Inexact
+from .quick import quick_count, quick_insert, quick_update
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
 _TRIES = 100
@@ -102,61 +103,8 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
                 texts[0] = pk
             state_of(record).remember_all(texts)
 
-    quick = () if when else _quick_insert(schema, rows)
+    quick = () if when else quick_insert(schema, rows)
     return Mutation(schema, "insert", [rows, when] if when else [rows], settle, quick=quick)
-
-
-def _quick_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
-    """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
-        return []
-    if len(rows) > 1:
-        return ["insert_many", schema.key]
-    texts = rows[0]
-    entries: list[Text] = []
-    for column, index in schema.index_of.items():
-        text = texts[column.position - 1]
-        if text is None:
-            continue
-        if index.type == "equal" and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
-            return []
-        entries += (index.type, column.codec.kind, column.name, text)
-    pairs = [item for c, text in zip(schema.columns, texts, strict=True) if text is not None for item in (c.name, text)]
-    return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
-
-
-def _quick_count(
-    schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
-) -> list[Text]:
-    """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if expected or changes or len(sums) != 6:
-        return []
-    position, kind, operator, left, right, text = sums
-    column = schema.columns[int(position) - 1]
-    if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right:
-        return []
-    index = schema.index_of.get(column)
-    if index is not None and index.type != "sorted":
-        return []
-    delta = text if operator == "+" else str(-int(text))
-    return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
-
-
-def _quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text]:
-    """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not changes:
-        return []
-    pairs: list[Text] = []
-    moved: list[Text] = []
-    for position, text in zip(changes[::2], changes[1::2], strict=True):
-        column = schema.columns[int(position) - 1]
-        index = schema.index_of.get(column)
-        if text is False or column not in schema.alone or (index is not None and (moved or index.type != "sorted")):
-            return []
-        if index is not None:
-            moved = [column.codec.kind, column.name, text]
-        pairs += (column.name, text)
-    return ["update", schema.key, schema.pk.name, pk, *(moved or ("", "", "")), *pairs]
 
 
 def _row(schema: Schema, record: Record) -> list[Text | None]:
@@ -227,7 +175,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     more = [expected, sums] if expected or sums else []
     changed = (*changes[::2], *sums[::6])
     own = _text(schema.pk, pk)
-    quick = _quick_count(schema, own, expected, changes, sums) if more else _quick_update(schema, own, changes)
+    quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
     return Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
 
 
