@@ -57,9 +57,10 @@ local function score_end(kind, text, open, otherwise)
   if not text then return otherwise end
   local number = score(kind, text)
   if not number then return otherwise end
-  if number == math.huge then return '+inf' elseif number == -math.huge then return '-inf' end
   local sharp = open and kind ~= 'decimal' and exact(kind, text)
-  return (sharp and '(' or '') .. string.format('%.17g', number)
+  local shown = string.format('%.17g', number)
+  if number == math.huge then shown = '+inf' elseif number == -math.huge then shown = '-inf' end
+  return (sharp and '(' or '') .. shown
 end
 
 local function text_stretch(key, bound)
