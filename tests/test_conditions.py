@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
-from ormis import Field, Index, Q, database
+from ormis import F, Field, ForeignKey, Index, Q, database
 
 
 class Indexed(ormis.Model):
@@ -145,3 +145,64 @@ def test_filters_and_orders_agree_with_python(
     stop = None if limit is None else offset + limit
     names = [f"-{field}" if descending else field for field in fields]
     assert [o.id for o in found.order_by(*names)[offset:stop]] == ordered[offset:stop]
+
+
+class Shelf(ormis.Model):
+    """What books stand on."""
+
+    name: str
+
+    class Meta:
+        key = "conditions_shelf"
+
+
+class Book(ormis.Model):
+    """Stands on a shelf or on none."""
+
+    shelf: ForeignKey[Shelf | None] = ForeignKey(related_name="books")
+    title: str
+    pages: int = 0
+
+    class Meta:
+        key = "conditions_book"
+
+
+BOOKS = st.lists(
+    st.tuples(st.sampled_from([None, 1, 2]), st.sampled_from(["Ab", "aB", "C"]), st.integers(0, 2)), max_size=6
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(books=BOOKS)
+def test_conditions_across_relations_agree_with_python(db: ormis.Database, books: Any) -> None:
+    """Both directions, on the server and here; one related object for a call, any for chained calls."""
+    db.client.flushall()
+    Shelf.objects.bulk_create([Shelf(name="Ab"), Shelf(name="x"), Shelf(name="empty")])
+    Book.objects.bulk_create([Book(shelf_id=s, title=t, pages=p) for s, t, p in books])
+
+    def shelves(**lookups: Any) -> list[int | None]:
+        return [shelf.id for shelf in Shelf.objects.filter(**lookups)]
+
+    def having(holds: Callable[[str, int], bool]) -> list[int]:
+        return [n for n in (1, 2, 3) if any(s == n and holds(t, p) for s, t, p in books)]
+
+    for title in ("Ab", "ab", "C"):
+        assert shelves(books__title=title, books__pages__gte=1) == having(lambda t, p, w=title: t == w and p >= 1)
+        assert shelves(books__title__iexact=title, books__pages__gte=1) == having(
+            lambda t, p, w=title: t.casefold() == w.casefold() and p >= 1
+        )
+        chained = Shelf.objects.filter(books__title__iexact=title).filter(books__pages__gte=1)
+        some = having(lambda t, _, w=title: t.casefold() == w.casefold())
+        assert [s.id for s in chained] == [n for n in some if n in having(lambda _, p: p >= 1)]
+        inner = Book.objects.filter(title__iexact=title)
+        assert Book.objects.filter(pk__in=inner).count() == inner.count()
+    on_ab = [n for n, (s, _, _) in enumerate(books, 1) if s == 1]
+    assert [b.id for b in Book.objects.filter(shelf__name="Ab")] == on_ab
+    assert [b.id for b in Book.objects.filter(shelf__name__iexact="AB")] == on_ab
+    assert [b.id for b in Book.objects.filter(shelf__in=Shelf.objects.filter(name__icontains="B"))] == on_ab
+    assert [b.id for b in Book.objects.exclude(shelf__name__regex="^A")] == [
+        n for n, (s, _, _) in enumerate(books, 1) if s != 1
+    ]
+    assert shelves(books__isnull=True) == [n for n in (1, 2, 3) if all(s != n for s, _, _ in books)]
+    pages = [n for n, (_, _, p) in enumerate(books, 1) if p * 2 > p + 1]
+    assert [b.id for b in Book.objects.filter(pages__lt=F("pages") * 2 - 1)] == pages

@@ -142,8 +142,13 @@ def _strip(part: Part, count: int) -> Part:
 def _wrap(hops: Sequence[Hop], node: Node) -> Node:
     for hop in reversed(hops):
         column = hop.reference.column
-        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node)
+        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, _key_of(hop))
     return node
+
+
+def _key_of(hop: Hop) -> Column:
+    """The primary key that the column of a step back points at."""
+    return registry.model_for(hop.reference.target).__schema__.pk
 
 
 # Leaves --------------------------------------------------------------------------------------------------------------

@@ -205,6 +205,8 @@ class Many(Node):
     source: Schema
     column: Column
     part: Node
+    key: Column
+    """The primary key of the model itself, which the column points at."""
 
     @property
     def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -91,8 +91,13 @@ def plan(query: Query) -> Plan:
 
     Raises FieldError for unknown names and for values that do not convert.
     """
+    return plan_of(query, condition(query))
+
+
+def plan_of(query: Query, node: Node) -> Plan:
+    """The plan of a query whose condition is compiled already."""
     schema = query.schema
-    where, residual = split(condition(query))
+    where, residual = split(node)
     order = order_terms(schema, schema.ordering if query.order is None else query.order)
     if query.backwards:
         order = tuple(term.reversed() for term in order)

@@ -18,7 +18,8 @@ from .database import Database
 from .errors import FieldError
 from .operations import bulk, fetching, saving
 from .operations.fetching import Page
-from .plan import Plan, plan
+from .operations.planning import planned
+from .plan import Plan
 from .query import Query
 from .schema import Schema
 
@@ -309,11 +310,8 @@ class QuerySet(Queryable[M]):
         return self._model._load(rows, self.db, asynchronous)
 
     def _fetch(self, asynchronous: bool) -> Operation[builtins.list[M]]:
-        rows = yield from fetching.fetch(self._plan())
+        rows = yield from fetching.fetch((yield from planned(self.query)))
         return self._made(rows, asynchronous)
-
-    def _plan(self) -> Plan:
-        return plan(self.query)
 
     def _get(self, condition: Q, asynchronous: bool) -> Operation[M]:
         narrowed = self._narrowed(condition) if condition else self
@@ -334,12 +332,13 @@ class QuerySet(Queryable[M]):
     def _count(self) -> Operation[int]:
         if self._cache is not None:
             return len(self._cache)
-        return (yield from fetching.count(self._plan()))
+        return (yield from fetching.count((yield from planned(self.query))))
 
     def _exists(self) -> Operation[bool]:
         if self._cache is not None:
             return bool(self._cache)
-        rows = yield from fetching.fetch(plan(self.query.slice(0, 1).having(fields=("pk",), order=())))
+        one = yield from planned(self.query.slice(0, 1).having(fields=("pk",), order=()))
+        rows = yield from fetching.fetch(one)
         return bool(rows)
 
     def _new(self, values: dict[str, Any]) -> M:
@@ -363,7 +362,7 @@ class QuerySet(Queryable[M]):
         return records
 
     def _iterator(self, size: int) -> Iterator[M]:
-        wanted = self._plan()
+        wanted: Plan = self._run(planned(self.query))
         if wanted.order or wanted.limit is not None or wanted.offset:
             yield from self._copy()
             return
@@ -377,7 +376,7 @@ class QuerySet(Queryable[M]):
             yield from self._made([row for row in page.rows if fetching.meets(wanted, row)], False)
 
     async def _aiterator(self, size: int) -> AsyncIterator[M]:
-        wanted = self._plan()
+        wanted: Plan = await self._arun(planned(self.query))
         if wanted.order or wanted.limit is not None or wanted.offset:
             async for record in self._copy():
                 yield record

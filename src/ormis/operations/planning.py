@@ -1,0 +1,92 @@
+"""Planning a query that needs other queries first.
+
+A queryset in `in`, and conditions across relations that the server can't evaluate (a regular expression on a related
+object's text), are looked up before: one query each, whose keys take their place in the condition.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..calls import Operation
+from ..compile import condition
+from ..nodes import Among, Compare, Join, Many, Node, Not, One, join
+from ..plan import Plan, plan_of
+from ..query import Query
+from ..schema import Column, Schema
+from .fetching import fetch
+
+
+class _Nothing(Mapping[str, Any]):
+    """An object without any field."""
+
+    def __getitem__(self, name: str) -> None:
+        return None
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def planned(query: Query, tag: str = "") -> Operation[Plan]:
+    """The plan of a query, with what has to be looked up before. No call where there is nothing of that."""
+    return plan_of(query, (yield from _resolved(condition(query), tag)))
+
+
+def _resolved(node: Node, tag: str) -> Operation[Node]:
+    if not node.here:
+        return node
+    if isinstance(node, Join):
+        parts: list[Node] = []
+        for part in node.parts:
+            parts.append((yield from _resolved(part, tag)))  # noqa: PERF401 - a comprehension can't yield
+        return join(node.connector, parts)
+    if isinstance(node, Not):
+        return Not((yield from _resolved(node.part, tag)))
+    if isinstance(node, Among):
+        return (yield from _among(node, tag))
+    if isinstance(node, One):
+        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        return _or_nothing(node.part, Compare(node.column, "in", keys), Compare(node.column, "null"))
+    if isinstance(node, Many):
+        keys = yield from _found(node.source, node.part, node.column, tag)
+        none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
+        return _or_nothing(node.part, Compare(node.key, "in", keys), none)
+    return node
+
+
+def _or_nothing(part: Node, found: Node, nothing: Node) -> Node:
+    """Where an object without fields meets the condition, so does one without the relation."""
+    return join("or", [found, nothing]) if _holds_for_nothing(part) else found
+
+
+def _holds_for_nothing(part: Node) -> bool:
+    if isinstance(part, Join):
+        answers = [_holds_for_nothing(inner) for inner in part.parts]
+        return sum(answers) % 2 == 1 if part.connector == "xor" else (all if part.connector == "and" else any)(answers)
+    if isinstance(part, Not):
+        return not _holds_for_nothing(part.part)
+    if isinstance(part, One | Many):
+        return _holds_for_nothing(part.part)
+    return not isinstance(part, Among) and part.holds(_Nothing())
+
+
+def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tuple[Any, ...]]:
+    """The values of a column in the objects that meet a condition."""
+    part = yield from _resolved(part, tag)
+    rows = yield from fetch(plan_of(Query(schema, order=(), fields=(column.name,)), part), tag)
+    return _values(column, [row[0] for row in rows])
+
+
+def _among(node: Among, tag: str) -> Operation[Node]:
+    query = node.query if node.query.fields else node.query.having(fields=("pk",))
+    inner = yield from planned(query, tag)
+    rows = yield from fetch(inner, tag)
+    return Compare(node.column, "in", _values(inner.columns[0], [row[0] for row in rows]))
+
+
+def _values(column: Column, wires: list[Any]) -> tuple[Any, ...]:
+    finish = column.codec.finish
+    present = dict.fromkeys(wire for wire in wires if wire is not None)
+    return tuple(present if finish is None else (finish(wire) for wire in present))
