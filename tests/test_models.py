@@ -173,6 +173,7 @@ def test_two_models_with_one_key_are_refused() -> None:
         (r"Index\('y'\) names 'y'", {"indexes": [Index("y")]}),
         (r"UniqueConstraint\('x', 'x'\) names a field twice", {"constraints": [UniqueConstraint("x", "x")]}),
         ("is no Index", {"indexes": ["x"]}),
+        ("ttl=60: .*not supported yet", {"ttl": 60}),
     ],
 )
 def test_wrong_meta_is_refused(match: str, meta: dict[str, Any]) -> None:

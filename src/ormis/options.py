@@ -35,7 +35,7 @@ class Options:
     ordering: the order of its querysets.
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
-    ttl: how long its objects live, from each save.
+    ttl: how long its objects live, from each save; refused until expiry is there.
     database: the database its objects are in, instead of the one connected last.
     get_latest_by: what latest() and earliest() go by.
     default_related_name: what the models that it refers to call its objects.
@@ -85,6 +85,8 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}") or options.key == "ormis":  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}', not 'ormis'")
+    if options.ttl is not None:
+        raise ModelError(f"{model}.Meta.ttl={options.ttl!r}: objects that expire are not supported yet by this version")
     for index in options.indexes:
         if not isinstance(index, Index) or not index.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.indexes: {index!r} is no Index("field", ...)')
