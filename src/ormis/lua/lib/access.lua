@@ -1,8 +1,8 @@
 --@include predicates
 -- Ways to find candidates without looking at every object, and what they cost.
 -- A way is {cost, keys, exact, walk}: cost is the number of candidates, keys() lists them, exact says that a candidate
--- needs no further look; walk, for sorted indexes, is {key, low, high, text}, a stretch of a sorted set.
--- Out: best_way(m, condition), way_of(m, condition), stretch(m, bounds, position), conjuncts(), bounds_of().
+-- needs no further look; `by` and what goes with it is for explaining.lua.
+-- Out: way_of(m, condition), stretch(index, bounds), conjuncts(), bounds_of(), index_on(), member_keys().
 
 local way_of
 
@@ -146,7 +146,7 @@ local function equal_way(m, part)
   if position == 1 then
     local keys = {unpack(part, 5, math.min(#part, 4000))}
     if #part > 4000 then for i = 4001, #part do keys[#keys + 1] = part[i] end end
-    return {cost = #keys, keys = function() return keys end, exact = false}
+    return {cost = #keys, keys = function() return keys end, exact = false, by = 'key'}
   end
   if loose[kind] then return nil end
   local unique = claims_on(m, position)
@@ -163,8 +163,10 @@ local function equal_way(m, part)
       cost = cost + call('SCARD', found[#found])
     end
   end
-  if unique then return {cost = cost, keys = function() return found end, exact = true} end
-  return {cost = cost, exact = true, sets = found, keys = function()
+  if unique then
+    return {cost = cost, keys = function() return found end, exact = true, by = 'unique', at = position}
+  end
+  return {cost = cost, exact = true, by = 'equal', at = position, keys = function()
     if #found == 1 then return call('SMEMBERS', found[1]) end
     local keys = {}
     for i = 1, #found do extend(keys, call('SMEMBERS', found[i])) end
@@ -180,7 +182,7 @@ local function union_way(m, node)
     ways[#ways + 1] = way
     cost = cost + way.cost
   end
-  return {cost = cost, exact = false, keys = function()
+  return {cost = cost, exact = false, by = 'union', ways = ways, keys = function()
     local keys, seen = {}, {}
     for i = 1, #ways do
       for _, pk in ipairs(ways[i].keys()) do
@@ -206,14 +208,14 @@ local function one_way(m, node)
   if not way or way.cost > 200 then return nil end
   local keys = {}
   for _, pk in ipairs(way.keys()) do extend(keys, referring_keys(m, node[2], pk)) end
-  return {cost = #keys, exact = false, keys = list_of(keys)}
+  return {cost = #keys, exact = false, by = 'forward', at = node[2], ways = {way}, model = target, keys = list_of(keys)}
 end
 
 local function many_way(_, node)
   local child, position = model_at(node[2]), node[3]
   local way = not holds_for_nothing(child, node[4]) and way_of(child, node[4])
   if not way or way.cost > 5000 then return nil end
-  return {cost = way.cost, exact = false, keys = function()
+  return {cost = way.cost, exact = false, by = 'reverse', ways = {way}, model = child, keys = function()
     local keys, seen, name = {}, {}, child.columns[position]
     for _, child_pk in ipairs(way.keys()) do
       local pk = call('HGET', child.base .. ':' .. child_pk, name)
@@ -247,7 +249,7 @@ function way_of(m, condition)
     elseif part[1] == 'many' then
       offer(many_way(m, part), {i})
     elseif part[1] == 'false' then
-      offer({cost = 0, exact = true, keys = list_of({})}, {i})
+      offer({cost = 0, exact = true, by = 'nothing', keys = list_of({})}, {i})
     end
   end
   for i = 1, #m.indexes do
@@ -256,7 +258,11 @@ function way_of(m, condition)
     -- Without a bound on its last field an index lacks the objects in which that is absent.
     if index.complete and index.type ~= 'equal' and bound and #bound.parts > 0 then
       local found = stretch(index, bounds)
-      if found then offer({cost = found.cost, exact = found.exact, keys = stretch_keys(found)}, found.parts) end
+      if found then
+        offer({
+          cost = found.cost, exact = found.exact, by = index.type, index = index, keys = stretch_keys(found),
+        }, found.parts)
+      end
     end
   end
   return best

@@ -1,0 +1,194 @@
+--@include ordering
+-- Finding what a request asks for: by the cheapest way in one call, or, where that would hold the server too long, said
+-- how to go on.
+-- Out: find(), which returns one of
+--   'done', count, rows            all there is, in order and cut; no rows where only their number was asked for
+--   'keys', keys                   too many for one call: the candidates, to be asked for in portions
+--   'walk'                         too many for that: to be asked for step by step
+--   'step', after, rows, places    one step or portion done; `after`: the place of the last object looked at, false at
+--                                  the end
+
+local SNAPSHOT = 20000
+
+-- The best of a portion, as many as are asked for in all: the caller merges the portions.
+local function best_of(rows)
+  if not request.enough or #request.order == 0 or #rows <= request.enough then return rows end
+  sort(rows)
+  return cut(rows, 1, request.enough)
+end
+
+local function taken_places(rows)
+  local places = {}
+  for i = 1, #rows do places[i], rows[i].place = rows[i].place, nil end
+  return places
+end
+
+-- One portion of a longer reading: keys that the caller names.
+local function portion(parts)
+  prepare(parts, {})
+  prepare_reading(false)
+  local rows = {}
+  look_at_all(request.keys, rows)
+  if request.want ~= 'count' then set_places(rows) end
+  rows = best_of(rows)
+  return 'step', false, rows, taken_places(rows)
+end
+
+local function members_after(after, count)
+  if request.backwards then
+    local high = after and '(' .. after or '+inf'
+    return call('ZREVRANGEBYSCORE', search.ids, high, '-inf', 'WITHSCORES', 'LIMIT', 0, count)
+  end
+  local low = after and '(' .. after or '-inf'
+  return call('ZRANGEBYSCORE', search.ids, low, '+inf', 'WITHSCORES', 'LIMIT', 0, count)
+end
+
+-- One portion of a longer reading: the next objects in the order of creation.
+local function step(parts)
+  prepare(parts, {})
+  prepare_reading(true)
+  local rows, place, keys, place_of = {}, request.after, nil, {}
+  local unordered = request.enough and #request.order == 0
+  repeat
+    local found = members_after(place, CHUNK)
+    keys = {}
+    for i = 1, #found, 2 do
+      keys[(i + 1) / 2] = found[i]
+      if request.places then place_of[found[i]] = tonumber(found[i + 1]) end
+    end
+    place = found[#found] or place
+    search.spent = search.spent + #keys * QUICK
+    look(keys, rows)
+  until #keys < CHUNK or search.spent >= request.budget or (unordered and #rows >= request.enough)
+  for i = 1, request.places and #rows or 0 do rows[i].place = place_of[rows[i][1]] end
+  rows = best_of(rows)
+  return 'step', #keys == CHUNK and place or false, rows, request.places and taken_places(rows)
+end
+
+-- Walks in the order of creation until the slice is full; nil where the budget ends first.
+local function walk_creation(parts, enough)
+  prepare(parts, {})
+  prepare_reading(true)
+  local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
+  local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
+  repeat
+    local keys = call(command, search.ids, start, start + size - 1)
+    local more = #keys == size
+    look(keys, rows)
+    start, size = start + size, CHUNK
+    if search.spent > request.budget then return nil end
+  until not more or #rows >= enough
+  request.in_order = #request.order == 0
+  return rows
+end
+
+-- The sorted index whose order is the first that is asked for, with the stretch that the condition allows.
+local function ordered_stretch(parts)
+  local term, m = request.order[1], search.m
+  if not term then return nil end
+  local bounds = bounds_of(parts)
+  local best
+  for i = 1, #m.indexes do
+    local index = m.indexes[i]
+    if index.complete and index.type ~= 'equal' and index.last == term[1] then
+      local found = stretch(index, bounds)
+      local bounded = bounds[term[1]] and #bounds[term[1]].parts > 0
+      local whole = found
+        and (bounded or not term[5] or #index.prefix == 0 and found.cost == call('ZCARD', search.ids))
+      if whole and (not best or found.cost < best.cost) then best = found end
+    end
+  end
+  return best
+end
+
+-- Walks an index from the end that is asked for until the slice is full and the last value's ties are in; nil where the
+-- budget ends first.
+local function walk_index(parts, found, enough)
+  prepare(parts, found.exact and found.parts or {})
+  prepare_reading(true)
+  local descending = request.order[1][2]
+  local same = by_term(request.order[1])
+  local rows, start, size, full = {}, 0, math.min(CHUNK, math.max(enough + 1, 16)), nil
+  local low, high = found.low, found.high
+  if descending then low, high = high, low end
+  local command = (descending and 'ZREVRANGEBY' or 'ZRANGEBY') .. (found.text and 'LEX' or 'SCORE')
+  repeat
+    local keys = call(command, found.key, low, high, 'LIMIT', start, size)
+    if found.text then keys = member_keys(keys) end
+    local more = #keys == size
+    look(keys, rows)
+    start, size = start + size, CHUNK
+    if search.spent > request.budget then return nil end
+    full = #rows > enough and same(rows[#rows], rows[enough]) ~= 0
+  until not more or full
+  return rows
+end
+
+local function done(rows)
+  if request.want == 'count' then return 'done', #rows, {} end
+  if #request.order > 0 or not request.in_order then
+    set_places(rows)
+    sort(rows)
+  end
+  local first, count = (request.offset or 0) + 1, #rows
+  rows = cut(rows, first, request.limit and first + request.limit - 1 or count)
+  for i = 1, #rows do rows[i].place = nil end
+  return 'done', count, rows
+end
+
+-- The first rows by the order that an index or the creation has; nil where that takes too long or another way is
+-- shorter.
+local function first_rows(parts, cost, all)
+  local enough = request.limit and request.limit + (request.offset or 0)
+  if not enough or request.want == 'count' then return nil end
+  local found = ordered_stretch(parts)
+  local rows
+  if #request.order == 0 and enough * all / math.max(cost, 1) < cost then
+    search.taken = {by = 'creation', cost = all}
+    rows = walk_creation(parts, enough)
+  elseif found and enough * found.cost / math.max(cost, 1) <= cost then
+    search.taken = {by = 'order', index = found.index, cost = found.cost}
+    rows = walk_index(parts, found, enough)
+  end
+  if not rows then search.spent = 0 end
+  return rows
+end
+
+-- What the candidates of a way are worth: their rows, or their keys where they are too many for one call.
+local function by_way(parts, way)
+  local keys = way.keys()
+  prepare(parts, way.exact and way.used or {})
+  prepare_reading(way.exact)
+  if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
+  local rows = {}
+  look_at_all(keys, rows)
+  return done(rows)
+end
+
+local function find()
+  search.m = model_at(1)
+  search.ids = search.m.base .. '/ids'
+  local parts = conjuncts(request.where)
+  if request.keys then return portion(parts) end
+  if request.step then return step(parts) end
+  local way, all, counting = way_of(search.m, request.where), call('ZCARD', search.ids), request.want == 'count'
+  if counting and #parts == 0 then return 'done', all, {} end
+  if counting and way and way.exact and #way.used == #parts then
+    search.taken = way
+    return 'done', way.cost, {}
+  end
+  local cost = way and way.cost or all
+  local rows = first_rows(parts, cost, all)
+  if rows then return done(rows) end
+  if way and cost <= SNAPSHOT then
+    search.taken = way
+    return by_way(parts, way)
+  end
+  search.taken = {by = 'all', cost = all}
+  prepare(parts, {})
+  prepare_reading(true)
+  local price = (search.must_read and search.price or 0) + QUICK * (#search.checks + 1)
+  if all * price > request.budget then return 'walk' end
+  request.budget = math.huge
+  return done(walk_creation(parts, all + 1))
+end

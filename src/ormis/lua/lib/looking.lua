@@ -1,0 +1,137 @@
+--@include access
+-- Looking at candidates: which of some keys are objects that meet the condition, as rows.
+-- In: ARGV[2], the request, as query.lua describes it.
+-- Out: request, search = {m, ids, spent, checks, columns, way_is_sure}, CHUNK, QUICK, prepare(), prepare_reading(),
+--      look(), look_at_all(), complete(). A row has the texts that were read by column position, columns of related
+--      objects from 1001 on.
+
+local CHUNK = 200
+local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
+
+local request = cmsgpack.unpack(ARGV[2])
+local search = {spent = 0}
+
+-- A quick check of many keys at once by an index: {index command, key, accept}; nil where there is none.
+local function quick_check(part)
+  local m = search.m
+  if part[1] ~= 'cmp' or part[2] == 1 then return nil end
+  if part[4] == 'eq' and not loose[part[3]] then
+    local index = index_on(m, part[2], 'equal')
+    if index then
+      return {command = 'SMISMEMBER', key = index.base .. index.name .. '=' .. short(part[5]), accepts = function(found)
+        return found == 1
+      end}
+    end
+  end
+  local index = index_on(m, part[2], 'sorted')
+  if not index or not operators[part[4]] or part[3] == 'decimal' or not exact(part[3], part[5]) then return nil end
+  local operator, number = part[4], score(part[3], part[5])
+  return {command = 'ZMSCORE', key = index.base .. index.name, accepts = function(found)
+    local own = found and tonumber(found)
+    if not own then return false end
+    if operator == 'eq' then return own == number end
+    if operator == 'lt' then return own < number end
+    if operator == 'lte' then return own <= number end
+    if operator == 'gt' then return own > number end
+    return operator == 'gte' and own >= number
+  end}
+end
+
+-- Splits the condition into quick checks and what has to be read; `used` are the conjuncts that the way settles
+-- already.
+local function prepare(parts, used)
+  local rest, settled = {'and'}, {}
+  search.checks, search.columns = {}, {}
+  for _, i in ipairs(used) do settled[i] = true end
+  for i = 1, #parts do
+    if not settled[i] then
+      local check = quick_check(parts[i])
+      if check then search.checks[#search.checks + 1] = check else rest[#rest + 1] = parts[i] end
+    end
+  end
+  search.holds = #rest > 1 and compile(search.m, rest, search.columns) or nil
+end
+
+local function sift(keys, check)
+  local found, kept = call(check.command, check.key, unpack(keys)), {}
+  for i = 1, #keys do
+    if check.accepts(found[i]) then kept[#kept + 1] = keys[i] end
+  end
+  return kept
+end
+
+-- Completes rows with the columns of related objects that the result alone needs.
+local complete = function(_rows) end
+local join_early, join_sorted
+
+-- Which columns have to be read of each candidate: those of the condition, the order and the result. Where they are all
+-- of the model's, what HMGET returns is the row itself.
+local function prepare_reading(way_is_sure)
+  local wanted, count, m = {[1] = true}, 0, search.m
+  for position in pairs(search.columns) do wanted[position] = true end
+  for _, term in ipairs(request.order) do wanted[term[1]] = true end
+  if request.want == 'rows' then
+    for _, position in ipairs(request.columns) do wanted[position] = true end
+    for _, spec in ipairs(request.related or nothing) do
+      if spec[1] == 0 then wanted[spec[2]] = true end
+    end
+  end
+  search.price = 1
+  if request.joins then
+    --@include joining
+    for _, join in ipairs(request.joins) do wanted[join[1]] = true end
+    join_early, join_sorted, complete = prepare_joins(request.joins, request.early, request.sorted)
+    search.price = 1 + #request.joins
+  end
+  if request.related then search.price = search.price + #request.related end
+  local names, at = {}, {}
+  for position = 1, #m.columns do
+    if wanted[position] then
+      count = count + 1
+      names[count], at[count] = m.columns[position], position
+    end
+  end
+  search.names, search.at, search.direct = names, at, count == #m.columns
+  search.must_read = count > 1 or request.want == 'rows' or request.joins or not way_is_sure
+end
+
+-- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
+local function look(keys, into)
+  local checks, holds = search.checks, search.holds
+  for i = 1, #checks do
+    if #keys > 0 then
+      search.spent = search.spent + #keys * QUICK
+      keys = sift(keys, checks[i])
+    end
+  end
+  if not search.must_read then
+    for i = 1, #keys do into[#into + 1] = {keys[i]} end
+    return
+  end
+  local base, names, at, count, direct = search.m.base .. ':', search.names, search.at, #into, search.direct
+  local width = #at
+  for i = 1, #keys do
+    local row = call('HMGET', base .. keys[i], unpack(names, 1, width))
+    if row[1] then
+      if not direct then
+        local texts = row
+        row = {}
+        for j = 1, width do row[at[j]] = texts[j] end
+      end
+      if join_early then join_early(row) end
+      if not holds or holds(row, keys[i]) then
+        if join_sorted then join_sorted(row) end
+        count = count + 1
+        into[count] = row
+      end
+    end
+  end
+  search.spent = search.spent + #keys * search.price
+end
+
+local function look_at_all(keys, into)
+  if #keys <= CHUNK then return look(keys, into) end
+  for first = 1, #keys, CHUNK do
+    look({unpack(keys, first, math.min(first + CHUNK - 1, #keys))}, into)
+  end
+end
