@@ -10,13 +10,13 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from . import bulk, memory, reading, saving, voting
+from . import bulk, memory, querying, reading, saving, voting
 from .harness import Line, Result
 from .place import Place, Sizes, open_place
 from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
-    line.name: line for module in (saving, reading, bulk, memory, voting) for line in module.LINES
+    line.name: line for module in (saving, reading, bulk, memory, voting, querying) for line in module.LINES
 }
 WIDTH = 156
 
@@ -24,7 +24,7 @@ WIDTH = 156
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures the lines that are asked for, prints them, and writes them as JSON if asked to."""
     options = _parser().parse_args(arguments)
-    sizes = Sizes(options.rows, options.operations, options.rounds)
+    sizes = Sizes(options.rows, options.objects, options.operations, options.rounds)
     with open_place(options.url, sizes) as place:
         if options.profile:
             profile(LINES[options.profile](place))
@@ -40,6 +40,7 @@ def _parser() -> ArgumentParser:
     sizes = Sizes()
     parser = ArgumentParser(prog="python -m benchmarks", description="ormis beside hand-written redis-py")
     parser.add_argument("--rows", type=int, default=sizes.rows, help="objects in the lines about many (%(default)s)")
+    parser.add_argument("--objects", type=int, default=sizes.objects, help="objects to query (%(default)s)")
     parser.add_argument("--operations", type=int, default=sizes.operations, help="a round, elsewhere (%(default)s)")
     parser.add_argument("--rounds", type=int, default=sizes.rounds, help="a third of them for many (%(default)s)")
     parser.add_argument("--only", action="append", choices=LINES, metavar="NAME", help=f"of {', '.join(LINES)}")

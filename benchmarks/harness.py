@@ -92,6 +92,11 @@ class Line(ABC):
         rounds = self.place.sizes.rounds
         return max(3, rounds // 3) if self.large else rounds
 
+    def prepare(self) -> None:
+        """Stores, once, what both sides need, in an empty database."""
+        self.place.clear()
+        self.fill()
+
     def fill(self) -> None:  # noqa: B027 - a line may need nothing
         """Stores, once, what both sides need."""
 
@@ -108,9 +113,8 @@ class Line(ABC):
         self.place.check_same_keys()
 
     def measure(self) -> Result:
-        """Fills, times, checks."""
-        self.place.clear()
-        self.fill()
+        """Prepares, times, checks."""
+        self.prepare()
         pairs = [self._round(number) for number in range(WARM_UP + self.rounds)][WARM_UP:]
         self.check()
         hand, ormis = zip(*pairs, strict=True)

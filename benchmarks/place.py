@@ -19,9 +19,12 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is done: objects of the lines that are about many, operations in a round of the others, rounds."""
+    """How much is done: objects of the lines that write many, objects that are stored where queries are asked,
+    operations in a round of the others, rounds.
+    """
 
     rows: int = 10_000
+    objects: int = 200_000
     operations: int = 100
     rounds: int = 30
 

@@ -11,8 +11,7 @@ SHOWN = 45
 
 def profile(line: Line) -> None:
     """Prints the functions with the most time of their own, then what the server spent on each command."""
-    line.place.clear()
-    line.fill()
+    line.prepare()
     line.ormis()()
     profiler = Profile()
     client = line.place.client

@@ -12,12 +12,12 @@ from benchmarks.place import Place, Sizes, open_place
 
 import ormis
 
-TINY = ("--rows", "30", "--operations", "4", "--rounds", "2")
+TINY = ("--rows", "30", "--objects", "300", "--operations", "4", "--rounds", "2")
 
 
 @pytest.fixture
 def place(raw: redis.Redis, url: str) -> Iterator[Place]:
-    with open_place(url, Sizes(rows=30, operations=4, rounds=2)) as opened:
+    with open_place(url, Sizes(rows=30, objects=300, operations=4, rounds=2)) as opened:
         yield opened
 
 
