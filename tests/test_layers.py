@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "ormis"
 
 # From the top down: each row may import from the rows above it. `__init__` is the package itself.
 LAYERS = {
-    "leaf": ["errors", "calls"],
+    "leaf": ["errors", "calls", "reports"],
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "registry", "state"],
@@ -28,7 +28,7 @@ LAYERS = {
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),
         *("database", "transactions"),
     ],
-    "facade": ["queryset", "managers", "descriptors", "metaclass", "model", "__init__"],
+    "facade": ["queryset", "managers", "descriptors", "metaclass", "model", "maintenance", "__init__"],
     "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
 }
 ROOT = "__init__"

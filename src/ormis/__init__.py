@@ -32,6 +32,7 @@ from .errors import (
 )
 from .expressions import F
 from .fields import Field
+from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .managers import Manager
 from .model import Model
 from .options import Index, UniqueConstraint
@@ -47,6 +48,7 @@ from .relations import (
     OneToOne,
     Related,
 )
+from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
@@ -56,6 +58,9 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Q", "QuerySet",
+    # looking after a database
+    "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
+    "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
     "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
     "MultipleObjectsReturned", "NotConnected", "OrmisError", "ProtectedError", "RelationNotLoaded", "RestrictedError",

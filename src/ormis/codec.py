@@ -267,9 +267,8 @@ class RowDecoder:
         return tuple(values)
 
     def _complain(self, packed: bytes) -> None:
-        rows = msgspec.msgpack.decode(packed, type=list[list[msgspec.Raw]])
-        for number, row in enumerate(rows):
-            self._check(number, [_unpacked(bytes(raw)) for raw in row])
+        for number, texts in enumerate(raw_rows(packed)):
+            self._check(number, texts)
 
     def _check(self, number: int, texts: Sequence[bytes | None]) -> None:
         for codec, name, text in zip(self._codecs, self._names, texts, strict=True):
@@ -279,6 +278,12 @@ class RowDecoder:
                 codec.read(text)
             except ValueError:
                 raise BadText(number, name, _shown(text), codec.kind) from None
+
+
+def raw_rows(packed: bytes) -> list[list[bytes | None]]:
+    """The texts of packed rows as they are, whatever they are."""
+    rows = msgspec.msgpack.decode(packed, type=list[list[msgspec.Raw]])
+    return [[_unpacked(bytes(raw)) for raw in row] for row in rows]
 
 
 def _unpacked(raw: bytes) -> bytes | None:

@@ -1,7 +1,7 @@
 """`connect()` and the `Database` it returns: where operations run."""
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 from redis import asyncio as aioredis
@@ -12,6 +12,8 @@ from .drivers import aio, sync
 from .drivers.capture import unseen
 from .errors import NotConnected
 from .operations.layout import check_layout
+from .operations.reindexing import reindex
+from .reports import Reindexed, Watcher
 
 _default: "Database | None" = None
 
@@ -56,6 +58,20 @@ class Database:
                 await aio.run(client, check_layout())
             self._checked = True
         return await aio.run(client, operation)
+
+    def reindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
+        """Builds the indexes and unique claims of a model that were declared after objects existed, and drops those
+        that are no longer declared. In short steps, while clients read and write; after a crash it goes on where
+        it was.
+
+        Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
+        progress: called as the work goes on.
+        """
+        return self.run(reindex(model.__schema__, progress))
+
+    async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
+        """As reindex()."""
+        return await self.arun(reindex(model.__schema__, progress))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""

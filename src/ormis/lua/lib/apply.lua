@@ -6,17 +6,22 @@
 -- What a batch writes to one key is gathered for one variadic command: 4x the speed of one command each.
 -- Out: apply(models).
 
--- The same for unique claims.
+-- The same for unique claims. While a constraint is incomplete, objects may share a value: the claim is left to the one
+-- that has it.
 local function claim_changes(object, old, new, emit)
   local m, changed = object.m, object.changed
+  local function others(key, value, name)
+    local holder_pk = m.incomplete and m.incomplete[name] and call('HGET', key, value)
+    return holder_pk and holder_pk ~= object.pk
+  end
   for i = 1, #m.unique, 2 do
     local fields = m.unique[i + 1]
     if not (old and new and changed) or models.touches(fields, changed) then
       local before, after = old and models.claim(fields, old), new and models.claim(fields, new)
       if before ~= after then
         local key = m.base .. '/unique/' .. m.unique[i]
-        if before then emit('HDEL', key, before) end
-        if after then emit('HSET', key, after, object.pk) end
+        if before and not others(key, before, m.unique[i]) then emit('HDEL', key, before) end
+        if after and not others(key, after, m.unique[i]) then emit('HSET', key, after, object.pk) end
       end
     end
   end

@@ -1,5 +1,8 @@
--- Who holds a value of a unique constraint that was declared after objects existed: every object is asked.
+-- Who holds a value of a unique constraint that was declared after objects existed: every object is asked. Where they
+-- are too many for one call nobody is: what has been claimed so far is refused, and reindexing lists the duplicates.
 -- Out: find_holder(m, fields, value).
+
+local FEW = 1000
 
 local function row_of(m, pk, positions)
   local key, row, names = m.base .. ':' .. pk, {}, {}
@@ -15,6 +18,7 @@ local function row_of(m, pk, positions)
 end
 
 local function find_holder(m, fields, value)
+  if call('ZCARD', m.base .. '/ids') > FEW then return false end
   for _, pk in ipairs(call('ZRANGE', m.base .. '/ids', 0, -1)) do
     local row = row_of(m, pk, fields)
     if row and models.claim(fields, row) == value then return pk end

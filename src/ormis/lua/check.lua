@@ -1,0 +1,253 @@
+--@include verify
+-- One step of a walk through all that is stored of a model: compares it with the hashes, the truth, and mends.
+-- What a step finds is so at that moment, and what it mends it mends in the same moment, whatever clients write between
+-- the steps.
+-- KEYS[1]  ormis/models
+-- ARGV[1]  the partition tag; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
+-- The request: {repair, build, references, width = number of the model's columns the caller wants the texts of, and
+--   after, count                   the next objects in the order of creation, or
+--   keys, cursor, budget           keys of the model; the cursor within the first of them; of the entries in the
+--                                  indexes `budget` are looked at in one step
+--   progress}                      with after: keep in ormis/reindex how far a reindexing is, see reindex.lua
+-- Returns {answer} or {answer, packed rows}; the answer is one of
+--   {'ok', findings, place, count}         place of the last object looked at, false at the end; how many there were
+--   {'ok', findings, done, cursor, count}  how many keys are done; the cursor within the next; entries looked at
+--   {'ok', 'again'}                        the reindexing is not what it was: begin anew
+-- A finding is {kind, key, field|false, detail|false, mended}; reports.py says what each kind means.
+
+local m
+
+-- Objects in the order of creation ------------------------------------------------------------------------------------
+
+-- The next keys and the place of the last one; those that share its place are among them.
+local function next_keys(after, count)
+  local ids, keys = m.base .. '/ids', {}
+  local reply = ask('ZRANGEBYSCORE', ids, after and '(' .. after or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, count)
+  if not reply then return keys, false end
+  local last = reply[#reply]
+  for i = 1, #reply, 2 do keys[#keys + 1] = reply[i] end
+  if #keys < count then return keys, false end
+  local seen = {}
+  for i = 1, #keys do seen[keys[i]] = true end
+  for _, pk in ipairs(call('ZRANGEBYSCORE', ids, last, last)) do
+    if not seen[pk] then keys[#keys + 1] = pk end
+  end
+  return keys, last
+end
+
+-- Whether the key a of an automatic model is above the last one handed out.
+local function above(a, last)
+  if not string.find(a, '^%d+$') then return false end
+  return #a > #last or #a == #last and a > last
+end
+
+local function verify_counter(pks)
+  local key = m.base .. '/next_id'
+  local last = ask('GET', key)
+  if last == nil or type(last) == 'string' and not string.find(last, '^%d+$') then
+    if last then note('next-id', key, nil, last, function() call('SET', key, '0') end) end
+    last = '0'
+  end
+  last = last or '0'
+  local highest = last
+  for i = 1, #pks do
+    if above(pks[i], highest) then highest = pks[i] end
+  end
+  if highest ~= last then note('next-id', key, nil, last, function() call('SET', key, highest) end) end
+end
+
+local function pack_row(row, width)
+  local head = width < 16 and string.char(0x90 + width) or string.char(0xdc, math.floor(width / 256), width % 256)
+  for position = 1, width do row[position] = row[position] or nil end
+  return head .. cmsgpack.pack(unpack(row, 1, width))
+end
+
+local function walk_objects()
+  local pks, place = next_keys(request.after, request.count)
+  local rows = {}
+  for i = 1, #pks do
+    local row = verify_object(m, pks[i])
+    if row and request.width > 0 then rows[#rows + 1] = pack_row(row, request.width) end
+  end
+  if m.auto and #pks > 0 then verify_counter(pks) end
+  local packed = '\221' .. struct.pack('>I4', #rows) .. table.concat(rows)
+  return {cmsgpack.pack({'ok', found, place, #pks}), packed}
+end
+
+-- Keys of the model ---------------------------------------------------------------------------------------------------
+
+local entries = 0
+
+-- An object that the order of creation lacks.
+local function adopt_object(key, pk)
+  note('object-unlisted', key, nil, nil, function()
+    local ids = m.base .. '/ids'
+    local last = tonumber(call('ZRANGE', ids, -1, -1, 'WITHSCORES')[2] or 0)
+    local own = m.auto and string.find(pk, '^%d+$') and #pk <= 15 and tonumber(pk)
+    call('ZADD', ids, own or last + 1, pk)
+  end)
+  if m.auto then verify_counter({pk}) end
+  verify_object(m, pk)
+end
+
+local function look_at_object(key, pk)
+  if ask('ZSCORE', m.base .. '/ids', pk) then return end
+  local own = pcommand('HGET', key, m.columns[1])
+  if own == pk then return adopt_object(key, pk) end
+  if type(own) == 'table' then return ask('HLEN', key) end
+  if call('EXISTS', key) == 1 then note('key-leaked', key, nil, nil, function() set_aside(key) end) end
+end
+
+-- The slots of the indexes by the form of their keys: 'name=' or 'name=/other=/last'.
+local function slots_by_form()
+  local forms = {}
+  for i = 1, #m.indexes, 5 do
+    local prefix, form = m.indexes[i + 4] or {}, ''
+    for j = 1, #prefix do form = form .. m.columns[prefix[j]] .. '=/' end
+    form = form .. m.indexes[i + 2] .. (m.indexes[i] == 'equal' and '=' or '')
+    forms[form] = forms[form] or {}
+    table.insert(forms[form], i)
+  end
+  return forms
+end
+
+local function form_of(name)
+  local form, last = string.gsub(name, '=[^/]*/', '=/'), nil
+  form, last = string.match(form, '^(.-)([^/]*)$')
+  return form .. string.gsub(last, '=.*$', '=')
+end
+
+-- The row of an object with the columns of these slots.
+local function indexed_row(slots, pk)
+  local positions = {}
+  for _, i in ipairs(slots) do
+    extend(positions, m.indexes[i + 4] or {})
+    positions[#positions + 1] = m.indexes[i + 3]
+  end
+  return row_at(m, pk, positions)
+end
+
+-- Whether a member of an index's key belongs there; what is wrong with it otherwise: the kind, and the right score.
+local function judge_entry(slots, key, member, number)
+  local as_text = m.indexes[slots[1]] == 'text'
+  local pk = as_text and string.match(member, '%z([^%z]*)$') or member
+  local row = pk and indexed_row(slots, pk)
+  if not row then return 'index-extra' end
+  local right
+  for _, i in ipairs(slots) do
+    local own_key, own_member, own_number = models.entry(m, i, row, pk)
+    if own_key == key and own_member == member then
+      if own_number == number then return nil end
+      right = own_number
+    end
+  end
+  return 'index-stale', right
+end
+
+local function look_at_entries(key, slots, cursor)
+  local sets = m.indexes[slots[1]] == 'equal'
+  local reply = ask(sets and 'SSCAN' or 'ZSCAN', key, cursor, 'COUNT', request.budget)
+  if not reply then return '0' end
+  local members, width, name = reply[2], sets and 1 or 2, index_name(m, slots[1])
+  for at = 1, #members, width do
+    local member = members[at]
+    local kind, right = judge_entry(slots, key, member, width == 2 and tonumber(members[at + 1]) or nil)
+    if kind then
+      note(kind, key, name, member, function()
+        if right then return call('ZADD', key, right, member) end
+        call(sets and 'SREM' or 'ZREM', key, member)
+      end)
+    end
+  end
+  entries = entries + #members / width
+  return reply[1]
+end
+
+local function look_at_claims(key, name, fields, cursor)
+  local reply = ask('HSCAN', key, cursor, 'COUNT', request.budget)
+  if not reply then return '0' end
+  local claims = reply[2]
+  for at = 1, #claims, 2 do
+    local value, pk = claims[at], claims[at + 1]
+    local row = row_at(m, pk, fields)
+    if not row or models.claim(fields, row) ~= value then
+      note(row and 'unique-stale' or 'unique-extra', key, name, value, function() call('HDEL', key, value) end)
+    end
+  end
+  entries = entries + #claims / 2
+  return reply[1]
+end
+
+local function fields_of(name)
+  for i = 1, #m.unique, 2 do
+    if m.unique[i] == name then return m.unique[i + 1] end
+  end
+end
+
+local function drop(key)
+  if call('EXISTS', key) == 1 then note('key-leaked', key, nil, nil, function() call('UNLINK', key) end) end
+end
+
+-- Whether the entries of these slots are wanted: when building, those of what is incomplete.
+local function wanted(slots)
+  if not request.build then return true end
+  for _, i in ipairs(slots) do
+    if m.incomplete and m.incomplete[i] then return true end
+  end
+  return false
+end
+
+local known_keys = {['/ids'] = true, ['/next_id'] = true, ['/expiry'] = true}
+
+-- One key; returns the cursor within it, '0' when it is done.
+local function look_at_key(key, forms, cursor)
+  local rest = string.sub(key, #m.base + 1)
+  if string.sub(rest, 1, 1) == ':' then
+    look_at_object(key, string.sub(rest, 2))
+    return '0'
+  end
+  local part, name = string.match(rest, '^/(%l+)/(.*)$')
+  if part == 'index' then
+    local slots = forms[form_of(name)]
+    if slots then return wanted(slots) and look_at_entries(key, slots, cursor) or '0' end
+    drop(key)
+  elseif part == 'unique' then
+    local fields = fields_of(name)
+    if fields then return request.build and '0' or look_at_claims(key, name, fields, cursor) end
+    drop(key)
+  elseif part ~= 'links' and not known_keys[rest] and call('EXISTS', key) == 1 then
+    note('key-leaked', key, nil, nil, function() set_aside(key) end)
+  end
+  return '0'
+end
+
+local function walk_keys()
+  local forms, keys, cursor, done, spent = slots_by_form(), request.keys, request.cursor, 0, 0
+  while done < #keys and spent < request.budget do
+    cursor = look_at_key(keys[done + 1], forms, cursor)
+    if cursor == '0' then done = done + 1 end
+    spent = entries + done / 4
+  end
+  return {cmsgpack.pack({'ok', found, done, cursor, entries})}
+end
+
+local function step()
+  -- What is in the place of the list of keys would be in the way of everything else.
+  local listed = ask('ZCARD', tag .. cmsgpack.unpack(ARGV[3]).key .. '/ids')
+  if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
+  if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end
+  m = models.open(ARGV[3], ARGV[4], request.repair)
+  if request.keys then return walk_keys() end
+  if request.progress then
+    --@include progress
+    if not progress.holds(m.key, request.progress) then return {cmsgpack.pack({'ok', 'again'})} end
+    local reply = walk_objects()
+    progress.note(m.key, request.progress, cmsgpack.unpack(reply[1])[3], found)
+    return reply
+  end
+  return walk_objects()
+end
+
+local done, result = pcall(step)
+if done then return result end
+return answer(function() error(result, 0) end)

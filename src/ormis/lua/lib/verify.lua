@@ -1,0 +1,110 @@
+--@include findings
+-- One object against everything that is derived from it.
+-- In: request.references {position, target, nullable, ...}; request.build: what is declared but incomplete is built.
+-- Out: verify_object(m, pk), which returns its row, nil where there is none; row_at(m, pk, positions).
+
+-- Some columns of an object by their positions, the primary key among them; nil where there is no such object.
+local function row_at(m, pk, positions)
+  local names, row = {m.columns[1]}, {}
+  for i = 1, #positions do names[i + 1] = m.columns[positions[i]] end
+  local texts = pcommand('HMGET', m.base .. ':' .. pk, unpack(names))
+  if texts.err or not texts[1] then return nil end
+  row[1] = texts[1]
+  for i = 1, #positions do row[positions[i]] = texts[i + 1] end
+  return row
+end
+
+local function index_name(m, i)
+  local names, prefix = {}, m.indexes[i + 4] or {}
+  for j = 1, #prefix do names[j] = m.columns[prefix[j]] end
+  names[#names + 1] = m.indexes[i + 2]
+  return table.concat(names, ',')
+end
+
+local function verify_indexes(m, object_key, row, pk)
+  for i = 1, #m.indexes, 5 do
+    local key, member, number = models.entry(m, i, row, pk)
+    if key and (request.build or not (m.incomplete and m.incomplete[i])) then
+      local there
+      if number then there = ask('ZSCORE', key, member) else there = ask('SISMEMBER', key, member) end
+      local missing = not there or there == 0
+      if missing or number and tonumber(there) ~= number then
+        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), key, function()
+          if number then call('ZADD', key, number, member) else call('SADD', key, member) end
+        end)
+      end
+    end
+  end
+end
+
+local function verify_claims(m, object_key, row, pk)
+  for i = 1, #m.unique, 2 do
+    local name, fields = m.unique[i], m.unique[i + 1]
+    local value, key = models.claim(fields, row), m.base .. '/unique/' .. name
+    if value and (request.build or not (m.incomplete and m.incomplete[name])) then
+      local holder_pk = ask('HGET', key, value)
+      local claim = function() call('HSET', key, value, pk) end
+      if not holder_pk then
+        note('unique-missing', object_key, name, value, claim)
+      elseif holder_pk ~= pk then
+        local other = row_at(m, holder_pk, fields)
+        if other and models.claim(fields, other) == value then
+          note('unique-duplicate', object_key, name, m.base .. ':' .. holder_pk)
+        else
+          note('unique-stale', object_key, name, value, claim)
+        end
+      end
+    end
+  end
+end
+
+-- A reference to nothing becomes absent where it may be.
+local function verify_references(m, object_key, row, pk)
+  local references = request.references
+  for i = 1, #references, 3 do
+    local position, target, nullable = references[i], references[i + 1], references[i + 2]
+    local value = row[position]
+    if value and call('EXISTS', tag .. target .. ':' .. value) == 0 then
+      local release = function()
+        --@include release
+        release(m, pk, position)
+        row[position] = false
+      end
+      note('reference-dangling', object_key, m.columns[position], target .. ':' .. value, nullable and release or nil)
+    end
+  end
+end
+
+-- The row of the object with this key; nil, with a finding, where there is none.
+local function read_object(m, pk, key)
+  local ids = m.base .. '/ids'
+  local row = pcommand('HMGET', key, unpack(m.columns))
+  local unlist = function() call('ZREM', ids, pk) end
+  if row.err then
+    if not string.find(row.err, 'WRONGTYPE', 1, true) then error({refusal = row.err}, 0) end
+    note('type', key, nil, pcommand('TYPE', key).ok, function()
+      set_aside(key)
+      unlist()
+    end)
+    return nil
+  end
+  if not row[1] and call('EXISTS', key) == 0 then
+    note('object-missing', key, nil, nil, unlist)
+    return nil
+  end
+  if row[1] ~= pk then
+    note('object-key', key, m.columns[1], row[1], function() call('HSET', key, m.columns[1], pk) end)
+    row[1] = pk
+  end
+  return row
+end
+
+local function verify_object(m, pk)
+  local key = m.base .. ':' .. pk
+  local row = read_object(m, pk, key)
+  if not row then return nil end
+  verify_indexes(m, key, row, pk)
+  verify_claims(m, key, row, pk)
+  verify_references(m, key, row, pk)
+  return row
+end

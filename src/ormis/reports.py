@@ -1,0 +1,129 @@
+"""What maintenance reports: findings of a check, the result of a reindexing, the state of a database. Plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal[
+    "index-missing", "index-stale", "index-extra",
+    "unique-missing", "unique-stale", "unique-extra", "unique-duplicate",
+    "reference-dangling", "object-missing", "object-unlisted", "object-key",
+    "key-leaked", "type", "value", "next-id", "expiry",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as the hashes say it should be.
+
+    kind: an index entry or a unique claim is `missing` (the object has none), `stale` (the object is there and says
+        something else) or `extra` (there is no such object); two objects have a `duplicate` value; a reference is
+        `dangling`; an object is `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or
+        has another `key` than its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a
+        key has another Redis `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not
+        match the time that the server keeps.
+    model: the name of the model. key: the key where it was found. field: the field, index or constraint, or "".
+    message: all of it in words. mended: True where it has been mended.
+    """
+
+    kind: Kind
+    model: str
+    key: str
+    field: str
+    message: str
+    mended: bool = False
+
+    def __str__(self) -> str:
+        return f"{'mended: ' if self.mended else ''}{self.message}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found.
+
+    findings: everything that was found, mended or not. objects: how many were looked at, by model. entries: how many
+    index entries and unique claims were. incomplete: indexes and constraints that wait for a reindexing, by model.
+    """
+
+    findings: list[Finding] = field(default_factory=list[Finding])
+    objects: dict[str, int] = field(default_factory=dict[str, int])
+    entries: int = 0
+    incomplete: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    @property
+    def ok(self) -> bool:
+        """True where nothing was found that is not mended now."""
+        return all(finding.mended for finding in self.findings)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many findings there are of each kind."""
+        kinds = sorted(finding.kind for finding in self.findings)
+        return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
+
+    def __str__(self) -> str:
+        looked = ", ".join(f"{count} {name}" for name, count in self.objects.items()) or "no objects"
+        mended = sum(finding.mended for finding in self.findings)
+        return f"{looked}, {self.entries} index entries: {len(self.findings)} findings, {mended} mended"
+
+
+@dataclass(slots=True)
+class Reindexed:
+    """What a reindexing did to a model.
+
+    built, dropped: indexes and constraints, as `fields (type)`. objects: how many were looked at. duplicates: objects
+    that share the value of a new unique field; that constraint stays incomplete until they differ. incomplete: what is
+    not complete yet for that reason.
+    """
+
+    model: str
+    built: list[str] = field(default_factory=list[str])
+    dropped: list[str] = field(default_factory=list[str])
+    objects: int = 0
+    duplicates: list[Finding] = field(default_factory=list[Finding])
+    incomplete: list[str] = field(default_factory=list[str])
+
+    @property
+    def ok(self) -> bool:
+        """True where everything that is declared is complete now."""
+        return not self.incomplete
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """An index or a unique constraint, and how far it is.
+
+    state: `complete`, `incomplete` (declared after objects existed, to be built by a reindexing) or `undeclared` (kept
+    for other clients that declare it, or to be dropped by a reindexing).
+    """
+
+    name: str
+    state: Literal["complete", "incomplete", "undeclared"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What the database holds of a model.
+
+    memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
+    known to the database alone.
+    """
+
+    name: str
+    key: str
+    objects: int
+    memory: float | None
+    indexes: tuple[IndexState, ...]
+    declared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far long work is: `done` of about `total` steps of what `task` names."""
+
+    task: str
+    done: int
+    total: int
+
+
+Watcher = Callable[[Progress], None]
