@@ -22,7 +22,7 @@ LAYERS = {
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "registry", "state"],
-    "planning": ["query", "nodes", "predicates", "compile", "plan", "explain"],
+    "planning": ["query", "cells", "nodes", "predicates", "compile", "plan", "explain"],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),

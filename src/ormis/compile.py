@@ -13,6 +13,7 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from . import registry
+from .cells import Cell, Hop, cell
 from .conditions import Leaf, Q
 from .errors import FieldError
 from .expressions import Expression, F
@@ -20,17 +21,7 @@ from .lookups import LOOKUPS, PARTS
 from .nodes import Among, Compare, CompareFields, Constant, Here, Many, Node, Not, One, compare_values, join
 from .predicates import part_of, part_type, text_test
 from .query import Query
-from .schema import Column, Reference, Schema
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One step along a relation: forward to the object that `reference` points at, or back to those that point here."""
-
-    reference: Reference
-    forward: bool
-    schema: Schema
-    """Where the step leads."""
+from .schema import Column, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +41,7 @@ class Found:
     node: Node
 
     def prefix(self) -> tuple[Hop, ...] | None:
-        """The hops up to the first that leads to many objects; None where none does."""
+        """The hops up to the first back to other objects; None where there is none."""
         for i, hop in enumerate(self.hops, 1):
             if not hop.forward:
                 return self.hops[:i]
@@ -142,13 +133,8 @@ def _strip(part: Part, count: int) -> Part:
 def _wrap(hops: Sequence[Hop], node: Node) -> Node:
     for hop in reversed(hops):
         column = hop.reference.column
-        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, _key_of(hop))
+        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, hop.source)
     return node
-
-
-def _key_of(hop: Hop) -> Column:
-    """The primary key that the column of a step back points at."""
-    return registry.model_for(hop.reference.target).__schema__.pk
 
 
 # Leaves --------------------------------------------------------------------------------------------------------------
@@ -158,9 +144,7 @@ def _leaf(schema: Schema, name: str, value: Any) -> Found:
     path = resolve(schema, name)
     place = f"{schema.name}.{name}"
     if isinstance(value, Expression):
-        if path.hops:
-            raise FieldError(f"{place}: an expression can be compared with a field of {schema.name} itself only")
-        return Found((), _compared_with(schema, path.column, path.lookups, value, place))
+        return _compared_with(schema, path, value, place)
     return Found(path.hops, compare(path.column, path.lookups, value, place))
 
 
@@ -296,23 +280,54 @@ _PART_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compared_with(schema: Schema, column: Column, lookups: Sequence[str], value: Expression, place: str) -> Node:
-    """A column compared with an expression over the same object."""
-    name = _lookup(column, lookups, place)
+def _compared_with(schema: Schema, path: Path, value: Expression, place: str) -> Found:
+    """A column compared with an expression over the same object, and those it refers to.
+
+    Across a relation to many, the expression may also name fields of that same related object.
+    """
+    many = max((i for i, hop in enumerate(path.hops, 1) if not hop.to_one), default=0)
+    before, after = path.hops[:many], path.hops[many:]
+    cells = {name: _seen_from(schema, before, name, place) for name in value.names()}
+    return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
+
+
+def _seen_from(schema: Schema, before: tuple[Hop, ...], name: str, place: str) -> Cell:
+    """The cell that an expression names, as the object at the end of the steps before sees it."""
+    found = resolve(schema, name)
+    if found.lookups:
+        raise FieldError(f"{place}: F({name!r}) names no stored field")
+    if before and found.hops[: len(before)] == before:
+        hops = found.hops[len(before) :]
+    elif before:
+        hops = (*(_back(hop, place) for hop in reversed(before)), *found.hops)
+    else:
+        hops = found.hops
+    if not all(hop.to_one for hop in hops):
+        raise FieldError(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
+    return cell(hops, found.column)
+
+
+def _back(hop: Hop, place: str) -> Hop:
+    """The step that leads back."""
+    if hop.forward and not hop.reference.unique:
+        raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
+    return Hop(hop.reference, not hop.forward, hop.origin, hop.schema)
+
+
+def _comparison(own: Cell, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
+    name = _lookup(path.column, path.lookups, place)
     name = "eq" if name == "exact" else name
     if name not in ("eq", "gt", "gte", "lt", "lte", "contains", "startswith", "endswith"):
         raise FieldError(f"{place}: {name} can't be compared with an expression")
-    columns = {field: schema.column(field) for field in value.names()}
-    if isinstance(value, F) and columns[value.name].codec.kind == column.codec.kind:
-        return CompareFields(column, name, columns[value.name])
-    own = column.name
+    if isinstance(value, F) and cells[value.name].codec.kind == own.codec.kind:
+        return CompareFields(own, name, cells[value.name])
 
     def test(row: Any) -> bool:
-        left = row[own]
-        right = value.evaluate({field: row[c.name] for field, c in columns.items()})
+        left = row[own.name]
+        right = value.evaluate({field: row[c.name] for field, c in cells.items()})
         return left is not None and right is not None and compare_values(name, left, right)
 
-    return Here((column, *columns.values()), test, f"{own} {name} {value}")
+    return Here((own, *cells.values()), test, f"{own.name} {name} {value}")
 
 
 def reason(error: ValueError) -> str:
@@ -323,9 +338,10 @@ def reason(error: ValueError) -> str:
 # Names ---------------------------------------------------------------------------------------------------------------
 
 
-def resolve(schema: Schema, name: str) -> Path:
+def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     """The path that a name such as `question__published__year` means.
 
+    whole: keep a last step whose end could be told without it, from the foreign key itself.
     Raises FieldError for a name that is nothing, with the nearest that is.
     """
     hops: list[Hop] = []
@@ -338,10 +354,9 @@ def resolve(schema: Schema, name: str) -> Path:
             if part != "pk" and part not in at.by_name:
                 raise _unknown(name, at, part)
             return Path(tuple(hops), at.column(part), rest)
-        if hop.forward and rest and rest[0] in ("pk", hop.schema.pk.name):
-            return Path(tuple(hops), hop.reference.column, rest[1:])
-        if hop.forward and not (rest and _is_name(hop.schema, rest[0])):
-            return Path(tuple(hops), hop.reference.column, rest)
+        key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
+        if hop.forward and not whole and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
+            return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
         hops.append(hop)
         at = hop.schema
         if not (rest and _is_name(at, rest[0])):
@@ -356,11 +371,25 @@ def _is_name(schema: Schema, part: str) -> bool:
 def _hop(schema: Schema, name: str) -> Hop | None:
     for reference in schema.references:
         if reference.name == name:
-            return Hop(reference, True, registry.model_for(reference.target).__schema__)
+            return Hop(reference, True, registry.model_for(reference.target).__schema__, schema)
     for source, reference in registry.referrers(schema):
         if name == reference.query_name:
-            return Hop(reference, False, source)
+            return Hop(reference, False, source, schema)
     return None
+
+
+def cell_of(schema: Schema, name: str) -> Cell:
+    """The column that a name means, of the model itself or of an object it refers to.
+
+    Raises FieldError for names that are nothing, have lookups, or lead to many objects.
+    """
+    path = resolve(schema, name)
+    if path.lookups:
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+    many = next((hop for hop in path.hops if not hop.to_one), None)
+    if many is not None:
+        raise FieldError(f"{schema.name}.{name}: {many.name} leads to many objects; name Min or Max of them")
+    return cell(path.hops, path.column)
 
 
 def names_of(schema: Schema) -> list[str]:

@@ -5,15 +5,13 @@ can't say (`here` is true of such a condition); it knows no other objects, so re
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .cells import Cell, Joined, Numbering, Row
 from .query import Query
 from .schema import Column, Schema
-
-Number = Callable[[Schema], int]
-Row = Mapping[str, Any]
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -32,17 +30,19 @@ class Node:
 
     __slots__ = ()
     here = False
+    joined = False
+    """True where it reads columns of related objects, which only a query of its own can."""
 
-    def packed(self, number: Number, /) -> list[Any]:
-        """As lua/lib/predicates.lua reads it; `number` gives a model's number in the call."""
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """As lua/lib/predicates.lua reads it; `numbers` are those of the call."""
         raise NotImplementedError
 
     def holds(self, row: Row, /) -> bool:
         """Whether the decoded row meets it."""
         raise NotImplementedError
 
-    def columns(self) -> set[Column]:
-        """The columns of the model itself that `holds` looks at."""
+    def columns(self) -> set[Cell]:
+        """The cells of an object that `holds` looks at."""
         return set()
 
 
@@ -52,7 +52,7 @@ class Constant(Node):
 
     value: bool
 
-    def packed(self, _number: Number, /) -> list[Any]:
+    def packed(self, _numbers: Numbering, /) -> list[Any]:
         """{'true'} or {'false'}."""
         return ["true" if self.value else "false"]
 
@@ -69,7 +69,7 @@ class Compare(Node):
     operator: str
     values: tuple[Any, ...] = ()
 
-    def packed(self, _number: Number, /) -> list[Any]:
+    def packed(self, _numbers: Numbering, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
         codec = self.column.codec
         return ["cmp", self.column.position, codec.kind, self.operator, *(codec.encode(v) for v in self.values)]
@@ -83,29 +83,35 @@ class Compare(Node):
             return own in self.values
         return compare_values(self.operator, own, self.values[0])
 
-    def columns(self) -> set[Column]:
+    def columns(self) -> set[Cell]:
         """Its column."""
         return {self.column}
 
 
 @dataclass(frozen=True, slots=True)
 class CompareFields(Node):
-    """A column compared with another of the same kind of the same object."""
+    """A column compared with another of the same kind, of the same object or of objects it refers to."""
 
-    column: Column
+    column: Cell
     operator: str
-    other: Column
+    other: Cell
 
-    def packed(self, _number: Number, /) -> list[Any]:
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of them is a related object's."""
+        return isinstance(self.column, Joined) or isinstance(self.other, Joined)
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
         """{'field', position, kind, operator, position}."""
-        return ["field", self.column.position, self.column.codec.kind, self.operator, self.other.position]
+        own, other = numbers.position(self.column), numbers.position(self.other)
+        return ["field", own, self.column.codec.kind, self.operator, other]
 
     def holds(self, row: Row, /) -> bool:
         """False where one of them is absent."""
         a, b = row[self.column.name], row[self.other.name]
         return a is not None and b is not None and compare_values(self.operator, a, b)
 
-    def columns(self) -> set[Column]:
+    def columns(self) -> set[Cell]:
         """Both columns."""
         return {self.column, self.other}
 
@@ -114,7 +120,7 @@ class CompareFields(Node):
 class Here(Node):
     """What the server can't evaluate: a function of some columns. False where `test` says so of absent ones."""
 
-    reads: tuple[Column, ...]
+    reads: tuple[Cell, ...]
     test: Callable[[Row], bool]
     shown: str
     here = True
@@ -123,7 +129,7 @@ class Here(Node):
         """What the function says."""
         return self.test(row)
 
-    def columns(self) -> set[Column]:
+    def columns(self) -> set[Cell]:
         """What it reads."""
         return set(self.reads)
 
@@ -140,9 +146,14 @@ class Join(Node):
         """Where one of its parts is."""
         return any(part.here for part in self.parts)
 
-    def packed(self, number: Number, /) -> list[Any]:
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of its parts does."""
+        return any(part.joined for part in self.parts)
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
         """{connector, condition, ...}."""
-        return [self.connector, *(part.packed(number) for part in self.parts)]
+        return [self.connector, *(part.packed(numbers) for part in self.parts)]
 
     def holds(self, row: Row, /) -> bool:
         """As the connector says."""
@@ -151,7 +162,7 @@ class Join(Node):
             return sum(answers) % 2 == 1
         return all(answers) if self.connector == "and" else any(answers)
 
-    def columns(self) -> set[Column]:
+    def columns(self) -> set[Cell]:
         """Those of its parts."""
         return {column for part in self.parts for column in part.columns()}
 
@@ -167,15 +178,20 @@ class Not(Node):
         """Where its part is."""
         return self.part.here
 
-    def packed(self, number: Number, /) -> list[Any]:
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part does."""
+        return self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
         """{'not', condition}."""
-        return ["not", self.part.packed(number)]
+        return ["not", self.part.packed(numbers)]
 
     def holds(self, row: Row, /) -> bool:
         """The opposite."""
         return not self.part.holds(row)
 
-    def columns(self) -> set[Column]:
+    def columns(self) -> set[Cell]:
         """Those of its part."""
         return self.part.columns()
 
@@ -190,12 +206,12 @@ class One(Node):
 
     @property
     def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Where its part is."""
-        return self.part.here
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
 
-    def packed(self, number: Number, /) -> list[Any]:
+    def packed(self, numbers: Numbering, /) -> list[Any]:
         """{'one', position, model, condition}."""
-        return ["one", self.column.position, number(self.target), self.part.packed(number)]
+        return ["one", self.column.position, numbers.model(self.target), self.part.packed(numbers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +226,12 @@ class Many(Node):
 
     @property
     def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Where its part is."""
-        return self.part.here
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
 
-    def packed(self, number: Number, /) -> list[Any]:
+    def packed(self, numbers: Numbering, /) -> list[Any]:
         """{'many', model, position, condition}."""
-        return ["many", number(self.source), self.column.position, self.part.packed(number)]
+        return ["many", numbers.model(self.source), self.column.position, self.part.packed(numbers)]
 
 
 @dataclass(frozen=True, slots=True)

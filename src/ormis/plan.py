@@ -1,21 +1,24 @@
 """From what a queryset asks for to what the server is asked for: a plan, as data.
 
-What the server can't evaluate stays for here: `residual` narrows the rows that come back, `order_here` sorts them.
+What the server can't evaluate stays for here: `residual` narrows the rows that come back; where an order term is
+computed, the rows are sorted here as well.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import random
 from typing import Any
 
 import msgspec
 
+from .cells import Cell, Computed, Hop, Numbering
 from .codec import packable
-from .compile import condition, resolve
+from .compile import cell_of, condition, resolve
 from .errors import FieldError
-from .expressions import F, OrderBy
+from .expressions import Expression, F, OrderBy
 from .nodes import Join, Node, join
 from .query import Query
-from .schema import Column, Schema
+from .schema import Schema
 
 BUDGET = 3000
 """How many objects one call looks at: some 2.5 us each, so the server is held for less than 10 ms."""
@@ -23,15 +26,24 @@ BUDGET = 3000
 
 @dataclass(frozen=True, slots=True)
 class OrderTerm:
-    """One column to order by. Absent values come first ascending and last descending, unless told otherwise."""
+    """One cell to order by. Absent values come first ascending and last descending, unless told otherwise."""
 
-    column: Column
+    cell: Cell | Computed
     descending: bool
     nulls_first: bool
 
     def reversed(self) -> "OrderTerm":
         """The opposite order."""
-        return OrderTerm(self.column, not self.descending, not self.nulls_first)
+        return OrderTerm(self.cell, not self.descending, not self.nulls_first)
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """The objects at the end of one more step, whole: of the rows (parent 0), or of the parent-th of these."""
+
+    parent: int
+    hop: Hop
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,7 @@ class Plan:
 
     where: the server's part of the condition. residual: the part that is evaluated here, None where there is none.
     backwards: the order of creation, which settles ties, is turned round.
+    related: the related objects that come along.
     """
 
     schema: Schema
@@ -49,41 +62,64 @@ class Plan:
     backwards: bool
     offset: int
     limit: int | None
-    columns: tuple[Column, ...]
+    columns: tuple[Cell, ...]
+    related: tuple[Related, ...] = ()
 
-    def reading(self) -> tuple[Column, ...]:
-        """The columns that must come back: those asked for, those of the residual and, to merge steps, of the order."""
-        wanted = [*self.columns, *(term.column for term in self.order)]
+    @property
+    def sorts_here(self) -> bool:
+        """True where the server can't sort: something is computed to order by."""
+        return any(isinstance(term.cell, Computed) for term in self.order)
+
+    @property
+    def enough(self) -> int | None:
+        """How many rows of each portion are needed, None where all are."""
+        if self.limit is None or self.residual is not None or self.sorts_here:
+            return None
+        return self.offset + self.limit
+
+    def reading(self) -> tuple[Cell, ...]:
+        """The cells that must come back: those asked for, those of the residual and, to merge steps, of the order."""
+        wanted: list[Cell] = [*self.columns]
+        for term in self.order:
+            wanted += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
         if self.residual is not None:
-            wanted += sorted(self.residual.columns(), key=lambda column: column.position)
+            wanted += sorted(self.residual.columns(), key=lambda found: found.name)
+        wanted += [related.hop.source for related in self.related if related.parent == 0]
         return tuple(dict.fromkeys([*wanted, self.schema.pk]))
 
     def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:
         """The request of the script `query` and the models that go with it."""
-        models: dict[Schema, int] = {self.schema: 1}
-
-        def number(schema: Schema) -> int:
-            return models.setdefault(schema, len(models) + 1)
-
-        request: dict[str, Any] = {
-            "want": want,
-            "where": self.where.packed(number),
-            "columns": [column.position for column in self.reading()],
-            "order": [
-                [t.column.position, t.descending, t.nulls_first, t.column.codec.kind, t.column.nullable]
-                for t in self.order
-            ],
-            "backwards": self.backwards,
-            "budget": BUDGET,
-        }
-        if self.residual is None and "keys" not in more and "step" not in more:
+        numbers = Numbering(self.schema)
+        request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
+        early = len(numbers.joins)
+        request["order"] = [] if self.sorts_here else [_packed_term(term, numbers) for term in self.order]
+        sorted_by = len(numbers.joins)
+        request["columns"] = [numbers.position(found) for found in self.reading()] if want == "rows" else [1]
+        if numbers.joins:
+            request |= {"joins": numbers.joins, "early": early, "sorted": sorted_by}
+        if self.related and want == "rows":
+            request["related"] = [_packed_related(related, numbers) for related in self.related]
+        request |= {"backwards": self.backwards, "budget": BUDGET}
+        if self.residual is None and not self.sorts_here and "keys" not in more and "step" not in more:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
-        shapes = [item for schema in models for item in (schema.shape, schema.declaration)]
+        shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
         request |= more
-        return _pack(packable(request) if any(schema.binary for schema in models) else request), shapes
+        return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request), shapes
 
 
 _pack = msgspec.msgpack.Encoder().encode
+
+
+def _packed_term(term: OrderTerm, numbers: Numbering) -> list[Any]:
+    assert not isinstance(term.cell, Computed)
+    position = numbers.position(term.cell)
+    return [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
+
+
+def _packed_related(related: Related, numbers: Numbering) -> list[Any]:
+    hop = related.hop
+    reverse = 0 if hop.forward else hop.reference.column.position
+    return [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
 
 
 def plan(query: Query) -> Plan:
@@ -101,8 +137,9 @@ def plan_of(query: Query, node: Node) -> Plan:
     order = order_terms(schema, schema.ordering if query.order is None else query.order)
     if query.backwards:
         order = tuple(term.reversed() for term in order)
-    columns = schema.columns if query.fields is None else tuple(schema.column(name) for name in query.fields)
-    return Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns)
+    columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
+    related = related_of(schema, query.related)
+    return Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns, related)
 
 
 def split(node: Node) -> tuple[Node, Node | None]:
@@ -113,22 +150,92 @@ def split(node: Node) -> tuple[Node, Node | None]:
     return join("and", there), join("and", here) if here else None
 
 
+# Related objects -----------------------------------------------------------------------------------------------------
+
+
+def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
+    """The related objects that select_related() names, those on the way included.
+
+    Raises FieldError for a name that is no relation to one object.
+    """
+    found: dict[str, Related] = {}
+    for path in paths:
+        at, parent, walked = schema, 0, ""
+        for name in path.split("__"):
+            walked = f"{walked}__{name}" if walked else name
+            if walked not in found:
+                found[walked] = Related(parent, _to_one(at, name, path), walked)
+            parent = list(found).index(walked) + 1
+            at = found[walked].hop.schema
+    return tuple(found.values())
+
+
+def _to_one(schema: Schema, name: str, path: str) -> Hop:
+    hop = next((hop for hop in resolve(schema, f"{name}__pk", whole=True).hops if hop.name == name), None)
+    if hop is None or not hop.to_one:
+        raise FieldError(
+            f"select_related({path!r}): {schema.name}.{name} is no relation to one object"
+            + ("; prefetch_related() is for relations to many" if hop is not None else "")
+        )
+    return hop
+
+
+# Order ---------------------------------------------------------------------------------------------------------------
+
+
 def order_terms(schema: Schema, order: Sequence[Any]) -> tuple[OrderTerm, ...]:
-    """The columns that order_by() names. Raises FieldError for what is no name of a stored field."""
-    return tuple(_term(schema, item) for item in order)
+    """The cells that order_by() names, of the model itself or of objects it refers to.
+
+    Raises FieldError for what is no name of a stored field and for what leads to many objects.
+    """
+    return tuple(term for item in order for term in _terms(schema, item, ()))
 
 
-def _term(schema: Schema, item: Any) -> OrderTerm:
+def _terms(schema: Schema, item: Any, within: tuple[Schema, ...]) -> list[OrderTerm]:
     descending, nulls_first = False, None
     if isinstance(item, OrderBy):
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression
+    if item == "?":
+        return [OrderTerm(Computed((), lambda _row: random(), "?"), False, False)]  # noqa: S311 - no secret
     if isinstance(item, F):
         item = item.name
+    if isinstance(item, str) and item.startswith("-"):
+        descending, item = not descending, item[1:]
+    first = not descending if nulls_first is None else nulls_first
+    if isinstance(item, Expression):
+        return [OrderTerm(_computed(schema, item), descending, first)]
     if not isinstance(item, str):
         raise FieldError(f"{schema.name} can't be ordered by {item!r}: give names of fields, with - for descending")
-    if item.startswith("-"):
-        descending, item = not descending, item[1:]
-    path = resolve(schema, item)
-    if path.hops or path.lookups:
-        raise FieldError(f"{schema.name} can't be ordered by {item!r}: give one of its own fields")
-    return OrderTerm(path.column, descending, not descending if nulls_first is None else nulls_first)
+    return _as_its_model_is(schema, item, descending, within) or [OrderTerm(cell_of(schema, item), descending, first)]
+
+
+def _as_its_model_is(schema: Schema, name: str, descending: bool, within: tuple[Schema, ...]) -> list[OrderTerm]:
+    """The order of a related model, where a relation is named; nothing for a field or a model without one."""
+    path = resolve(schema, name, whole=True)
+    target = path.hops[-1].schema if path.hops else None
+    named = target is not None and name.rsplit("__", 1)[-1] == path.hops[-1].name
+    if target is None or not named or not target.ordering or target in within:
+        return []
+    terms = [term for item in target.ordering for term in _prefixed(schema, name, item, (*within, target))]
+    return [term.reversed() for term in terms] if descending else terms
+
+
+def _prefixed(schema: Schema, name: str, item: Any, within: tuple[Schema, ...]) -> list[OrderTerm]:
+    if isinstance(item, str) and item != "?":
+        sign, field = ("-", item[1:]) if item.startswith("-") else ("", item)
+        return _terms(schema, f"{sign}{name}__{field}", within)
+    if isinstance(item, OrderBy) and isinstance(item.expression, F):
+        inner = F(f"{name}__{item.expression.name}")
+        return _terms(schema, OrderBy(inner, item.descending, item.nulls_first), within)
+    if isinstance(item, F):
+        return _terms(schema, F(f"{name}__{item.name}"), within)
+    raise FieldError(f"{schema.name} can't be ordered by {name!r}: its own order is by {item!r}; name its fields")
+
+
+def _computed(schema: Schema, expression: Expression) -> Computed:
+    cells = {name: cell_of(schema, name) for name in expression.names()}
+
+    def value(row: Any) -> Any:
+        return expression.evaluate({name: row[found.name] for name, found in cells.items()})
+
+    return Computed(tuple(cells.values()), value, str(expression))

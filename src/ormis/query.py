@@ -15,6 +15,7 @@ class Query:
     order: names, `-names`, expressions or "?"; None where the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all.
+    related: the relations to one object whose objects come along.
     empty: none() was called.
     """
 
@@ -25,6 +26,7 @@ class Query:
     offset: int = 0
     limit: int | None = None
     fields: tuple[str, ...] | None = None
+    related: tuple[str, ...] = ()
     empty: bool = False
 
     def having(self, **changes: Any) -> "Query":

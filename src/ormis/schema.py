@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -39,6 +39,20 @@ class Column:
 
     def __repr__(self) -> str:
         return f"<Column {self.name}: {self.codec.kind}>"
+
+
+class Readable(Protocol):
+    """What can be read in a row: a column, of this model or of a related one."""
+
+    @property
+    def name(self) -> str:
+        """What a query calls it."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """How its values are stored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +121,7 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     by_name: dict[str, Column] = field(init=False)
-    _decoders: dict[tuple[Column, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
+    _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
 
     def __post_init__(self) -> None:
@@ -143,7 +157,7 @@ class Schema:
         """Decodes rows of all columns."""
         return self.decoder_for(self.columns)
 
-    def decoder_for(self, columns: tuple[Column, ...]) -> RowDecoder:
+    def decoder_for(self, columns: tuple[Readable, ...]) -> RowDecoder:
         """Decodes rows of these columns."""
         decoder = self._decoders.get(columns)
         if decoder is None:

@@ -35,7 +35,7 @@ local function reply(head, rows, places)
     --@include related
     related = related_rows(rows)
   end
-  answer_[2] = pack_rows(rows, request.want == 'keys' and {1} or request.columns, search.direct)
+  answer_[2] = pack_rows(rows, request.want == 'keys' and {1} or request.columns, search.direct and not request.joins)
   answer_[3] = places and cmsgpack.pack(places) or ''
   extend(answer_, related)
   return answer_

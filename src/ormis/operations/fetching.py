@@ -6,18 +6,18 @@ object comes twice and none is missed that was there throughout.
 Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hashes of the candidates.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time
 from typing import Any
 
 import msgspec
 
 from ..calls import Operation
+from ..cells import Cell, Computed
 from ..codec import BadText
 from ..keys import MODELS, object_key
-from ..plan import OrderTerm, Plan
-from ..schema import Column
+from ..plan import OrderTerm, Plan, Related
 from ..scripts import script
 from ..state import Wire
 from .outcomes import raise_outcome, unpack
@@ -26,6 +26,16 @@ from .reading import bad_text
 PORTION = 1000
 _places = msgspec.msgpack.Decoder(list[float]).decode
 _row_keys = msgspec.msgpack.Decoder(list[list[Any]]).decode
+
+
+class Rows(list[Wire]):
+    """Rows of `plan.reading()`; `related` has, for each of `plan.related`, the rows that came along by the key that led
+    there.
+    """
+
+    def __init__(self, rows: Iterable[Wire] = (), related: list[dict[Any, Wire]] | None = None) -> None:
+        super().__init__(rows)
+        self.related: list[dict[Any, Wire]] = related or []
 
 
 @dataclass(slots=True)
@@ -37,7 +47,7 @@ class Page:
     """
 
     count: int
-    rows: list[Wire] = field(default_factory=list[Wire])
+    rows: Rows = field(default_factory=Rows)
     places: list[float] = field(default_factory=list[float])
     whole: bool = False
     keys: list[str] = field(default_factory=list[str])
@@ -62,42 +72,80 @@ def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]
 
 
 def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = None, tag: str = "") -> Operation[Page]:
-    """The next portion after this page."""
+    """The next portion after this page; of its rows no more than `enough` are needed, the first by the plan's order."""
+    more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:
-        reply = yield from _ask(plan, want, tag, {"keys": page.keys[:PORTION]})
+        reply = yield from _ask(plan, want, tag, more | {"keys": page.keys[:PORTION]})
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[PORTION:])
-    more: dict[str, Any] = {"step": True, "places": bool(plan.order)}
+    more |= {"step": True, "places": bool(plan.order)}
     more |= {} if page.after is None else {"after": _score(page.after)}
-    reply = yield from _ask(plan, want, tag, more | ({} if enough is None else {"enough": enough}))
+    reply = yield from _ask(plan, want, tag, more)
     after = reply[0][2]
     walking = after is not False
     return _page(plan, want, reply, count=reply[0][3], walking=walking, after=float(after) if walking else None)
 
 
-def fetch(plan: Plan, tag: str = "") -> Operation[list[Wire]]:
+def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
     """The rows of `plan.reading()`, all of them, in order, cut as asked.
 
     Raises StoredDataError for a stored text that does not convert.
     """
     if plan.limit == 0:
-        return []
+        return Rows()
+    if plan.sorts_here and plan.limit is not None:
+        return (yield from _fetch_chosen(plan, tag))
     page = yield from first_page(plan, tag=tag)
-    if page.whole:
-        return page.rows if plan.residual is None else _cut(plan, _met(plan, page.rows))
+    if page.whole and plan.residual is None and not plan.sorts_here:
+        return page.rows
+    rows, places = yield from _gathered(plan, page, tag)
+    if plan.sorts_here or (plan.order and not page.whole) or (places and not page.whole):
+        rows = in_final_order(plan, rows, places)
+    return _cut(plan, rows)
+
+
+def _gathered(plan: Plan, page: Page, tag: str) -> Operation[tuple[Rows, list[float]]]:
+    """The rows of this page and of all after it that meet the residual; no more than needed where they are in order."""
     in_order = not plan.order and page.walking
-    enough = None if plan.limit is None or not in_order else plan.offset + plan.limit
-    rows: list[Wire] = []
-    places: list[float] = []
-    while not page.last and (enough is None or len(rows) < enough):
-        page = yield from next_page(plan, page, enough=enough if plan.residual is None else None, tag=tag)
-        if plan.residual is None:
-            rows += page.rows
-            places += page.places
-            continue
-        kept = [i for i, row in enumerate(page.rows) if meets(plan, row)]
+    needed = None if plan.limit is None or not in_order else plan.offset + plan.limit
+    rows, places = Rows(related=page.rows.related), [*page.places]
+    rows += (row for row in page.rows if meets(plan, row))
+    while not page.last and (needed is None or len(rows) < needed):
+        page = yield from next_page(plan, page, enough=plan.enough, tag=tag)
+        kept = [i for i, row in enumerate(page.rows) if plan.residual is None or meets(plan, row)]
         rows += [page.rows[i] for i in kept]
         places += [page.places[i] for i in kept] if page.places else []
-    return _cut(plan, rows if in_order else in_final_order(plan, rows, places))
+        _take_related(rows, page.rows.related)
+    return rows, places
+
+
+def _take_related(rows: Rows, more: list[dict[Any, Wire]]) -> None:
+    rows.related = rows.related or [{} for _ in more]
+    for known, found in zip(rows.related, more, strict=True):
+        known.update(found)
+
+
+def _fetch_chosen(plan: Plan, tag: str) -> Operation[Rows]:
+    """A slice in an order that is computed here: the keys first, then the rows of those that are in it."""
+    chosen = yield from fetch(replace(plan, columns=(plan.schema.pk,), related=(), offset=0, limit=None), tag)
+    at = plan.schema.pk.codec
+    keys = [str(at.encode(at.finish(row[0]) if at.finish else row[0])) for row in _cut(plan, chosen)]
+    return (yield from fetch_keys(plan, keys, tag))
+
+
+def fetch_keys(plan: Plan, keys: Sequence[str], tag: str = "") -> Operation[Rows]:
+    """The rows of the objects with these keys that meet the condition, in the order of the keys."""
+    found: dict[Any, Wire] = {}
+    rows, page, at = Rows(), Page(0, keys=[*keys]), plan.reading().index(plan.schema.pk)
+    finish = plan.schema.pk.codec.finish
+    while page.keys:
+        page = yield from next_page(plan, page, tag=tag)
+        for row in page.rows:
+            if meets(plan, row):
+                key = plan.schema.pk.codec.encode(finish(row[at]) if finish else row[at])
+                found[key] = row
+        _take_related(rows, page.rows.related)
+    rows += (found[key] for key in keys if key in found)
+    return rows
 
 
 def count(plan: Plan, tag: str = "") -> Operation[int]:
@@ -105,7 +153,7 @@ def count(plan: Plan, tag: str = "") -> Operation[int]:
     if plan.limit == 0:
         return 0
     if plan.residual is not None:
-        return len((yield from fetch(plan, tag)))
+        return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))
     page = yield from first_page(plan, "count", tag)
     found = page.count
     while not page.last:
@@ -119,47 +167,63 @@ def meets(plan: Plan, row: Wire) -> bool:
     """Whether a row meets the part of the condition that is evaluated here."""
     if plan.residual is None:
         return True
-    return plan.residual.holds(_decoded(plan.reading(), row))
+    return plan.residual.holds(decoded(plan.reading(), row))
 
 
-def in_final_order(plan: Plan, rows: list[Wire], places: list[float]) -> list[Wire]:
-    """The rows sorted as the query says; ties in the order of creation."""
-    by_place = sorted(range(len(rows)), key=places.__getitem__, reverse=plan.backwards)
-    result = [rows[i] for i in by_place]
-    columns = plan.reading()
+def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
+    """The rows sorted as the query says; ties in the order of creation. Without places they are in that order."""
+    result = [*rows]
+    if places:
+        by_place = sorted(range(len(rows)), key=places.__getitem__, reverse=plan.backwards)
+        result = [rows[i] for i in by_place]
+    cells = plan.reading()
     for term in reversed(plan.order):
-        result = _sorted(result, columns.index(term.column), term)
-    return result
+        result = _sorted(result, cells, term)
+    return Rows(result, rows.related)
 
 
-def _sorted(rows: list[Wire], at: int, term: OrderTerm) -> list[Wire]:
-    present = [row for row in rows if row[at] is not None]
-    absent = [row for row in rows if row[at] is None]
-    present.sort(key=lambda row: _sortable(term.column, row[at]), reverse=term.descending)
-    return absent + present if term.nulls_first else present + absent
+def _sorted(rows: list[Wire], cells: Sequence[Cell], term: OrderTerm) -> list[Wire]:
+    wanted = term.cell
+    keys: list[Any]
+    if isinstance(wanted, Computed):
+        keys = [sortable(wanted.value(decoded(cells, row))) for row in rows]
+    else:
+        at = cells.index(wanted)
+        keys = [None if row[at] is None else _sortable_wire(wanted, row[at]) for row in rows]
+    absent = [i for i, key in enumerate(keys) if key is None]
+    present = [i for i, key in enumerate(keys) if key is not None]
+    present.sort(key=keys.__getitem__, reverse=term.descending)
+    return [rows[i] for i in (absent + present if term.nulls_first else present + absent)]
 
 
-def _sortable(column: Column, wire: Any) -> Any:
-    if isinstance(wire, datetime):
-        return wire.replace(tzinfo=None)
-    if column.codec.sortable or column.codec.kind == "text":
-        return column.codec.finish(wire) if column.codec.finish else wire
-    text = column.codec.encode(column.codec.finish(wire) if column.codec.finish else wire)
+def sortable(value: Any) -> Any:
+    """The value as it is sorted here: times as in UTC, NaN after all else."""
+    if isinstance(value, datetime | time):
+        return value.replace(tzinfo=None)
+    if isinstance(value, bool | int | float):
+        return (value != value, value)
+    return value
+
+
+def _sortable_wire(wanted: Cell, wire: Any) -> Any:
+    codec = wanted.codec
+    if codec.kind in ("float", "datetime"):
+        return sortable(wire)
+    if codec.sortable or codec.kind == "text":
+        return codec.finish(wire) if codec.finish else wire
+    text = codec.encode(codec.finish(wire) if codec.finish else wire)
     return text.encode() if isinstance(text, str) else text
 
 
-def _met(plan: Plan, rows: Iterable[Wire]) -> list[Wire]:
-    return [row for row in rows if meets(plan, row)]
+def _cut(plan: Plan, rows: Rows) -> Rows:
+    return Rows(rows[plan.offset : None if plan.limit is None else plan.offset + plan.limit], rows.related)
 
 
-def _cut(plan: Plan, rows: list[Wire]) -> list[Wire]:
-    return rows[plan.offset : None if plan.limit is None else plan.offset + plan.limit]
-
-
-def _decoded(columns: Iterable[Column], row: Wire) -> dict[str, Any]:
+def decoded(cells: Iterable[Cell], row: Wire) -> dict[str, Any]:
+    """The values of a row by the names of its cells."""
     return {
-        column.name: wire if wire is None or column.codec.finish is None else column.codec.finish(wire)
-        for column, wire in zip(columns, row, strict=False)
+        found.name: wire if wire is None or found.codec.finish is None else found.codec.finish(wire)
+        for found, wire in zip(cells, row, strict=False)
     }
 
 
@@ -176,7 +240,8 @@ def _page(plan: Plan, want: str, reply: list[Any], **page: Any) -> Page:
     if want == "count":
         return Page(**page)
     places = _places(reply[2]) if reply[2] else []
-    return Page(rows=_rows(plan, reply[1]), places=places, **page)
+    related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
+    return Page(rows=Rows(_rows(plan, reply[1]), related), places=places, **page)
 
 
 def _rows(plan: Plan, packed: bytes) -> list[Wire]:
@@ -186,6 +251,15 @@ def _rows(plan: Plan, packed: bytes) -> list[Wire]:
     except BadText as bad:
         pk = _row_keys(packed)[bad.row][columns.index(schema.pk)]
         raise bad_text(bad, schema, object_key(schema.key, pk)) from None
+
+
+def _related(wanted: Related, packed: bytes) -> dict[Any, Wire]:
+    schema = wanted.hop.schema
+    by = schema.pk if wanted.hop.forward else wanted.hop.reference.column
+    try:
+        return {row[by.position - 1]: row for row in schema.decoder.rows(packed)}
+    except BadText as bad:
+        raise bad_text(bad, schema, object_key(schema.key, _row_keys(packed)[bad.row][0])) from None
 
 
 def _score(place: float) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..calls import Operation
+from ..cells import Cell
 from ..compile import condition
 from ..nodes import Among, Compare, Join, Many, Node, Not, One, join
 from ..plan import Plan, plan_of
@@ -86,7 +87,7 @@ def _among(node: Among, tag: str) -> Operation[Node]:
     return Compare(node.column, "in", _values(inner.columns[0], [row[0] for row in rows]))
 
 
-def _values(column: Column, wires: list[Any]) -> tuple[Any, ...]:
+def _values(column: Cell, wires: list[Any]) -> tuple[Any, ...]:
     finish = column.codec.finish
     present = dict.fromkeys(wire for wire in wires if wire is not None)
     return tuple(present if finish is None else (finish(wire) for wire in present))
