@@ -27,6 +27,7 @@ class Command:
 class ScriptCall:
     """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet.
 
+    once: the script writes and includes lib/once.lua; the driver adds what tells this call from its repetition.
     meanwhile: work that does not need the reply; the driver does it while the server is busy with this call.
     """
 
@@ -35,6 +36,7 @@ class ScriptCall:
     source: str = field(repr=False)
     keys: tuple[str, ...]
     args: tuple[Argument, ...]
+    once: bool = False
     meanwhile: Callable[[], None] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:

@@ -24,10 +24,11 @@ class Script:
     name: str
     source: str
     sha: str
+    once: bool
 
     def __call__(self, keys: tuple[str, ...], args: tuple[Argument, ...]) -> ScriptCall:
-        """The call of this script with these keys and arguments."""
-        return ScriptCall(self.name, self.sha, self.source, keys, args)
+        """The call of this script with these keys and arguments. One that includes `once` is applied once."""
+        return ScriptCall(self.name, self.sha, self.source, keys, args, self.once)
 
 
 @cache
@@ -36,8 +37,10 @@ def script(name: str) -> Script:
 
     Raises ValueError where an include is missing or goes in a circle, naming the files.
     """
-    source = _assembled((_LUA / f"{name}.lua").read_text(), (name,), set())
-    return Script(name, source, sha1(source.encode()).hexdigest())  # noqa: S324 - the name that EVALSHA calls it by
+    placed: set[str] = set()
+    source = _assembled((_LUA / f"{name}.lua").read_text(), (name,), placed)
+    sha = sha1(source.encode()).hexdigest()  # noqa: S324 - the name that EVALSHA calls it by
+    return Script(name, source, sha, once="once" in placed)
 
 
 def library(name: str) -> str:

@@ -8,6 +8,7 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
+from . import once
 from .capture import note
 
 
@@ -34,6 +35,17 @@ async def send(client: aioredis.Redis, call: Call) -> Any:
     if not isinstance(call, ScriptCall):
         return await exchange(client, call.args)
     arguments = (len(call.keys), *call.keys, *call.args)
+    if not call.once:
+        return await evaluate(client, call, arguments)
+    slot = once.take()
+    try:
+        return await evaluate(client, call, (*arguments, slot.mark))
+    finally:
+        once.give_back(slot)
+
+
+async def evaluate(client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...]) -> Any:
+    """Has the script carried out; its text is sent where the server does not know it yet."""
     try:
         return await exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
     except NoScriptError:

@@ -8,6 +8,7 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
+from . import once
 from .capture import note
 
 
@@ -34,6 +35,17 @@ def send(client: redis.Redis, call: Call) -> Any:
     if not isinstance(call, ScriptCall):
         return exchange(client, call.args)
     arguments = (len(call.keys), *call.keys, *call.args)
+    if not call.once:
+        return evaluate(client, call, arguments)
+    slot = once.take()
+    try:
+        return evaluate(client, call, (*arguments, slot.mark))
+    finally:
+        once.give_back(slot)
+
+
+def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...]) -> Any:
+    """Has the script carried out; its text is sent where the server does not know it yet."""
     try:
         return exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
     except NoScriptError:

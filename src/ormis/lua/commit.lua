@@ -3,7 +3,7 @@
 -- Applies a batch of mutations to any models, all or nothing: first every check, then every write.
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the partition tag; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
---          for a batch of one more may follow, see quick.lua
+--          for a batch of one more may follow, see quick.lua; at the end the mark of the call, see once.lua
 -- Mutations, `m` being the number of a model in this call and `row` the texts by column position, false where absent:
 --   {'insert', m, {row, ...}, when} row[1] is false where the server is to count a key; `when` nil: refuse what exists;
 --                                   'ignore': leave out what conflicts; {positions}: update these of the other
@@ -16,7 +16,7 @@
 -- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete; or {outcome, number of
 -- the mutation, ...} and nothing has changed.
 
-return answer(function()
+return remember(answer(function()
   local batch = cmsgpack.unpack(ARGV[2])
   --@include actions
   local results = {}
@@ -26,4 +26,4 @@ return answer(function()
   end
   apply(mutations.opened)
   return {'ok', results}
-end)
+end))

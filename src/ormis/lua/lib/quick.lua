@@ -1,3 +1,4 @@
+--@include once
 --@include scores
 -- The commonest commits by a short way: new objects with counted keys of a model without unique constraints,
 -- references, and indexes on text or over several fields; one update or sum of fields that have no part in any of
@@ -23,7 +24,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
       local moved = kind == '' or command('ZADD', base .. '/index/' .. ARGV[10], score(kind, ARGV[11]), pk)
       if type(moved) ~= 'table' then
         command('HSET', key, unpack(ARGV, 12))
-        return '\146\162ok\145\195'
+        return remember('\146\162ok\145\195')
       end
     end
   elseif quick == 'count' then
@@ -32,7 +33,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
     if type(sum) == 'number' then
       local exact_sum = sum < 2 ^ 53 and sum > -2 ^ 53
       if exact_sum and (ARGV[11] == '' or type(command('ZADD', base .. '/index/' .. field, sum, pk)) ~= 'table') then
-        return cmsgpack.pack({'ok', {{string.format('%.0f', sum)}}})
+        return remember(cmsgpack.pack({'ok', {{string.format('%.0f', sum)}}}))
       end
       command('HINCRBY', key, field, string.sub(ARGV[10], 1, 1) == '-' and string.sub(ARGV[10], 2) or '-' .. ARGV[10])
     end
@@ -54,7 +55,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
       end
       if written == count and type(command('ZADD', base .. '/ids', pk, pk)) ~= 'table' then
         command('HSET', base .. ':' .. pk, ARGV[7], pk, unpack(ARGV, rest))
-        return '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
+        return remember('\146\162ok\145\145' .. string.char(160 + #pk) .. pk)
       end
       for i = 9, 5 + 4 * written, 4 do
         local name = base .. '/index/' .. ARGV[i + 2]
@@ -133,7 +134,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
       end
       if type(done) ~= 'table' then
         command('SET', base .. '/next_id', pks[count])
-        return cmsgpack.pack({'ok', {pks}})
+        return remember(cmsgpack.pack({'ok', {pks}}))
       end
       for g = 1, #groups do
         local members = groups[g][5]

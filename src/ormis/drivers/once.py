@@ -1,0 +1,70 @@
+"""What tells a call from its repetition: redis-py sends a call again when the connection breaks before the reply.
+
+A `Caller` is this process for some time, by a name that no other has. Each call in flight holds one of its slots and
+the next number of that slot; lua/lib/once.lua keeps the last number and the reply of each slot, in a hash that ends an
+hour after its last new slot. So there are no more slots than there were calls at the same time.
+
+A caller is replaced by a new one long before its hash ends, and in the child after a fork.
+"""
+
+import os
+import secrets
+from itertools import count
+from time import monotonic
+
+LIFETIME = 1200  # seconds; the script keeps what a caller did for 3,600, so a call has 2,400 to be repeated
+FIRST = 10**11  # so that numbers have 12 digits and compare as text
+
+
+class Caller:
+    """The name that calls are made under, and its free slots. Safe to share by threads."""
+
+    def __init__(self) -> None:
+        self.name = secrets.token_urlsafe(9)
+        self.ends = monotonic() + LIFETIME
+        self.numbers = count(1)
+        self.free: list[Slot] = []
+
+
+class Slot:
+    """One of the calls that a caller may have in flight."""
+
+    __slots__ = ("caller", "number", "sequence")
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.number = next(caller.numbers)
+        self.sequence = FIRST
+
+    @property
+    def mark(self) -> str:
+        """What the script is sent, after all else."""
+        return f"{self.caller.name}{self.sequence}{self.number}"
+
+
+_current = Caller()
+
+
+def take() -> Slot:
+    """A slot for one call, with a new number: to be given back when the call is over, however it ended."""
+    caller = _current if monotonic() < _current.ends else _renew()
+    try:
+        slot = caller.free.pop()
+    except IndexError:
+        slot = Slot(caller)
+    slot.sequence += 1
+    return slot
+
+
+def give_back(slot: Slot) -> None:
+    """The call is over; another may have the slot."""
+    slot.caller.free.append(slot)
+
+
+def _renew() -> Caller:
+    global _current  # noqa: PLW0603 - one caller for the process: its name is what makes it known
+    _current = Caller()
+    return _current
+
+
+os.register_at_fork(after_in_child=_renew)

@@ -1,0 +1,175 @@
+"""A proxy between client and server that breaks connections where a test says.
+
+    with Proxy(server.socket) as proxy:
+        proxy.cut("request", 10)   # ten more bytes of requests arrive at the server, then the connection is gone
+        proxy.cut("reply", 0)      # the server carries out the request, the client sees no byte of its reply
+        held = proxy.hold()        # the next request is kept, the connection of the client is gone ...
+        held.deliver()             # ... and the server gets it now
+        proxy.weather = rain(0.1)  # asked before each request: a fault for it, or None
+
+Each fault is for the connection that is the first to pass a byte in that direction. A request is what the client sends
+before it waits.
+"""
+
+import random
+import selectors
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+Direction = Literal["request", "reply"]
+SIZE = 1 << 20
+
+
+@dataclass
+class Cut:
+    """After so many bytes in this direction the connection is cut, on both sides."""
+
+    direction: Direction
+    after: int
+
+
+@dataclass
+class Held:
+    """A request that the proxy keeps while its client has lost the connection."""
+
+    taken: threading.Event = field(default_factory=threading.Event)
+    delivered: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Event = field(default_factory=threading.Event)
+    reply: bytes = b""
+    direction: Direction = "request"
+
+    def deliver(self) -> bytes:
+        """Has the server carry it out now; returns what the server answers, which nobody else sees."""
+        assert self.taken.wait(5), "no request came that could be held"
+        self.delivered.set()
+        assert self.answered.wait(5), "the server did not answer"
+        return self.reply
+
+
+Fault = Cut | Held
+Weather = Callable[[bytes], Fault | None]
+
+
+def rain(chance: float, seed: int = 0) -> Weather:
+    """Cuts this part of the requests somewhere, in the request or in the reply."""
+    dice = random.Random(seed)
+
+    def fault(request: bytes) -> Fault | None:
+        if dice.random() >= chance:
+            return None
+        return (
+            Cut("request", dice.randrange(len(request) + 1))
+            if dice.random() < 0.5
+            else Cut("reply", dice.randrange(12))
+        )
+
+    return fault
+
+
+class Proxy:
+    """Listens on a unix socket of its own and passes on to the server what comes, until its `with` block ends."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.weather: Weather | None = None
+        self.passed: dict[Direction, int] = {"request": 0, "reply": 0}
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._home = Path(tempfile.mkdtemp(prefix="ormis-test-"))
+        self.socket = str(self._home / "socket")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def __enter__(self) -> Self:
+        self._listener.bind(self.socket)
+        self._listener.listen(512)
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+        shutil.rmtree(self._home)
+
+    def client(self, retries: int = 10, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
+        """A client through this proxy that repeats a call so often, without a pause."""
+        return kind(unix_socket_path=self.socket, retry=Retry(NoBackoff(), retries), max_connections=64)
+
+    def cut(self, direction: Direction, after: int) -> None:
+        """Cuts a connection when so many bytes more have passed in this direction."""
+        with self._lock:
+            self._faults.append(Cut(direction, after))
+
+    def hold(self) -> Held:
+        """Keeps the next request and cuts its client off."""
+        held = Held()
+        with self._lock:
+            self._faults.append(held)
+        return held
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._start(self._serve, client)
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, suppress(OSError), selectors.DefaultSelector() as ready:
+            server.connect(self.target)
+            ready.register(client, selectors.EVENT_READ, ("request", server))
+            ready.register(server, selectors.EVENT_READ, ("reply", client))
+            cut: Cut | None = None
+            while not self._closing:
+                for key, _ in ready.select(0.2):
+                    direction, target = key.data
+                    data = cast(socket.socket, key.fileobj).recv(SIZE)
+                    fault = cut if cut and cut.direction == direction else self._take(direction, data)
+                    if isinstance(fault, Held):
+                        return self._keep(fault, client, server, data)
+                    cut = fault
+                    end = cut is not None and cut.direction == direction and cut.after <= len(data)
+                    target.sendall(data[: cut.after] if cut and end else data)
+                    if end or not data:
+                        return None
+                    if cut and cut.direction == direction:
+                        cut.after -= len(data)
+        return None
+
+    def _take(self, direction: Direction, data: bytes) -> Fault | None:
+        with self._lock:
+            self.passed[direction] += len(data)
+            for fault in self._faults:
+                if fault.direction == direction:
+                    self._faults.remove(fault)
+                    return fault
+            return self.weather(data) if self.weather and direction == "request" and data else None
+
+    @staticmethod
+    def _keep(held: Held, client: socket.socket, server: socket.socket, data: bytes) -> None:
+        client.close()
+        held.taken.set()
+        if held.delivered.wait(10):
+            server.sendall(data)
+            held.reply = server.recv(SIZE)
+            held.answered.set()
