@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_SERVERS := $(VENV)/.installed-servers
+PEERS := .venv-peers
 CODE := src tests $(wildcard examples benchmarks)
 TYPING_TESTS := $(wildcard tests/typing tests/test_typing*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all check bench fmt clean
+.PHONY: help demo test test-all check bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
@@ -18,6 +19,7 @@ help:
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make check      ruff, pyright, mypy"
 	@echo "make bench      the benchmarks"
+	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
 	@echo "make clean      remove what the other tasks made"
 
@@ -44,12 +46,15 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m benchmarks --peers $(ARGS)
+
 fmt: $(INSTALLED)
 	$(BIN)/ruff check --fix-only --quiet $(CODE)
 	$(BIN)/ruff format $(CODE)
 
 clean:
-	rm -rf $(VENV) .ormis build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .ormis build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.
@@ -61,4 +66,10 @@ $(INSTALLED): pyproject.toml
 
 $(INSTALLED_SERVERS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,servers]'
+	@touch $@
+
+# A place of its own: redis-om brings type stubs for redis that the type checkers would take for redis-py's own types.
+$(PEERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --editable '.[bench]'
 	@touch $@

@@ -3,14 +3,15 @@
 import json
 import platform
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
 from rich.console import Console
 from rich.table import Table
 
-from . import bulk, memory, querying, reading, saving, voting
+from . import bulk, memory, peers, querying, reading, saving, stack, voting
 from .harness import Line, Result
 from .place import Place, Sizes, open_place
 from .profiling import profile
@@ -18,22 +19,40 @@ from .profiling import profile
 LINES: dict[str, type[Line]] = {
     line.name: line for module in (saving, reading, bulk, memory, voting, querying) for line in module.LINES
 }
+PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}
+ALL_LINES = LINES | PEER_LINES
 WIDTH = 156
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures the lines that are asked for, prints them, and writes them as JSON if asked to."""
     options = _parser().parse_args(arguments)
-    sizes = Sizes(options.rows, options.objects, options.operations, options.rounds)
-    with open_place(options.url, sizes) as place:
-        if options.profile:
-            profile(LINES[options.profile](place))
-            return
-        about = _about(place)
-        results = _measured(options.only or list(LINES), place)
+    names = [options.profile] if options.profile else options.only or list(PEER_LINES if options.peers else LINES)
+    try:
+        with _place(options, beside_peers=any(name in PEER_LINES for name in names)) as place:
+            if options.profile:
+                profile(ALL_LINES[options.profile](place))
+                return
+            about = _about(place)
+            results = _measured(names, place)
+    except stack.PeerMissing as missing:
+        print(f"skipped {', '.join(names)}: {missing}")
+        return
     _print(results, about)
     if options.json:
         _write(options, results, about)
+
+
+@contextmanager
+def _place(options: Namespace, beside_peers: bool) -> Iterator[Place]:
+    """The server of the run: redis-om works on one with RediSearch only, where ormis works as well."""
+    sizes = Sizes(options.rows, options.objects, options.operations, options.rounds)
+    if options.url or not beside_peers:
+        with open_place(options.url, sizes) as place:
+            yield place
+    else:
+        with stack.started() as url, open_place(url, sizes) as place:
+            yield place
 
 
 def _parser() -> ArgumentParser:
@@ -43,10 +62,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--objects", type=int, default=sizes.objects, help="objects to query (%(default)s)")
     parser.add_argument("--operations", type=int, default=sizes.operations, help="a round, elsewhere (%(default)s)")
     parser.add_argument("--rounds", type=int, default=sizes.rounds, help="a third of them for many (%(default)s)")
-    parser.add_argument("--only", action="append", choices=LINES, metavar="NAME", help=f"of {', '.join(LINES)}")
+    parser.add_argument("--only", action="append", choices=ALL_LINES, metavar="NAME", help=f"of {', '.join(ALL_LINES)}")
+    parser.add_argument("--peers", action="store_true", help="the lines beside redis-om, on a server with RediSearch")
     parser.add_argument("--url", help="a server with an empty database; without it one is started")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
-    parser.add_argument("--profile", choices=LINES, metavar="NAME", help="profile the ormis side of one line")
+    parser.add_argument("--profile", choices=ALL_LINES, metavar="NAME", help="profile the ormis side of one line")
     return parser
 
 
@@ -65,7 +85,7 @@ def _measured(names: Sequence[str], place: Place) -> list[Result]:
     results: list[Result] = []
     for name in names:
         with console.status(f"{name} …"):
-            results.append(LINES[name](place).measure())
+            results.append(ALL_LINES[name](place).measure())
     return results
 
 
@@ -75,8 +95,8 @@ def _print(results: Sequence[Result], about: dict[str, str]) -> None:
         console.width = WIDTH  # a file or a pipe has no width of its own
     table = Table(title=", ".join(f"{name} {version}" for name, version in about.items()), title_justify="left")
     table.add_column("line", no_wrap=True)
-    table.add_column("ormis / by hand")
-    for heading in ("by hand", "ormis", "ratio of", "median", "quartiles", "target", ""):
+    table.add_column("ormis / the other side")
+    for heading in ("the other", "ormis", "ratio of", "median", "quartiles", "target", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for result in results:
         table.add_row(*_cells(result))
@@ -87,7 +107,7 @@ def _print(results: Sequence[Result], about: dict[str, str]) -> None:
 
 
 def _cells(result: Result) -> list[str]:
-    kind = "speeds" if LINES[result.name].speed else "sizes" if result.unit == "bytes" else "times"
+    kind = "speeds" if ALL_LINES[result.name].speed else "sizes" if result.unit == "bytes" else "times"
     color = {"met": "green", "not met": "red"}.get(result.verdict, "default")
     return [
         result.name,

