@@ -106,7 +106,7 @@ def check(
 
 def _objects(walk: Walk, subject: Subject, tag: str) -> Operation[None]:
     schema, after = subject.schema, False
-    walk.report.objects[schema.name] = 0
+    walk.report.objects.setdefault(schema.name, 0)
     while after is not None:
         request = {"repair": walk.repair, "references": _references(schema), "width": len(schema.columns)}
         found, (place, count), packed = yield from step(schema, request | {"after": after, "count": OBJECTS}, tag)
@@ -225,10 +225,23 @@ def _problem(subject: Subject, column: Column, text: bytes | None) -> str | None
 
 def _incomplete(report: Report, subjects: Sequence[Subject]) -> Operation[None]:
     for subject in subjects:
-        stored = yield Command(("HGET", MODELS, subject.schema.key))
-        waiting = msgspec.json.decode(stored).get("incomplete") if stored else None
-        if waiting:
-            report.incomplete[subject.schema.name] = [shown(definition) for definition in waiting]
+        schema = subject.schema
+        waiting = incomplete(schema, (yield Command(("HGET", MODELS, schema.key))))
+        if waiting and report.objects[schema.name]:
+            report.incomplete.setdefault(schema.name, []).extend(map(shown, waiting))
+
+
+def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
+    """What the model declares that is not complete, given what the database knows of it."""
+    known: dict[str, list[str]] = msgspec.json.decode(stored) if stored else {}
+    waiting = known.get("incomplete") or ()
+    kept = definitions(known)
+    return [d for d in definitions(msgspec.json.decode(schema.declaration)) if d not in kept or d in waiting]
+
+
+def definitions(declaration: dict[str, list[str]]) -> list[str]:
+    """The indexes and constraints of a declaration, as the script `reindex` names them."""
+    return [f"{part} {definition}" for part in ("indexes", "unique") for definition in declaration.get(part) or ()]
 
 
 def shown(definition: str) -> str:

@@ -1,0 +1,163 @@
+"""The command line tool: `ormis check`, `ormis reindex`, `ormis inspect`.
+
+Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
+"""
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Annotated
+
+import redis
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+import ormis
+
+app = typer.Typer(
+    help="Looks after an ormis database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[
+    str | None, typer.Option(envvar="ORMIS_URL", help="The database; without it the embedded one in ./.ormis.")
+]
+Modules = Annotated[
+    list[str] | None, typer.Option("--models", help="A module that declares models, as one imports it; repeatable.")
+]
+Repair = Annotated[bool, typer.Option("--repair", help="Mend what can be mended from the objects' hashes.")]
+Show = Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")]
+
+FINE, FOUND, WRONG = 0, 1, 2
+
+
+@app.command()
+def check(url: Url = None, models: Modules = None, repair: Repair = False, show: Show = 50) -> None:
+    """Compare everything that is stored with the objects' hashes.
+
+    Clients may go on reading and writing meanwhile. Exit code 1 says that something was found that is not mended.
+    """
+    with _failures():
+        _load(models, needed=True)
+        with ormis.connect(url) as database, _bar() as watch:
+            report = ormis.check(database, repair=repair, progress=watch)
+    _print_findings(report.findings, show)
+    _print_incomplete(report)
+    _print(str(report))
+    raise typer.Exit(FINE if report.ok else FOUND)
+
+
+@app.command()
+def reindex(url: Url = None, models: Modules = None) -> None:
+    """Build indexes and unique fields that were declared after objects existed; drop those no longer declared.
+
+    Clients may go on reading and writing meanwhile; after an interruption it goes on where it was. Exit code 1 says
+    that objects share the value of a field that should be unique; they are listed, and nothing is lost.
+    """
+    with _failures():
+        _load(models, needed=True)
+        with ormis.connect(url) as database, _bar() as watch:
+            results = ormis.reindex(database, progress=watch)
+    table = _table("model", "built", "dropped", "incomplete")
+    for result in results:
+        table.add_row(*map(Text, (result.model, *map(_lines, (result.built, result.dropped, result.incomplete)))))
+    for result in results:
+        _print_findings(result.duplicates, len(result.duplicates))
+    _console().print(table)
+    raise typer.Exit(FINE if all(result.ok for result in results) else FOUND)
+
+
+@app.command()
+def inspect(url: Url = None, models: Modules = None) -> None:
+    """Show the models of a database: objects, memory, indexes and their state."""
+    with _failures():
+        _load(models, needed=False)
+        with ormis.connect(url) as database:
+            states = ormis.inspect(database)
+    table = _table("model", "key", "objects", "bytes each", "indexes and constraints")
+    for state in states:
+        indexes = [f"{i.name}: {i.state}" if i.state != "complete" else i.name for i in state.indexes]
+        memory = "-" if state.memory is None else f"{state.memory:,.0f}"
+        name = state.name if state.declared else "(not declared)"
+        table.add_row(*map(Text, (name, state.key, f"{state.objects:,}", memory, _lines(indexes))))
+    _console().print(table)
+
+
+def _load(modules: list[str] | None, needed: bool) -> None:
+    """Imports the modules that declare the models, from the current directory too."""
+    if needed and not modules:
+        raise typer.BadParameter("name the module that declares your models: --models package.module")
+    sys.path.insert(0, "")
+    for module in modules or ():
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            raise typer.BadParameter(f"there is no module {module!r}") from None
+
+
+@contextmanager
+def _failures() -> Generator[None]:
+    """What keeps the work from being done, as a message and an exit code."""
+    try:
+        yield
+    except (ormis.OrmisError, redis.RedisError, OSError) as error:
+        Console(stderr=True).print(f"ormis: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(WRONG) from None
+
+
+@contextmanager
+def _bar() -> Generator[Callable[[ormis.Progress], None]]:
+    """A progress bar, where somebody looks at it: a function that moves it on."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+
+        def watch(progress: ormis.Progress) -> None:
+            bar.update(task, description=progress.task, completed=progress.done, total=progress.total)
+
+        yield watch
+
+
+def _console() -> Console:
+    return Console()
+
+
+def _print(text: str) -> None:
+    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_findings(findings: list[ormis.Finding], show: int) -> None:
+    for finding in findings[:show]:
+        _print(str(finding))
+    if len(findings) > show:
+        _print(f"... and {len(findings) - show} more")
+    if findings:
+        table = _table("finding", "model", "found", "mended")
+        for kind, model in sorted({(finding.kind, finding.model) for finding in findings}):
+            same = [finding for finding in findings if (finding.kind, finding.model) == (kind, model)]
+            table.add_row(kind, model, str(len(same)), str(sum(finding.mended for finding in same)))
+        _console().print(table)
+
+
+def _print_incomplete(report: ormis.Report) -> None:
+    for model, waiting in report.incomplete.items():
+        _print(f"{model}: not complete yet: {', '.join(waiting)}; run ormis reindex")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(*columns, box=None, pad_edge=False)
+    table.columns[-1].overflow = "fold"
+    return table
+
+
+def _lines(items: list[str]) -> str:
+    return "\n".join(items) or "-"
