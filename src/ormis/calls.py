@@ -28,7 +28,8 @@ class ScriptCall:
     """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet.
 
     once: the script writes and includes lib/once.lua; the driver adds what tells this call from its repetition.
-    meanwhile: work that does not need the reply; the driver does it while the server is busy with this call.
+    meanwhile: work that does not need the reply; the driver does it while the server is busy with this call, once more
+        where it sends the call again. It raises nothing.
     """
 
     name: str

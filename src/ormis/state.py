@@ -5,6 +5,7 @@ from typing import Any
 from .codec import Text
 from .schema import Column, Schema
 
+_get, _set = object.__getattribute__, object.__setattr__  # past pydantic, which takes 2 us to find nothing
 Wire = tuple[Any, ...]
 _UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
 
@@ -73,12 +74,12 @@ class State:
 def state_of(record: Any) -> State:
     """The memory of a model object, made when it is first asked for: most objects that are loaded are only read."""
     try:
-        state = record.__state__
+        state = _get(record, "__state__")
     except AttributeError:
         state = State()
     else:
         if type(state) is not tuple:
             return state
         state = State(*state)  # pyright: ignore[reportUnknownArgumentType]
-    object.__setattr__(record, "__state__", state)
+    _set(record, "__state__", state)
     return state

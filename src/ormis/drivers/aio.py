@@ -64,7 +64,11 @@ async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Call
     async def attempt() -> Any:
         await connection.send_packed_command(connection.pack_command(*arguments))
         if meanwhile is not None:
-            meanwhile()
+            try:
+                meanwhile()
+            except BaseException:  # an interrupt: the reply would be taken for that of the next command
+                await connection.disconnect()
+                raise
         return await connection.read_response(disable_decoding=True)
 
     async def reset(_: Exception) -> None:

@@ -68,7 +68,11 @@ def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[
     def attempt() -> Any:
         connection.send_packed_command(connection.pack_command(*arguments))
         if meanwhile is not None:
-            meanwhile()
+            try:
+                meanwhile()
+            except BaseException:  # an interrupt: the reply would be taken for that of the next command
+                connection.disconnect()
+                raise
         return connection.read_response(disable_decoding=True)
 
     def reset(_: Exception) -> None:

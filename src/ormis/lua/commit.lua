@@ -4,10 +4,11 @@
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the partition tag; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
 --          for a batch of one more may follow, see quick.lua; at the end the mark of the call, see once.lua
--- Mutations, `m` being the number of a model in this call and `row` the texts by column position, false where absent:
---   {'insert', m, {row, ...}, when} row[1] is false where the server is to count a key; `when` nil: refuse what exists;
+-- Mutations, `m` being the number of a model in this call:
+--   {'insert', m, n, texts, when}   n objects, the texts of one after another by column position, nil where absent, as
+--                                   a key is that the server is to count; `when` nil: refuse what exists;
 --                                   'ignore': leave out what conflicts; {positions}: update these of the other
---   {'save', m, {row}}              insert, or replace the object with this key
+--   {'save', m, 1, texts}           insert, or replace the object with this key
 --   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums}
 --                                   changes {position, text|false, ...}; expected the same, compared first;
 --                                   sums {position, kind, operator, left position, right position|0, right text, ...}

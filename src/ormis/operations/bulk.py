@@ -1,9 +1,12 @@
 """Storing many objects: one call of the script `commit` per batch, each all or nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import Any
 
 from ..calls import Operation, ScriptCall
-from .mutations import Mutation, commit_call, settle
+from .mutations import Mutation, commit_call, results_of, settle
 from .saving import Record, insertion
 
 BATCH = 1000
@@ -12,27 +15,34 @@ BATCH = 1000
 def create(records: Sequence[Record], batch_size: int | None = None) -> Operation[None]:
     """Inserts the records, `batch_size` in a call. Raises what saving raises; the batches before stay stored.
 
-    While the server stores one batch, the next is made ready; it is sent when the one before is known to be stored.
+    While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
+    sent when the one before it is known to be stored.
     """
     size = BATCH if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size={size}: give at least 1")
-    batches = [records[first : first + size] for first in range(0, len(records), size)]
-    ready: list[tuple[Mutation, ScriptCall]] = []
+    stored: list[tuple[Mutation, list[Any]]] = []
 
-    def prepare() -> None:
-        if batches:
-            mutation = insertion(batches.pop(0))
-            ready.append((mutation, commit_call([mutation])))
+    @lru_cache(1)
+    def batch(first: int) -> tuple[Mutation, ScriptCall]:
+        mutation = insertion(records[first : first + size])
+        return mutation, commit_call([mutation])
 
-    prepare()
-    while ready:
-        mutation, call = ready.pop()
-        call.meanwhile = _once(prepare)
-        settle([mutation], (yield call))
+    def settle_stored() -> None:
+        while stored:
+            mutation, results = stored.pop()
+            settle([mutation], results)
 
+    def meanwhile(following: int) -> None:
+        settle_stored()
+        if following < len(records):
+            with suppress(Exception):  # it comes again when the batch is due
+                batch(following)
 
-def _once(work: Callable[[], None]) -> Callable[[], None]:
-    """The work as a function that does it the first time only: a call may be sent again."""
-    left = [work]
-    return lambda: left.pop()() if left else None
+    try:
+        for first in range(0, len(records), size):
+            mutation, call = batch(first)
+            call.meanwhile = partial(meanwhile, first + size)
+            stored.append((mutation, results_of([mutation], (yield call))))
+    finally:
+        settle_stored()

@@ -50,15 +50,19 @@ def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]
     Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
-    return settle(mutations, (yield commit_call(mutations, tag)))
+    return settle(mutations, results_of(mutations, (yield commit_call(mutations, tag))))
 
 
-def settle(mutations: Sequence[Mutation], packed: bytes) -> list[Any]:
-    """Settles each mutation with its result in the reply of a commit; raises what a refusal stands for."""
+def results_of(mutations: Sequence[Mutation], packed: bytes) -> list[Any]:
+    """The results in the reply of a commit, one for each mutation; raises what a refusal stands for."""
     reply = unpack(packed)
     if reply[0] != "ok":
         raise_outcome(reply, mutations)
-    results = reply[1]
+    return reply[1]
+
+
+def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
+    """Gives each mutation its result."""
     for mutation, result in zip(mutations, results, strict=True):
         if mutation.settle is not None:
             mutation.settle(result)

@@ -5,7 +5,9 @@ Arithmetic that the server can't do exactly takes two calls a try: read, then wr
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from itertools import chain
 from typing import Any, ClassVar, Protocol
 
 from ..calls import Command, Operation
@@ -79,7 +81,7 @@ def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
 
 def _insert(record: Record, force: bool, when: str | list[int] | None) -> Mutation:
     mutation = insertion([record], when)
-    if not (force or when or mutation.arguments[0][0][0] is None):
+    if not (force or when or mutation.arguments[1][0] is None):
         mutation.code = "save"
     return mutation
 
@@ -90,21 +92,34 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
     when: what becomes of one that is in the way of another: refused, "ignore", or the positions to update there.
     """
     schema = records[0].__schema__
-    rows = [_row(schema, record) for record in records]
+    rows = _rows(schema, records)
 
     def settle(pks: list[Any]) -> None:
-        decode, name = schema.pk.codec.read, schema.pk.name
+        counted = schema.pk.codec.decode
         for record, texts, pk in zip(records, rows, pks, strict=True):
             if pk is False:
                 continue
             if texts[0] is None:
-                wire = decode(pk.encode())
-                vars(record)[name] = schema.pk.codec.finish(wire) if schema.pk.codec.finish else wire
-                texts[0] = pk
-            state_of(record).remember_all(texts)
+                vars(record)[schema.pk.name] = counted(pk.encode())
+            state_of(record).remember_all([pk, *texts[1:]])
 
     quick = () if when else quick_insert(schema, rows)
-    return Mutation(schema, "insert", [rows, when] if when else [rows], settle, quick=quick)
+    arguments = [len(rows), [*chain.from_iterable(rows)]]
+    return Mutation(schema, "insert", [*arguments, when] if when else arguments, settle, quick=quick)
+
+
+def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
+    """The texts of the records; those of many column by column, which takes two thirds of the time."""
+    if len(records) > 1:
+        values = [vars(record) for record in records]
+        with suppress(ValueError, TypeError, AttributeError):  # the other way says which
+            columns = [
+                [None if (value := own[name]) is None else write(value) for own in values]
+                for name, write in schema.writers
+            ]
+            if schema.automatic or all(columns[0]):
+                return [*zip(*columns, strict=True)]
+    return [_row(schema, record) for record in records]
 
 
 def _row(schema: Schema, record: Record) -> list[Text | None]:

@@ -7,12 +7,12 @@ local actions = {}
 
 function actions.insert(m, mutation)
   --@include inserting
-  function actions.insert(m_, mutation_) return insert(m_, mutation_[3], mutation_[4]) end
-  return insert(m, mutation[3], mutation[4])
+  function actions.insert(m_, mutation_) return insert(m_, mutation_[3], mutation_[4], mutation_[5]) end
+  return insert(m, mutation[3], mutation[4], mutation[5])
 end
 
 function actions.save(m, mutation)
-  local row, changes = mutation[3][1], {}
+  local row, changes = mutation[4], {}
   for position = 2, #m.columns do extend(changes, {position, row[position] or false}) end
   return mutations.change(m, row[1], changes) and {row[1]} or actions.insert(m, mutation)
 end

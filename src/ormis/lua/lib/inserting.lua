@@ -1,5 +1,5 @@
 -- New objects: their keys, their places in the order of creation, what stands in their way.
--- Out: insert(m, rows, when), which returns the keys, false where a row was left out.
+-- Out: insert(m, count, texts, when), which returns the keys, false where an object was left out.
 
 local EXACT = 15  -- digits of a key that a double holds exactly
 
@@ -68,11 +68,12 @@ local function check_counted(m, keys)
   end
 end
 
-local function insert(m, rows, when)
+local function insert(m, count, texts, when)
   local pks, counted, base = {}, {}, m.base .. ':'
   local constrained, referring = #m.unique > 0, #m.references > 0
-  for i = 1, #rows do
-    local row = rows[i]
+  local width = #m.columns
+  for i = 1, count do
+    local row = {unpack(texts, (i - 1) * width + 1, i * width)}
     local pk = row[1]
     local unique, value, other
     if pk or constrained then unique, value, other = obstacle(m, row) end

@@ -1,5 +1,6 @@
 --@include server
 --@include scores
+--@include short
 -- What a model keeps beside its objects: where an object stands in the indexes, what it claims.
 -- A model is its shape, as schema.py packs it, plus base, the beginning of its keys:
 --   {key, auto, columns = {name, ...}, referrers,
@@ -8,17 +9,9 @@
 --    unique = {name, positions, ...}, references = {position, target, ...}}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
--- Out: models.open(shape, declaration, may_write), .entry(), .claim(), .touches(), .concerned(), short(), extend().
+-- Out: models.open(shape, declaration, may_write), .entry(), .claim(), .touches(), .concerned(), extend().
 
 local models = {}
-
--- A value as it stands in the name of a key. Long ones, and those that could be taken for another key, by their SHA-1.
-local function short(value)
-  if #value > 200 or string.find(value, '/', 1, true) or string.byte(value) == 35 then
-    return '#' .. redis.sha1hex(value)
-  end
-  return value
-end
 
 local function extend(list, more)
   local count = #list
