@@ -28,7 +28,7 @@ LAYERS = {
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),
         *("database", "transactions"),
     ],
-    "facade": ["queryset", "managers", "descriptors", "metaclass", "model", "maintenance", "__init__"],
+    "facade": ["querysets", "querysets.*", "descriptors", "metaclass", "model", "maintenance", "__init__"],
     "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
 }
 ROOT = "__init__"

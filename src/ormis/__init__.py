@@ -33,10 +33,11 @@ from .errors import (
 from .expressions import F
 from .fields import Field
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
-from .managers import Manager
 from .model import Model
 from .options import Index, UniqueConstraint
-from .queryset import QuerySet
+from .querysets.managers import Manager
+from .querysets.prefetching import Prefetch
+from .querysets.queryset import QuerySet
 from .relations import (
     CASCADE,
     DO_NOTHING,
@@ -57,7 +58,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "Model", "Field", "ForeignKey", "OneToOne", "Related", "Index", "UniqueConstraint",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
-    "F", "Manager", "Q", "QuerySet",
+    "F", "Manager", "Prefetch", "Q", "QuerySet",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",

@@ -9,11 +9,12 @@ from typing import Any
 
 from .conditions import Q
 from .errors import ForeignKeyViolation, IntegrityError, RelationNotLoaded
-from .managers import Manager
 from .operations import reading, relating
-from .queryset import QuerySet
+from .querysets.managers import Manager
+from .querysets.prefetching import among, fetched
+from .querysets.queryset import QuerySet
 from .schema import Reference
-from .state import state_of
+from .state import remember, state_of
 
 
 class FieldPath:
@@ -114,18 +115,39 @@ class ForwardRelation:
             )
         return value.pk
 
+    # What prefetch_related() asks of a relation.
+
+    def related_set(self) -> QuerySet[Any]:
+        """The objects that may be related."""
+        return self.target.objects.get_queryset()
+
+    def key_in(self, record: Any) -> Any:
+        """By what a record finds its related objects."""
+        return getattr(record, self.reference.column.name)
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of what is not loaded yet, or of all of it."""
+        wanted = {
+            key: None
+            for record in records
+            if (key := self.key_in(record)) is not None and (again or not self.known(record, key))
+        }
+        return [*wanted]
+
+    def related_of(self, queryset: QuerySet[Any], keys: list[Any], asynchronous: bool) -> Any:
+        """The related objects in the queryset, by key."""
+        found = yield from fetched(among(queryset, "pk", keys), asynchronous)
+        return {record.pk: [record] for record in found}
+
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Keeps what was found with the record."""
+        if related:
+            remember(record, self.reference.name, related[0])
+
     def assign(self, record: Any, value: Any) -> None:
         """`choice.question = value`."""
         setattr(record, self.reference.column.name, self.key_of(value))
         remember(record, self.reference.name, value if isinstance(value, self.target) else None)
-
-
-def remember(record: Any, name: str, related: Any) -> None:
-    """Keeps a related object with the record."""
-    state = state_of(record)
-    if state.related is None:
-        state.related = {}
-    state.related[name] = related
 
 
 class ReverseRelation:
@@ -147,6 +169,37 @@ class ReverseRelation:
                 field=self.reference.reverse_name,
             )
         return self._one(record) if self.reference.unique else RelatedManager(self, record)
+
+    # What prefetch_related() asks of a relation.
+
+    def related_set(self) -> QuerySet[Any]:
+        """The objects that may be related."""
+        return self.source.objects.get_queryset()
+
+    def key_in(self, record: Any) -> Any:
+        """By what a record finds its related objects."""
+        return record.pk
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of the records whose related objects are not loaded yet, or of all."""
+        name = self.reference.reverse_name
+        return [record.pk for record in records if again or (state_of(record).related or {}).get(name) is None]
+
+    def related_of(self, queryset: QuerySet[Any], keys: list[Any], asynchronous: bool) -> Any:
+        """The related objects in the queryset, by the key they refer to."""
+        column = self.reference.column.name
+        found: dict[Any, list[Any]] = {}
+        for record in (yield from fetched(among(queryset, column, keys), asynchronous)):
+            found.setdefault(getattr(record, column), []).append(record)
+        return found
+
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Keeps what was found with the record, which each of them refers to."""
+        name = self.reference.reverse_name
+        if related or not self.reference.unique:
+            remember(record, name, related[0] if self.reference.unique else related)
+        for other in related:
+            remember(other, self.reference.name, record)
 
     def _one(self, record: Any) -> Any:
         name = self.reference.reverse_name
@@ -173,9 +226,11 @@ class RelatedManager(Manager[Any]):
         self._record = record
 
     def get_queryset(self) -> QuerySet[Any]:
-        """The objects that refer to it."""
+        """The objects that refer to it; those that prefetch_related() found."""
         base = self.model.objects.get_queryset()
-        return base.using(self._database).filter(**{self._relation.reference.name: self._record.pk})
+        queryset = base.using(self._database).filter(**{self._relation.reference.name: self._record.pk})
+        queryset._cache = (state_of(self._record).related or {}).get(self._relation.reference.reverse_name)
+        return queryset
 
     @property
     def _database(self) -> Any:

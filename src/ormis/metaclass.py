@@ -12,8 +12,8 @@ from .declare import annotations_of, build_schema, primary_key_of, take_relation
 from .descriptors import ForwardRelation, ReverseRelation, class_field
 from .errors import ModelError
 from .fields import Field
-from .managers import DefaultManager, Manager
 from .options import read_options
+from .querysets.managers import DefaultManager, Manager
 from .relations import RelationDeclaration
 
 

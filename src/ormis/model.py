@@ -5,7 +5,7 @@
 
 import builtins
 import gc
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from . import errors, registry
 from .compile import reason
 from .database import Database, default_database
-from .descriptors import ForwardRelation, remember
+from .descriptors import ForwardRelation
 from .errors import FieldError, IntegrityError, ModelError, StoredDataError
 from .expressions import Expression
 from .keys import object_key
@@ -23,10 +23,10 @@ from .operations import deleting, reading, saving
 from .operations.mutations import commit
 from .options import Options
 from .query import Query
-from .queryset import QuerySet
+from .querysets.queryset import QuerySet
 from .relations import RelationDeclaration
-from .schema import Schema
-from .state import State, Wire, state_of
+from .schema import Readable, Schema
+from .state import DEFERRED, State, Wire, remember, state_of
 
 _new = object.__new__
 _set = object.__setattr__
@@ -180,6 +180,43 @@ class Model(BaseModel, metaclass=ModelMeta):
         else:
             super().__setattr__(name, value)
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What pydantic does not know: a field that was not loaded yet, objects that prefetch_related() named."""
+            schema = type(self).__schema__
+            if schema is not None and not name.startswith("_"):
+                if name in schema.by_name and state_of(self).saved:
+                    return self._load_deferred([name])[name]
+                related = state_of(self).related
+                if related is not None and name in related:
+                    return related[name]
+            return super().__getattr__(name)
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As pydantic's; fields that were not loaded yet are loaded first."""
+        self._load_rest()
+        return super().model_dump(**options)
+
+    def model_dump_json(self, **options: Any) -> str:
+        """As pydantic's; fields that were not loaded yet are loaded first."""
+        self._load_rest()
+        return super().model_dump_json(**options)
+
+    def _load_rest(self) -> None:
+        if len(self.__dict__) < len(type(self).model_fields):
+            values = self._load_deferred([name for name in self._schema().by_name if name not in self.__dict__])
+            _set(self, "__dict__", {name: values[name] for name in type(self).model_fields})
+
+    def _load_deferred(self, names: Sequence[str]) -> dict[str, Any]:
+        if state_of(self).asynchronous:
+            raise errors.RelationNotLoaded(
+                f"{type(self).__name__}.{names[0]} of {self.key} is not loaded, and async code does not wait unseen: "
+                f"write `await obj.arefresh_from_db(fields={[*names]!r})`, or load it without only() and defer()"
+            )
+        self.refresh_from_db(fields=names)
+        return vars(self)
+
     def _refuse_new_key(self, value: Any) -> None:
         if value != self.pk:
             raise IntegrityError(
@@ -282,7 +319,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         for row in rows:
             values = dict(zip(names, row, strict=False))
             for name, finish in finishing:
-                if values[name] is not None:
+                if values[name] is not None and values[name] is not DEFERRED:
                     try:
                         values[name] = finish(values[name])
                     except ValueError as error:
@@ -299,6 +336,24 @@ class Model(BaseModel, metaclass=ModelMeta):
             _set(record, "__pydantic_private__", None)
             _set(record, "__state__", (row, database, asynchronous))
             records.append(record)
+        return records
+
+    @classmethod
+    def _load_partly(
+        cls, rows: Iterable[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
+    ) -> builtins.list[Self]:
+        """Objects from rows of some columns only; the others are loaded when they are first used."""
+        schema = cls._schema()
+        at = [next((i for i, found in enumerate(cells) if found is column), None) for column in schema.columns]
+        missing = [column.name for column, i in zip(schema.columns, at, strict=True) if i is None]
+        if not missing:
+            return cls._load([tuple(row[i] for i in at if i is not None) for row in rows], database, asynchronous)
+        whole = [tuple(DEFERRED if i is None else row[i] for i in at) for row in rows]
+        records = cls._loaded(whole, database, asynchronous)
+        for record in records:
+            for name in missing:
+                del vars(record)[name]
+            _set(record, "__pydantic_fields_set__", set(record.__dict__))
         return records
 
     @classmethod

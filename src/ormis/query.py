@@ -1,10 +1,13 @@
 """What a queryset asks for, as an immutable value."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from .conditions import Q
 from .schema import Schema
+
+Shape = Literal["objects", "dicts", "tuples", "flat", "named"]
+Combination = Literal["union", "union all", "intersection", "difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +17,12 @@ class Query:
     where: one condition per filter() or exclude() call; each speaks of its own related objects.
     order: names, `-names`, expressions or "?"; None where the model's own order holds.
     offset, limit: the slice.
-    fields: the columns asked for, None for all.
+    fields: the columns asked for, None for all; of objects, those that are loaded at once.
+    shape: what a row becomes: an object, or what values() and values_list() make of it.
+    distinct: equal rows come once.
     related: the relations to one object whose objects come along.
+    prefetch: the relations, by name or as a Prefetch, whose objects are fetched after.
+    combined: how the parts, other queries, make up this one; it has an order and a slice of its own then.
     empty: none() was called.
     """
 
@@ -26,7 +33,12 @@ class Query:
     offset: int = 0
     limit: int | None = None
     fields: tuple[str, ...] | None = None
+    shape: Shape = "objects"
+    distinct: bool = False
     related: tuple[str, ...] = ()
+    prefetch: tuple[Any, ...] = ()
+    combined: Combination | None = None
+    parts: tuple[Any, ...] = ()
     empty: bool = False
 
     def having(self, **changes: Any) -> "Query":

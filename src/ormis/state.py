@@ -8,6 +8,7 @@ from .schema import Column, Schema
 _get, _set = object.__getattribute__, object.__setattr__  # past pydantic, which takes 2 us to find nothing
 Wire = tuple[Any, ...]
 _UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
+DEFERRED: Any = Ellipsis  # stands in `seen` for a column that was not loaded
 
 
 class State:
@@ -43,6 +44,8 @@ class State:
         if self._texts is not None and self._texts[at] is not _UNKNOWN:
             return self._texts[at]
         wire, codec = self.seen[at], column.codec
+        if wire is DEFERRED:
+            return _UNKNOWN
         return None if wire is None else codec.encode(codec.finish(wire) if codec.finish else wire)
 
     def remember(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
@@ -83,3 +86,11 @@ def state_of(record: Any) -> State:
         state = State(*state)  # pyright: ignore[reportUnknownArgumentType]
     _set(record, "__state__", state)
     return state
+
+
+def remember(record: Any, name: str, related: Any) -> None:
+    """Keeps a related object, or a list of them, with the record."""
+    state = state_of(record)
+    if state.related is None:
+        state.related = {}
+    state.related[name] = related

@@ -62,7 +62,7 @@ class Page:
 
 def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]:
     """All of a small result, or the beginning of a large one."""
-    reply = yield from _ask(plan, want, tag, {})
+    reply = yield from ask(plan, want, tag, {})
     how, rest = reply[0][1], reply[0][2:]
     if how == "done":
         return _page(plan, want, reply, count=rest[0], whole=True)
@@ -75,11 +75,11 @@ def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = N
     """The next portion after this page; of its rows no more than `enough` are needed, the first by the plan's order."""
     more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:
-        reply = yield from _ask(plan, want, tag, more | {"keys": page.keys[:PORTION]})
+        reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]})
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[PORTION:])
     more |= {"step": True, "places": bool(plan.order)}
     more |= {} if page.after is None else {"after": _score(page.after)}
-    reply = yield from _ask(plan, want, tag, more)
+    reply = yield from ask(plan, want, tag, more)
     after = reply[0][2]
     walking = after is not False
     return _page(plan, want, reply, count=reply[0][3], walking=walking, after=float(after) if walking else None)
@@ -227,7 +227,8 @@ def decoded(cells: Iterable[Cell], row: Wire) -> dict[str, Any]:
     }
 
 
-def _ask(plan: Plan, want: str, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+def ask(plan: Plan, want: str, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+    """One call of the script `query`; its answer, the rows still packed."""
     request, shapes = plan.request(want, **more)
     reply = yield script("query")((MODELS,), (tag, request, *shapes))
     if isinstance(reply, bytes):

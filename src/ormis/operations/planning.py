@@ -30,9 +30,12 @@ class _Nothing(Mapping[str, Any]):
         return 0
 
 
-def planned(query: Query, tag: str = "") -> Operation[Plan]:
-    """The plan of a query, with what has to be looked up before. No call where there is nothing of that."""
-    return plan_of(query, (yield from _resolved(condition(query), tag)))
+def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[Plan]:
+    """The plan of a query, with what has to be looked up before. No call where there is nothing of that.
+
+    node: its condition, where that is compiled already.
+    """
+    return plan_of(query, (yield from _resolved(condition(query) if node is None else node, tag)))
 
 
 def _resolved(node: Node, tag: str) -> Operation[Node]:

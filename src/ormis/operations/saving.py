@@ -15,7 +15,7 @@ from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
 from ..schema import Column, Schema
-from ..state import State, Text, state_of
+from ..state import DEFERRED, State, Text, state_of
 from .mutations import Mutation, commit
 from .outcomes import Inexact
 from .quick import quick_count, quick_insert, quick_update
@@ -161,7 +161,10 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     summed: list[Column] = []
     seen = state.seen if only is None else None
     for at, column in enumerate(schema.columns):
-        value = values[column.name]
+        try:
+            value = values[column.name]
+        except KeyError:  # it was not loaded, so it has not changed
+            continue
         if not at or (seen is not None and value is seen[at] and not column.mutable):
             continue
         if only is not None and column not in only:
@@ -175,7 +178,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
             continue
         changes += (column.position, False if text is None else text)
         written.append((column, value, text))
-        if if_unchanged:
+        if if_unchanged and before is not DEFERRED:
             expected += (column.position, False if before is None else before)
 
     def settle(result: Any) -> None:

@@ -1,5 +1,7 @@
 """Managers: where the querysets of a model begin."""
 
+from collections.abc import Callable
+from inspect import isfunction
 from typing import Any, Self, TypeVar, overload
 
 from .queryset import Queryable, QuerySet
@@ -23,15 +25,45 @@ class Manager(Queryable[M]):
         bound.model = owner
         return bound
 
+    @classmethod
+    def from_queryset(cls, queryset_class: type[QuerySet[Any]]) -> type[Self]:
+        """A manager class whose querysets are of this class, with the methods that it adds."""
+        methods = {
+            name: _forwarding(name)
+            for name in dir(queryset_class)
+            if not name.startswith("_")
+            and isfunction(method := getattr(queryset_class, name))
+            and getattr(QuerySet, name, None) is not method
+        }
+        made: Any = type(
+            f"{cls.__name__}From{queryset_class.__name__}", (cls,), {"queryset_class": queryset_class, **methods}
+        )
+        return made
+
     def get_queryset(self) -> QuerySet[M]:
         """The queryset that everything begins with."""
         return self.queryset_class(self.model)
+
+    def all(self) -> QuerySet[M]:
+        """Every object, as a new queryset."""
+        return self.get_queryset()
 
     def _queryset(self) -> QuerySet[M]:
         return self.get_queryset()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.model.__name__}>"
+
+
+def _forwarding(name: str) -> Callable[..., Any]:
+    def method(self: Manager[Any], *arguments: Any, **options: Any) -> Any:
+        return getattr(self.get_queryset(), name)(*arguments, **options)
+
+    method.__name__ = name
+    return method
+
+
+QuerySet.manager_class = Manager
 
 
 class DefaultManager:

@@ -1,0 +1,101 @@
+"""Unions, intersections and differences of querysets: each part is fetched, and they are put together here."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..calls import Operation
+from ..errors import FieldError
+from ..expressions import F, OrderBy
+from ..operations.fetching import sortable
+from ..query import Query
+from .shapes import names_of
+from .source import Source
+
+
+def combined(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
+    """What the parts have together, in the order and the slice of the whole."""
+    query = source.query
+    fetched: list[list[Any]] = []
+    for part in query.parts:
+        reading: Operation[list[Any]] = part._fetch(asynchronous)
+        fetched.append((yield from reading))
+    rows = _COMBINE[query.combined or "union"](fetched)
+    for item in reversed(query.order or ()):
+        rows = _sorted(query, rows, item)
+    if query.backwards:
+        rows.reverse()
+    return rows[query.offset : None if query.limit is None else query.offset + query.limit]
+
+
+def each_once(rows: Iterable[Any]) -> list[Any]:
+    """The rows, each where it first stands; also of rows that hold lists and dicts."""
+    return [*{_identity(row): row for row in reversed([*rows])}.values()][::-1]
+
+
+def _identity(row: Any) -> Any:
+    if isinstance(row, dict):
+        row = tuple(row.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    try:
+        hash(row)
+    except TypeError:
+        return repr(row)
+    return row
+
+
+def _union(parts: Sequence[list[Any]]) -> list[Any]:
+    return each_once(row for part in parts for row in part)
+
+
+def _intersection(parts: Sequence[list[Any]]) -> list[Any]:
+    others = [{_identity(row) for row in part} for part in parts[1:]]
+    return [row for row in each_once(parts[0]) if all(_identity(row) in other for other in others)]
+
+
+def _difference(parts: Sequence[list[Any]]) -> list[Any]:
+    others = {_identity(row) for part in parts[1:] for row in part}
+    return [row for row in each_once(parts[0]) if _identity(row) not in others]
+
+
+_COMBINE: dict[str, Callable[[Sequence[list[Any]]], list[Any]]] = {
+    "union": _union,
+    "union all": lambda parts: [row for part in parts for row in part],
+    "intersection": _intersection,
+    "difference": _difference,
+}
+
+
+def _sorted(query: Query, rows: list[Any], item: Any) -> list[Any]:
+    descending, nulls_first = False, None
+    if isinstance(item, OrderBy):
+        descending, nulls_first, item = item.descending, item.nulls_first, item.expression
+    name = item.name if isinstance(item, F) else item
+    if not isinstance(name, str):
+        raise FieldError(f"a combined queryset can't be ordered by {item!r}: name one of its fields")
+    if name.startswith("-"):
+        descending, name = not descending, name[1:]
+    value = _value_of(query, name)
+    keys = {id(row): value(row) for row in rows}
+    present = sorted(
+        (row for row in rows if keys[id(row)] is not None), key=lambda row: keys[id(row)], reverse=descending
+    )
+    absent = [row for row in rows if keys[id(row)] is None]
+    return absent + present if (not descending if nulls_first is None else nulls_first) else present + absent
+
+
+def _value_of(query: Query, name: str) -> Callable[[Any], Any]:
+    """How the value of this name is found in a row."""
+    if query.shape == "objects":
+        column = query.schema.column(name)
+        return lambda record: sortable(getattr(record, column.name))
+    names = names_of(query)
+    if name not in names:
+        raise FieldError(f"a combined queryset can be ordered by what it returns, {', '.join(names)}, not by {name!r}")
+    if query.shape == "dicts":
+        return lambda row: sortable(row[name])
+    if query.shape == "flat":
+        return sortable
+    at = names.index(name)
+    return lambda row: sortable(row[at])

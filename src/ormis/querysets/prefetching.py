@@ -1,0 +1,110 @@
+"""`prefetch_related`: the related objects of many objects, one query per level, never one per object."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Iterable, Sequence
+from inspect import getattr_static
+from typing import Any, cast
+
+from ..calls import Operation
+from ..conditions import Q
+from ..database import Database
+from ..errors import FieldError
+from ..state import remember, state_of
+from .source import Source
+
+
+class Prefetch:
+    """A relation to prefetch, by its path, with a queryset of one's own for its last step.
+
+    queryset: narrows, orders and slices the related objects; a slice is of those of each object.
+    to_attr: they are kept as a list in this attribute, instead of what the relation's manager returns.
+    """
+
+    def __init__(self, lookup: str, queryset: Any = None, to_attr: str | None = None) -> None:
+        self.lookup = lookup
+        self.queryset = queryset
+        self.to_attr = to_attr
+        if queryset is not None and queryset.query.shape != "objects":
+            raise ValueError(f"Prefetch({lookup!r}): the queryset has values(); give one of objects")
+
+    def __repr__(self) -> str:
+        return f"Prefetch({self.lookup!r})"
+
+
+def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Database, asynchronous: bool) -> Operation[None]:
+    """Loads what the lookups name for all of the records."""
+    done: set[str] = set()
+    for lookup in lookups:
+        wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
+        names = wanted.lookup.split("__")
+        level: list[Any] = [*records]
+        for i, name in enumerate(names):
+            path = "__".join(names[: i + 1])
+            last = i == len(names) - 1
+            if last and path in done and (wanted.queryset is not None or wanted.to_attr is not None):
+                path = f"{path} {wanted.to_attr}"
+            if path not in done:
+                done.add(path)
+                own = wanted if last else Prefetch(name)
+                yield from _step(level, name, own, database, asynchronous, wanted.lookup)
+            level = _next_level(level, wanted.to_attr if last and wanted.to_attr else name)
+
+
+def _step(
+    records: list[Any], name: str, wanted: Prefetch, database: Database, asynchronous: bool, lookup: str
+) -> Operation[None]:
+    """One relation of objects, which are of one model."""
+    if not records:
+        return
+    model = cast(Any, type(records[0]))
+    relation = getattr_static(model, name, None)
+    if relation is None or not hasattr(relation, "related_of"):
+        raise FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation")
+    query = wanted.queryset
+    queryset = relation.related_set() if query is None else query
+    yield from _grouped(records, relation, queryset.using(database), wanted, asynchronous)
+
+
+def _grouped(
+    records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, asynchronous: bool
+) -> Operation[None]:
+    """Fetches the related objects of all, and gives each object its own."""
+    query = queryset.query
+    keys: list[Any] = relation.keys_of(records, wanted.to_attr is not None)
+    found: dict[Any, list[Any]] = {}
+    if keys:
+        reading: Operation[dict[Any, list[Any]]]
+        reading = relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous)
+        found = yield from reading
+    stop = None if query.limit is None else query.offset + query.limit
+    wanted_keys = set(keys)
+    for record in records:
+        own: list[Any] = found.get(relation.key_in(record), [])[query.offset : stop]
+        if wanted.to_attr is not None:
+            remember(record, wanted.to_attr, own)
+        elif relation.key_in(record) in wanted_keys:
+            relation.keep(record, own)
+
+
+def among(queryset: Source[Any], name: str, keys: Sequence[Any]) -> Source[Any]:
+    """The queryset's objects whose field has one of these values; that field is loaded with them."""
+    query = queryset.query
+    more = {} if query.fields is None else {"fields": tuple(dict.fromkeys([*query.fields, name]))}
+    return queryset._copy(where=(*query.where, Q((f"{name}__in", [*keys]))), **more)
+
+
+def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
+    """What the queryset finds."""
+    return queryset._fetch(asynchronous)
+
+
+def _next_level(records: list[Any], name: str) -> list[Any]:
+    level: dict[Any, Any] = {}
+    for record in records:
+        related = (state_of(record).related or {}).get(name)
+        for one in related if isinstance(related, list) else [related]:  # pyright: ignore[reportUnknownVariableType]
+            if one is not None:
+                level[id(one)] = one  # pyright: ignore[reportUnknownArgumentType]
+    return [*level.values()]

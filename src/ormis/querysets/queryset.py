@@ -1,0 +1,350 @@
+"""`QuerySet` and what it shares with managers: the methods that return another queryset, and evaluation.
+
+Lazy, immutable, cached once evaluated. What talks to the server is in `reading` and `writing`.
+"""
+
+# Queryable and QuerySet are one thing in two classes, and work with what is private of each other.
+# pyright: reportPrivateUsage=false
+
+import builtins
+from collections.abc import AsyncIterator, Generator, Iterator
+from dataclasses import fields
+from itertools import islice
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast, overload
+
+from ..calls import Operation
+from ..compile import resolve
+from ..conditions import Q
+from ..database import Database
+from ..errors import FieldError
+from ..plan import related_of
+from ..query import Combination, Query
+from . import results
+from .prefetching import Prefetch
+from .reading import Reading
+from .source import Source
+from .writing import Writing
+
+M = TypeVar("M")
+
+
+class Queryable(Reading[M], Writing[M]):
+    """What querysets and managers have in common."""
+
+    model: Any
+
+    def _queryset(self) -> "QuerySet[M]":
+        raise NotImplementedError
+
+    # Narrow ----------------------------------------------------------------------------------------------------------
+
+    def all(self) -> "QuerySet[M]":
+        """Every object, as a new queryset."""
+        return self._queryset()._copy()
+
+    def none(self) -> "QuerySet[M]":
+        """No object."""
+        return self._queryset()._copy(empty=True)
+
+    def filter(self, *conditions: Q | bool, **lookups: Any) -> "QuerySet[M]":
+        """The objects that meet all of the conditions and lookups.
+
+        Raises FieldError, when the queryset is used, for unknown names and for values that do not convert.
+        """
+        return self._queryset()._narrowed(Q(*conditions, **lookups), "filtered")
+
+    def exclude(self, *conditions: Q | bool, **lookups: Any) -> "QuerySet[M]":
+        """The objects that `filter` with the same arguments leaves out."""
+        return self._queryset()._narrowed(~Q(*conditions, **lookups), "filtered")
+
+    def using(self, database: Database) -> "QuerySet[M]":
+        """The same query in another database."""
+        queryset = self._queryset()._copy()
+        queryset._database = database
+        return queryset
+
+    # Order -----------------------------------------------------------------------------------------------------------
+
+    def order_by(self, *order: Any) -> "QuerySet[M]":
+        """In this order: names of fields, `-name` for descending, `F("x").desc(nulls_last=True)`.
+
+        Ties are in the order of creation, and so is everything without arguments.
+        """
+        queryset = self._queryset()
+        queryset._refuse_sliced("ordered")
+        for item in order:
+            _check_order(item)
+        return queryset._copy(order=order, backwards=False)
+
+    def reverse(self) -> "QuerySet[M]":
+        """In the opposite order."""
+        queryset = self._queryset()
+        queryset._refuse_sliced("reversed")
+        return queryset._copy(backwards=not queryset.query.backwards)
+
+    # Shape -----------------------------------------------------------------------------------------------------------
+
+    def values(self, *fields: str) -> "QuerySet[dict[str, Any]]":
+        """Dicts instead of objects, of these fields, also across relations, or of all stored ones.
+
+        Across a relation to many there is a row per related object, one with None where there is none.
+        """
+        return cast(Any, self._queryset()._valued("dicts", fields))
+
+    @overload
+    def values_list(self, *fields: str, flat: Literal[False] = False, named: bool = False) -> "QuerySet[Any]": ...
+    @overload
+    def values_list(self, field: str, /, *, flat: Literal[True]) -> "QuerySet[Any]": ...
+    def values_list(self, *fields: str, flat: bool = False, named: bool = False) -> "QuerySet[Any]":
+        """Tuples instead of objects; with `flat` the single values of one field, with `named` named tuples.
+
+        Raises TypeError for `flat` with `named`, or with more or less than one field.
+        """
+        if flat and named:
+            raise TypeError("values_list(): flat and named exclude each other")
+        if flat and len(fields) != 1:
+            raise TypeError(f"values_list(flat=True) takes one field, not {len(fields)}")
+        return cast(Any, self._queryset()._valued("flat" if flat else "named" if named else "tuples", fields))
+
+    def only(self, *fields: str) -> "QuerySet[M]":
+        """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use."""
+        queryset = self._queryset()
+        queryset._refuse_values("only()")
+        schema = queryset._schema
+        names = dict.fromkeys([schema.pk.name, *(_own_field(queryset, name, "only") for name in fields)])
+        return queryset._copy(fields=tuple(names))
+
+    def defer(self, *fields: str) -> "QuerySet[M]":
+        """Objects without these fields loaded; they are loaded on first use."""
+        queryset = self._queryset()
+        queryset._refuse_values("defer()")
+        schema, left_out = queryset._schema, {_own_field(queryset, name, "defer") for name in fields}
+        present = queryset.query.fields or tuple(schema.by_name)
+        return queryset._copy(fields=tuple(n for n in present if n not in left_out or n == schema.pk.name))
+
+    def distinct(self) -> "QuerySet[M]":
+        """Each row of values() once. Objects never repeat, so of these it changes nothing."""
+        queryset = self._queryset()
+        queryset._refuse_sliced("made distinct")
+        return queryset._copy(distinct=True)
+
+    # Related ---------------------------------------------------------------------------------------------------------
+
+    def select_related(self, *paths: str | None) -> "QuerySet[M]":
+        """The objects at the end of these relations to one object come along, in the same call; None takes all back.
+
+        Without a path, every relation of the model that is not optional. Raises FieldError for what is none.
+        """
+        queryset = self._queryset()
+        queryset._refuse_values("select_related()")
+        queryset._refuse_combined("select_related()")
+        if paths == (None,):
+            return queryset._copy(related=())
+        schema = queryset._schema
+        names = [path for path in paths if path is not None]
+        names = names or [r.name for r in schema.references if not r.column.nullable]
+        related_of(schema, names)
+        return queryset._copy(related=tuple(dict.fromkeys([*queryset.query.related, *names])))
+
+    def prefetch_related(self, *lookups: "str | Prefetch | None") -> "QuerySet[M]":
+        """The objects at the end of these relations, to one or to many, come after, one call per level.
+
+        None takes all back.
+        """
+        queryset = self._queryset()
+        queryset._refuse_values("prefetch_related()")
+        if lookups == (None,):
+            return queryset._copy(prefetch=())
+        return queryset._copy(prefetch=(*queryset.query.prefetch, *lookups))
+
+    # Combine ---------------------------------------------------------------------------------------------------------
+
+    def union(self, *others: "QuerySet[Any]", all: bool = False) -> "QuerySet[M]":  # noqa: A002 - Django's name
+        """What this or one of the others finds, each once, or as often as it is found with `all`."""
+        return self._queryset()._combined("union all" if all else "union", others)
+
+    def intersection(self, *others: "QuerySet[Any]") -> "QuerySet[M]":
+        """What this and all of the others find."""
+        return self._queryset()._combined("intersection", others)
+
+    def difference(self, *others: "QuerySet[Any]") -> "QuerySet[M]":
+        """What this finds and none of the others."""
+        return self._queryset()._combined("difference", others)
+
+
+class QuerySet(Queryable[M], Source[M]):
+    """A lazy set of objects of one model: narrowed and ordered by chaining, evaluated when it is used, then cached."""
+
+    manager_class: ClassVar[Any] = None
+
+    @classmethod
+    def as_manager(cls) -> Any:
+        """A manager with the methods of this class, to set in a model: `objects = PollQuerySet.as_manager()`."""
+        return cls.manager_class.from_queryset(cls)()
+
+    # Evaluation ------------------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self._evaluated())
+
+    async def __aiter__(self) -> AsyncIterator[M]:
+        found = self._cache
+        if found is None:
+            found = self._cache = cast(builtins.list[M], await self._arun(self._fetch(True)))
+        for record in found:
+            yield record
+
+    def __await__(self) -> Generator[Any, None, builtins.list[M]]:
+        return self._all_async().__await__()
+
+    async def _all_async(self) -> builtins.list[M]:
+        return [record async for record in self]
+
+    def __len__(self) -> int:
+        return len(self._evaluated())
+
+    def __bool__(self) -> bool:
+        return bool(self._evaluated())
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._evaluated()
+
+    def __repr__(self) -> str:
+        found = builtins.list(islice(self if self._cache is not None else self[:21], 21))
+        shown = [*map(repr, found[:20]), *(["..."] if len(found) > 20 else [])]
+        return f"<QuerySet [{', '.join(shown)}]>"
+
+    @overload
+    def __getitem__(self, at: int) -> M: ...
+    @overload
+    def __getitem__(self, at: slice) -> "QuerySet[M] | builtins.list[M]": ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return self._slice(at)
+        if at < 0:
+            raise ValueError("negative indexing is not supported: reverse() the queryset")
+        if self._cache is not None:
+            return self._cache[at]
+        found = self._copy_of(self.query.slice(at, at + 1))._evaluated()
+        if not found:
+            raise IndexError(f"there is no object at {at}")
+        return found[0]
+
+    def _slice(self, at: slice) -> Any:
+        if any(end is not None and end < 0 for end in (at.start, at.stop)) or (at.step is not None and at.step < 1):
+            raise ValueError("negative slices are not supported: reverse() the queryset")
+        if self._cache is not None:
+            return self._cache[at]
+        queryset = self._copy_of(self.query.slice(at.start, at.stop))
+        return queryset if at.step is None else builtins.list(queryset)[:: at.step]
+
+    def _evaluated(self) -> builtins.list[M]:
+        found = self._cache
+        if found is None:
+            found = self._cache = cast(builtins.list[M], self._run(self._fetch(False)))
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickle holds the objects that were found, or what to look for; neither the database nor the schema."""
+        query = {f.name: getattr(self.query, f.name) for f in fields(self.query) if f.name != "schema"}
+        return {"model": self.model, "query": query, "_cache": self._cache}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["model"])
+        self.query = self.query.having(**state["query"])
+        self._cache = state["_cache"]
+
+    # Copies ----------------------------------------------------------------------------------------------------------
+
+    def _queryset(self) -> "QuerySet[M]":
+        return self
+
+    def _narrowed(self, condition: Q, what: str) -> Self:
+        self._refuse_sliced(what)
+        self._refuse_combined(what)
+        return self._copy(where=(*self.query.where, condition)) if condition else self._copy()
+
+    def _valued(self, shape: str, names: tuple[str, ...]) -> Self:
+        for name in names:
+            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise FieldError(f"{self._schema.name}: values() takes names of fields, not {name!r}")
+            path = resolve(self._schema, name)
+            if path.lookups:
+                raise FieldError(f"{self._schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+        chosen = names or (self.query.fields if self.query.shape != "objects" else None)
+        return self._copy(shape=shape, fields=chosen or tuple(self._schema.by_name), prefetch=(), related=())
+
+    def _refuse_sliced(self, what: str) -> None:
+        if self.query.sliced:
+            raise TypeError(f"a sliced queryset can't be {what}: do that before the slice")
+
+    def _refuse_values(self, what: str) -> None:
+        if self.query.shape != "objects":
+            raise TypeError(f"{what} is for objects, it can't follow values() or values_list()")
+
+    def _refuse_combined(self, what: str) -> None:
+        if self.query.combined is not None:
+            raise TypeError(f"a {self.query.combined} can't be {what}: do that to its parts")
+
+    # Combining -------------------------------------------------------------------------------------------------------
+
+    def __or__(self, other: "QuerySet[M]") -> Self:
+        return self._joined(other, "or")
+
+    def __and__(self, other: "QuerySet[M]") -> Self:
+        return self._joined(other, "and")
+
+    def _joined(self, other: "QuerySet[M]", connector: Literal["and", "or"]) -> Self:
+        """One queryset whose condition joins those of both."""
+        if not isinstance(other, QuerySet) or other.model is not self.model:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{self!r} can be joined with a queryset of {self.model.__name__} only, not {other!r}")
+        for side in (self, other):
+            side._refuse_sliced("joined with another")
+            side._refuse_combined("joined with another")
+        if self.query.empty or other.query.empty:
+            empty, kept = (self, other) if self.query.empty else (other, self)
+            return self._copy_of((kept if connector == "or" else empty).query)
+        conditions = [_one(side.query.where) for side in (self, other)]
+        if not all(conditions):
+            return self._copy(where=tuple(c for c in conditions if c) if connector == "and" else ())
+        return self._copy(where=(Q.join(connector, conditions),) if connector == "or" else tuple(conditions))
+
+    def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
+        parts: tuple[QuerySet[Any], ...] = (self, *others)
+        for other in others:
+            if not isinstance(other, QuerySet):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(f"{how.split()[0]}() takes querysets, not {other!r}")
+            if other.query.shape != self.query.shape:
+                raise TypeError(f"{how.split()[0]}(): all querysets must have the same values(), or none")
+            if self.query.shape == "objects" and other.model is not self.model:
+                raise TypeError(
+                    f"{how.split()[0]}(): {other.model.__name__} is another model; values() can be combined"
+                )
+        own = Query(self._schema, order=(), fields=self.query.fields, shape=self.query.shape)
+        return self._copy_of(own.having(combined=how, parts=parts))
+
+    # Operations ------------------------------------------------------------------------------------------------------
+
+    def _fetch(self, asynchronous: bool) -> Operation[builtins.list[M]]:
+        return (yield from results.found(self, asynchronous))
+
+
+def _one(conditions: tuple[Q, ...]) -> Q:
+    """The conditions of several filter() calls as one, each speaking of its own related objects."""
+    parts = [condition for condition in conditions if condition]
+    if len(parts) < 2:
+        return parts[0] if parts else Q()
+    # Doubly negated, a condition stands on its own.
+    return Q.join("and", [~Q(~part) for part in parts])
+
+
+def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
+    path = resolve(queryset._schema, name)
+    if path.hops or path.lookups:
+        raise FieldError(f"{method}({name!r}): name fields of {queryset._schema.name} itself")
+    return path.column.name
+
+
+def _check_order(item: Any) -> None:
+    if item is None or isinstance(item, Q | bool | int):
+        raise FieldError(f"order_by() takes names of fields and expressions, not {item!r}")

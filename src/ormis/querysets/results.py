@@ -1,0 +1,324 @@
+"""What a queryset finds, as operations: rows are read, made into the shape that is asked for, and completed."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from ..calls import Operation
+from ..cells import Cell
+from ..compile import condition
+from ..conditions import Q
+from ..errors import FieldError, ForeignKeyViolation
+from ..nodes import Compare, Node, Not, join
+from ..operations import explaining, fetching
+from ..operations.planning import planned
+from ..operations.spreading import spread, spreads
+from ..plan import OrderTerm, Plan, plan_of
+from ..schema import Column
+from . import combining
+from .prefetching import prefetch
+from .shapes import attach_related, shaped
+from .source import Source
+
+# Everything that is found ---------------------------------------------------------------------------------------------
+
+
+def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
+    """What the query finds, in the shape it asks for."""
+    query = source.query
+    if query.combined is not None:
+        return (yield from combining.combined(source, asynchronous))
+    if query.shape != "objects":
+        return shaped(query, (yield from value_rows(source)))
+    wanted = yield from planned(query)
+    rows = yield from fetching.fetch(wanted)
+    return (yield from _made(source, wanted, rows, asynchronous))
+
+
+def value_rows(source: Source[Any]) -> Operation[list[tuple[Any, ...]]]:
+    """The rows of values() and values_list(), each once where they are to be distinct."""
+    query = source.query
+    if spreads(query):
+        rows = yield from spread(query.having(offset=0, limit=None) if query.distinct else query)
+    else:
+        wanted = yield from planned(query.having(offset=0, limit=None) if query.distinct else query)
+        read = yield from fetching.fetch(wanted)
+        rows = [_values(wanted.columns, row) for row in read]
+    if not query.distinct:
+        return rows
+    return combining.each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
+
+
+def _values(cells: Sequence[Cell], row: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(
+        wire if wire is None or cell.codec.finish is None else cell.codec.finish(wire)
+        for cell, wire in zip(cells, row, strict=False)
+    )
+
+
+def _made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
+    model, database = source.model, source.db
+    if source.query.fields is None:
+        records = model._load(rows, database, asynchronous)
+    else:
+        records = model._load_partly(rows, wanted.reading(), database, asynchronous)
+    if wanted.related:
+        attach_related(records, wanted.related, rows.related, database, asynchronous)
+    if source.query.prefetch:
+        yield from prefetch(records, source.query.prefetch, database, asynchronous)
+    return records
+
+
+# One object ----------------------------------------------------------------------------------------------------------
+
+
+def narrowed(source: Source[Any], more: Q) -> Source[Any]:
+    """The same with one more condition."""
+    return source._copy(where=(*source.query.where, more)) if more else source
+
+
+def get(source: Source[Any], more: Q, asynchronous: bool) -> Operation[Any]:
+    """The one object that meets the conditions, of the source and more of them."""
+    if more and source.query.sliced:
+        raise TypeError("a sliced queryset can't be filtered: do that before the slice")
+    source = narrowed(source, more)
+    if not source.query.sliced:
+        source = source._copy_of(source.query.slice(0, 2))
+    records = yield from found(source, asynchronous)
+    if len(records) == 1:
+        return records[0]
+    name = source._schema.name
+    if not records:
+        raise source.model.DoesNotExist(f"no {name} matches {more or source.query.where}")
+    raise source.model.MultipleObjectsReturned(f"more than one {name} matches {more}: filter() finds them all")
+
+
+def first(source: Source[Any], asynchronous: bool) -> Operation[Any]:
+    """The first object, or None."""
+    if source._cache is not None:
+        return source._cache[0] if source._cache else None
+    records = yield from found(source._copy_of(source.query.slice(0, 1)), asynchronous)
+    return records[0] if records else None
+
+
+def last(source: Source[Any], asynchronous: bool) -> Operation[Any]:
+    """The last object, or None. Raises TypeError for a slice, as reverse() does."""
+    if source.query.sliced:
+        raise TypeError("a sliced queryset can't be reversed: do that before the slice")
+    return (yield from first(source._copy(backwards=not source.query.backwards), asynchronous))
+
+
+def earliest(source: Source[Any], fields: Sequence[str], asynchronous: bool) -> Operation[Any]:
+    """The first object by the fields, or by Meta.get_latest_by."""
+    return (yield from _extreme(source, fields, False, asynchronous))
+
+
+def latest(source: Source[Any], fields: Sequence[str], asynchronous: bool) -> Operation[Any]:
+    """The last object by the fields, or by Meta.get_latest_by."""
+    return (yield from _extreme(source, fields, True, asynchronous))
+
+
+def _extreme(source: Source[Any], fields: Sequence[str], backwards: bool, asynchronous: bool) -> Operation[Any]:
+    if source.query.sliced:
+        raise TypeError("a sliced queryset can't be ordered: do that before the slice")
+    by = fields or source.model.__options__.get_latest_by
+    name = source._schema.name
+    if not by:
+        raise FieldError(f"{name}: earliest() and latest() need the names of fields, or Meta.get_latest_by")
+    order = (by,) if isinstance(by, str) else tuple(by)
+    record = yield from first(source._copy(order=order, backwards=backwards), asynchronous)
+    if record is None:
+        raise source.model.DoesNotExist(f"no {name} matches {source.query.where or 'the query'}")
+    return record
+
+
+# Ask -----------------------------------------------------------------------------------------------------------------
+
+
+def count(source: Source[Any]) -> Operation[int]:
+    """How many there are."""
+    query = source.query
+    if source._cache is not None:
+        return len(source._cache)
+    if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
+        return len((yield from found(source, True)))
+    return (yield from fetching.count((yield from planned(query.having(order=(), fields=None, related=())))))
+
+
+def exists(source: Source[Any]) -> Operation[bool]:
+    """Whether there is any."""
+    if source._cache is not None:
+        return bool(source._cache)
+    if source.query.combined is not None:
+        return bool((yield from found(source._copy_of(source.query.slice(0, 1)), True)))
+    one = source.query.slice(0, 1).having(fields=("pk",), order=(), related=())
+    return bool((yield from fetching.fetch((yield from planned(one)))))
+
+
+def contains(source: Source[Any], record: Any) -> Operation[bool]:
+    """Whether this saved object is among them."""
+    _check_saved(source, record, "contains()")
+    if source._cache is not None:
+        return record in source._cache
+    if source.query.sliced or source.query.combined is not None:
+        return record in (yield from found(source, True))
+    return (yield from exists(narrowed(source, Q(pk=record.pk))))
+
+
+def _check_saved(source: Source[Any], record: Any, what: str) -> None:
+    if source.query.shape != "objects":
+        raise TypeError(f"{what} is for querysets of objects, not after values() or values_list()")
+    if not isinstance(record, source.model):
+        raise TypeError(f"{what} takes an object of {source.model.__name__}, not {record!r}")
+    if record.pk is None:
+        raise ForeignKeyViolation(f"{what}: {record!r} is not saved yet; save it first", model=source._schema.name)
+
+
+def in_bulk(
+    source: Source[Any], keys: Iterable[Any] | None, field: str, asynchronous: bool
+) -> Operation[dict[Any, Any]]:
+    """The objects by a unique field, all or those with these values."""
+    query, schema = source.query, source._schema
+    if query.shape != "objects":
+        raise TypeError("in_bulk() is for querysets of objects, not after values() or values_list()")
+    if query.sliced:
+        raise TypeError("in_bulk() can't be used on a slice")
+    column = schema.column(field)
+    if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
+        raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
+    if keys is not None:
+        source = narrowed(source, Q((f"{column.name}__in", [*keys])))
+    records = yield from found(source, asynchronous)
+    return {getattr(record, column.name): record for record in records}
+
+
+def explain(source: Source[Any], analyze: bool) -> Operation[str]:
+    """The plan as a readable tree."""
+    if source.query.combined is not None:
+        parts: list[str] = []
+        for part in source.query.parts:
+            parts.append((yield from explain(part, analyze)))  # noqa: PERF401 - a comprehension can't yield
+        return f"{source.query.combined} of\n" + "\n".join(parts)
+    return (yield from explaining.explain((yield from planned(source.query)), analyze))
+
+
+# Rank ----------------------------------------------------------------------------------------------------------------
+
+
+def rank(source: Source[Any], record: Any) -> Operation[int]:
+    """The place of an object in the order, from 0."""
+    _check_saved(source, record, "rank()")
+    query = source.query
+    wanted = yield from planned(query.having(fields=("pk",), related=()))
+    terms = [term for term in wanted.order if isinstance(term.cell, Column)]
+    if len(terms) < len(wanted.order) or query.sliced or query.combined is not None:
+        return _at((yield from found(source._copy(prefetch=(), related=()), True)), record, source)
+    own = yield from fetching.fetch((yield from planned(narrowed(source, Q(pk=record.pk)).query.having(related=()))))
+    if not own:
+        raise _not_among(source, record)
+    values = fetching.decoded(source._schema.columns, own[0])
+    node = condition(query)
+    before = yield from _counted(source, join("and", [node, _before(terms, values)]))
+    ties = join("and", [node, *(_same(term, values) for term in terms)])
+    tied = yield from _tied(source, ties, wanted)
+    return before + tied.index(record.pk)
+
+
+def _at(records: list[Any], record: Any, source: Source[Any]) -> int:
+    if record not in records:
+        raise _not_among(source, record)
+    return records.index(record)
+
+
+def _not_among(source: Source[Any], record: Any) -> Exception:
+    return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
+
+
+def _counted(source: Source[Any], node: Node) -> Operation[int]:
+    return (yield from fetching.count((yield from planned(source.query.having(order=(), related=()), node=node))))
+
+
+def _tied(source: Source[Any], node: Node, wanted: Plan) -> Operation[list[Any]]:
+    ties = replace(plan_of(source.query.having(order=(), fields=("pk",)), node), backwards=wanted.backwards)
+    return [_values(ties.columns, row)[0] for row in (yield from fetching.fetch(ties))]
+
+
+def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:
+    """What comes before an object with these values: less in one term, the same in those ahead of it."""
+    return join(
+        "or",
+        [
+            join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)])
+            for i in range(len(terms))
+        ],
+    )
+
+
+def _same(term: OrderTerm, values: dict[str, Any]) -> Node:
+    column = cast(Column, term.cell)
+    value = values[column.name]
+    return Compare(column, "null") if value is None else Compare(column, "eq", (value,))
+
+
+def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
+    column = cast(Column, term.cell)
+    value, null = values[column.name], Compare(column, "null")
+    if value is None:
+        return join("or", []) if term.nulls_first else Not(null)
+    less = Compare(column, "gt" if term.descending else "lt", (value,))
+    return join("or", [less, null]) if term.nulls_first and column.nullable else less
+
+
+# Portion by portion --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Portions:
+    """A reading under way: where it stands. `plan` is None before the first portion."""
+
+    source: Source[Any]
+    size: int
+    asynchronous: bool
+    plan: Plan | None = None
+    page: fetching.Page | None = None
+    done: bool = False
+
+
+def portions(source: Source[Any], size: int, asynchronous: bool) -> Portions:
+    """A reading of all that the query finds, about `size` objects at a time. Raises ValueError for less than one."""
+    if size < 1:
+        raise ValueError(f"chunk_size={size}: give at least 1")
+    return Portions(source, size, asynchronous)
+
+
+def next_portion(reading: Portions) -> Operation[list[Any] | None]:
+    """The next objects, None after the last."""
+    if reading.done:
+        return None
+    if reading.plan is None:
+        return (yield from _first_portion(reading))
+    assert reading.page is not None
+    page = reading.page = yield from fetching.next_page(reading.plan, reading.page, enough=reading.size)
+    reading.done = page.last
+    return (yield from _portion(reading, reading.plan, page))
+
+
+def _first_portion(reading: Portions) -> Operation[list[Any] | None]:
+    query = reading.source.query
+    if query.shape == "objects" and query.combined is None:
+        plan = yield from planned(query)
+        if not (plan.order or plan.limit is not None or plan.offset):
+            page = yield from fetching.first_page(plan)
+            if not page.keys:
+                reading.plan, reading.page, reading.done = plan, page, page.last
+                return (yield from _portion(reading, plan, page))
+    reading.done = True
+    return (yield from found(reading.source._copy(), reading.asynchronous))
+
+
+def _portion(reading: Portions, plan: Plan, page: fetching.Page) -> Operation[list[Any]]:
+    rows = fetching.Rows((row for row in page.rows if fetching.meets(plan, row)), page.rows.related)
+    return (yield from _made(reading.source, plan, rows, reading.asynchronous))

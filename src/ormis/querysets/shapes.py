@@ -1,0 +1,75 @@
+"""What rows become: dicts, tuples and single values; related objects that came along with them."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections import namedtuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from ..codec import Codec
+from ..database import Database
+from ..plan import Related
+from ..query import Query
+from ..registry import model_for
+from ..state import Wire, remember, state_of
+
+
+def names_of(query: Query) -> tuple[str, ...]:
+    """What the values of a row are called."""
+    names = query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
+    return tuple(query.schema.pk.name if name == "pk" and query.shape == "named" else name for name in names)
+
+
+def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The rows in the shape that the query asks for."""
+    if query.shape == "dicts":
+        names = names_of(query)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    if query.shape == "flat":
+        return [row[0] for row in rows]
+    if query.shape == "named":
+        make = _row_class(names_of(query))._make
+        return [make(row) for row in rows]
+    return [*rows]
+
+
+@lru_cache(maxsize=256)
+def _row_class(names: tuple[str, ...]) -> Any:
+    # The names are known at run time only.
+    return namedtuple("Row", names)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
+
+
+def attach_related(
+    records: Sequence[Any],
+    wanted: Sequence[Related],
+    found: Sequence[dict[Any, Wire]],
+    database: Database,
+    asynchronous: bool,
+) -> None:
+    """Gives each object those it refers to, made once each. What points nowhere is left to be found out on use."""
+    levels: list[Sequence[Any]] = [records]
+    for related, rows in zip(wanted, found, strict=True):
+        hop = related.hop
+        model = model_for(hop.schema.key)
+        made = dict(
+            zip(_keys(rows, hop.source.codec), model._load([*rows.values()], database, asynchronous), strict=True)
+        )
+        name = hop.reference.name if hop.forward else hop.reference.reverse_name
+        for record in levels[related.parent]:
+            target = made.get(vars(record)[hop.source.name])
+            if target is not None:
+                remember(record, name, target)
+                if not hop.forward:
+                    remember(target, hop.reference.name, record)
+        levels.append([*made.values()])
+
+
+def _keys(rows: dict[Any, Wire], codec: Codec) -> list[Any]:
+    return [*rows] if codec.finish is None else [codec.finish(key) for key in rows]
+
+
+def loaded(record: Any, name: str) -> Any:
+    """The related object or objects that are loaded already under this name, None where there are none."""
+    return (state_of(record).related or {}).get(name)

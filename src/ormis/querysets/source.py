@@ -1,0 +1,48 @@
+"""`Source`: the model, the query and the database of a queryset, with which everything that reads or writes begins."""
+
+from collections.abc import Generator
+from typing import Any, Generic, Self, TypeVar
+
+from ..calls import Operation
+from ..database import Database
+from ..query import Query
+from ..schema import Schema
+
+M = TypeVar("M")
+
+
+class Source(Generic[M]):
+    """A query on a model in a database, and what it found once it has been evaluated."""
+
+    def __init__(self, model: type[M], query: Query | None = None, database: Database | None = None) -> None:
+        self.model: Any = model
+        self.query = Query(self._schema) if query is None else query
+        self._database = database
+        self._cache: list[M] | None = None
+
+    @property
+    def db(self) -> Database:
+        """The database it reads from."""
+        return self._database or self.model._database_for(None)
+
+    @property
+    def _schema(self) -> Schema:
+        return self.model._schema()
+
+    def _run(self, operation: Operation[Any]) -> Any:
+        return self.db.run(operation)
+
+    async def _arun(self, operation: Operation[Any]) -> Any:
+        return await self.db.arun(operation)
+
+    def _copy_of(self, query: Query) -> Self:
+        copy = object.__new__(type(self))
+        copy.__dict__ |= self.__dict__ | {"query": query, "_cache": None}
+        return copy
+
+    def _copy(self, **changes: Any) -> Self:
+        return self._copy_of(self.query.having(**changes))
+
+    def _fetch(self, asynchronous: bool) -> Generator[Any, Any, list[M]]:
+        """What the query finds, in the shape it asks for; evaluated once."""
+        raise NotImplementedError
