@@ -50,6 +50,7 @@ from .relations import (
     Related,
 )
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
+from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
@@ -59,6 +60,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet",
+    # transactions
+    "atomic",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",

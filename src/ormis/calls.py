@@ -28,6 +28,8 @@ class ScriptCall:
     """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet.
 
     once: the script writes and includes lib/once.lua; the driver adds what tells this call from its repetition.
+    in_block: what to do inside a block of `atomic()` instead of a call that writes: an operation that reads what it
+        needs and commits; its result takes the place of the reply. Without it, such a call is refused there.
     meanwhile: work that does not need the reply; the driver does it while the server is busy with this call, once more
         where it sends the call again. It raises nothing.
     """
@@ -38,6 +40,7 @@ class ScriptCall:
     keys: tuple[str, ...]
     args: tuple[Argument, ...]
     once: bool = False
+    in_block: "Callable[[], Operation[Any]] | None" = field(default=None, repr=False)
     meanwhile: Callable[[], None] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:

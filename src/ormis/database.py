@@ -1,5 +1,8 @@
 """`connect()` and the `Database` it returns: where operations run."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import sleep
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,10 +13,11 @@ from .calls import Operation, T
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
-from .errors import NotConnected
+from .errors import ConflictError, NotConnected
 from .operations.layout import check_layout
 from .operations.reindexing import reindex
 from .reports import Reindexed, Watcher
+from .transactions import Atomic, block_of, pause
 
 _default: "Database | None" = None
 
@@ -48,7 +52,8 @@ class Database:
             with unseen():
                 sync.run(client, check_layout())
             self._checked = True
-        return sync.run(client, operation)
+        block = block_of(self)
+        return sync.run(client, operation if block is None else block.gather(self, operation))
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
@@ -57,7 +62,38 @@ class Database:
             with unseen():
                 await aio.run(client, check_layout())
             self._checked = True
-        return await aio.run(client, operation)
+        block = block_of(self)
+        return await aio.run(client, operation if block is None else block.gather(self, operation))
+
+    def atomic(self) -> Atomic:
+        """A block whose writes to this database are sent together at its end; see ormis.atomic()."""
+        return Atomic(self)
+
+    def transaction(self, function: Callable[[], T], retries: int = 10) -> T:
+        """Calls the function in a block of atomic() and returns what it returns; on a conflict again, so many times.
+
+        The function loads what it changes: what was loaded before it would be in conflict again.
+        Raises ConflictError when the last try is in conflict too.
+        """
+        for left in range(retries, 0, -1):
+            try:
+                with self.atomic():
+                    return function()
+            except ConflictError:
+                sleep(pause(retries - left))
+        with self.atomic():
+            return function()
+
+    async def atransaction(self, function: Callable[[], Awaitable[T]], retries: int = 10) -> T:
+        """As transaction(), for an async function."""
+        for left in range(retries, 0, -1):
+            try:
+                async with self.atomic():
+                    return await function()
+            except ConflictError:
+                await asyncio.sleep(pause(retries - left))
+        async with self.atomic():
+            return await function()
 
     def reindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """Builds the indexes and unique claims of a model that were declared after objects existed, and drops those

@@ -18,6 +18,11 @@ def object_key(model: str, pk: str) -> str:
     return f"{model}:{pk}"
 
 
+def next_id_key(model: str) -> str:
+    """The last id handed out."""
+    return f"{model}/next_id"
+
+
 def ids_key(model: str) -> str:
     """Every primary key, scored in the order of creation."""
     return f"{model}/ids"

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from typing import Any, TypeVar
 
 from .calls import Argument, ScriptCall
+
+C = TypeVar("C", bound=ScriptCall)
 
 _INCLUDE = re.compile(r"^([ ]*)--@include (\w+)\n", re.MULTILINE)
 _LUA = files("ormis") / "lua"
@@ -26,9 +29,9 @@ class Script:
     sha: str
     once: bool
 
-    def __call__(self, keys: tuple[str, ...], args: tuple[Argument, ...]) -> ScriptCall:
+    def __call__(self, keys: tuple[str, ...], args: tuple[Argument, ...], kind: type[C] = ScriptCall, **more: Any) -> C:
         """The call of this script with these keys and arguments. One that includes `once` is applied once."""
-        return ScriptCall(self.name, self.sha, self.source, keys, args, self.once)
+        return kind(self.name, self.sha, self.source, keys, args, self.once, **more)
 
 
 @cache

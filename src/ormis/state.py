@@ -1,5 +1,6 @@
 """What an object remembers of the database: what was loaded or saved, where, and its loaded relations."""
 
+from enum import Enum
 from typing import Any
 
 from .codec import Text
@@ -9,6 +10,15 @@ _get, _set = object.__getattribute__, object.__setattr__  # past pydantic, which
 Wire = tuple[Any, ...]
 _UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
 DEFERRED: Any = Ellipsis  # stands in `seen` for a column that was not loaded
+
+
+class Pending(Enum):
+    """The text of a sum that will be stored at the end of a block of `atomic()`."""
+
+    SUM = "pending"
+
+
+PENDING: Any = Pending.SUM
 
 
 class State:
@@ -65,9 +75,15 @@ class State:
     def copy(self) -> "State":
         """The memory of a copy of the object."""
         new = State(self.seen, self.database, self.asynchronous)
-        new._texts = self._texts
+        if self._texts is not None:  # both are lists then, which remember() changes
+            new._texts = list(self._texts)
+            new.seen = new._texts if self.seen is self._texts else list(self.seen)
         new.related = None if self.related is None else dict(self.related)
         return new
+
+    def restore(self, earlier: "State") -> None:
+        """Takes for stored what was at the time of this copy."""
+        self.seen, self._texts = earlier.seen, earlier._texts
 
     def pickled(self) -> tuple[Any, ...]:
         """What a pickle keeps: neither the database, which is a connection, nor related objects."""

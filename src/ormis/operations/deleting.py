@@ -13,7 +13,7 @@ from .mutations import Mutation
 
 def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
     """The mutation that deletes the objects with these keys; its result is {model number: count}."""
-    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure)
+    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure, foreseen={})
 
 
 def closure(root: Schema) -> list[tuple[Schema, list[tuple[Schema, int, str, Any]]]]:

@@ -8,7 +8,7 @@ Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the key
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,6 +29,13 @@ class Mutation:
 
     changed: the positions that an update changes, where they are all that it concerns.
     quick: the same change as lua/lib/quick.lua reads it, where that way is open to it.
+
+    For a block of `atomic()`, where the mutation is applied later than the operation ends:
+    foreseen: the result that it is settled with at once, as if it were applied.
+    late: takes the result at the end, where not all of it could be foreseen.
+    records: the objects that it settles.
+    loaded: the texts that an update changes, as they were loaded: {position, text|False, ...}.
+    computed: makes the mutation that does sums here which the server refused as inexact.
     """
 
     schema: Schema
@@ -38,6 +45,18 @@ class Mutation:
     referrers: "Referrers | None" = None
     changed: tuple[int, ...] | None = None
     quick: Sequence[str | bytes] = ()
+    foreseen: Any = True
+    late: Callable[[Any], None] | None = None
+    records: Sequence[Any] = ()
+    loaded: Sequence[Any] = ()
+    computed: "Callable[[Mutation], Operation[Mutation]] | None" = None
+
+
+@dataclass(slots=True)
+class CommitCall(ScriptCall):
+    """The call of `commit`, and the mutations it stands for."""
+
+    mutations: Sequence[Mutation] = field(default=(), repr=False)
 
 
 Referrers = Callable[[Schema], Sequence[tuple[Schema, Sequence[tuple[Schema, int, str, Any]]]]]
@@ -53,12 +72,15 @@ def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]
     return settle(mutations, results_of(mutations, (yield commit_call(mutations, tag))))
 
 
-def results_of(mutations: Sequence[Mutation], packed: bytes) -> list[Any]:
-    """The results in the reply of a commit, one for each mutation; raises what a refusal stands for."""
-    reply = unpack(packed)
-    if reply[0] != "ok":
-        raise_outcome(reply, mutations)
-    return reply[1]
+def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
+    """The results in the reply of a commit, one for each mutation; raises what a refusal stands for.
+
+    reply: packed, as the script answers, or unpacked.
+    """
+    answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
+    if answer[0] != "ok":
+        raise_outcome(answer, mutations)
+    return answer[1]
 
 
 def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
@@ -69,7 +91,7 @@ def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
     return results
 
 
-def commit_call(mutations: Sequence[Mutation], tag: str = "") -> ScriptCall:
+def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
     batch: list[Any] = [[m.code, numbers.setdefault(m.schema, len(numbers) + 1), *m.arguments] for m in mutations]
@@ -84,7 +106,7 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> ScriptCall:
             more += mutations[0].quick
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
-    return script("commit")((MODELS,), (tag, _pack(batch), *more))
+    return script("commit")((MODELS,), (tag, _pack(batch), *more), CommitCall, mutations=mutations)
 
 
 def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:

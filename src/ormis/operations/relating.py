@@ -47,4 +47,6 @@ def _pointing(record: Any, reference: Reference, pk: Any, expected: Sequence[Any
 
     own = schema.pk.codec.encode(record.pk)
     changes = [column.position, False if text is None else text]
-    return Mutation(schema, "update", [own, changes, list(expected), []], settle)
+    before = state.text(column)
+    loaded = (column.position, False if before is None else before) if state.saved else ()
+    return Mutation(schema, "update", [own, changes, list(expected), []], settle, records=(record,), loaded=loaded)

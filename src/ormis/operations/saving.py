@@ -7,6 +7,7 @@ Arithmetic that the server can't do exactly takes two calls a try: read, then wr
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Protocol
 
@@ -15,7 +16,7 @@ from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
 from ..schema import Column, Schema
-from ..state import DEFERRED, State, Text, state_of
+from ..state import DEFERRED, PENDING, State, Text, state_of
 from .mutations import Mutation, commit
 from .outcomes import Inexact
 from .quick import quick_count, quick_insert, quick_update
@@ -49,7 +50,7 @@ def save(
     try:
         yield from commit([mutation])
     except Inexact:
-        yield from _save_computed(record, mutation, if_unchanged)
+        yield from _save_computed(mutation, if_unchanged)
 
 
 def mutation_for(
@@ -103,9 +104,11 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
                 vars(record)[schema.pk.name] = counted(pk.encode())
             state_of(record).remember_all([pk, *texts[1:]])
 
-    quick = () if when else quick_insert(schema, rows)
     arguments = [len(rows), [*chain.from_iterable(rows)]]
-    return Mutation(schema, "insert", [*arguments, when] if when else arguments, settle, quick=quick)
+    if when:  # which of them are stored can't be foreseen
+        none = [False] * len(rows)
+        return Mutation(schema, "insert", [*arguments, when], settle, foreseen=none, late=settle, records=records)
+    return Mutation(schema, "insert", arguments, settle, quick=quick_insert(schema, rows), records=records)
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
@@ -155,10 +158,10 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
             f"{schema.name} is not saved yet: save() without update_fields and force_update first"
         )
     changes: list[Any] = []
-    expected: list[Any] = []
     sums: list[Any] = []
     written: list[tuple[Column, Any, Text | None]] = []
-    summed: list[Column] = []
+    summed: dict[Column, Expression] = {}
+    loaded: list[Any] = []
     seen = state.seen if only is None else None
     for at, column in enumerate(schema.columns):
         try:
@@ -171,30 +174,52 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
             continue
         if isinstance(value, Expression):
             sums += _sum(schema, column, value)
-            summed.append(column)
+            summed[column] = value
             continue
         text, before = encode(schema, column, value), state.text(column)
         if text == before and only is None and state.saved:
             continue
         changes += (column.position, False if text is None else text)
         written.append((column, value, text))
-        if if_unchanged and before is not DEFERRED:
-            expected += (column.position, False if before is None else before)
+        if state.saved and before is not DEFERRED:
+            loaded += (column.position, False if before is None else before)
 
     def settle(result: Any) -> None:
         for column, value, text in written:
             state.remember(schema, column, value, text)
         for column, text in zip(summed, result if summed else (), strict=True):
-            values[column.name] = None if text is None else column.codec.decode(_bytes(text))
+            values[column.name] = summed[column] if text is PENDING else _decoded(column, text)
             state.remember(schema, column, values[column.name], text)
         if not state.saved:
             state.remember(schema, schema.pk, pk, _text(schema.pk, pk))
 
+    expected = loaded if if_unchanged else []
     more = [expected, sums] if expected or sums else []
     changed = (*changes[::2], *sums[::6])
     own = _text(schema.pk, pk)
     quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
-    return Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
+    mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
+    mutation.records, mutation.loaded = (record,), loaded
+    if summed:
+        mutation.foreseen = [PENDING] * len(summed)
+        mutation.late = partial(_settle_late, record, state, summed)
+        mutation.computed = partial(_compute, record, summed)
+    return mutation
+
+
+def _settle_late(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:
+    """Takes the sums of a mutation that was part of a block, where nothing came after them there."""
+    schema, values = record.__schema__, vars(record)
+    for (column, expression), text in zip(summed.items(), texts, strict=True):
+        value = _decoded(column, text)
+        if values[column.name] is expression:
+            values[column.name] = value
+        if state.seen[column.position - 1] is expression:
+            state.remember(schema, column, value, text)
+
+
+def _decoded(column: Column, text: Text | None) -> Any:
+    return None if text is None else column.codec.decode(_bytes(text))
 
 
 def _text(column: Column, value: Any) -> Text:
@@ -248,40 +273,42 @@ def _plain(kind: str, value: Any) -> bool:
     return kind != "decimal" or type(value).__name__ in ("int", "Decimal")
 
 
-def _save_computed(record: Record, refused: Mutation, if_unchanged: bool) -> Operation[None]:
+def _save_computed(refused: Mutation, if_unchanged: bool) -> Operation[None]:
     """Computes the expressions here and writes their values on condition that what was read still holds."""
-    schema, values = record.__schema__, vars(record)
-    expressions = {column: value for column in schema.columns if isinstance(value := values[column.name], Expression)}
-    read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
-    pk, changes, expected, _sums = refused.arguments
-    key = object_key(schema.key, pk)
+    assert refused.computed is not None
+    schema: Schema = refused.schema
+    unchanged = {schema.columns[int(position) - 1].name for position in refused.loaded[::2]}
     for _ in range(_TRIES):
-        texts = yield Command(("HMGET", key, *(column.name for column in read)))
-        stored = {
-            column.name: None if text is None else column.codec.decode(text)
-            for column, text in zip(read, texts, strict=True)
-        }
-        computed = {column: _computed(record, schema, column, e, stored) for column, e in expressions.items()}
-        attempt = Mutation(
-            schema,
-            "update",
-            [
-                pk,
-                [*changes, *_positioned(computed.items())],
-                [*expected, *_positioned(zip(read, (_text_of(text) for text in texts), strict=True))],
-                [],
-            ],
-        )
+        attempt = yield from refused.computed(refused)
         try:
             yield from commit([attempt])
         except ConflictError as conflict:
-            if if_unchanged and conflict.field not in {column.name for column in read}:
+            if if_unchanged and conflict.field in unchanged:
                 raise
         else:
-            assert refused.settle is not None
-            refused.settle(list(computed.values()))
             return
-    raise OrmisError(f"{schema.name} {pk}: others changed {', '.join(c.name for c in read)} {_TRIES} times in a row")
+    raise OrmisError(f"{schema.name} {refused.arguments[0]}: others changed it {_TRIES} times in a row")
+
+
+def _compute(record: Record, expressions: dict[Column, Expression], refused: Mutation) -> Operation[Mutation]:
+    """The mutation that writes these expressions' values, on condition that what they are computed from still holds.
+
+    One round trip: HMGET of the object's hash.
+    """
+    schema = record.__schema__
+    read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
+    pk, changes, expected, _sums = refused.arguments
+    texts = yield Command(("HMGET", object_key(schema.key, pk), *(column.name for column in read)))
+    stored = {column.name: _decoded(column, text) for column, text in zip(read, texts, strict=True)}
+    computed = {column: _computed(record, schema, column, e, stored) for column, e in expressions.items()}
+
+    def settle(_: Any) -> None:
+        if refused.settle is not None:
+            refused.settle(list(computed.values()))
+
+    still = _positioned(zip(read, (_text_of(text) for text in texts), strict=True))
+    arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
+    return Mutation(schema, "update", arguments, settle)
 
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
