@@ -181,7 +181,9 @@ def test_conditions_across_relations_agree_with_python(db: ormis.Database, books
     Book.objects.bulk_create([Book(shelf_id=s, title=t, pages=p) for s, t, p in books])
 
     def shelves(**lookups: Any) -> list[int | None]:
-        return [shelf.id for shelf in Shelf.objects.filter(**lookups)]
+        found = [shelf.id for shelf in Shelf.objects.filter(**lookups)]
+        assert Shelf.objects.filter(**lookups).count() == len(found)
+        return found
 
     def having(holds: Callable[[str, int], bool]) -> list[int]:
         return [n for n in (1, 2, 3) if any(s == n and holds(t, p) for s, t, p in books)]

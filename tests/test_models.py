@@ -173,7 +173,9 @@ def test_two_models_with_one_key_are_refused() -> None:
         (r"Index\('y'\) names 'y'", {"indexes": [Index("y")]}),
         (r"UniqueConstraint\('x', 'x'\) names a field twice", {"constraints": [UniqueConstraint("x", "x")]}),
         ("is no Index", {"indexes": ["x"]}),
-        ("ttl=60: .*not supported yet", {"ttl": 60}),
+        ("ttl: 0 is no time to live", {"ttl": 0}),
+        ("ttl: 'long' is no time to live", {"ttl": "long"}),
+        ("ttl: nan is no time to live", {"ttl": float("nan")}),
     ],
 )
 def test_wrong_meta_is_refused(match: str, meta: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from .codec import Codec, codec_for
 from .errors import DoesNotExist, ModelError
 from .fields import FieldOptions, options_of
-from .options import Options
+from .options import Options, ttl_of
 from .relations import ForeignKey, OnDelete, OneToOne, Related, RelationDeclaration
 from .schema import Column, IndexSpec, IndexType, Reference, Schema, UniqueSpec
 
@@ -177,6 +177,7 @@ def build_schema(
         references,
         options.ordering,
         does_not_exist,
+        ttl=ttl_of(options),
     )
 
 

@@ -7,11 +7,13 @@ import builtins
 import gc
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from . import errors, registry
+from .calls import Operation
 from .compile import reason
 from .database import Database, default_database
 from .descriptors import ForwardRelation
@@ -19,9 +21,9 @@ from .errors import FieldError, IntegrityError, ModelError, StoredDataError
 from .expressions import Expression
 from .keys import object_key
 from .metaclass import ModelMeta, complete
-from .operations import deleting, reading, saving
+from .operations import deleting, expiring, reading, saving
 from .operations.mutations import commit
-from .options import Options
+from .options import Options, milliseconds
 from .query import Query
 from .querysets.queryset import QuerySet
 from .relations import RelationDeclaration
@@ -98,6 +100,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         force_insert: bool = False,
         force_update: bool = False,
         if_unchanged: bool = False,
+        ttl: float | timedelta | None = None,
         using: Database | None = None,
     ) -> Self:
         """Stores the object and returns it. One call: object, indexes and constraints, all or nothing.
@@ -107,11 +110,13 @@ class Model(BaseModel, metaclass=ModelMeta):
 
         update_fields: write these fields and no others.
         if_unchanged: ConflictError when somebody else changed one of the fields that this save writes.
+        ttl: how long the object lives from now on, in seconds or as a timedelta; by default Meta.ttl, and without that
+            a time set before runs on.
 
         Raises UniqueViolation, ForeignKeyViolation, ConflictError; DoesNotExist when the object was deleted meanwhile.
         """
         database = self._place_for_saving(using)
-        database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged))
+        database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
         return self._saved(database, False)
 
     async def asave(
@@ -121,11 +126,12 @@ class Model(BaseModel, metaclass=ModelMeta):
         force_insert: bool = False,
         force_update: bool = False,
         if_unchanged: bool = False,
+        ttl: float | timedelta | None = None,
         using: Database | None = None,
     ) -> Self:
         """As save()."""
         database = self._place_for_saving(using)
-        await database.arun(saving.save(self, update_fields, force_insert, force_update, if_unchanged))
+        await database.arun(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
         return self._saved(database, True)
 
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
@@ -148,6 +154,36 @@ class Model(BaseModel, metaclass=ModelMeta):
         """As refresh_from_db()."""
         database = self._database_for(using or state_of(self).database)
         self._refreshed(await database.arun(reading.get(self._schema(), self._own_key())), fields)
+
+    def expire(self, time: float | timedelta, *, using: Database | None = None) -> None:
+        """Lets the object live so long from now on, in seconds or as a timedelta. One call.
+
+        From the moment it ends it is gone from every query, count, unique field and relation; what refers to it is
+        treated as its on_delete says, when it is cleared away. Raises DoesNotExist when the object is gone.
+        """
+        self._database_for(using or state_of(self).database).run(self._expiry(milliseconds(time)))
+
+    async def aexpire(self, time: float | timedelta, *, using: Database | None = None) -> None:
+        """As expire()."""
+        await self._database_for(using or state_of(self).database).arun(self._expiry(milliseconds(time)))
+
+    def persist(self, *, using: Database | None = None) -> None:
+        """Lets the object live for ever. One call. Raises DoesNotExist when it is gone."""
+        self._database_for(using or state_of(self).database).run(self._expiry(None))
+
+    async def apersist(self, *, using: Database | None = None) -> None:
+        """As persist()."""
+        await self._database_for(using or state_of(self).database).arun(self._expiry(None))
+
+    def ttl(self, *, using: Database | None = None) -> float | None:
+        """How many seconds the object has to live, None for ever. One call. Raises DoesNotExist when it is gone."""
+        database = self._database_for(using or state_of(self).database)
+        return database.run(expiring.remaining(self._schema(), self._own_key()))
+
+    async def attl(self, *, using: Database | None = None) -> float | None:
+        """As ttl()."""
+        database = self._database_for(using or state_of(self).database)
+        return await database.arun(expiring.remaining(self._schema(), self._own_key()))
 
     @property
     def pk(self) -> Any:
@@ -394,6 +430,12 @@ class Model(BaseModel, metaclass=ModelMeta):
         pk = self._own_key()
         (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
         return deleting.counted(counts)
+
+    def _expiry(self, ttl: int | None) -> Operation[None]:
+        pk = self._own_key()
+        (count,) = yield from commit([expiring.expiry(self._schema(), [pk], ttl)])
+        if not count:
+            raise self.DoesNotExist(f"{self.key} is not in the database (any more): it has no end to be set")
 
     def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
         fresh = self._found(self.pk, row, state_of(self).database, state_of(self).asynchronous)

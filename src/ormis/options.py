@@ -27,6 +27,18 @@ class UniqueConstraint:
         return f"UniqueConstraint({', '.join(map(repr, self.fields))})"
 
 
+LONGEST = 10**14
+"""The longest life in milliseconds, some 3,000 years."""
+
+
+def milliseconds(time: float | timedelta) -> int:
+    """A time in seconds or as a timedelta. Raises ValueError for what is no time above 0."""
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds * 1000 <= LONGEST:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(f"{time!r} is no time to live: give seconds above 0, or a timedelta")
+    return max(1, round(seconds * 1000))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """The options of a model.
@@ -35,7 +47,7 @@ class Options:
     ordering: the order of its querysets.
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
-    ttl: how long its objects live, from each save; refused until expiry is there.
+    ttl: how long its objects live, from each save, in seconds or as a timedelta.
     database: the database its objects are in, instead of the one connected last.
     get_latest_by: what latest() and earliest() go by.
     default_related_name: what the models that it refers to call its objects.
@@ -50,6 +62,11 @@ class Options:
     database: Any = None
     get_latest_by: str | tuple[str, ...] | None = None
     default_related_name: str | None = None
+
+
+def ttl_of(options: Options) -> int | None:
+    """Meta.ttl in milliseconds, None without one."""
+    return None if options.ttl is None else milliseconds(options.ttl)
 
 
 _NAMES = {f.name for f in fields(Options)}
@@ -85,8 +102,10 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}") or options.key == "ormis":  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}', not 'ormis'")
-    if options.ttl is not None:
-        raise ModelError(f"{model}.Meta.ttl={options.ttl!r}: objects that expire are not supported yet by this version")
+    try:
+        ttl_of(options)
+    except ValueError as error:
+        raise ModelError(f"{model}.Meta.ttl: {error}") from None
     for index in options.indexes:
         if not isinstance(index, Index) or not index.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.indexes: {index!r} is no Index("field", ...)')

@@ -103,12 +103,20 @@ class Reference:
     query_name: str
     default: str | None = None
 
+    @property
+    def definition(self) -> str:
+        """How the database knows it, see lua/lib/known.lua."""
+        optional = "1" if self.column.nullable else "0"
+        default = () if self.default is None else (self.default,)
+        return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
+
 
 @dataclass(frozen=True, eq=False)
 class Schema:
     """What the layers below the façade know of a model.
 
-    `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys.
+    `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
+    `ttl` how many milliseconds an object lives from each save.
     """
 
     name: str
@@ -120,6 +128,7 @@ class Schema:
     references: tuple[Reference, ...] = ()
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
+    ttl: int | None = None
     by_name: dict[str, Column] = field(init=False)
     _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
@@ -168,10 +177,14 @@ class Schema:
     def declaration(self) -> str:
         """What the scripts must keep for the model, as canonical JSON: compared with what the database stores."""
         kept = {
+            "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
+            "pk": self.pk.name,
+            "references": sorted(reference.definition for reference in self.references),
             "unique": sorted(unique.name for unique in self.unique),
         }
-        return json.dumps(kept, separators=(",", ":"))
+        needed = {name: value for name, value in kept.items() if value or name in ("indexes", "unique")}
+        return json.dumps(needed, separators=(",", ":"), ensure_ascii=False)
 
     @cached_property
     def shape(self) -> bytes:
@@ -182,7 +195,7 @@ class Schema:
     def plain(self) -> bool:
         """True where no column depends on another one or on other objects: lua/lib/quick.lua may serve."""
         alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
-        return alone and not self.unique and not self.references
+        return alone and not self.unique and not self.references and self.ttl is None
 
     @cached_property
     def binary(self) -> bool:
@@ -191,11 +204,14 @@ class Schema:
 
     @cached_property
     def alone(self) -> frozenset[Column]:
-        """The columns without a part in a constraint, a reference, or an index on text or with other columns."""
+        """The columns without a part in a constraint, a reference, or an index on text or with other columns.
+
+        None where objects end: what is kept to clear them away depends on all.
+        """
         bound = {column for unique in self.unique for column in unique.columns}
         bound |= {reference.column for reference in self.references}
         bound |= {c for index in self.indexes if len(index.columns) > 1 or index.type == "text" for c in index.columns}
-        return frozenset(self.columns) - bound
+        return frozenset(self.columns) - bound if self.ttl is None else frozenset()
 
     @cached_property
     def index_of(self) -> dict[Column, IndexSpec]:
@@ -208,6 +224,8 @@ class Schema:
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:
         """What an update of the columns at these positions concerns of the model."""
+        if self.ttl is not None:
+            return self.shape
         shape = self._shapes.get(changed)
         if shape is None:
             shape = self._shapes[changed] = self._shape(set(changed), ())
@@ -236,6 +254,7 @@ class Schema:
                     for slot in (reference.column.position, reference.target)
                 ],
                 **({"referrers": referrers} if referrers else {}),
+                **({"expires": True} if self.ttl is not None else {}),
             }
         )
 

@@ -132,7 +132,7 @@ local function judge_entry(slots, key, member, number)
   local as_text = m.indexes[slots[1]] == 'text'
   local pk = as_text and string.match(member, '%z([^%z]*)$') or member
   local row = pk and indexed_row(slots, pk)
-  if not row then return 'index-extra' end
+  if not row then return not (pk and expired(m, pk)) and 'index-extra' end
   local right
   for _, i in ipairs(slots) do
     local own_key, own_member, own_number = models.entry(m, i, row, pk)
@@ -170,11 +170,42 @@ local function look_at_claims(key, name, fields, cursor)
   for at = 1, #claims, 2 do
     local value, pk = claims[at], claims[at + 1]
     local row = row_at(m, pk, fields)
-    if not row or models.claim(fields, row) ~= value then
+    if not row and not expired(m, pk) or row and models.claim(fields, row) ~= value then
       note(row and 'unique-stale' or 'unique-extra', key, name, value, function() call('HDEL', key, value) end)
     end
   end
   entries = entries + #claims / 2
+  return reply[1]
+end
+
+-- What is kept of objects that end: nothing of those that are gone before their time, or that do not end.
+local function look_at_ends(key, cursor)
+  local reply = ask('ZSCAN', key, cursor, 'COUNT', request.budget)
+  if not reply then return '0' end
+  for at = 1, #reply[2], 2 do
+    local pk, ends = reply[2][at], tonumber(reply[2][at + 1])
+    if ends > expiring.now() and call('EXISTS', m.base .. ':' .. pk) == 0 then
+      note('expiry', m.base .. ':' .. pk, nil, 'was to end later and is gone', function()
+        --@include clearing
+        forget_objects(m, {pk})
+      end)
+    end
+  end
+  entries = entries + #reply[2] / 2
+  return reply[1]
+end
+
+local function look_at_book(key, cursor)
+  local reply = ask('HSCAN', key, cursor, 'COUNT', request.budget)
+  if not reply then return '0' end
+  for at = 1, #reply[2], 2 do
+    local pk = reply[2][at]
+    if not ask('ZSCORE', m.base .. '/expiry', pk) then
+      note('expiry', m.base .. ':' .. pk, nil, 'does not end, and something is kept to clear it away', function()
+        call('HDEL', key, pk)
+      end)
+    end
+  end
   return reply[1]
 end
 
@@ -189,7 +220,7 @@ local function drop(key)
 end
 
 -- Whether the entries of these slots are wanted: when building, those of what is incomplete.
-local function wanted(slots)
+local function is_wanted(slots)
   if not request.build then return true end
   for _, i in ipairs(slots) do
     if m.incomplete and m.incomplete[i] then return true end
@@ -197,7 +228,7 @@ local function wanted(slots)
   return false
 end
 
-local known_keys = {['/ids'] = true, ['/next_id'] = true, ['/expiry'] = true}
+local known_keys = {['/ids'] = true, ['/next_id'] = true}
 
 -- One key; returns the cursor within it, '0' when it is done.
 local function look_at_key(key, forms, cursor)
@@ -206,10 +237,12 @@ local function look_at_key(key, forms, cursor)
     look_at_object(key, string.sub(rest, 2))
     return '0'
   end
+  if key == expiring.book(m) then return look_at_book(key, cursor) end
+  if rest == '/expiry' then return look_at_ends(key, cursor) end
   local part, name = string.match(rest, '^/(%l+)/(.*)$')
   if part == 'index' then
     local slots = forms[form_of(name)]
-    if slots then return wanted(slots) and look_at_entries(key, slots, cursor) or '0' end
+    if slots then return is_wanted(slots) and look_at_entries(key, slots, cursor) or '0' end
     drop(key)
   elseif part == 'unique' then
     local fields = fields_of(name)
@@ -237,6 +270,10 @@ local function step()
   if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
   if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end
   m = models.open(ARGV[3], ARGV[4], request.repair)
+  if m.expires and ask('ZCARD', m.base .. '/expiry') and ask('HLEN', expiring.book(m)) then
+    --@include expired
+    m.unsure = clear_expired(m)
+  end
   if request.keys then return walk_keys() end
   if request.progress then
     --@include progress

@@ -5,17 +5,26 @@
 -- ARGV[1]  the partition tag; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
 --          for a batch of one more may follow, see quick.lua; at the end the mark of the call, see once.lua
 -- Mutations, `m` being the number of a model in this call:
---   {'insert', m, n, texts, when}   n objects, the texts of one after another by column position, nil where absent, as
+--   {'insert', m, n, texts, when, ttl}
+--                                   n objects, the texts of one after another by column position, nil where absent, as
 --                                   a key is that the server is to count; `when` nil: refuse what exists;
 --                                   'ignore': leave out what conflicts; {positions}: update these of the other
---   {'save', m, 1, texts}           insert, or replace the object with this key
---   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums}
+--   {'save', m, 1, texts, nil, ttl} insert, or replace the object with this key
+--   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums, ttl}
 --                                   changes {position, text|false, ...}; expected the same, compared first;
 --                                   sums {position, kind, operator, left position, right position|0, right text, ...}
 --   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
+--   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
--- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete; or {outcome, number of
--- the mutation, ...} and nothing has changed.
+-- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete, the count of an expire; or
+-- {outcome, number of the mutation, ...} and nothing has changed.
+
+-- What expired objects of the model left behind is cleared away first, some of it.
+local function clear_away(m)
+  --@include expired
+  m.cleared = true
+  clear_expired(m)
+end
 
 return remember(answer(function()
   local batch = cmsgpack.unpack(ARGV[2])
@@ -23,7 +32,9 @@ return remember(answer(function()
   local results = {}
   for number, mutation in ipairs(batch) do
     mutations.current = number
-    results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation)
+    local m = mutations.model(mutation[2])
+    if m.expires and not m.cleared then clear_away(m) end
+    results[number] = actions[mutation[1]](m, mutation)
   end
   apply(mutations.opened)
   return {'ok', results}

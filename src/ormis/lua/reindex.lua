@@ -22,7 +22,10 @@ end
 -- The declaration itself where it is all there is, which is what scripts compare it with.
 local function store(m, stored)
   local declared = cjson.decode(ARGV[4])
-  local all = #stored.incomplete == 0 and #stored.indexes == #declared.indexes and #stored.unique == #declared.unique
+  local all = #stored.incomplete == 0 and stored.expires == declared.expires
+  for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
+    all = all and #(stored[part] or {}) == #(declared[part] or {})
+  end
   call('HSET', KEYS[1], m.key, all and ARGV[4] or cjson.encode(stored))
 end
 
@@ -53,7 +56,8 @@ local function begin(m)
   undeclared(stored, declared, 'indexes', dropped)
   undeclared(stored, declared, 'unique', dropped)
   declared.incomplete = still_incomplete(stored, declared, dropped)
-  if #dropped > 0 then store(m, declared) end
+  if stored.expires and call('EXISTS', m.base .. '/expiry') == 1 then declared.expires = true end
+  if call('HGET', KEYS[1], m.key) ~= ARGV[4] then store(m, declared) end
   extend(dropped, before and before.dropped or {})
   local build = declared.incomplete
   local record = progress.holds(m.key, build)

@@ -143,6 +143,8 @@ def keys(
                 yield from _entries(walk, schema, found, build, tag)
                 found.clear()
         walk.advance("keys", len(names))
+    for schema in schemas if "/" in parts else ():
+        yield from _entries(walk, schema, [f"{tag}ormis/expiring/{schema.key}".encode()], build, tag)
 
 
 def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool, tag: str) -> Operation[None]:

@@ -29,6 +29,7 @@ class Mutation:
 
     changed: the positions that an update changes, where they are all that it concerns.
     quick: the same change as lua/lib/quick.lua reads it, where that way is open to it.
+    ttl: how many milliseconds the saved object lives from then on; None: as it is.
 
     For a block of `atomic()`, where the mutation is applied later than the operation ends:
     foreseen: the result that it is settled with at once, as if it were applied.
@@ -45,11 +46,20 @@ class Mutation:
     referrers: "Referrers | None" = None
     changed: tuple[int, ...] | None = None
     quick: Sequence[str | bytes] = ()
+    ttl: int | None = None
     foreseen: Any = True
     late: Callable[[Any], None] | None = None
     records: Sequence[Any] = ()
     loaded: Sequence[Any] = ()
     computed: "Callable[[Mutation], Operation[Mutation]] | None" = None
+
+    def packed(self, number: int) -> list[Any]:
+        """The mutation as lua/commit.lua reads it."""
+        head = [self.code, number, *self.arguments]
+        return head if self.ttl is None else [*head, *_BEFORE_TTL[self.code][len(head) :], self.ttl]
+
+
+_BEFORE_TTL: dict[str, list[Any]] = {"insert": [None] * 5, "save": [None] * 5, "update": [*[None] * 4, [], []]}
 
 
 @dataclass(slots=True)
@@ -94,15 +104,15 @@ def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
 def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
-    batch: list[Any] = [[m.code, numbers.setdefault(m.schema, len(numbers) + 1), *m.arguments] for m in mutations]
-    if len(mutations) == 1 and mutations[0].changed is not None:
+    batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
+    if len(mutations) == 1 and mutations[0].changed is not None and mutations[0].ttl is None:
         schema = mutations[0].schema
         more: Sequence[str | bytes] = (schema.shape_for(mutations[0].changed), schema.declaration, *mutations[0].quick)
     elif any(mutation.referrers for mutation in mutations):
         more = _shapes_with_referrers(mutations, numbers)
     else:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
-        if len(mutations) == 1:
+        if len(mutations) == 1 and mutations[0].ttl is None:
             more += mutations[0].quick
     if any(schema.binary for schema in numbers):
         batch = packable(batch)

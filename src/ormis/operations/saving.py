@@ -6,6 +6,7 @@ Arithmetic that the server can't do exactly takes two calls a try: read, then wr
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain
@@ -15,6 +16,7 @@ from ..calls import Command, Operation
 from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
+from ..options import milliseconds
 from ..schema import Column, Schema
 from ..state import DEFERRED, PENDING, State, Text, state_of
 from .mutations import Mutation, commit
@@ -41,12 +43,15 @@ def save(
     force_insert: bool = False,
     force_update: bool = False,
     if_unchanged: bool = False,
+    ttl: float | timedelta | None = None,
 ) -> Operation[None]:
     """Stores the record: a new one is inserted, of a stored one the changed fields are written.
 
     Raises DoesNotExist, UniqueViolation, ForeignKeyViolation, ConflictError, FieldError, StoredDataError.
     """
     mutation = mutation_for(record, update_fields, force_insert, force_update, if_unchanged)
+    if ttl is not None:
+        mutation.ttl = milliseconds(ttl)
     try:
         yield from commit([mutation])
     except Inexact:
@@ -107,8 +112,11 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
     arguments = [len(rows), [*chain.from_iterable(rows)]]
     if when:  # which of them are stored can't be foreseen
         none = [False] * len(rows)
-        return Mutation(schema, "insert", [*arguments, when], settle, foreseen=none, late=settle, records=records)
-    return Mutation(schema, "insert", arguments, settle, quick=quick_insert(schema, rows), records=records)
+        late = Mutation(schema, "insert", [*arguments, when], settle, foreseen=none, late=settle, records=records)
+        late.ttl = schema.ttl
+        return late
+    quick = quick_insert(schema, rows)
+    return Mutation(schema, "insert", arguments, settle, quick=quick, ttl=schema.ttl, records=records)
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
@@ -198,7 +206,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     changed = (*changes[::2], *sums[::6])
     own = _text(schema.pk, pk)
     quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
-    mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick)
+    mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick, ttl=schema.ttl)
     mutation.records, mutation.loaded = (record,), loaded
     if summed:
         mutation.foreseen = [PENDING] * len(summed)
@@ -308,7 +316,7 @@ def _compute(record: Record, expressions: dict[Column, Expression], refused: Mut
 
     still = _positioned(zip(read, (_text_of(text) for text in texts), strict=True))
     arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
-    return Mutation(schema, "update", arguments, settle)
+    return Mutation(schema, "update", arguments, settle, ttl=refused.ttl)
 
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:

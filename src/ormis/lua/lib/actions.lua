@@ -5,16 +5,46 @@
 
 local actions = {}
 
+-- The object ends so many milliseconds from now; false: never.
+local function set_end(m, object, ttl)
+  if ttl then
+    --@include expiring
+    expiring.mark(m)
+    mutations.now = mutations.now or expiring.now()
+  end
+  object.ends, objects.ending = ttl and mutations.now + ttl, true
+end
+
+-- How many of the objects are there, whose end is set.
+function actions.expire(m, mutation)
+  local count = 0
+  for _, pk in ipairs(mutation[3]) do
+    local object = pk and objects.find(m, pk, {})
+    if object then
+      count = count + 1
+      set_end(m, object, mutation[4])
+    end
+  end
+  return count
+end
+
 function actions.insert(m, mutation)
   --@include inserting
-  function actions.insert(m_, mutation_) return insert(m_, mutation_[3], mutation_[4], mutation_[5]) end
-  return insert(m, mutation[3], mutation[4], mutation[5])
+  function actions.insert(m_, mutation_)
+    local pks, ttl = insert(m_, mutation_[3], mutation_[4], mutation_[5]), mutation_[6]
+    if ttl then actions.expire(m_, {'expire', false, pks, ttl}) end
+    return pks
+  end
+  return actions.insert(m, mutation)
 end
 
 function actions.save(m, mutation)
   local row, changes = mutation[4], {}
   for position = 2, #m.columns do extend(changes, {position, row[position] or false}) end
-  return mutations.change(m, row[1], changes) and {row[1]} or actions.insert(m, mutation)
+  local object = mutations.change(m, row[1], changes)
+  if not object then return actions.insert(m, mutation) end
+  if mutation[6] then set_end(m, object, mutation[6]) end
+  return {row[1]}
 end
 
 function actions.update(m, mutation)
@@ -28,7 +58,9 @@ function actions.update(m, mutation)
     added, texts = add_up(m, object, sums)
     extend(changes, added)
   end
-  if not mutations.change(m, pk, changes) then mutations.refuse('missing', m.key, pk) end
+  local changed = mutations.change(m, pk, changes)
+  if not changed then mutations.refuse('missing', m.key, pk) end
+  if mutation[7] then set_end(m, changed, mutation[7]) end
   return texts
 end
 

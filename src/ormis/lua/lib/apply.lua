@@ -78,8 +78,14 @@ local function apply(opened)
     error(failure, 0)
   end
   write_hashes()
+  local ending = objects.ending
   for i = 1, #opened do
     local m = opened[i]
+    ending = ending or m.expires
     if m.counted then call('SET', m.base .. '/next_id', m.last_id) end
+  end
+  if ending then
+    --@include ending
+    for i = 1, objects.count do keep_end(objects[i]) end
   end
 end

@@ -172,8 +172,9 @@ local function find()
   if request.keys then return portion(parts) end
   if request.step then return step(parts) end
   local way, all, counting = way_of(search.m, request.where), call('ZCARD', search.ids), request.want == 'count'
-  if counting and #parts == 0 then return 'done', all, {} end
-  if counting and way and way.exact and #way.used == #parts then
+  local sure = not search.m.unsure
+  if counting and sure and #parts == 0 then return 'done', all, {} end
+  if counting and sure and way and way.exact and #way.used == #parts then
     search.taken = way
     return 'done', way.cost, {}
   end

@@ -86,6 +86,10 @@ local function insert(m, count, texts, when)
       row[1], pks[i] = new_pk, new_pk
       if constrained then mutations.reclaim(m, nil, row, new_pk) end
       local key = base .. new_pk
+      if pk and m.expires and call('ZSCORE', m.base .. '/expiry', pk) and not objects.by_key[key] then
+        --@include clearing
+        forget_objects(m, {pk})
+      end
       if not pk then counted[#counted + 1] = key end
       objects.put(m, new_pk, key, row, place)
     end

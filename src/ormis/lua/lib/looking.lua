@@ -92,7 +92,7 @@ local function prepare_reading(way_is_sure)
     end
   end
   search.names, search.at, search.direct = names, at, count == #m.columns
-  search.must_read = count > 1 or request.want == 'rows' or request.joins or not way_is_sure
+  search.must_read = count > 1 or search.holds or request.want == 'rows' or request.joins or m.unsure or not way_is_sure
 end
 
 -- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.

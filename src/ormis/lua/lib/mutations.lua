@@ -52,6 +52,7 @@ function mutations.conflict(m, row, pk, changed)
         --@include holders
         other = find_holder(m, fields, value)
       end
+      if other and other ~= pk and m.expires and not objects.known(m.base .. ':' .. other) then other = nil end
       if other and other ~= pk then return name, value, other end
     end
   end

@@ -1,8 +1,9 @@
 --@include server
 -- The objects a commit touches, as they will be: read once, changed in memory, written at the end by apply().
--- An object is {m, pk, key, old, new, loaded, changed, place}: old and new are rows (texts by column position, false
--- where absent), nil where the object is not there; loaded says which columns have been read, nil for all; changed
--- says which differ, nil for all; place is where a new one stands in the order of creation.
+-- An object is {m, pk, key, old, new, loaded, changed, place, ends}: old and new are rows (texts by column position,
+-- false where absent), nil where the object is not there; loaded says which columns have been read, nil for all;
+-- changed says which differ, nil for all; place is where a new one stands in the order of creation; ends is when it
+-- ends, false for never, nil for no change of that.
 -- Out: objects: the list of them in the order of first touch, and count, by_key, .known(), .find(), .need(), .put().
 
 local objects = {by_key = {}, count = 0}
@@ -67,5 +68,5 @@ function objects.put(m, pk, key, row, place)
     track({m = m, pk = pk, key = key, new = row, place = place})
     return
   end
-  object.new, object.loaded, object.changed, object.place = row, nil, nil, place
+  object.new, object.loaded, object.changed, object.place, object.ends = row, nil, nil, place, false
 end

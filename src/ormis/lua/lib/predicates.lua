@@ -33,11 +33,17 @@ local function named(m)
   return m
 end
 
--- A model of this call by its number, unpacked on first use. ARGV[3] on: shape and declaration of each.
+-- A model of this call by its number, unpacked on first use. ARGV[3] on: shape and declaration of each. What expired
+-- objects left behind is cleared away; `unsure` says that some of it may be there still.
 local function model_at(number)
   local m = opened[number]
   if not m then
-    m = named(models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false))
+    m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false)
+    if m.expires then
+      --@include expired
+      m.unsure = clear_expired(m)
+    end
+    m = named(m)
     opened[number] = m
   end
   return m
@@ -203,19 +209,29 @@ function builders.one(_, node, columns)
   end
 end
 
+-- Of some keys those of objects that are there: entries of expired objects may be left.
+local function existing(m, keys)
+  if not m.unsure then return keys end
+  local found = {}
+  for i = 1, #keys do
+    if call('EXISTS', m.base .. ':' .. keys[i]) == 1 then found[#found + 1] = keys[i] end
+  end
+  return found
+end
+
 -- The keys of the objects of m whose foreign key at this position points at pk.
 local function referring_keys(m, position, pk)
   for i = 1, #m.unique do
     local unique = m.unique[i]
     if unique.complete and #unique.fields == 1 and unique.fields[1] == position then
       local holder = call('HGET', unique.key, pk)
-      return holder and {holder} or nothing
+      return holder and existing(m, {holder}) or nothing
     end
   end
   for i = 1, #m.indexes do
     local index = m.indexes[i]
     if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
-      return call('SMEMBERS', index.base .. index.name .. '=' .. short(pk))
+      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. short(pk)))
     end
   end
   local keys, name = {}, m.columns[position]

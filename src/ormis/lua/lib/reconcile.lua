@@ -1,9 +1,10 @@
 -- The union of what a caller declares of a model and what the database knows of it, so that no client, older or newer,
 -- leaves something stale in an index that another client uses.
--- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...]}; a stored one may
--- have "incomplete": ["indexes ...", "unique ..."], what was declared when there were objects already.
+-- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...], "pk": field,
+-- "references", "links": see known.lua, "expires": true where objects end}; a stored one may have "incomplete":
+-- ["indexes ...", "unique ..."], what was declared when there were objects already.
 -- Out: reconcile(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in m.incomplete
---      which can't be trusted yet: indexes by slot, constraints by name.
+--      which can't be trusted yet, indexes by slot, constraints by name, and in m.expires whether objects may end.
 
 local function as_set(list)
   local set = {}
@@ -27,10 +28,11 @@ end
 
 -- Adds to `stored` what `declared` has more, as incomplete where there are objects it was not kept for.
 local function adopt(stored, declared, part, populated)
-  local known_parts, news = as_set(stored[part]), false
-  for _, definition in ipairs(declared[part]) do
+  local known_parts, news = as_set(stored[part] or {}), false
+  for _, definition in ipairs(declared[part] or {}) do
     if not known_parts[definition] then
       news = true
+      stored[part] = stored[part] or {}
       table.insert(stored[part], definition)
       if populated then table.insert(stored.incomplete, part .. ' ' .. definition) end
     end
@@ -38,8 +40,20 @@ local function adopt(stored, declared, part, populated)
   return news
 end
 
+-- The same with what needs no building.
+local function adopt_rest(stored, declared)
+  local news = stored.pk ~= declared.pk or declared.expires ~= nil and not stored.expires
+  stored.pk, stored.expires = declared.pk, stored.expires or declared.expires
+  news = adopt(stored, declared, 'references') or news
+  return adopt(stored, declared, 'links') or news
+end
+
 local function all_declared(stored, declared)
-  return #stored.incomplete == 0 and #stored.indexes == #declared.indexes and #stored.unique == #declared.unique
+  if #stored.incomplete > 0 or stored.expires ~= declared.expires then return false end
+  for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
+    if #(stored[part] or {}) ~= #(declared[part] or {}) then return false end
+  end
+  return true
 end
 
 -- An index, from its definition "type kind field,field".
@@ -57,6 +71,8 @@ local function reconcile(m, text, declaration, may_write)
   local populated = call('ZCARD', m.base .. '/ids') > 0
   local more = adopt(stored, declared, 'indexes', populated)
   more = adopt(stored, declared, 'unique', populated) or more or not text
+  more = adopt_rest(stored, declared) or more
+  m.expires = stored.expires
   if more and may_write then
     call('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
     call('SETNX', tag .. 'ormis/layout', '1')

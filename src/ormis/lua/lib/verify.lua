@@ -1,7 +1,17 @@
 --@include findings
+--@include expiring
 -- One object against everything that is derived from it.
+-- Where expired objects may be left (m.unsure), one that is gone is no finding.
 -- In: request.references {position, target, nullable, ...}; request.build: what is declared but incomplete is built.
--- Out: verify_object(m, pk), which returns its row, nil where there is none; row_at(m, pk, positions).
+-- Out: verify_object(m, pk), which returns its row, nil where there is none; row_at(m, pk, positions); expired(m, pk).
+
+local SLACK = 1000  -- milliseconds
+
+-- Whether an object that is gone has ended by itself and waits to be cleared away.
+local function expired(m, pk)
+  local ends = m.unsure and pcommand('ZSCORE', m.base .. '/expiry', pk)
+  return type(ends) == 'string' and tonumber(ends) <= expiring.now()
+end
 
 -- Some columns of an object by their positions, the primary key among them; nil where there is no such object.
 local function row_at(m, pk, positions)
@@ -89,6 +99,7 @@ local function read_object(m, pk, key)
     return nil
   end
   if not row[1] and call('EXISTS', key) == 0 then
+    if expired(m, pk) then return nil end
     note('object-missing', key, nil, nil, unlist)
     return nil
   end
@@ -99,6 +110,42 @@ local function read_object(m, pk, key)
   return row
 end
 
+-- Whether what is kept to clear the object away is what it says; of an index that is incomplete only when it is built.
+local function well_kept(m, pk, row)
+  local record = ask('HGET', expiring.book(m), pk)
+  if not record then return false end
+  local texts = cmsgpack.unpack(record)
+  for _, position in ipairs(expiring.watched(m)) do
+    local kept = texts[m.columns[position]]
+    local needed = request.build or not (m.incomplete and next(m.incomplete))
+    if (kept or needed) and kept ~= (row[position] or nil) then return false end
+  end
+  return true
+end
+
+-- The time that the server keeps, another tool may have set it, against the one that is kept here.
+local function verify_end(m, object_key, row, pk)
+  local left, ends, book = call('PTTL', object_key), nil, expiring.book(m)
+  if left < 0 and not m.expires then return end
+  ends = m.expires and ask('ZSCORE', m.base .. '/expiry', pk)
+  if left < 0 then
+    if ends then
+      note('expiry', object_key, nil, 'is listed as ending and has no end', function()
+        call('ZREM', m.base .. '/expiry', pk)
+        call('HDEL', book, pk)
+      end)
+    end
+    return
+  end
+  local right = expiring.now() + left
+  if ends and math.abs(right - ends) <= SLACK and well_kept(m, pk, row) then return end
+  note('expiry', object_key, nil, 'ends at a time that is not kept, or with other values than are kept', function()
+    expiring.mark(m)
+    call('ZADD', m.base .. '/expiry', right, pk)
+    call('HSET', book, pk, expiring.record(m, row))
+  end)
+end
+
 local function verify_object(m, pk)
   local key = m.base .. ':' .. pk
   local row = read_object(m, pk, key)
@@ -106,5 +153,6 @@ local function verify_object(m, pk)
   verify_indexes(m, key, row, pk)
   verify_claims(m, key, row, pk)
   verify_references(m, key, row, pk)
+  verify_end(m, key, row, pk)
   return row
 end

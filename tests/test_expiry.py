@@ -1,0 +1,545 @@
+"""Objects that end: gone from everything from the moment they do, whoever looks first; nothing of them is left over."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+
+import ormis
+from ormis import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL, F, Field, ForeignKey, Index, OneToOne
+
+
+class Room(ormis.Model):
+    """What ends in most of these tests."""
+
+    name: str = Field(unique=True)
+    floor: int = Field(default=0, index=True)
+    kind: str = Field(default="office", index=True)
+    note: str | None = None
+
+    class Meta:
+        key = "expiry_room"
+        indexes = [Index("kind", "floor")]
+
+
+class Desk(ormis.Model):
+    """It goes with its room."""
+
+    room: ForeignKey[Room] = ForeignKey(on_delete=CASCADE, related_name="desks")
+    label: str = Field(default="", index="sorted")
+
+    class Meta:
+        key = "expiry_desk"
+
+
+class Lamp(ormis.Model):
+    """It goes with its desk, two steps from the room."""
+
+    desk: ForeignKey[Desk] = ForeignKey(on_delete=PROTECT)
+
+    class Meta:
+        key = "expiry_lamp"
+
+
+class Guest(ormis.Model):
+    """Every way to refer to a room."""
+
+    protected: ForeignKey[Room | None] = ForeignKey(on_delete=PROTECT, related_name="+")
+    restricted: ForeignKey[Room | None] = ForeignKey(on_delete=RESTRICT, related_name="restricted")
+    nulled: ForeignKey[Room | None] = ForeignKey(on_delete=SET_NULL, related_name="nulled")
+    defaulted: ForeignKey[Room | None] = ForeignKey(on_delete=SET_DEFAULT, default=1, related_name="defaulted")
+    kept: ForeignKey[Room | None] = ForeignKey(on_delete=DO_NOTHING, related_name="kept")
+    single: OneToOne[Room | None] = OneToOne(on_delete=SET_NULL, related_name="single")
+
+    class Meta:
+        key = "expiry_guest"
+
+
+class Session(ormis.Model):
+    """Every object of it ends, from each save."""
+
+    token: str = Field(primary_key=True)
+    user: str = Field(default="", index=True)
+    hits: int = Field(default=0, index=True)
+
+    class Meta:
+        key = "expiry_session"
+        ttl = 100
+
+
+MODELS = (Room, Desk, Lamp, Guest, Session)
+
+
+def end(raw: Any, *objects: ormis.Model) -> None:
+    """Lets objects that expire end right now, as the server does it when their time has come."""
+    for record in objects:
+        key, pk = record.key.split(":")
+        assert raw.zscore(f"{key}/expiry", pk) is not None, f"{record.key} does not expire"
+        raw.zadd(f"{key}/expiry", {pk: 1})
+        raw.delete(record.key)
+
+
+def assert_clean(db: ormis.Database) -> None:
+    assert [str(finding) for finding in ormis.check(db, models=MODELS).findings] == []
+
+
+def room(name: str, **values: Any) -> Room:
+    return Room(name=name, **values).save(ttl=100)
+
+
+def test_times(db: ormis.Database, raw: Any) -> None:
+    """Seconds or a timedelta set it, persist lifts it, ttl() tells it; the server's own key time is the same."""
+    one = Room(name="a").save()
+    assert one.ttl() is None
+    one.expire(100)
+    assert 99 < one.ttl() <= 100
+    assert 99 < raw.ttl("expiry_room:1") <= 100
+    one.expire(timedelta(minutes=5))
+    assert 299 < one.ttl() <= 300
+    one.expire(0.2501)
+    assert 0.1 < one.ttl() <= 0.25
+    one.persist()
+    assert one.ttl() is None
+    assert raw.ttl("expiry_room:1") == -1
+    assert not raw.exists("expiry_room/expiry", "ormis/expiring/expiry_room")
+    assert_clean(db)
+
+
+def test_each_is_one_call(db: ormis.Database) -> None:
+    """Saving with ttl, expire, persist and ttl: one call each."""
+    one = Room(name="a")
+    for work in (lambda: one.save(ttl=5), lambda: one.expire(3), lambda: one.ttl(), lambda: one.persist()):
+        with ormis.capture_calls() as calls:
+            work()
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), "5", None, True, timedelta(0), 10**20])
+def test_no_time(db: ormis.Database, bad: Any) -> None:
+    """What is no time to live is refused with the value, before anything is sent."""
+    one = Room(name="a").save()
+    with ormis.capture_calls() as calls, pytest.raises((ValueError, TypeError)):
+        one.expire(bad)
+    if bad is not None:
+        with ormis.capture_calls() as calls, pytest.raises(ValueError, match="is no time to live"):
+            one.save(ttl=bad)
+    assert calls == []
+
+
+def test_gone_objects_have_no_time(db: ormis.Database) -> None:
+    """Asking for or setting the time of an object that is gone, or not saved yet, is DoesNotExist."""
+    one = Room(name="a").save()
+    one.delete()
+    for work in (one.ttl, one.persist, lambda: one.expire(5), Room(name="b").ttl):
+        with pytest.raises(Room.DoesNotExist):
+            work()
+
+
+def test_it_is_gone_when_its_time_has_come(db: ormis.Database, raw: Any) -> None:
+    """With real time: the object is there before, and gone from every answer after."""
+    gone, stays = Room(name="a", floor=3).save(ttl=0.15), Room(name="b", floor=3).save()
+    desk = Desk(room=gone).save()
+    assert Room.objects.count() == 2
+    time.sleep(0.2)
+    assert Room.objects.count() == 1
+    assert Room.objects.filter(floor=3).count() == 1
+    assert list(Room.objects.order_by("-floor")) == [stays]
+    assert not Room.objects.filter(name="a").exists()
+    with pytest.raises(Room.DoesNotExist):
+        Room.get(gone.pk)
+    with pytest.raises(Desk.DoesNotExist):
+        Desk.get(desk.pk)
+    assert_clean(db)
+
+
+FIRST_LOOKS: dict[str, Any] = {
+    "count": lambda: Room.objects.count() == 1,
+    "count by index": lambda: Room.objects.filter(floor=3).count() == 1,
+    "count by range": lambda: Room.objects.filter(floor__gte=1).count() == 1,
+    "count by equality": lambda: Room.objects.filter(kind="office").count() == 1,
+    "count by unique": lambda: Room.objects.filter(name="gone").count() == 0,
+    "count by key": lambda: Room.objects.filter(pk=1).count() == 0,
+    "exclude": lambda: Room.objects.exclude(note="x").count() == 1,
+    "exists": lambda: not Room.objects.filter(name="gone").exists(),
+    "first by order": lambda: Room.objects.order_by("floor").first().name == "stays",
+    "first by creation": lambda: Room.objects.first().name == "stays",
+    "page": lambda: [r.name for r in Room.objects.filter(kind="office").order_by("-floor")[:5]] == ["stays"],
+    "prefix": lambda: [r.name for r in Room.objects.filter(name__startswith="g")] == [],
+    "relation to one": lambda: Desk.objects.filter(room__floor=3).count() == 1,
+    "relation to many": lambda: Room.objects.filter(desks__label="d").count() == 1,
+    "no relation": lambda: Room.objects.exclude(desks__label="d").count() == 0,
+    "unique value is free": lambda: Room(name="gone").save().pk == 3,
+    "reference to it": lambda: refused(lambda: Desk(room_id=1).save()),
+    "update of it": lambda: missing(Room(id=1, name="x")),
+}
+
+
+def refused(work: Any) -> bool:
+    with pytest.raises(ormis.ForeignKeyViolation):
+        work()
+    return True
+
+
+def missing(record: Room) -> bool:
+    with pytest.raises(Room.DoesNotExist):
+        record.save(force_update=True)
+    return True
+
+
+@pytest.mark.parametrize("name", FIRST_LOOKS)
+def test_whoever_looks_first(db: ormis.Database, raw: Any, name: str) -> None:
+    """The first call after the end is right, whatever it is, and what it does clears the object away."""
+    gone, stays = room("gone", floor=3), room("stays", floor=3)
+    Desk(room=gone, label="d").save()
+    Desk(room=stays, label="d").save()
+    end(raw, gone)
+    assert FIRST_LOOKS[name]()
+    Room.objects.count()
+    assert Desk.objects.count() == 1
+    assert_clean(db)
+    assert raw.hkeys("ormis/expiring/expiry_room") == [b"2"]
+
+
+def test_many_at_once(db: ormis.Database, raw: Any) -> None:
+    """More than one call clears away: every answer is right all the same, and no call takes long."""
+    stays = room("stays", floor=7)
+    Room.objects.bulk_create([Room(name=f"r{i}", floor=7) for i in range(1500)])
+    rooms = list(Room.objects.exclude(pk=stays.pk))
+    for record in rooms:
+        record.expire(50)
+    Desk.objects.bulk_create([Desk(room=record, label="x") for record in rooms[:300]])
+    end(raw, *rooms)
+    assert Room.objects.filter(floor=7).count() == 1
+    assert Room.objects.count() == 1
+    end_of_list = Room.objects.filter(floor=7).order_by("-floor")[:3]
+    assert list(end_of_list) == [stays]
+    assert Room(name="r1499").save().name == "r1499"
+    assert list(Room.objects.filter(name="r1400")) == []
+    for _ in range(80):
+        Room.objects.count()
+    assert raw.zcard("expiry_room/ids") == 2
+    assert Desk.objects.count() == 0
+    assert not raw.exists("ormis/expired/expiry_room")
+    assert_clean(db)
+
+
+def test_counts_are_right_while_some_are_left(db: ormis.Database, raw: Any) -> None:
+    """Queries of every shape are right in the one call that does not clear all of them away."""
+    stays = room("stays", floor=7)
+    Desk(room=stays, label="d").save()
+    Room.objects.bulk_create([Room(name=f"r{i}", floor=7) for i in range(600)])
+    rooms = list(Room.objects.exclude(pk=stays.pk))
+    for record in rooms:
+        record.expire(50)
+    for look in (
+        lambda: Room.objects.count() == 1,
+        lambda: Room.objects.filter(floor=7).count() == 1,
+        lambda: Room.objects.filter(kind="office", floor__gte=0).count() == 1,
+        lambda: [r.name for r in Room.objects.all()] == ["stays"],
+        lambda: [r.name for r in Room.objects.order_by("floor")[:2]] == ["stays"],
+        lambda: Room.objects.filter(desks__isnull=False).count() == 1,
+    ):
+        dumps = {key: raw.dump(key) for key in raw.scan_iter("expiry_room*")}
+        dumps |= {key: raw.dump(key) for key in raw.scan_iter("ormis/*")}
+        end(raw, *rooms)
+        assert look()
+        raw.flushdb()
+        for key, dumped in dumps.items():
+            raw.restore(key, 0, dumped)
+        Desk(room=stays, label="d").save()
+
+
+def test_meta_ttl(db: ormis.Database, raw: Any) -> None:
+    """It starts anew at each save, is overridden by save(ttl=), and a queryset's bulk_create heeds it."""
+    session = Session(token="a").save()
+    assert 99 < session.ttl() <= 100
+    session.expire(50)
+    session.user = "ann"
+    session.save()
+    assert 99 < session.ttl() <= 100
+    session.hits = F("hits") + 1
+    session.save(ttl=10)
+    assert (session.hits, session.ttl() <= 10) == (1, True)
+    session.save()
+    assert 99 < session.ttl() <= 100
+    Session.objects.bulk_create([Session(token=f"t{i}", user="bob") for i in range(3)])
+    assert all(99 < s.ttl() <= 100 for s in Session.objects.all())
+    end(raw, session, Session.get("t1"))
+    assert sorted(s.token for s in Session.objects.filter(user__in=["ann", "bob"])) == ["t0", "t2"]
+    assert_clean(db)
+
+
+def test_a_plain_save_lets_the_time_run(db: ormis.Database) -> None:
+    """Without Meta.ttl only what is asked for changes the time."""
+    one = Room(name="a").save()
+    one.expire(40)
+    one.floor = 5
+    one.save()
+    one.note = "x"
+    one.save(if_unchanged=True)
+    one.floor = F("floor") * 3.5 + 0.5
+    one.save()
+    assert (one.floor, 39 < one.ttl() <= 40) == (18, True)
+    Room(id=1, name="b").save()
+    assert 39 < one.ttl() <= 40
+
+
+def test_what_changed_since_is_cleared_away(db: ormis.Database, raw: Any) -> None:
+    """The entries of the last values go, with whichever way they were changed."""
+    one = room("a", floor=1)
+    one.floor, one.kind = 2, "hall"
+    one.save()
+    one.floor = F("floor") + 1
+    one.save()
+    one.name = "b"
+    one.save(update_fields=["name"])
+    end(raw, one)
+    assert Room.objects.count() == 0
+    assert set(raw.scan_iter("expiry_room*")) == {b"expiry_room/next_id"}
+    assert_clean(db)
+
+
+def test_a_key_that_is_used_again(db: ormis.Database, raw: Any) -> None:
+    """A new object under the key of one that ended has nothing of it, not its time either."""
+    Session(token="a", user="ann", hits=5).save()
+    end(raw, Session.get("a"))
+    Session(token="a", user="bob").save(ttl=7)
+    assert Session.objects.filter(user="ann").count() == 0
+    assert [s.hits for s in Session.objects.filter(user="bob")] == [0]
+    assert Session.get("a").ttl() <= 7
+    assert_clean(db)
+    one = room("x")
+    raw.zadd("expiry_room/expiry", {"1": 1})
+    raw.delete(one.key)
+    again = Room(id=1, name="x").save(force_insert=True)
+    assert again.ttl() is None
+    assert Room.objects.count() == 1
+    assert_clean(db)
+
+
+def test_on_delete(db: ormis.Database, raw: Any) -> None:
+    """CASCADE follows, SET_NULL and SET_DEFAULT set; what protects becomes absent where it may, else it goes too."""
+    Room(name="default").save()
+    gone = room("gone")
+    desks = [Desk(room=gone).save() for _ in range(2)]
+    Lamp(desk=desks[0]).save()
+    guest = Guest(protected=gone, restricted=gone, nulled=gone, defaulted=gone, kept=gone, single=gone).save()
+    end(raw, gone)
+    assert Room.objects.count() == 1
+    guest.refresh_from_db()
+    assert (guest.protected_id, guest.restricted_id, guest.nulled_id, guest.single_id) == (None, None, None, None)
+    assert (guest.defaulted_id, guest.kept_id) == (1, 2)
+    assert (Desk.objects.count(), Lamp.objects.count()) == (0, 0)
+    assert Guest.objects.filter(defaulted__name="default").count() == 1
+    assert_clean(db)
+
+
+def test_a_default_that_is_gone_too(db: ormis.Database, raw: Any) -> None:
+    """SET_DEFAULT to what is not there becomes absent."""
+    first, gone = room("default"), room("gone")
+    guest = Guest(defaulted=gone).save()
+    end(raw, first, gone)
+    assert Room.objects.count() == 0
+    guest.refresh_from_db()
+    assert guest.defaulted_id is None
+    assert_clean(db)
+
+
+def test_deleting_and_lifting(db: ormis.Database, raw: Any) -> None:
+    """A deleted object that would have ended leaves nothing; one whose time is lifted stays."""
+    one, other = room("a"), room("b")
+    one.delete()
+    other.persist()
+    assert not raw.exists("expiry_room/expiry", "ormis/expiring/expiry_room")
+    assert Room.objects.count() == 1
+    assert_clean(db)
+
+
+def test_it_does_not_cost_others(db: ormis.Database, raw: Any) -> None:
+    """A model without objects that end keeps nothing; once it has none any more a reindexing forgets that it had."""
+    Room(name="a").save()
+    assert raw.hget("ormis/models", "expiry_room").decode() == Room.__schema__.declaration
+    assert b"expires" not in raw.hget("ormis/models", "expiry_room")
+    Room.get(1).expire(5)
+    assert b'"expires":true' in raw.hget("ormis/models", "expiry_room")
+    Room.get(1).persist()
+    db.reindex(Room)
+    assert raw.hget("ormis/models", "expiry_room").decode() == Room.__schema__.declaration
+
+
+def test_another_tool_sets_a_time(db: ormis.Database, raw: Any) -> None:
+    """EXPIRE and PERSIST of another tool are noticed by a check, and adopted by a repair."""
+    one, two = Room(name="a").save(), room("b")
+    raw.expire(one.key, 500)
+    raw.persist(two.key)
+    report = ormis.check(db, models=MODELS)
+    assert {(f.kind, f.key) for f in report.findings} == {("expiry", one.key), ("expiry", two.key)}
+    assert ormis.check(db, models=MODELS, repair=True).ok
+    assert_clean(db)
+    assert 499_000 < raw.zscore("expiry_room/expiry", "1") - time.time() * 1000 <= 500_000
+    end(raw, one)
+    assert Room.objects.count() == 1
+    assert_clean(db)
+
+
+def test_another_tool_lets_it_end(db: ormis.Database, raw: Any) -> None:
+    """An object that ended by another tool's EXPIRE, before its time or without one, is cleared away by a repair."""
+    one, two = Room(name="a").save(), room("b")
+    raw.delete(one.key, two.key)
+    kinds = {f.kind for f in ormis.check(db, models=MODELS).findings}
+    assert kinds == {"object-missing", "index-extra", "unique-extra", "expiry"}
+    assert ormis.check(db, models=MODELS, repair=True).ok
+    assert_clean(db)
+    assert Room.objects.count() == 0
+    assert not raw.exists("expiry_room/expiry", "ormis/expiring/expiry_room")
+
+
+def test_a_time_that_another_tool_moved(db: ormis.Database, raw: Any) -> None:
+    """When the time that is kept comes first, the server's time holds: nothing is cleared away too early."""
+    one, two = room("a"), room("b")
+    for record in (one, two):
+        raw.zadd("expiry_room/expiry", {str(record.pk): 1})
+    raw.persist(two.key)
+    assert Room.objects.count() == 2
+    assert 99_000 < raw.zscore("expiry_room/expiry", "1") - time.time() * 1000 <= 100_000
+    assert raw.zscore("expiry_room/expiry", "2") is None
+    assert_clean(db)
+
+
+def test_bookkeeping_that_is_damaged(db: ormis.Database, raw: Any) -> None:
+    """What is kept to clear away is checked and mended like the rest."""
+    one = room("a", floor=3)
+    raw.hset(
+        "ormis/expiring/expiry_room", mapping={"1": raw.hget("ormis/expiring/expiry_room", "1")[:-1] + b"x", "9": "z"}
+    )
+    report = ormis.check(db, models=MODELS)
+    assert {(f.kind, f.key) for f in report.findings} == {("expiry", "expiry_room:1"), ("expiry", "expiry_room:9")}
+    assert ormis.check(db, models=MODELS, repair=True).ok
+    assert_clean(db)
+    end(raw, one)
+    assert Room.objects.filter(floor=3).count() == 0
+    assert_clean(db)
+    for key in ("expiry_room/expiry", "ormis/expiring/expiry_room"):
+        raw.delete(key)
+        raw.set(key, "x")
+        with pytest.raises(ormis.StoredDataError, match=key):
+            Room.objects.count()
+        assert ormis.check(db, models=MODELS, repair=True).ok
+        assert Room.objects.count() == 0
+
+
+def test_an_index_that_is_built_later(db: ormis.Database, raw: Any) -> None:
+    """A reindexing also keeps what will be needed to clear its entries away."""
+    room("a", floor=3)
+    stored = raw.hget("ormis/models", "expiry_room").replace(b'"sorted int floor"', b'"sorted int floors"')
+    raw.hset(
+        "ormis/models",
+        "expiry_room",
+        stored.replace(b'"sorted int floors",', b"").replace(b',"sorted int floors"', b""),
+    )
+    raw.delete("expiry_room/index/floor")
+    import msgspec
+
+    texts = msgspec.msgpack.decode(raw.hget("ormis/expiring/expiry_room", "1"))
+    del texts["floor"]
+    raw.hset("ormis/expiring/expiry_room", "1", msgspec.msgpack.encode(texts))
+    assert db.reindex(Room).built == ["floor (sorted)"]
+    assert raw.zscore("expiry_room/index/floor", "1") == 3.0
+    end(raw, Room.get(1))
+    assert Room.objects.filter(floor=3).count() == 0
+    assert not raw.exists("expiry_room/index/floor")
+    assert_clean(db)
+
+
+async def test_the_async_twins(db: ormis.Database, raw: Any) -> None:
+    """aexpire, apersist, attl and asave(ttl=) do the same."""
+    one = await Room(name="a").asave(ttl=60)
+    assert 59 < await one.attl() <= 60
+    await one.aexpire(30)
+    assert 29 < await one.attl() <= 30
+    await one.apersist()
+    assert await one.attl() is None
+    await one.aexpire(30)
+    end(raw, one)
+    assert await Room.objects.acount() == 0
+
+
+class Life(RuleBasedStateMachine):
+    """Rooms and desks that come, change, end and go, against a dictionary."""
+
+    database: Any = None
+    client: Any = None
+    rooms = Bundle("rooms")
+
+    @initialize()
+    def empty(self) -> None:
+        self.client.flushdb()
+        self.model: dict[int, dict[str, Any]] = {}
+        self.desks: dict[int, int] = {}
+
+    @rule(target=rooms, floor=st.integers(0, 3), kind=st.sampled_from("abc"), ttl=st.sampled_from([None, 50]))
+    def add(self, floor: int, kind: str, ttl: int | None) -> Room:
+        made = Room(name=f"{kind}{floor}{len(self.model)}-{time.monotonic_ns()}", floor=floor, kind=kind).save(ttl=ttl)
+        self.model[made.pk] = {"floor": floor, "kind": kind, "ends": ttl is not None}
+        return made
+
+    @rule(record=rooms)
+    def add_desk(self, record: Room) -> None:
+        self.desks[Desk(room=record).save().pk] = record.pk
+
+    @rule(record=rooms, floor=st.integers(0, 3), kind=st.sampled_from("abc"))
+    def change(self, record: Room, floor: int, kind: str) -> None:
+        record.floor, record.kind = floor, kind
+        record.save()
+        self.model[record.pk] |= {"floor": floor, "kind": kind}
+
+    @rule(record=rooms)
+    def expire(self, record: Room) -> None:
+        record.expire(60)
+        self.model[record.pk]["ends"] = True
+
+    @rule(record=rooms)
+    def persist(self, record: Room) -> None:
+        record.persist()
+        self.model[record.pk]["ends"] = False
+
+    @rule(record=consumes(rooms))
+    def finish(self, record: Room) -> None:
+        if self.model[record.pk]["ends"]:
+            end(self.client, record)
+        else:
+            record.delete()
+        del self.model[record.pk]
+        self.desks = {desk: owner for desk, owner in self.desks.items() if owner != record.pk}
+
+    @rule(floor=st.integers(0, 3), kind=st.sampled_from("abc"))
+    def ask(self, floor: int, kind: str) -> None:
+        expected = sorted(pk for pk, m in self.model.items() if m["floor"] >= floor and m["kind"] == kind)
+        assert sorted(r.pk for r in Room.objects.filter(floor__gte=floor, kind=kind)) == expected
+        assert Room.objects.filter(kind=kind).count() == sum(m["kind"] == kind for m in self.model.values())
+        assert Room.objects.count() == len(self.model)
+
+    @invariant()
+    def clean(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        assert [str(f) for f in ormis.check(self.database, models=(Room, Desk)).findings] == []
+        assert Room.objects.count() == len(self.model)
+        assert sorted(d.pk for d in Desk.objects.all()) == sorted(self.desks)
+
+
+def test_lives(db: ormis.Database, raw: Any) -> None:
+    """Whatever happens to objects in whatever order, every answer is right and nothing is left over."""
+    machine = type("TheLife", (Life,), {"database": db, "client": raw})
+    from hypothesis.stateful import run_state_machine_as_test
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
