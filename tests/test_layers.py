@@ -21,14 +21,17 @@ LAYERS = {
     "leaf": ["errors", "calls", "reports"],
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
-    "declaration": ["fields", "options", "relations", "schema", "declare", "registry", "state"],
+    "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],
     "planning": ["query", "cells", "nodes", "predicates", "compile", "plan", "explain"],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),
         *("database", "transactions"),
     ],
-    "facade": ["querysets", "querysets.*", "descriptors", "metaclass", "model", "maintenance", "__init__"],
+    "facade": [
+        *("querysets", "querysets.*", "descriptors", "descriptors.*", "annotations"),
+        *("attaching", "metaclass", "model", "maintenance", "__init__"),
+    ],
     "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
 }
 ROOT = "__init__"

@@ -10,6 +10,7 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
+from .annotations import ForeignKey, ManyToMany, OneToOne, Related
 from .conditions import Q
 from .database import Database, connect
 from .drivers.capture import capture_calls
@@ -45,9 +46,6 @@ from .relations import (
     RESTRICT,
     SET_DEFAULT,
     SET_NULL,
-    ForeignKey,
-    OneToOne,
-    Related,
 )
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .transactions import atomic
@@ -56,7 +54,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
     "connect", "Database", "capture_calls",
     # declaring
-    "Model", "Field", "ForeignKey", "OneToOne", "Related", "Index", "UniqueConstraint",
+    "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "Index", "UniqueConstraint",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet",

@@ -4,12 +4,12 @@
 column of a related object a position of lua/lib/joining.lua.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .codec import Codec
-from .schema import Column, Reference, Schema
+from .schema import Column, Link, Reference, Schema
 
 Row = Mapping[str, Any]
 _STEP = 1000  # positions kept for the columns of one related object
@@ -40,6 +40,33 @@ class Hop:
     def source(self) -> Column:
         """The column, where the step starts, that holds the key it follows."""
         return self.reference.column if self.forward else self.origin.pk
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHop:
+    """One step along a many-to-many relation whose links are kept in sets."""
+
+    link: Link
+    schema: Schema
+    """Where the step leads."""
+    origin: Schema
+    """Where it starts."""
+
+    forward = False
+    to_one = False
+
+    @property
+    def name(self) -> str:
+        """What a query calls the step."""
+        return self.link.query_name
+
+    @property
+    def source(self) -> Column:
+        """The column, where the step starts, that holds the key it follows."""
+        return self.origin.pk
+
+
+Step = Hop | LinkHop
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +109,9 @@ class Computed:
         return self.shown
 
 
-def cell(hops: tuple[Hop, ...], column: Column) -> Cell:
-    """The column at the end of these steps."""
+def cell(steps: Sequence[Step], column: Column) -> Cell:
+    """The column at the end of these steps, which lead to one object each."""
+    hops = tuple(step for step in steps if isinstance(step, Hop))
     return Joined(hops, column) if hops else column
 
 

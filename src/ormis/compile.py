@@ -13,22 +13,22 @@ from typing import Any, cast
 from pydantic import TypeAdapter, ValidationError
 
 from . import registry
-from .cells import Cell, Hop, cell
+from .cells import Cell, Hop, LinkHop, Step, cell
 from .conditions import Leaf, Q
 from .errors import FieldError
 from .expressions import Expression, F
 from .lookups import LOOKUPS, PARTS
-from .nodes import Among, Compare, CompareFields, Constant, Here, Many, Node, Not, One, compare_values, join
+from .nodes import Among, Compare, CompareFields, Constant, Here, Linked, Many, Node, Not, One, compare_values, join
 from .predicates import part_of, part_type, text_test
 from .query import Query
-from .schema import Column, Schema
+from .schema import Column, Link, Schema, is_hidden
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
     """A name in a query, resolved: the relations to follow, the column at the end, the lookups that follow it."""
 
-    hops: tuple[Hop, ...]
+    hops: tuple[Step, ...]
     column: Column
     lookups: tuple[str, ...]
 
@@ -37,10 +37,10 @@ class Path:
 class Found:
     """A leaf: relations to follow, and what must hold at their end."""
 
-    hops: tuple[Hop, ...]
+    hops: tuple[Step, ...]
     node: Node
 
-    def prefix(self) -> tuple[Hop, ...] | None:
+    def prefix(self) -> tuple[Step, ...] | None:
         """The hops up to the first back to other objects; None where there is none."""
         for i, hop in enumerate(self.hops, 1):
             if not hop.forward:
@@ -118,7 +118,7 @@ def _build_and(parts: list[Part]) -> Node:
     return join("and", [_build(part) for part in parts])
 
 
-def _prefixes(part: Part) -> set[tuple[Hop, ...] | None]:
+def _prefixes(part: Part) -> set[tuple[Step, ...] | None]:
     if isinstance(part, Found):
         return {part.prefix()}
     return {prefix for inner in part.parts for prefix in _prefixes(inner)}
@@ -130,8 +130,11 @@ def _strip(part: Part, count: int) -> Part:
     return Tree(part.connector, tuple(_strip(inner, count) for inner in part.parts))
 
 
-def _wrap(hops: Sequence[Hop], node: Node) -> Node:
+def _wrap(hops: Sequence[Step], node: Node) -> Node:
     for hop in reversed(hops):
+        if isinstance(hop, LinkHop):
+            node = Linked(hop.schema, hop.link, node)
+            continue
         column = hop.reference.column
         node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, hop.source)
     return node
@@ -291,7 +294,7 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
     return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
 
 
-def _seen_from(schema: Schema, before: tuple[Hop, ...], name: str, place: str) -> Cell:
+def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> Cell:
     """The cell that an expression names, as the object at the end of the steps before sees it."""
     found = resolve(schema, name)
     if found.lookups:
@@ -307,9 +310,9 @@ def _seen_from(schema: Schema, before: tuple[Hop, ...], name: str, place: str) -
     return cell(hops, found.column)
 
 
-def _back(hop: Hop, place: str) -> Hop:
+def _back(hop: Step, place: str) -> Hop:
     """The step that leads back."""
-    if hop.forward and not hop.reference.unique:
+    if isinstance(hop, LinkHop) or (hop.forward and not hop.reference.unique):
         raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
     return Hop(hop.reference, not hop.forward, hop.origin, hop.schema)
 
@@ -344,18 +347,20 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     whole: keep a last step whose end could be told without it, from the foreign key itself.
     Raises FieldError for a name that is nothing, with the nearest that is.
     """
-    hops: list[Hop] = []
+    hops: list[Step] = []
     parts = name.split("__")
     at = schema
     for i, part in enumerate(parts):
-        hop = _hop(at, part)
+        *first, hop = _steps(at, part) or (None,)
         rest = tuple(parts[i + 1 :])
         if hop is None:
             if part != "pk" and part not in at.by_name:
                 raise _unknown(name, at, part)
             return Path(tuple(hops), at.column(part), rest)
+        hops += first
         key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
-        if hop.forward and not whole and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
+        by_key = isinstance(hop, Hop) and hop.forward and not whole
+        if isinstance(hop, Hop) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
             return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
         hops.append(hop)
         at = hop.schema
@@ -365,17 +370,30 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
 
 
 def _is_name(schema: Schema, part: str) -> bool:
-    return part == "pk" or part in schema.by_name or _hop(schema, part) is not None
+    return part == "pk" or part in schema.by_name or bool(_steps(schema, part))
 
 
-def _hop(schema: Schema, name: str) -> Hop | None:
+def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
+    """The steps that a name means: none where it is no relation, two where a through model is between."""
     for reference in schema.references:
         if reference.name == name:
-            return Hop(reference, True, registry.model_for(reference.target).__schema__, schema)
+            return (Hop(reference, True, registry.model_for(reference.target).__schema__, schema),)
     for source, reference in registry.referrers(schema):
         if name == reference.query_name:
-            return Hop(reference, False, source, schema)
-    return None
+            return (Hop(reference, False, source, schema),)
+    for link in registry.links(schema):
+        if name == link.query_name:
+            return _along(link, schema)
+    return ()
+
+
+def _along(link: Link, schema: Schema) -> tuple[Step, ...]:
+    target: Schema = registry.model_for(link.target).__schema__
+    if not link.through:
+        return (LinkHop(link, target, schema),)
+    through: Schema = registry.model_for(link.through).__schema__
+    near, far = through.reference(link.near), through.reference(link.far)
+    return Hop(near, False, through, schema), Hop(far, True, target, through)
 
 
 def cell_of(schema: Schema, name: str) -> Cell:
@@ -395,7 +413,9 @@ def cell_of(schema: Schema, name: str) -> Cell:
 def names_of(schema: Schema) -> list[str]:
     """Every name that a query on this model may begin with."""
     relations = [reference.name for reference in schema.references]
-    return [*schema.by_name, *relations, *(reference.query_name for _, reference in registry.referrers(schema)), "pk"]
+    relations += [reference.query_name for _, reference in registry.referrers(schema)]
+    relations += [link.query_name for link in registry.links(schema)]
+    return [*schema.by_name, *(name for name in relations if not is_hidden(name)), "pk"]
 
 
 def _unknown(name: str, at: Schema, part: str) -> FieldError:

@@ -45,6 +45,10 @@ class Database:
         """The async redis-py client of the running event loop."""
         return self._connections.aclient
 
+    def same_as(self, other: "Database") -> bool:
+        """Whether another object stands for the same database: one address, connected to twice."""
+        return self is other or self._connections.name == other._connections.name
+
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
         client = self._connections.client

@@ -7,6 +7,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin
@@ -18,11 +19,11 @@ from .codec import Codec, codec_for
 from .errors import DoesNotExist, ModelError
 from .fields import FieldOptions, options_of
 from .options import Options, ttl_of
-from .relations import ForeignKey, OnDelete, OneToOne, Related, RelationDeclaration
-from .schema import Column, IndexSpec, IndexType, Reference, Schema, UniqueSpec
+from .relations import KINDS, LinkDeclaration, OnDelete, Relation, RelationDeclaration, ReverseSide, ToMany, ToOne
+from .schema import Column, IndexSpec, IndexType, Link, Reference, Schema, UniqueSpec
+from .sides import Names
 
-_RELATIONS: dict[str, type] = {"ForeignKey": ForeignKey, "OneToOne": OneToOne, "Related": Related}
-_SUBSCRIPT = re.compile(r"^\s*(?:[\w.]+\.)?(ForeignKey|OneToOne|Related)\s*\[(.*)\]\s*$", re.DOTALL)
+_SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
 _KEY_KINDS = {"int", "text", "uuid", "date", "datetime", "decimal", "enum", "bool"}
 
 
@@ -44,41 +45,59 @@ def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
     return namespace.setdefault("__annotations__", {})
 
 
-def take_relations(model: str, namespace: dict[str, Any]) -> tuple[list[RelationDeclaration], set[str]]:
-    """Takes the relations out of a class body: the declared ones, and the names that `Related` types.
+@dataclass(slots=True)
+class Taken:
+    """The relations of a class body: those to one object, those to many, and the names that `Related` types."""
+
+    references: list[RelationDeclaration] = field(default_factory=list[RelationDeclaration])
+    links: list[LinkDeclaration] = field(default_factory=list[LinkDeclaration])
+    related: set[str] = field(default_factory=set[str])
+
+
+def take_relations(model: str, namespace: dict[str, Any]) -> Taken:
+    """Takes the relations out of a class body.
 
     Raises ModelError for a relation without an annotation or the other way round.
     """
-    annotations = annotations_of(namespace)
-    declared: list[RelationDeclaration] = []
-    related: set[str] = set()
+    annotations, taken = annotations_of(namespace), Taken()
     for name, annotation in list(annotations.items()):
         kind, argument = _relation_annotation(annotation)
-        if kind is None:
-            continue
-        if kind is Related:
-            namespace.pop(name, None)
-            related.add(name)
-            continue
-        target, nullable = _target(argument)
-        value = namespace.pop(name, None)
-        relation = kind() if value is None else value
-        if type(relation) is not kind:
-            raise ModelError(f"{model}.{name}: is annotated as {kind.__name__} and assigned {relation!r}")
-        _check_rule(model, name, relation, nullable)
-        declared.append(RelationDeclaration(name, relation, target, nullable))
-    _replace_annotations(annotations, related, declared)
+        if kind is not None:
+            _take(model, name, _declared(model, name, kind, namespace.pop(name, None)), argument, taken)
+    _replace_annotations(annotations, taken)
     for name, value in namespace.items():
-        if isinstance(value, ForeignKey):
-            kind = "OneToOne" if isinstance(value, OneToOne) else "ForeignKey"
-            raise ModelError(f'{model}.{name} needs an annotation: {name}: {kind}["Other"]')
-    return declared, related
+        if isinstance(value, Relation):
+            raise ModelError(f'{model}.{name} needs an annotation: {name}: {value.kind}["Other"]')
+    return taken
 
 
-def _replace_annotations(annotations: dict[str, Any], related: set[str], declared: list[RelationDeclaration]) -> None:
+def _declared(model: str, name: str, kind: str, value: Any) -> Relation:
+    """What is assigned to a relation, or what it says where nothing is."""
+    relation = KINDS[kind]() if value is None else value  # pyright: ignore[reportCallIssue]
+    if getattr(relation, "kind", None) != kind:
+        raise ModelError(f"{model}.{name}: is annotated as {kind} and assigned {relation!r}")
+    return relation
+
+
+def _take(model: str, name: str, relation: Relation, argument: Any, taken: Taken) -> None:
+    if isinstance(relation, ReverseSide):
+        taken.related.add(name)
+        return
+    target, nullable = _target(argument)
+    if isinstance(relation, ToMany):
+        if nullable:
+            raise ModelError(f'{model}.{name}: a many-to-many relation may have no objects; write ManyToMany["Other"]')
+        taken.links.append(LinkDeclaration(name, relation, target))
+    elif isinstance(relation, ToOne):
+        _check_rule(model, name, relation, nullable)
+        taken.references.append(RelationDeclaration(name, relation, target, nullable))
+
+
+def _replace_annotations(annotations: dict[str, Any], taken: Taken) -> None:
     """A foreign key's stored field takes its place among the annotations; its type is set when it is known."""
-    key_fields = {d.name: d.attname for d in declared}
-    kept = {name: kind for name, kind in annotations.items() if name not in related and name not in key_fields}
+    key_fields = {d.name: d.attname for d in taken.references}
+    gone = taken.related | {d.name for d in taken.links}
+    kept = {name: kind for name, kind in annotations.items() if name not in gone and name not in key_fields}
     merged: dict[str, Any] = {}
     for name in annotations:
         if name in key_fields:
@@ -89,16 +108,21 @@ def _replace_annotations(annotations: dict[str, Any], related: set[str], declare
     annotations.update(merged)
 
 
-def _relation_annotation(annotation: Any) -> tuple[Any, Any]:
+def _relation_annotation(annotation: Any) -> tuple[str | None, Any]:
+    """The kind of relation that an annotation means, None for another one, and of what."""
     if isinstance(annotation, str):
         match = _SUBSCRIPT.match(annotation)
-        return (_RELATIONS[match[1]], match[2]) if match else (None, None)
+        return (match[1], match[2]) if match else (None, None)
     origin = get_origin(annotation)
-    if origin in _RELATIONS.values():
-        return origin, get_args(annotation)[0]
-    if annotation in _RELATIONS.values():
+    if _is_relation(origin):
+        return origin.kind, get_args(annotation)[0]
+    if _is_relation(annotation):
         raise ModelError(f'{annotation.__name__} needs to say of what: {annotation.__name__}["Other"]')
     return None, None
+
+
+def _is_relation(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Relation)
 
 
 def _target(argument: Any) -> tuple[Any, bool]:
@@ -117,7 +141,7 @@ def _target(argument: Any) -> tuple[Any, bool]:
     return argument, False
 
 
-def _check_rule(model: str, name: str, relation: ForeignKey[Any], nullable: bool) -> None:
+def _check_rule(model: str, name: str, relation: ToOne, nullable: bool) -> None:
     if relation.on_delete is OnDelete.SET_NULL and not nullable:
         raise ModelError(f'{model}.{name}: on_delete=SET_NULL needs an optional relation: ForeignKey["Other | None"]')
     if relation.on_delete is OnDelete.SET_DEFAULT and not relation.has_default:
@@ -142,10 +166,11 @@ def build_schema(
     automatic: bool,
     fields: Mapping[str, FieldInfo],
     options: Options,
-    relations: Sequence[tuple[RelationDeclaration, str, str, Any]],
+    relations: Sequence[tuple[RelationDeclaration, str, Names, Any]],
+    links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
 ) -> Schema:
-    """The schema of a model; relations are (declaration, key of the other model, reverse name, default key or None).
+    """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
 
     Raises ModelError for a field that can't be stored, indexed or found.
     """
@@ -155,7 +180,7 @@ def build_schema(
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
     references = tuple(
-        _reference(d, by_name[d.attname], target, reverse, default) for d, target, reverse, default in relations
+        _reference(d, by_name[d.attname], target, names, default) for d, target, names, default in relations
     )
     aliases = by_name | {reference.name: reference.column for reference in references}
     indexes = [IndexSpec("equal", (r.column,)) for r in references if not r.unique]
@@ -175,6 +200,7 @@ def build_schema(
         _distinct(indexes),
         tuple(unique),
         references,
+        tuple(links),
         options.ordering,
         does_not_exist,
         ttl=ttl_of(options),
@@ -220,7 +246,7 @@ def without_none(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _reference(declaration: RelationDeclaration, column: Column, target: str, reverse: str, default: Any) -> Reference:
+def _reference(declaration: RelationDeclaration, column: Column, target: str, names: Names, default: Any) -> Reference:
     text = None if default is None else cast(str, column.codec.encode(default))
     relation = declaration.relation
     return Reference(
@@ -229,8 +255,8 @@ def _reference(declaration: RelationDeclaration, column: Column, target: str, re
         target,
         relation.on_delete,
         relation.unique,
-        reverse,
-        reverse.removesuffix("_set"),
+        names.reverse,
+        names.query,
         text,
     )
 

@@ -4,6 +4,8 @@ Every name starts with the model's key prefix: `question:1` is an object, `quest
 `ormis/…` is the database's own.
 """
 
+from hashlib import sha1
+
 MODELS = "ormis/models"
 """Hash: model key -> what the scripts have to keep for it (indexes, unique claims), as JSON."""
 
@@ -21,6 +23,19 @@ def object_key(model: str, pk: str) -> str:
 def next_id_key(model: str) -> str:
     """The last id handed out."""
     return f"{model}/next_id"
+
+
+def links_key(model: str, relation: str, pk: str) -> str:
+    """The set of the keys that an object is linked to by a many-to-many relation."""
+    return f"{model}/links/{relation}/{short(pk)}"
+
+
+def short(value: str) -> str:
+    """A value as it stands in the name of a key: long ones, and those that could be taken for another, by SHA-1."""
+    data = value.encode()
+    if len(data) > 200 or "/" in value or value.startswith("#"):
+        return f"#{sha1(data).hexdigest()}"  # noqa: S324 - a name, not a secret
+    return value
 
 
 def ids_key(model: str) -> str:

@@ -1,6 +1,6 @@
 """Making model classes: ormis takes its own out of the class body, pydantic makes the class, ormis completes it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import PrivateAttr
@@ -8,13 +8,16 @@ from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import FieldInfo
 
 from . import errors, registry
+from .attaching import attach, check_loops
 from .declare import annotations_of, build_schema, primary_key_of, take_relations, without_none
-from .descriptors import ForwardRelation, ReverseRelation, class_field
+from .descriptors import class_field
 from .errors import ModelError
 from .fields import Field
 from .options import read_options
 from .querysets.managers import DefaultManager, Manager
 from .relations import RelationDeclaration
+from .schema import Schema
+from .sides import Names, link_of, names_of
 
 
 # Relations are no field specifiers: to a type checker what is assigned is a default, so that neither side asks for both
@@ -49,16 +52,17 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
     options = read_options(name, namespace.pop("Meta", None), inherited)
     _check_names(name, annotations_of(namespace), parents[0].__reserved__)
-    declared, related = take_relations(name, namespace)
+    taken = take_relations(name, namespace)
     managers = _take_managers(namespace)
-    for declaration in declared:
+    for declaration in taken.references:
         _add_key_field(declaration, namespace)
     if not options.abstract:
         _add_automatic_key(parents, namespace)
     cls = make()
     cls.__options__ = options
-    cls.__declarations__ = _with_inherited(parents, declared)
-    cls.__related_names__ = related.union(*(p.__related_names__ for p in parents))
+    cls.__declarations__ = _with_inherited("__declarations__", parents, taken.references)
+    cls.__links__ = _with_inherited("__links__", parents, taken.links)
+    cls.__related_names__ = taken.related.union(*(p.__related_names__ for p in parents))
     cls.__schema__ = None
     cls.__key__ = "" if options.abstract else options.key or name.lower()
     for attribute, manager in managers.items():
@@ -70,24 +74,43 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
 
 
 def complete(cls: Any, targets: dict[str, Any]) -> None:
-    """Makes the schema and the descriptors of a class whose relations' targets are all known."""
-    relations: list[tuple[RelationDeclaration, str, str, Any]] = []
+    """Makes the schema and the descriptors of a class whose relations' targets are all known.
+
+    Raises ModelError for relations that can't be.
+    """
+    try:
+        cls.__schema__ = _schema_of(cls, targets)
+        check_loops(cls.__schema__)
+        attach(cls, targets)
+    except BaseException:
+        cls.__schema__ = None
+        raise
+
+
+def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
+    references: list[tuple[RelationDeclaration, str, Names, Any]] = []
     for declaration in cls.__declarations__:
-        target = targets[declaration.name]
+        target, names = targets[declaration.name], names_of(cls, declaration.name, declaration.relation)
         _type_key_field(cls, declaration, target)
-        relations.append((declaration, target.__key__, _reverse_name(cls, declaration), _default_of(declaration)))
-    if relations:
+        references.append((declaration, target.__key__, names, _default_of(declaration)))
+    links = [link_of(cls, d, targets[d.name], targets.get(f"{d.name}.through")) for d in cls.__links__]
+    if references or links:
         cls.__pydantic_custom_init__ = True
+    if references:
         cls.model_rebuild(force=True)
     pk = primary_key_of(cls.__name__, cls.model_fields) or "id"
     automatic = options_are_automatic(cls.model_fields[pk])
-    cls.__schema__ = build_schema(
-        cls.__name__, cls.__key__, pk, automatic, cls.model_fields, cls.__options__, relations, cls.DoesNotExist
+    return build_schema(
+        cls.__name__,
+        cls.__key__,
+        pk,
+        automatic,
+        cls.model_fields,
+        cls.__options__,
+        references,
+        links,
+        cls.DoesNotExist,
     )
-    for reference in cls.__schema__.references:
-        target = targets[reference.name]
-        setattr(cls, reference.name, ForwardRelation(reference, cls, target))
-        _attach_reverse(cls, reference, target)
 
 
 def options_are_automatic(info: FieldInfo) -> bool:
@@ -118,8 +141,8 @@ def _take_managers(namespace: dict[str, Any]) -> dict[str, Any]:
     return managers
 
 
-def _with_inherited(parents: list[Any], own: list[RelationDeclaration]) -> tuple[RelationDeclaration, ...]:
-    found = {d.name: d for parent in reversed(parents) for d in parent.__declarations__}
+def _with_inherited(attribute: str, parents: list[Any], own: Sequence[Any]) -> tuple[Any, ...]:
+    found = {d.name: d for parent in reversed(parents) for d in getattr(parent, attribute)}
     return tuple({**found, **{d.name: d for d in own}}.values())
 
 
@@ -177,29 +200,3 @@ def _add_errors(cls: Any) -> None:
     for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
-
-
-def _reverse_name(cls: Any, declaration: RelationDeclaration) -> str:
-    relation = declaration.relation
-    name = relation.related_name or cls.__options__.default_related_name
-    if name:
-        return name.replace("%(class)s", cls.__name__.lower())
-    return cls.__name__.lower() if relation.unique else f"{cls.__name__.lower()}_set"
-
-
-def _attach_reverse(cls: Any, reference: Any, target: Any) -> None:
-    name = reference.reverse_name
-    present = target.__dict__.get(name)
-    if name in target.model_fields or name in target.__reserved__ or _is_another(present, cls, reference):
-        raise ModelError(
-            f"{cls.__name__}.{reference.name}: {target.__name__} has {name!r} already; choose another name for the "
-            f"other side: related_name="
-        )
-    setattr(target, name, ReverseRelation(reference, cls, target))
-
-
-def _is_another(present: Any, cls: Any, reference: Any) -> bool:
-    if present is None:
-        return False
-    same = isinstance(present, ReverseRelation) and present.source.__key__ == cls.__key__
-    return not (same and present.reference.name == reference.name)

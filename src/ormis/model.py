@@ -16,7 +16,7 @@ from . import errors, registry
 from .calls import Operation
 from .compile import reason
 from .database import Database, default_database
-from .descriptors import ForwardRelation
+from .descriptors import RelationDescriptor
 from .errors import FieldError, IntegrityError, ModelError, StoredDataError
 from .expressions import Expression
 from .keys import object_key
@@ -26,7 +26,7 @@ from .operations.mutations import commit
 from .options import Options, milliseconds
 from .query import Query
 from .querysets.queryset import QuerySet
-from .relations import RelationDeclaration
+from .relations import LinkDeclaration, RelationDeclaration
 from .schema import Readable, Schema
 from .state import DEFERRED, State, Wire, remember, state_of
 
@@ -47,6 +47,7 @@ class Model(BaseModel, metaclass=ModelMeta):
     __key__: ClassVar[str] = ""
     __options__: ClassVar[Options | None] = None
     __declarations__: ClassVar[tuple[RelationDeclaration, ...]] = ()
+    __links__: ClassVar[tuple[LinkDeclaration, ...]] = ()
     __related_names__: ClassVar[frozenset[str]] = frozenset()
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
@@ -61,7 +62,7 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
-        related = _take_related(type(self), values) if self.__declarations__ else None
+        related = _take_related(type(self), values) if self.__declarations__ or self.__links__ else None
         super().__init__(**values)
         for name, record in (related or {}).items():
             remember(self, name, record)
@@ -209,7 +210,7 @@ class Model(BaseModel, metaclass=ModelMeta):
             super().__setattr__(name, value)
         elif isinstance(value, Expression) and name in schema.by_name:
             vars(self)[name] = value
-        elif self.__declarations__ and isinstance(relation := type(self).__dict__.get(name), ForwardRelation):
+        elif name not in schema.by_name and isinstance(relation := type(self).__dict__.get(name), RelationDescriptor):
             relation.assign(self, value)
         elif name == schema.pk.name and state_of(self).saved:
             self._refuse_new_key(value)
@@ -488,6 +489,9 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
     related: dict[str, Any] = {}
     model._schema()
+    for link in model.__links__:
+        if link.name in values:
+            raise TypeError(f"{model.__name__}.{link.name} can't be given to a new object: save it, then use .set()")
     for declaration in model.__declarations__:
         name = declaration.name
         if name not in values:
@@ -496,8 +500,8 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
         if declaration.attname in values:
             raise TypeError(f"{model.__name__}: give {name} or {declaration.attname}, not both")
         relation = model.__dict__[name]
-        values[declaration.attname] = relation.key_of(value)
-        if isinstance(value, relation.target):
+        values[declaration.attname] = relation.key_of(None, value)
+        if isinstance(value, relation.model):
             related[name] = value
     return related
 

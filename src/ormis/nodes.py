@@ -11,7 +11,7 @@ from typing import Any
 
 from .cells import Cell, Joined, Numbering, Row
 from .query import Query
-from .schema import Column, Schema
+from .schema import Column, Link, Schema
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -232,6 +232,25 @@ class Many(Node):
     def packed(self, numbers: Numbering, /) -> list[Any]:
         """{'many', model, position, condition}."""
         return ["many", numbers.model(self.source), self.column.position, self.part.packed(numbers)]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked(Node):
+    """A condition that some object linked to this one meets; where none is, an object without fields."""
+
+    target: Schema
+    link: Link
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'linked', model, name here, name there, condition}."""
+        part = self.part.packed(numbers)
+        return ["linked", numbers.model(self.target), self.link.name, self.link.back_name, part]
 
 
 @dataclass(frozen=True, slots=True)

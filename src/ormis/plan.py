@@ -172,7 +172,7 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
 
 def _to_one(schema: Schema, name: str, path: str) -> Hop:
     hop = next((hop for hop in resolve(schema, f"{name}__pk", whole=True).hops if hop.name == name), None)
-    if hop is None or not hop.to_one:
+    if not isinstance(hop, Hop) or not hop.to_one:
         raise FieldError(
             f"select_related({path!r}): {schema.name}.{name} is no relation to one object"
             + ("; prefetch_related() is for relations to many" if hop is not None else "")

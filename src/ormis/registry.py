@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from .errors import ModelError
-from .relations import RelationDeclaration
-from .schema import Reference, Schema
+from .relations import LinkDeclaration, RelationDeclaration
+from .schema import Link, Reference, Schema
 
 
 class Declared(Protocol):
@@ -19,6 +19,7 @@ class Declared(Protocol):
     __module__: str
     __key__: str
     __declarations__: tuple[RelationDeclaration, ...]
+    __links__: tuple[LinkDeclaration, ...]
     __schema__: Schema
 
     @classmethod
@@ -73,8 +74,7 @@ def models() -> Sequence[Any]:
 
 def unresolved(model: Any) -> str:
     """The relations of a model that wait for a class, for messages."""
-    names = [f"{d.name} -> {d.target}" for d in model.__declarations__ if _target(model, d) is None]
-    return ", ".join(names)
+    return ", ".join(f"{name} -> {said}" for name, said in _needed(model).items() if target_of(model, said) is None)
 
 
 def resolve(model: Any, name: str) -> Any:
@@ -82,7 +82,7 @@ def resolve(model: Any, name: str) -> Any:
 
     Raises ModelError where several modules have one of that name.
     """
-    if name in (model.__name__, model.__qualname__):
+    if name in ("self", model.__name__, model.__qualname__):
         return model
     named = [m for m in _models.values() if name in (m.__name__, f"{m.__module__}.{m.__name__}")]
     near = [m for m in named if m.__module__ == model.__module__]
@@ -104,6 +104,15 @@ def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
     ]
 
 
+def links(schema: Schema) -> list[Link]:
+    """The many-to-many relations of this model with complete ones, declared on either side, each as it sees them."""
+    found = list(schema.links)
+    for model in _models.values():
+        if model.__schema__ is not None:
+            found += [k.back for k in model.__schema__.links if k.target == schema.key and not k.symmetrical]
+    return found
+
+
 def model_for(key: str) -> Any:
     """The class of a model by its key."""
     return _models[key]
@@ -115,14 +124,20 @@ def _replaces(model: Any, other: Any) -> bool:
     return same_place or (model.__name__ == other.__name__ and "<locals>" in other.__qualname__)
 
 
-def _target(model: Any, declaration: RelationDeclaration) -> Any:
-    target = declaration.target
-    return resolve(model, target) if isinstance(target, str) else target
+def target_of(model: Any, said: Any) -> Any:
+    """The class that a declaration of this model refers to, itself or its name; None if it is not known yet."""
+    return resolve(model, said) if isinstance(said, str) else said
+
+
+def _needed(model: Any) -> dict[str, Any]:
+    """What the relations of a model refer to, by the names of the relations; `tags.through` for a through model."""
+    needed = {d.name: d.target for d in (*model.__declarations__, *model.__links__)}
+    return needed | {f"{d.name}.through": d.relation.through for d in model.__links__ if d.relation.through is not None}
 
 
 def _complete_pending() -> None:
     for model in list(_pending):
-        targets = {d.name: _target(model, d) for d in model.__declarations__}
+        targets = {name: target_of(model, said) for name, said in _needed(model).items()}
         if all(target is not None for target in targets.values()):
-            _pending.remove(model)
             model._complete(targets)
+            _pending.remove(model)

@@ -1,14 +1,12 @@
-"""What a class body says of relations: `ForeignKey`, `OneToOne`, `Related` and what on_delete can be.
+"""What a class body says of relations, as data: to one object, to many, and what on_delete can be.
 
-These are declarations. When the class is made, each is replaced by a descriptor (see `descriptors`); for a type checker
-they are the descriptors, so that `choice.question` is a `Question`.
+The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany` and `Related`, are these with types: `annotations`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
-
-T = TypeVar("T")
+from typing import Any, ClassVar
 
 
 class OnDelete(StrEnum):
@@ -32,27 +30,37 @@ DO_NOTHING = OnDelete.DO_NOTHING
 _MISSING: Any = object()
 
 
-class ForeignKey(Generic[T]):
-    """A reference to one object of another model, held as its key.
+class Relation:
+    """A relation as it is declared. `kind` is what it is called in a class body.
 
-    on_delete: what becomes of this object when the other is deleted; PROTECT refuses that deletion.
-    related_name: what the other model calls the objects that refer to it; `choice_set` for a `Choice` by default.
-    default: the key or object that new objects refer to.
-    primary_key: the reference is this model's primary key (for `OneToOne`).
+    related_name: what the other model calls the objects on this side; a name that ends with + gives it none.
+    related_query_name: what queries on the other model call them; related_name, or the lower-case class name.
     """
 
-    unique = False
+    kind: ClassVar[str]
+
+    def __init__(self, related_name: str | None, related_query_name: str | None) -> None:
+        self.related_name = related_name
+        self.related_query_name = related_query_name
+
+
+class ToOne(Relation):
+    """A reference to one object of another model, held as its key."""
+
+    kind = "ForeignKey"
+    unique: ClassVar[bool] = False
 
     def __init__(
         self,
         *,
         on_delete: OnDelete = PROTECT,
         related_name: str | None = None,
+        related_query_name: str | None = None,
         default: Any = _MISSING,
         primary_key: bool = False,
     ) -> None:
+        super().__init__(related_name, related_query_name)
         self.on_delete = OnDelete(on_delete)
-        self.related_name = related_name
         self.default = default
         self.primary_key = primary_key
 
@@ -61,39 +69,52 @@ class ForeignKey(Generic[T]):
         """True where the declaration names a default."""
         return self.default is not _MISSING
 
-    if TYPE_CHECKING:
 
-        @overload
-        def __get__(self, instance: None, owner: Any) -> Any: ...
-        @overload
-        def __get__(self, instance: object, owner: Any) -> T: ...
-        def __get__(self, instance: object | None, owner: Any) -> Any: ...
-        def __set__(self, instance: object, value: T | str | int) -> None: ...
+class ToOneUnique(ToOne):
+    """A reference that no two objects share."""
 
-
-class OneToOne(ForeignKey[T]):
-    """A reference that no two objects share; the other side has one related object, not many."""
-
+    kind = "OneToOne"
     unique = True
 
 
-class Related(Generic[T]):
-    """Types the reverse side of a relation: `choices: Related["Choice"]`. It declares nothing for the database.
+class ToMany(Relation):
+    """Links between objects of two models."""
 
-    Written `choices: Related["Choice"] = Related()`, a type checker does not ask for it in the constructor.
-    """
+    kind = "ManyToMany"
 
-    if TYPE_CHECKING:
+    def __init__(
+        self,
+        *,
+        related_name: str | None = None,
+        related_query_name: str | None = None,
+        through: Any = None,
+        through_fields: Sequence[str] | None = None,
+        symmetrical: bool | None = None,
+    ) -> None:
+        super().__init__(related_name, related_query_name)
+        self.through = through
+        self.through_fields = through_fields
+        self.symmetrical = symmetrical
 
-        def __get__(self, instance: object | None, owner: Any) -> Any: ...
+
+class ReverseSide(Relation):
+    """The other side of a relation that another class declares."""
+
+    kind = "Related"
+
+    def __init__(self) -> None:
+        super().__init__(None, None)
+
+
+KINDS: dict[str, type[Relation]] = {kind.kind: kind for kind in (ToOne, ToOneUnique, ToMany, ReverseSide)}
 
 
 @dataclass(frozen=True, slots=True)
 class RelationDeclaration:
-    """One relation of a class body: its name, what it says and the text of the class it refers to."""
+    """One reference of a class body: its name, what it says and the text of the class it refers to."""
 
     name: str
-    relation: ForeignKey[Any]
+    relation: ToOne
     target: Any
     nullable: bool
 
@@ -101,3 +122,12 @@ class RelationDeclaration:
     def attname(self) -> str:
         """The stored field that holds the key."""
         return f"{self.name}_id"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDeclaration:
+    """One many-to-many relation of a class body."""
+
+    name: str
+    relation: ToMany
+    target: Any

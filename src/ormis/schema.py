@@ -111,6 +111,61 @@ class Reference:
         return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A many-to-many relation as the objects of the model `source` see it; `back` is the same from the other side.
+
+    name: the attribute, which the keys of the sets are named by; one with a dot belongs to a side without an attribute.
+    query_name: what queries call it.
+    through: the key of the model whose objects are the links, `near` and `far` its foreign keys to this side and to the
+        other; empty where the links are kept in sets.
+    """
+
+    source: str
+    name: str
+    query_name: str
+    target: str
+    back_name: str
+    back_query_name: str
+    through: str = ""
+    near: str = ""
+    far: str = ""
+
+    @property
+    def symmetrical(self) -> bool:
+        """True where both sides are one: a friend of mine has me for a friend."""
+        return (self.source, self.name) == (self.target, self.back_name)
+
+    @property
+    def back(self) -> "Link":
+        """The relation as the other side sees it."""
+        return Link(
+            self.target,
+            self.back_name,
+            self.back_query_name,
+            self.source,
+            self.name,
+            self.query_name,
+            self.through,
+            self.far,
+            self.near,
+        )
+
+    def packed(self) -> list[str]:
+        """As lua/lib/links.lua reads it: its name, the key of the other model, its name there."""
+        return [self.name, self.target, self.back_name]
+
+    @property
+    def definition(self) -> str:
+        """How the database knows it, see lua/lib/known.lua."""
+        return "\n".join(self.packed())
+
+
+def is_hidden(name: str) -> bool:
+    """True for the name of a side that has no attribute (`related_name="+"`)."""
+    return "." in name
+
+
 @dataclass(frozen=True, eq=False)
 class Schema:
     """What the layers below the façade know of a model.
@@ -126,6 +181,7 @@ class Schema:
     indexes: tuple[IndexSpec, ...] = ()
     unique: tuple[UniqueSpec, ...] = ()
     references: tuple[Reference, ...] = ()
+    links: tuple[Link, ...] = ()
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
@@ -156,6 +212,10 @@ class Schema:
             raise FieldError(f"{self.name} has no stored field {name!r}; it has {', '.join(self.by_name)}")
         return column
 
+    def reference(self, name: str) -> Reference:
+        """The reference of this name."""
+        return next(reference for reference in self.references if reference.name == name)
+
     @cached_property
     def writers(self) -> list[tuple[str, Callable[[Any], str | bytes]]]:
         """Name and encoder of every column, for storing whole objects."""
@@ -179,6 +239,7 @@ class Schema:
         kept = {
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
+            "links": sorted(link.definition for link in self.links if not link.through),
             "pk": self.pk.name,
             "references": sorted(reference.definition for reference in self.references),
             "unique": sorted(unique.name for unique in self.unique),
@@ -189,7 +250,7 @@ class Schema:
     @cached_property
     def shape(self) -> bytes:
         """The model as lua/lib/models.lua reads it, without what refers to it."""
-        return self._shape(None, ())
+        return self._shape(None)
 
     @cached_property
     def plain(self) -> bool:
@@ -218,9 +279,9 @@ class Schema:
         """The index of each column that has one of its own."""
         return {index.last: index for index in self.indexes if len(index.columns) == 1}
 
-    def shape_with(self, referrers: Sequence[Sequence[Any]]) -> bytes:
-        """The model with what refers to it, as lua/lib/deletion.lua reads it."""
-        return self._shape(None, referrers)
+    def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
+        """The model with what refers to it and what it is linked to, as lua/lib/deletion.lua reads it."""
+        return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:
         """What an update of the columns at these positions concerns of the model."""
@@ -228,10 +289,12 @@ class Schema:
             return self.shape
         shape = self._shapes.get(changed)
         if shape is None:
-            shape = self._shapes[changed] = self._shape(set(changed), ())
+            shape = self._shapes[changed] = self._shape(set(changed))
         return shape
 
-    def _shape(self, changed: set[int] | None, referrers: Sequence[Sequence[Any]]) -> bytes:
+    def _shape(
+        self, changed: set[int] | None, referrers: Sequence[Sequence[Any]] = (), links: Sequence[str] = ()
+    ) -> bytes:
         def concerned(*columns: Column) -> bool:
             return changed is None or any(column.position in changed for column in columns)
 
@@ -255,6 +318,7 @@ class Schema:
                 ],
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.ttl is not None else {}),
+                **({"links": links} if links else {}),
             }
         )
 

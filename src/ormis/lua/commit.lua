@@ -15,6 +15,9 @@
 --                                   sums {position, kind, operator, left position, right position|0, right text, ...}
 --   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
+--   {'link', m, end, pk, others}    adds links from the object pk, see links.lua; others are {pk, ...}, or false for
+--                                   what the mutation before has inserted
+--   {'unlink', m, end, pk, {pk, ...}}  removes them
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
 -- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete, the count of an expire; or
 -- {outcome, number of the mutation, ...} and nothing has changed.
@@ -34,7 +37,7 @@ return remember(answer(function()
     mutations.current = number
     local m = mutations.model(mutation[2])
     if m.expires and not m.cleared then clear_away(m) end
-    results[number] = actions[mutation[1]](m, mutation)
+    results[number] = actions[mutation[1]](m, mutation, results[number - 1])
   end
   apply(mutations.opened)
   return {'ok', results}

@@ -1,6 +1,6 @@
 """Deleting objects with what refers to them. One call of the script `commit`: all goes, as on_delete says, or nothing.
 
-Touched: the objects, their indexes and claims, and those of every model that refers to them, at any depth.
+Touched: the objects, their indexes, claims and links, and those of every model that refers to them, at any depth.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import registry
 from ..schema import Reference, Schema
-from .mutations import Mutation
+from .mutations import Mutation, Reached
 
 
 def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
@@ -16,18 +16,19 @@ def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
     return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure, foreseen={})
 
 
-def closure(root: Schema) -> list[tuple[Schema, list[tuple[Schema, int, str, Any]]]]:
-    """The models that a deletion of this one may reach, each with what refers to it."""
-    found: dict[Schema, list[tuple[Schema, int, str, Any]]] = {}
+def closure(root: Schema) -> list[Reached]:
+    """The models that a deletion of this one may reach, each with what refers to it and its links."""
+    found: dict[Schema, Reached] = {}
     waiting = [root]
     while waiting:
         schema = waiting.pop()
         if schema in found:
             continue
         pairs = registry.referrers(schema)
-        found[schema] = [_packed(child, reference) for child, reference in pairs]
+        links = [link for link in registry.links(schema) if not link.through]
+        found[schema] = Reached(schema, [_packed(child, reference) for child, reference in pairs], links)
         waiting += [child for child, _ in pairs]
-    return list(found.items())
+    return list(found.values())
 
 
 def _packed(child: Schema, reference: Reference) -> tuple[Schema, int, str, Any]:

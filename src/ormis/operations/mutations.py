@@ -16,7 +16,7 @@ import msgspec
 from ..calls import Operation, ScriptCall
 from ..codec import packable
 from ..keys import MODELS
-from ..schema import Schema
+from ..schema import Link, Schema
 from ..scripts import script
 from .outcomes import raise_outcome, unpack
 
@@ -43,7 +43,7 @@ class Mutation:
     code: str
     arguments: list[Any]
     settle: Callable[[Any], None] | None = None
-    referrers: "Referrers | None" = None
+    referrers: "Callable[[Schema], Sequence[Reached]] | None" = None
     changed: tuple[int, ...] | None = None
     quick: Sequence[str | bytes] = ()
     ttl: int | None = None
@@ -69,8 +69,16 @@ class CommitCall(ScriptCall):
     mutations: Sequence[Mutation] = field(default=(), repr=False)
 
 
-Referrers = Callable[[Schema], Sequence[tuple[Schema, Sequence[tuple[Schema, int, str, Any]]]]]
-"""The models that a deletion may reach, each with (referring model, position of its key, on_delete, default)."""
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A model that a deletion may reach.
+
+    referrers: (referring model, position of its key, on_delete, default). links: those that are kept in sets.
+    """
+
+    schema: Schema
+    referrers: Sequence[tuple[Schema, int, str, Any]]
+    links: Sequence[Link]
 
 
 def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
@@ -120,14 +128,15 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
 
 
 def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:
-    referrers: dict[Schema, Sequence[tuple[Schema, int, str, Any]]] = {}
+    reached: dict[Schema, Reached] = {}
     for mutation in mutations:
         if mutation.referrers is not None:
-            referrers.update(mutation.referrers(mutation.schema))
-    for schema in referrers:
+            reached.update({found.schema: found for found in mutation.referrers(mutation.schema)})
+    for schema in reached:
         numbers.setdefault(schema, len(numbers) + 1)
     shapes: list[str | bytes] = []
     for schema in list(numbers):
-        packed = [(numbers[child], *rest) for child, *rest in referrers.get(schema, ())]
-        shapes += (schema.shape_with(packed), schema.declaration)
+        found = reached.get(schema, Reached(schema, (), ()))
+        packed = [(numbers[child], *rest) for child, *rest in found.referrers]
+        shapes += (schema.shape_with(packed, found.links), schema.declaration)
     return shapes

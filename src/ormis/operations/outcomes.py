@@ -91,6 +91,15 @@ def _reference(schema: Schema, _key: str, field: str, value: str, target: str) -
     )
 
 
+def _link(schema: Schema, _key: str, name: str, target: str, pk: str) -> ForeignKeyViolation:
+    return ForeignKeyViolation(
+        f"{schema.name}.{name}: {target}:{pk} does not exist (any more), so it has no links; nothing was changed",
+        model=schema.name,
+        field=name,
+        value=pk,
+    )
+
+
 def _changed(schema: Schema, _key: str, pk: str, field: str, expected: Any, found: Any) -> ConflictError:
     return ConflictError(
         f"{schema.name}.{field} of {schema.key}:{pk} was {_shown(expected or None)} when it was loaded and is "
@@ -133,6 +142,7 @@ _OUTCOMES: dict[str, Callable[..., Exception]] = {
     "missing": _missing,
     "unique": _unique,
     "reference": _reference,
+    "link": _link,
     "changed": _changed,
     "inexact": _inexact,
     "protected": _protected,

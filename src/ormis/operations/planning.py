@@ -10,7 +10,7 @@ from typing import Any
 from ..calls import Operation
 from ..cells import Cell
 from ..compile import condition
-from ..nodes import Among, Compare, Join, Many, Node, Not, One, join
+from ..nodes import Among, Compare, Join, Linked, Many, Node, Not, One, join
 from ..plan import Plan, plan_of
 from ..query import Query
 from ..schema import Column, Schema
@@ -57,6 +57,10 @@ def _resolved(node: Node, tag: str) -> Operation[Node]:
         keys = yield from _found(node.source, node.part, node.column, tag)
         none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
         return _or_nothing(node.part, Compare(node.key, "in", keys), none)
+    if isinstance(node, Linked):
+        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        found, none = Compare(node.target.pk, "in", keys), Compare(node.target.pk, "null")
+        return _or_nothing(node.part, Linked(node.target, node.link, found), Linked(node.target, node.link, none))
     return node
 
 
@@ -71,7 +75,7 @@ def _holds_for_nothing(part: Node) -> bool:
         return sum(answers) % 2 == 1 if part.connector == "xor" else (all if part.connector == "and" else any)(answers)
     if isinstance(part, Not):
         return not _holds_for_nothing(part.part)
-    if isinstance(part, One | Many):
+    if isinstance(part, One | Many | Linked):
         return _holds_for_nothing(part.part)
     return not isinstance(part, Among) and part.holds(_Nothing())
 

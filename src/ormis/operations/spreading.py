@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from ..calls import Operation
-from ..cells import Cell, Hop, cell
+from ..cells import Cell, LinkHop, Step, cell
 from ..compile import resolve
 from ..errors import FieldError
 from ..expressions import F, OrderBy
@@ -17,6 +17,7 @@ from ..nodes import Compare, Node
 from ..query import Query
 from ..schema import Column, Schema
 from .fetching import decoded, fetch, sortable
+from .linking import members, turned
 from .planning import planned
 
 
@@ -24,7 +25,7 @@ from .planning import planned
 class _Wanted:
     """One value of the rows to be: the steps that lead to it and the column at the end."""
 
-    hops: tuple[Hop, ...]
+    hops: tuple[Step, ...]
     column: Column
 
     @property
@@ -58,7 +59,7 @@ def spread(query: Query, tag: str = "") -> Operation[list[tuple[Any, ...]]]:
 
 def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) -> Operation[list[tuple[Any, ...]]]:
     """A row for each object of the query and each combination of the related objects that are asked for."""
-    groups: dict[tuple[Hop, ...], list[int]] = {}
+    groups: dict[tuple[Step, ...], list[int]] = {}
     for i, value in enumerate(wanted):
         if value.many:
             groups.setdefault(value.hops[: value.many], []).append(i)
@@ -76,8 +77,10 @@ def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) 
     return _combined(len(wanted), columns, len(objects))
 
 
-def _across(hop: Hop, keys: list[Any], wanted: list[_Wanted], tag: str) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across(hop: Step, keys: list[Any], wanted: list[_Wanted], tag: str) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that refer to it; one of Nones where none does."""
+    if isinstance(hop, LinkHop):
+        return (yield from _across_links(hop, keys, wanted, tag))
     reference = hop.reference.column
     present = tuple(dict.fromkeys(key for key in keys if key is not None))
     found: dict[Any, list[tuple[Any, ...]]] = {}
@@ -88,6 +91,23 @@ def _across(hop: Hop, keys: list[Any], wanted: list[_Wanted], tag: str) -> Opera
             found.setdefault(row[-1], []).append(row[:-1])
     nothing = [(None,) * len(wanted)]
     return [found.get(key, nothing) for key in keys]
+
+
+def _across_links(
+    hop: LinkHop, keys: list[Any], wanted: list[_Wanted], tag: str
+) -> Operation[list[list[tuple[Any, ...]]]]:
+    """For each key the rows of the objects that it is linked to; one of Nones where there are none."""
+    pairs = yield from members(hop.origin, hop.link, [*dict.fromkeys(key for key in keys if key is not None)])
+    linked_to = turned(pairs)
+    pks = tuple(linked_to)
+    own, pk = [*wanted, _Wanted((), hop.schema.pk)], hop.schema.pk
+    rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own, tag)) if pks else []
+    nothing = [(None,) * len(wanted)]
+    grouped: dict[Any, list[tuple[Any, ...]]] = {}
+    for row in rows:
+        for key in linked_to[row[-1]]:
+            grouped.setdefault(key, []).append(row[:-1])
+    return [grouped.get(key, nothing) for key in keys]
 
 
 def _combined(

@@ -228,6 +228,26 @@ local function many_way(_, node)
   end}
 end
 
+-- Through links, from the sets of the objects on the other side.
+local function linked_way(_, node)
+  local other, condition, wanted, inner = model_at(node[2]), node[5], nil, nil
+  if not holds_for_nothing(other, condition) then
+    wanted = keys_asked(condition)
+    inner = not wanted and way_of(other, condition)
+    if inner and inner.cost <= 500 then wanted = inner.keys() end
+  end
+  if not wanted or #wanted == 1000 then return nil end
+  local base, sets, cost = links_base(other, node[4]), {}, 0
+  for i = 1, #wanted do
+    sets[i] = base .. short(wanted[i])
+    cost = cost + call('SCARD', sets[i])
+  end
+  return {cost = cost, exact = #sets <= 1 and not inner, by = 'links', ways = {inner}, model = other, keys = function()
+    if #sets == 0 then return {} end
+    return call('SUNION', unpack(sets))
+  end}
+end
+
 -- The cheapest way to a superset of what meets the condition; nil where every object has to be looked at.
 function way_of(m, condition)
   local parts = conjuncts(condition)
@@ -248,6 +268,8 @@ function way_of(m, condition)
       offer(one_way(m, part), {i})
     elseif part[1] == 'many' then
       offer(many_way(m, part), {i})
+    elseif part[1] == 'linked' then
+      offer(linked_way(m, part), {i})
     elseif part[1] == 'false' then
       offer({cost = 0, exact = true, by = 'nothing', keys = list_of({})}, {i})
     end

@@ -1,7 +1,7 @@
 --@include mutations
 --@include apply
 -- One function for each kind of mutation, as commit.lua lists them.
--- Out: actions, each a function of (model, mutation) that returns the result.
+-- Out: actions, each a function of (model, mutation, result of the one before) that returns the result.
 
 local actions = {}
 
@@ -68,3 +68,11 @@ function actions.delete(m, mutation)
   --@include deletion
   return delete(m, mutation[3])
 end
+
+function actions.link(m, mutation, made)
+  --@include linking
+  change_links(m, mutation[3], mutation[4], mutation[5] or made, mutation[1] == 'link')
+  return true
+end
+
+actions.unlink = actions.link

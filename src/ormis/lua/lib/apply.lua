@@ -88,4 +88,8 @@ local function apply(opened)
     --@include ending
     for i = 1, objects.count do keep_end(objects[i]) end
   end
+  if mutations.links then
+    --@include links
+    links.write()
+  end
 end

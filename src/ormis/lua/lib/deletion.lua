@@ -1,5 +1,7 @@
+--@include links
 -- Deletes objects with what refers to them, as each reference's on_delete says: everything goes or nothing.
--- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false}.
+-- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false};
+-- links are removed from both sides.
 -- Out: delete(m, keys), which returns {key of a model = count of its objects deleted, ...}.
 
 -- The keys of the objects that were stored as referring to pk: from the claim where the reference is one-to-one, from
@@ -49,6 +51,7 @@ local function doom(object, doomed)
   for position = 1, #m.columns do all[position] = position end
   objects.need(object, all)
   mutations.reclaim(m, object.new, nil, object.pk)
+  if m.links then links.drop(m, object.pk) end
   object.new = nil
   doomed.counts[m.key] = (doomed.counts[m.key] or 0) + 1
   doomed[#doomed + 1] = object

@@ -6,7 +6,8 @@
 --   {key, auto, columns = {name, ...}, referrers,
 --    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: 'equal', 'sorted' or 'text'; kind,
 --      name and position of its last field; the positions of the fields before that
---    unique = {name, positions, ...}, references = {position, target, ...}, expires = true where objects end}
+--    unique = {name, positions, ...}, references = {position, target, ...}, expires = true where objects end,
+--    links = {name, target, name there, ...} where a deletion has to know them}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- Out: models.open(shape, declaration, may_write), .entry(), .claim(), .touches(), .concerned(), extend().

@@ -7,8 +7,10 @@
 --   {'one', position, model, condition}              the object a foreign key points at
 --   {'many', model, position, condition}             some object of that model whose foreign key points here; where
 --                                                    there is none, an object without any field
+--   {'linked', model, name, name there, condition}   some object of that model that is in this one's set of links; the
+--                                                    same where there is none
 -- Out: compile(m, condition, columns), which adds the positions it reads to the list columns and returns a function of
---      (row, pk); model_at(number); has_index().
+--      (row, pk); model_at(number); has_index(), links_base(), keys_asked().
 
 local opened = {}
 
@@ -250,6 +252,38 @@ function builders.many(_, node)
       if holds_at(keys[i]) then return true end
     end
     return #keys == 0 and holds(nothing)
+  end
+end
+
+-- The key of the set of links, less the key of the object at its end.
+local function links_base(m, name)
+  return m.base .. '/links/' .. name .. '/'
+end
+
+-- The texts of the keys that a condition asks for, where it asks for nothing else.
+local function keys_asked(condition)
+  local asked = condition[1] == 'cmp' and condition[2] == 1 and (condition[4] == 'eq' or condition[4] == 'in')
+  if asked and not loose[condition[3]] then return {unpack(condition, 5, math.min(#condition, 1000))} end
+end
+
+function builders.linked(m, node)
+  local base, other, keys = links_base(m, node[3]), model_at(node[2]), keys_asked(node[5])
+  if keys and #keys == #node[5] - 4 then
+    return function(_, pk)
+      local found = pk and call('SMISMEMBER', base .. short(pk), unpack(keys)) or nothing
+      for i = 1, #found do
+        if found[i] == 1 then return true end
+      end
+      return false
+    end
+  end
+  local holds_at, holds = remembered(other, node[5])
+  return function(_, pk)
+    local members = pk and call('SMEMBERS', base .. short(pk)) or nothing
+    for i = 1, #members do
+      if holds_at(members[i]) then return true end
+    end
+    return #members == 0 and holds(nothing)
   end
 end
 

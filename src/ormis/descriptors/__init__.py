@@ -1,0 +1,25 @@
+"""What stands on a model class for a field or a relation: one descriptor for each kind of access.
+
+`Choice.votes` is a `FieldPath`, to be compared in `filter()`; `choice.question` loads the related object on first use;
+`question.choices` and `choice.tags` are managers.
+"""
+
+from .base import RelationDescriptor
+from .fields import FieldPath, class_field
+from .forward import ForwardRelation
+from .links import LinkManager, LinkRelation
+from .related import RelatedManager
+from .reverse import ReverseManager, ReverseOne, ReverseRelation
+
+__all__ = [
+    "FieldPath",
+    "ForwardRelation",
+    "LinkManager",
+    "LinkRelation",
+    "RelatedManager",
+    "RelationDescriptor",
+    "ReverseManager",
+    "ReverseOne",
+    "ReverseRelation",
+    "class_field",
+]

@@ -1,0 +1,116 @@
+"""What the descriptors of relations have in common: where they stand, where they lead, what is known already."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..calls import Operation
+from ..errors import ForeignKeyViolation, IntegrityError, RelationNotLoaded
+from ..querysets.queryset import QuerySet
+from ..querysets.source import Source
+from ..state import remember, state_of
+from .fields import FieldPath
+
+
+class RelationDescriptor:
+    """What stands on a model class for one side of a relation.
+
+    owner: the class it stands on. name: the attribute there. model: the class it leads to.
+    many: whether it leads to many objects; then what is known of them is a list, else one object.
+    """
+
+    many = False
+
+    def __init__(self, owner: Any, name: str, query_name: str, model: Any) -> None:
+        self.owner = owner
+        self.name = name
+        self.query_name = query_name
+        self.model = model
+
+    @property
+    def place(self) -> str:
+        """What it is called in messages."""
+        return f"{self.owner.__name__}.{self.name}"
+
+    def __get__(self, record: Any, owner: Any) -> Any:
+        return FieldPath(owner, self.query_name) if record is None else self.of(record)
+
+    def of(self, record: Any, /) -> Any:
+        """What the attribute is on an object."""
+        raise NotImplementedError
+
+    def assign(self, _record: Any, value: Any, /) -> None:
+        """What assigning to the attribute does."""
+        raise TypeError(f"{self.place} can't be assigned {value!r}: use .set()")
+
+    def known(self, record: Any) -> Any:
+        """What is loaded of it already, None where nothing is."""
+        return (state_of(record).related or {}).get(self.name)
+
+    # What prefetch_related() asks of a relation.
+
+    def related_set(self) -> QuerySet[Any]:
+        """The objects that may be related."""
+        return self.model.objects.get_queryset()
+
+    def key_in(self, record: Any) -> Any:
+        """By what a record finds its related objects."""
+        return record.pk
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of the records whose related objects are not loaded yet, or of all."""
+        return [*{self.key_in(record): None for record in records if again or self.known(record) is None}]
+
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
+    ) -> Operation[dict[Any, list[Any]]]:
+        """The related objects in the queryset, by key."""
+        raise NotImplementedError
+
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Keeps what was found with the record."""
+        if self.many or related:
+            remember(record, self.name, related if self.many else related[0])
+
+    # What every access checks.
+
+    def checked(self, record: Any, value: Any) -> Any:
+        """An object on the other side of a relation of `record`.
+
+        Raises TypeError for one of another model, ForeignKeyViolation for one that is not saved yet or is elsewhere.
+        """
+        if not isinstance(value, self.model):
+            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {value!r}")
+        if value.pk is None:
+            raise ForeignKeyViolation(
+                f"{self.place}: {value!r} is not saved yet; save it first",
+                model=self.owner.__name__,
+                field=self.name,
+                value=value,
+            )
+        self.check_database(record, value)
+        return value
+
+    def check_database(self, record: Any, value: Any) -> None:
+        """Raises IntegrityError where two objects are in different databases."""
+        here = None if record is None else state_of(record).database
+        there = state_of(value).database
+        if here is not None and there is not None and not here.same_as(there):
+            raise IntegrityError(
+                f"{self.place}: {value!r} is in the database {there!r}, and {record!r} in {here!r}: relations stay "
+                f"within one database",
+                model=self.owner.__name__,
+                field=self.name,
+                value=value,
+            )
+
+    def refuse_waiting(self, record: Any, instead: str) -> None:
+        """Raises RelationNotLoaded for an object that was loaded by async code."""
+        if state_of(record).asynchronous:
+            raise RelationNotLoaded(
+                f"{self.place} of {record!r} is not loaded, and async code does not wait unseen: write `{instead}`"
+            )
+
+
+def forget(record: Any, name: str) -> None:
+    """Drops what was kept of a relation."""
+    (state_of(record).related or {}).pop(name, None)

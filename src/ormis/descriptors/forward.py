@@ -1,0 +1,74 @@
+"""`choice.question`: the object that a foreign key points at."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..calls import Operation
+from ..operations import reading
+from ..querysets.prefetching import among, fetched
+from ..querysets.source import Source
+from ..schema import Reference
+from ..state import remember, state_of
+from .base import RelationDescriptor
+
+
+class ForwardRelation(RelationDescriptor):
+    """The object that a foreign key points at, loaded on first use and then kept."""
+
+    def __init__(self, reference: Reference, owner: Any, model: Any) -> None:
+        super().__init__(owner, reference.name, reference.name, model)
+        self.reference = reference
+
+    def of(self, record: Any, /) -> Any:
+        """The related object. One call where it is not known yet."""
+        pk = self.key_in(record)
+        if pk is None:
+            return None
+        related = self.known(record)
+        if related is None:
+            related = self._load(record, pk)
+            remember(record, self.name, related)
+        return related
+
+    def _load(self, record: Any, pk: Any) -> Any:
+        own = self.owner.__name__.lower()
+        self.refuse_waiting(record, f"await {self.model.__name__}.aget({own}.{self.reference.column.name})")
+        database = self.model._database_for(state_of(record).database)
+        row = database.run(reading.get(self.model._schema(), pk))
+        if row is None:
+            raise self.model.DoesNotExist(
+                f"{self.place} points at {self.model.__key__}:{pk}, which is not there any more"
+            )
+        return self.model._load([row], database, False)[0]
+
+    def known(self, record: Any) -> Any:
+        """The related object where it is loaded already and still the right one."""
+        related = super().known(record)
+        return related if related is not None and related.pk == self.key_in(record) else None
+
+    def key_in(self, record: Any) -> Any:
+        """The foreign key of a record."""
+        return getattr(record, self.reference.column.name)
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of what is not loaded yet, or of all of it."""
+        return [key for key in super().keys_of(records, again) if key is not None]
+
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
+    ) -> Operation[dict[Any, list[Any]]]:
+        """The related objects in the queryset, by key."""
+        found = yield from fetched(among(queryset, "pk", keys), asynchronous)
+        return {record.pk: [record] for record in found}
+
+    def key_of(self, record: Any, value: Any) -> Any:
+        """The key to store for a related object, or for a key itself.
+
+        Raises ForeignKeyViolation for an object that has no key yet, TypeError for one of another model.
+        """
+        return self.checked(record, value).pk if hasattr(value.__class__, "__schema__") else value
+
+    def assign(self, record: Any, value: Any, /) -> None:
+        """`choice.question = value`."""
+        setattr(record, self.reference.column.name, self.key_of(record, value))
+        remember(record, self.name, value if isinstance(value, self.model) else None)

@@ -1,0 +1,160 @@
+"""`question.choices`: the objects that refer to one; `person.passport`: the one that does."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from ..calls import Operation
+from ..errors import ForeignKeyViolation, IntegrityError
+from ..operations import relating
+from ..querysets.prefetching import among, fetched
+from ..querysets.source import Source
+from ..schema import Reference
+from ..state import remember, state_of
+from .base import RelationDescriptor
+from .related import RelatedManager
+
+M = TypeVar("M")
+
+
+class _Reverse(RelationDescriptor):
+    """What refers to an object."""
+
+    def __init__(self, reference: Reference, owner: Any, model: Any) -> None:
+        super().__init__(owner, reference.reverse_name, reference.query_name, model)
+        self.reference = reference
+
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
+    ) -> Operation[dict[Any, list[Any]]]:
+        """The related objects in the queryset, by the key they refer to."""
+        column = self.reference.column.name
+        found: dict[Any, list[Any]] = {}
+        for record in (yield from fetched(among(queryset, column, keys), asynchronous)):
+            found.setdefault(getattr(record, column), []).append(record)
+        return found
+
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Keeps what was found with the record, which each of them refers to."""
+        super().keep(record, related)
+        for other in related:
+            remember(other, self.reference.name, record)
+
+
+class ReverseRelation(_Reverse):
+    """The objects that refer to this one by a foreign key, as a manager."""
+
+    many = True
+
+    def of(self, record: Any, /) -> Any:
+        """Their manager."""
+        return ReverseManager[Any].of(self, record)
+
+
+class ReverseOne(_Reverse):
+    """The object that refers to this one by a one-to-one relation, loaded on first use and then kept."""
+
+    def of(self, record: Any, /) -> Any:
+        """The related object. One call where it is not known yet; raises its DoesNotExist where there is none."""
+        self._refuse_unsaved(record)
+        related = self.known(record)
+        if related is None:
+            related = self._load(record)
+            remember(record, self.name, related)
+            remember(related, self.reference.name, record)
+        return related
+
+    def _load(self, record: Any) -> Any:
+        name, own = self.reference.name, self.owner.__name__.lower()
+        self.refuse_waiting(record, f"await {self.model.__name__}.objects.aget({name}={own})")
+        database = self.model._database_for(state_of(record).database)
+        found = self.model.objects.using(database).filter(**{name: record.pk}).first()
+        if found is None:
+            raise self.model.DoesNotExist(f"{self.place}: no {self.model.__name__} refers to {record!r}")
+        return found
+
+    def _refuse_unsaved(self, record: Any) -> None:
+        if record.pk is None:
+            raise ForeignKeyViolation(
+                f"{self.place}: {record!r} is not saved yet, so nothing can refer to it; save it first",
+                model=self.owner.__name__,
+                field=self.name,
+            )
+
+    def assign(self, record: Any, value: Any, /) -> None:
+        """`person.passport = passport` points the passport at the person; saving it is the caller's."""
+        self._refuse_unsaved(record)
+        if not isinstance(value, self.model):
+            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {value!r}")
+        setattr(value, self.reference.name, record)
+        remember(record, self.name, value)
+
+
+class ReverseManager(RelatedManager[M]):
+    """The objects that refer to one object by a foreign key."""
+
+    _relation: Any
+
+    def create(self, **values: Any) -> M:
+        """Makes an object that refers to this one, and stores it. One call."""
+        return super().create(**values | self._own())
+
+    async def acreate(self, **values: Any) -> M:
+        """As create()."""
+        return await super().acreate(**values | self._own())
+
+    def _own(self) -> dict[str, Any]:
+        return {self._reference.name: self._record}
+
+    @property
+    def _reference(self) -> Reference:
+        return self._relation.reference
+
+    def _narrowing(self) -> dict[str, Any]:
+        return {self._reference.name: self._record.pk}
+
+    def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
+        if defaults is not None:
+            raise TypeError(f"{self._relation.place}: through_defaults is for many-to-many relations")
+        records = self._checked(objects)
+        return relating.point(records, self._reference, self._record.pk, self._remembering(records, self._record))
+
+    def _remove(self, objects: Iterable[Any]) -> Operation[None]:
+        self._refuse_required()
+        records = self._checked(objects)
+        return relating.release(records, self._reference, self._record.pk, self._remembering(records, None))
+
+    def _clear(self) -> Operation[None]:
+        self._refuse_required()
+        return self._released(lambda _record: True)
+
+    def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+        records = self._checked(objects)
+        if self._reference.column.nullable:
+            kept = () if clear else {record.pk for record in records}
+            yield from self._released(lambda record: record.pk not in kept)
+        yield from self._add(records, defaults)
+
+    def _released(self, goes: Callable[[Any], bool]) -> Operation[None]:
+        """Releases those of the related objects that are chosen."""
+        found = yield from self._queryset().order_by()._fetch(False)  # pyright: ignore[reportPrivateUsage]
+        records: list[Any] = [record for record in found if goes(record)]
+        yield from relating.release(records, self._reference, self._record.pk, lambda: None)
+
+    def _refuse_required(self) -> None:
+        if not self._reference.column.nullable:
+            raise IntegrityError(
+                f"{self.model.__name__}.{self._reference.name} is required: its objects can be deleted or moved, not "
+                f"removed",
+                model=self.model.__name__,
+                field=self._reference.name,
+            )
+
+    def _remembering(self, records: list[Any], related: Any) -> Callable[[], None]:
+        def settle() -> None:
+            for record in records:
+                remember(record, self._reference.name, related)
+
+        return settle
+
+    def _checked(self, objects: Iterable[Any]) -> list[Any]:
+        return [self._relation.checked(self._record, value) for value in objects]
