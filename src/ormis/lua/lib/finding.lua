@@ -17,10 +17,15 @@ local function best_of(rows)
   return cut(rows, 1, request.enough)
 end
 
-local function taken_places(rows)
-  local places = {}
-  for i = 1, #rows do places[i], rows[i].place = rows[i].place, nil end
-  return places
+local function places_in(rows)
+  local list = {}
+  for i = 1, #rows do list[i] = places[rows[i][1]] end
+  return list
+end
+
+-- How many keys an index is asked for next: few at first, since few may be enough.
+local function more_than(size)
+  return math.min(CHUNK, 2 * size)
 end
 
 -- One portion of a longer reading: keys that the caller names.
@@ -29,9 +34,10 @@ local function portion(parts)
   prepare_reading(false)
   local rows = {}
   look_at_all(request.keys, rows)
-  if request.want ~= 'count' then set_places(rows) end
+  if request.want == 'count' then return 'step', false, rows end
+  know_places(rows)
   rows = best_of(rows)
-  return 'step', false, rows, taken_places(rows)
+  return 'step', false, rows, places_in(rows)
 end
 
 local function members_after(after, count)
@@ -47,22 +53,21 @@ end
 local function step(parts)
   prepare(parts, {})
   prepare_reading(true)
-  local rows, place, keys, place_of = {}, request.after, nil, {}
+  local rows, place, keys = {}, request.after, nil
   local unordered = request.enough and #request.order == 0
   repeat
     local found = members_after(place, CHUNK)
     keys = {}
     for i = 1, #found, 2 do
       keys[(i + 1) / 2] = found[i]
-      if request.places then place_of[found[i]] = tonumber(found[i + 1]) end
+      if request.places then places[found[i]] = tonumber(found[i + 1]) end
     end
     place = found[#found] or place
     search.spent = search.spent + #keys * QUICK
     look(keys, rows)
   until #keys < CHUNK or search.spent >= request.budget or (unordered and #rows >= request.enough)
-  for i = 1, request.places and #rows or 0 do rows[i].place = place_of[rows[i][1]] end
   rows = best_of(rows)
-  return 'step', #keys == CHUNK and place or false, rows, request.places and taken_places(rows)
+  return 'step', #keys == CHUNK and place or false, rows, request.places and places_in(rows)
 end
 
 -- Walks in the order of creation until the slice is full; nil where the budget ends first.
@@ -75,7 +80,7 @@ local function walk_creation(parts, enough)
     local keys = call(command, search.ids, start, start + size - 1)
     local more = #keys == size
     look(keys, rows)
-    start, size = start + size, CHUNK
+    start, size = start + size, more_than(size)
     if search.spent > request.budget then return nil end
   until not more or #rows >= enough
   request.in_order = #request.order == 0
@@ -117,7 +122,7 @@ local function walk_index(parts, found, enough)
     if found.text then keys = member_keys(keys) end
     local more = #keys == size
     look(keys, rows)
-    start, size = start + size, CHUNK
+    start, size = start + size, more_than(size)
     if search.spent > request.budget then return nil end
     full = #rows > enough and same(rows[#rows], rows[enough]) ~= 0
   until not more or full
@@ -126,13 +131,9 @@ end
 
 local function done(rows)
   if request.want == 'count' then return 'done', #rows, {} end
-  if #request.order > 0 or not request.in_order then
-    set_places(rows)
-    sort(rows)
-  end
+  if not request.in_order then sort(rows) end
   local first, count = (request.offset or 0) + 1, #rows
   rows = cut(rows, first, request.limit and first + request.limit - 1 or count)
-  for i = 1, #rows do rows[i].place = nil end
   return 'done', count, rows
 end
 
@@ -160,8 +161,12 @@ local function by_way(parts, way)
   prepare(parts, way.exact and way.used or {})
   prepare_reading(way.exact)
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
+  if #request.order == 0 and request.want ~= 'count' then
+    local ordered = in_creation_order(keys)
+    keys, request.in_order = ordered or keys, ordered ~= nil
+  end
   local rows = {}
-  look_at_all(keys, rows)
+  look_at_all(keys, rows, request.in_order and request.limit and request.limit + (request.offset or 0))
   return done(rows)
 end
 

@@ -111,7 +111,8 @@ local function look(keys, into)
   local base, names, at, count, direct = search.m.base .. ':', search.names, search.at, #into, search.direct
   local width = #at
   for i = 1, #keys do
-    local row = call('HMGET', base .. keys[i], unpack(names, 1, width))
+    local row = pcommand('HMGET', base .. keys[i], unpack(names, 1, width))
+    if row.err then row = call('HMGET', base .. keys[i], names[1]) end
     if row[1] then
       if not direct then
         local texts = row
@@ -129,9 +130,12 @@ local function look(keys, into)
   search.spent = search.spent + #keys * search.price
 end
 
-local function look_at_all(keys, into)
-  if #keys <= CHUNK then return look(keys, into) end
-  for first = 1, #keys, CHUNK do
-    look({unpack(keys, first, math.min(first + CHUNK - 1, #keys))}, into)
+-- As look(), for any number of keys, until there are enough rows.
+local function look_at_all(keys, into, enough)
+  if #keys <= CHUNK and not enough then return look(keys, into) end
+  local first, size = 1, enough and math.min(CHUNK, math.max(enough, 10)) or CHUNK
+  while first <= #keys and not (enough and #into >= enough) do
+    look({unpack(keys, first, math.min(first + size - 1, #keys))}, into)
+    first, size = first + size, CHUNK
   end
 end

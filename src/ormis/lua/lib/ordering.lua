@@ -1,16 +1,43 @@
 --@include looking
 -- The order of rows: by the terms of request.order, {position, descending, nulls_first, kind, nullable}, then by that
 -- of creation.
--- Out: by_term(term), set_places(rows), sort(rows), cut(rows, first, last), which leaves only these.
+-- Out: by_term(term), places, by primary key once they are known, know_places(rows), in_creation_order(keys),
+--      sort(rows), cut(rows, first, last), which leaves only these.
 
-local function set_places(rows)
+local places = {}
+
+local function know_places(rows)
   for first = 1, #rows, CHUNK do
-    local last = math.min(first + CHUNK - 1, #rows)
-    local keys = {}
+    local last, keys = math.min(first + CHUNK - 1, #rows), {}
     for i = first, last do keys[#keys + 1] = rows[i][1] end
-    local places = call('ZMSCORE', search.ids, unpack(keys))
-    for i = first, last do rows[i].place = tonumber(places[i - first + 1] or 0) end
+    local found = call('ZMSCORE', search.ids, unpack(keys))
+    for i = 1, #keys do places[keys[i]] = tonumber(found[i] or 0) end
   end
+end
+
+-- The keys in the order of creation, in which they often are already; nil where two share a place. To sort numbers
+-- costs a fraction of sorting rows.
+local function in_creation_order(keys)
+  local found, previous, sorted = {}, request.backwards and math.huge or -math.huge, true
+  for first = 1, #keys, CHUNK do
+    local last = math.min(first + CHUNK - 1, #keys)
+    local scores = call('ZMSCORE', search.ids, unpack(keys, first, last))
+    for i = first, last do
+      local place = tonumber(scores[i - first + 1] or 0)
+      if request.backwards then sorted = sorted and place < previous else sorted = sorted and place > previous end
+      found[i], previous = place, place
+    end
+  end
+  if sorted then return keys end
+  local key_at, ordered = {}, {}
+  for i = 1, #found do
+    if key_at[found[i]] then return nil end
+    key_at[found[i]] = keys[i]
+  end
+  table.sort(found)
+  local count = #found
+  for i = 1, count do ordered[request.backwards and count + 1 - i or i] = key_at[found[i]] end
+  return ordered
 end
 
 local function by_term(term)
@@ -31,17 +58,37 @@ local function by_term(term)
   end
 end
 
-local function sort(rows)
-  local terms = {}
-  for i, term in ipairs(request.order) do terms[i] = by_term(term) end
-  local sign = request.backwards and -1 or 1
-  table.sort(rows, function(a, b)
-    for i = 1, #terms do
-      local order = terms[i](a, b)
-      if order ~= 0 then return order < 0 end
+-- Which of two rows comes first. Each text is read as a number once; the texts themselves are compared where that says
+-- nothing, and the places are looked up where all terms are equal.
+local function before(rows)
+  local terms, numbers = {}, {}
+  for t, term in ipairs(request.order) do
+    local scores, position, kind = {}, term[1], term[4]
+    for i = 1, #rows do
+      local text = rows[i][position]
+      scores[rows[i]] = text and score(kind, text) or nil
     end
-    return (a.place - b.place) * sign < 0
-  end)
+    terms[t], numbers[t] = by_term(term), scores
+  end
+  local order = request.order
+  return function(a, b)
+    for t = 1, #terms do
+      local x, y = numbers[t][a], numbers[t][b]
+      if x and y and x ~= y then return (x < y) ~= order[t][2] end
+      local way = terms[t](a, b)
+      if way ~= 0 then return way < 0 end
+    end
+    if not places[a[1]] or not places[b[1]] then know_places(rows) end
+    if request.backwards then a, b = b, a end
+    return places[a[1]] < places[b[1]]
+  end
+end
+
+local function sort(rows)
+  local comes_first = before(rows)
+  for i = 2, #rows do
+    if not comes_first(rows[i - 1], rows[i]) then return table.sort(rows, comes_first) end
+  end
 end
 
 local function cut(rows, first, last)
