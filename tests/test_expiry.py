@@ -11,6 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 import ormis
 from ormis import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL, F, Field, ForeignKey, Index, OneToOne
+from servers import start_server
 
 
 class Room(ormis.Model):
@@ -543,3 +544,34 @@ def test_lives(db: ormis.Database, raw: Any) -> None:
             max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_on_a_read_only_replica(server_kind: str) -> None:
+    """A replica can't clear anything away, and its answers are right nevertheless."""
+    with (
+        start_server(server_kind, "--repl-diskless-sync-delay", "0", tcp=True) as primary,
+        start_server(server_kind, "--replicaof", "127.0.0.1", str(primary.port)) as replica,
+        ormis.connect(primary.url) as db,
+        replica.client() as raw,
+    ):
+        stays = room("stays", floor=7)
+        gone = [room(f"r{i}", floor=7) for i in range(3)]
+        Desk(room=gone[0], label="d").save()
+        Desk(room=stays, label="d").save()
+        for record in gone:
+            record.expire(0.05)
+        db.client.config_set("active-expire-effort", 1)
+        deadline = time.monotonic() + 10
+        while raw.dbsize() < db.client.dbsize() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        with ormis.connect(replica.url) as there:
+            rooms = Room.objects.using(there)
+            assert rooms.count() == 1
+            assert rooms.filter(floor=7).count() == 1
+            assert [r.name for r in rooms.filter(kind="office").order_by("floor")] == ["stays"]
+            assert rooms.filter(desks__label="d").count() == 1
+            assert ormis.check(there, models=MODELS).findings == []
+        assert raw.zcard("expiry_room/ids") == 4
+        with ormis.connect(primary.url):
+            assert Room.objects.count() == 1

@@ -15,9 +15,10 @@ import msgspec
 
 from ..calls import Operation
 from ..cells import Cell, Computed
-from ..codec import BadText
+from ..codec import BadText, raw_rows
 from ..keys import MODELS, object_key
 from ..plan import OrderTerm, Plan, Related
+from ..schema import Schema
 from ..scripts import script
 from ..state import Wire
 from .outcomes import raise_outcome, unpack
@@ -25,7 +26,6 @@ from .reading import bad_text
 
 PORTION = 1000
 _places = msgspec.msgpack.Decoder(list[float]).decode
-_row_keys = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
 class Rows(list[Wire]):
@@ -167,7 +167,7 @@ def meets(plan: Plan, row: Wire) -> bool:
     """Whether a row meets the part of the condition that is evaluated here."""
     if plan.residual is None:
         return True
-    return plan.residual.holds(decoded(plan.reading(), row))
+    return plan.residual.holds(decoded(plan.schema, plan.reading(), row))
 
 
 def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
@@ -178,15 +178,15 @@ def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
         result = [rows[i] for i in by_place]
     cells = plan.reading()
     for term in reversed(plan.order):
-        result = _sorted(result, cells, term)
+        result = _sorted(plan.schema, result, cells, term)
     return Rows(result, rows.related)
 
 
-def _sorted(rows: list[Wire], cells: Sequence[Cell], term: OrderTerm) -> list[Wire]:
+def _sorted(schema: Schema, rows: list[Wire], cells: Sequence[Cell], term: OrderTerm) -> list[Wire]:
     wanted = term.cell
     keys: list[Any]
     if isinstance(wanted, Computed):
-        keys = [sortable(wanted.value(decoded(cells, row))) for row in rows]
+        keys = [sortable(wanted.value(decoded(schema, cells, row))) for row in rows]
     else:
         at = cells.index(wanted)
         keys = [None if row[at] is None else _sortable_wire(wanted, row[at]) for row in rows]
@@ -219,12 +219,19 @@ def _cut(plan: Plan, rows: Rows) -> Rows:
     return Rows(rows[plan.offset : None if plan.limit is None else plan.offset + plan.limit], rows.related)
 
 
-def decoded(cells: Iterable[Cell], row: Wire) -> dict[str, Any]:
-    """The values of a row by the names of its cells."""
-    return {
-        found.name: wire if wire is None or found.codec.finish is None else found.codec.finish(wire)
-        for found, wire in zip(cells, row, strict=False)
-    }
+def decoded(schema: Schema, cells: Sequence[Cell], row: Wire) -> dict[str, Any]:
+    """The values of a row by the names of its cells. Raises StoredDataError for one that does not convert."""
+    name = ""
+    values: dict[str, Any] = {}
+    try:
+        for found, wire in zip(cells, row, strict=False):
+            name = found.name
+            values[name] = wire if wire is None or found.codec.finish is None else found.codec.finish(wire)
+    except ValueError:
+        shown = dict(zip((found.name for found in cells), row, strict=False))
+        bad = BadText(0, name, shown[name], next(found.codec.kind for found in cells if found.name == name))
+        raise bad_text(bad, schema, object_key(schema.key, str(shown.get(schema.pk.name)))) from None
+    return values
 
 
 def ask(plan: Plan, want: str, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
@@ -250,8 +257,7 @@ def _rows(plan: Plan, packed: bytes) -> list[Wire]:
     try:
         return schema.decoder_for(columns).rows(packed)
     except BadText as bad:
-        pk = _row_keys(packed)[bad.row][columns.index(schema.pk)]
-        raise bad_text(bad, schema, object_key(schema.key, pk)) from None
+        raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
 
 
 def _related(wanted: Related, packed: bytes) -> dict[Any, Wire]:
@@ -260,7 +266,12 @@ def _related(wanted: Related, packed: bytes) -> dict[Any, Wire]:
     try:
         return {row[by.position - 1]: row for row in schema.decoder.rows(packed)}
     except BadText as bad:
-        raise bad_text(bad, schema, object_key(schema.key, _row_keys(packed)[bad.row][0])) from None
+        raise bad_text(bad, schema, _key_of(schema, packed, bad.row, 0)) from None
+
+
+def _key_of(schema: Schema, packed: bytes, row: int, at: int) -> str:
+    pk = raw_rows(packed)[row][at] or b""
+    return object_key(schema.key, pk.decode("utf-8", "backslashreplace"))
 
 
 def _score(place: float) -> str:

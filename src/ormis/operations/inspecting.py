@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import msgspec
+from redis.exceptions import ResponseError
 
 from ..calls import Command, Operation
 from ..keys import MODELS, ids_key, object_key
 from ..reports import IndexState, ModelState
 from ..schema import Schema
 from .checking import definitions, incomplete, shown
+from .reading import wrong_type
 
 SAMPLE = 20
 
@@ -29,12 +31,16 @@ def inspect(schemas: Sequence[Schema], tag: str = "") -> Operation[list[ModelSta
 
 
 def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, tag: str) -> Operation[ModelState]:
-    objects: int = yield Command(("ZCARD", tag + ids_key(key)))
+    try:
+        objects: int = yield Command(("ZCARD", tag + ids_key(key)))
+    except ResponseError as error:
+        raise wrong_type(error, tag + ids_key(key)) from None
     sizes: list[int] = []
     for rank in sorted({objects * i // SAMPLE for i in range(SAMPLE)}) if objects else ():
-        pks = yield Command(("ZRANGE", tag + ids_key(key), rank, rank))
-        size = (yield Command(("MEMORY", "USAGE", tag + object_key(key, pks[0].decode())))) if pks else None
-        sizes += [size] if size else []
+        pks: list[bytes] = yield Command(("ZRANGE", tag + ids_key(key), rank, rank))
+        for pk in pks:
+            size = yield Command(("MEMORY", "USAGE", (tag + object_key(key, "")).encode() + pk))
+            sizes += [size] if size else []
     indexes = _indexes(schema, stored, objects > 0)
     return ModelState(name, key, objects, sum(sizes) / len(sizes) if sizes else None, indexes, schema is not None)
 

@@ -51,6 +51,8 @@ def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoRet
     outcome, *details = reply
     if outcome == "wrongtype":
         raise _wrong_type(*details)
+    if outcome == "counter":
+        raise _bad_counter(*details)
     number, *details = details
     raise _OUTCOMES[outcome](mutations[int(number) - 1].schema, *details)
 
@@ -63,6 +65,12 @@ def _shown(value: Any) -> str:
 def _wrong_type(key: str, found: str) -> StoredDataError:
     return StoredDataError(
         f"the key {key!r} holds a {found}, written by something else than ormis; rename or delete it", key=key
+    )
+
+
+def _bad_counter(key: str, found: str) -> StoredDataError:
+    return StoredDataError(
+        f"the key {key!r} holds {_shown(found)}, which is no count of keys: ormis.check(repair=True) mends it", key=key
     )
 
 

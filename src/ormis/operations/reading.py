@@ -35,7 +35,7 @@ def wrong_type(error: ResponseError, key: str) -> Exception:
     if "WRONGTYPE" not in str(error):
         return error
     return StoredDataError(
-        f"the key {key!r} holds no hash: something else than ormis wrote it; rename or delete it", key=key
+        f"the key {key!r} holds another type: something else than ormis wrote it; rename or delete it", key=key
     )
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any, ClassVar, Protocol
 
 from ..calls import Command, Operation
+from ..codec import BadText
 from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
@@ -22,6 +23,7 @@ from ..state import DEFERRED, PENDING, State, Text, state_of
 from .mutations import Mutation, commit
 from .outcomes import Inexact
 from .quick import quick_count, quick_insert, quick_update
+from .reading import bad_text
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
 _TRIES = 100
@@ -230,6 +232,14 @@ def _decoded(column: Column, text: Text | None) -> Any:
     return None if text is None else column.codec.decode(_bytes(text))
 
 
+def _stored(schema: Schema, pk: str, column: Column, text: bytes | None) -> Any:
+    try:
+        return _decoded(column, text)
+    except ValueError:
+        bad = BadText(0, column.name, (text or b"").decode("utf-8", "backslashreplace"), column.codec.kind)
+        raise bad_text(bad, schema, object_key(schema.key, pk)) from None
+
+
 def _text(column: Column, value: Any) -> Text:
     return column.codec.encode(value)
 
@@ -307,7 +317,7 @@ def _compute(record: Record, expressions: dict[Column, Expression], refused: Mut
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
     texts = yield Command(("HMGET", object_key(schema.key, pk), *(column.name for column in read)))
-    stored = {column.name: _decoded(column, text) for column, text in zip(read, texts, strict=True)}
+    stored = {column.name: _stored(schema, pk, column, text) for column, text in zip(read, texts, strict=True)}
     computed = {column: _computed(record, schema, column, e, stored) for column, e in expressions.items()}
 
     def settle(_: Any) -> None:

@@ -66,7 +66,7 @@ def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) 
     own = [i for i, value in enumerate(wanted) if not value.many]
     cells = [_whole(wanted[i]) for i in own] + [cell(hops[:-1], hops[-1].source) for hops in groups]
     plan = replace((yield from planned(query, tag, node)), columns=tuple(dict.fromkeys(cells)))
-    objects = [decoded(plan.reading(), row) for row in (yield from fetch(plan, tag))]
+    objects = [decoded(plan.schema, plan.reading(), row) for row in (yield from fetch(plan, tag))]
     columns: list[tuple[list[int], list[list[tuple[Any, ...]]]]] = [
         (own, [[tuple(row[_whole(wanted[i]).name] for i in own)] for row in objects])
     ]

@@ -10,6 +10,7 @@ import builtins
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import fields
 from itertools import islice
+from operator import index
 from typing import Any, ClassVar, Literal, Self, TypeVar, cast, overload
 
 from ..calls import Operation
@@ -26,6 +27,8 @@ from .source import Source
 from .writing import Writing
 
 M = TypeVar("M")
+_LAST = 2**53
+"""A slice ends here at the latest, where the server's arithmetic ends too."""
 
 
 class Queryable(Reading[M], Writing[M]):
@@ -231,6 +234,7 @@ class QuerySet(Queryable[M], Source[M]):
         return found[0]
 
     def _slice(self, at: slice) -> Any:
+        at = slice(*(None if end is None else min(index(end), _LAST) for end in (at.start, at.stop, at.step)))
         if any(end is not None and end < 0 for end in (at.start, at.stop)) or (at.step is not None and at.step < 1):
             raise ValueError("negative slices are not supported: reverse() the queryset")
         if self._cache is not None:

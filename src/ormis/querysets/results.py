@@ -219,7 +219,7 @@ def rank(source: Source[Any], record: Any) -> Operation[int]:
     own = yield from fetching.fetch((yield from planned(narrowed(source, Q(pk=record.pk)).query.having(related=()))))
     if not own:
         raise _not_among(source, record)
-    values = fetching.decoded(source._schema.columns, own[0])
+    values = fetching.decoded(source._schema, source._schema.columns, own[0])
     node = condition(query)
     before = yield from _counted(source, join("and", [node, _before(terms, values)]))
     ties = join("and", [node, *(_same(term, values) for term in terms)])

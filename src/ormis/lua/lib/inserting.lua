@@ -27,7 +27,10 @@ end
 -- creation; a counted key is its own place.
 local function key_and_place(m, pk)
   if m.auto then
-    m.last_id = m.last_id or call('GET', m.base .. '/next_id') or '0'
+    if not m.last_id then
+      m.last_id = call('GET', m.base .. '/next_id') or '0'
+      if not string.find(m.last_id, '^%d+$') then fail('counter', m.base .. '/next_id', m.last_id) end
+    end
     if not pk or above(pk, m.last_id) then
       pk = pk or successor(m.last_id)
       m.last_id, m.counted = pk, true

@@ -68,13 +68,20 @@ local function verify_claims(m, object_key, row, pk)
   end
 end
 
+-- Whether an object of another model has ended and its on_delete rules are still to be applied.
+local function awaited(target, pk)
+  local ends = pcommand('ZSCORE', tag .. target .. '/expiry', pk)
+  if type(ends) == 'string' and tonumber(ends) <= expiring.now() then return true end
+  return pcommand('SISMEMBER', tag .. 'ormis/expired/' .. target, pk) == 1
+end
+
 -- A reference to nothing becomes absent where it may be.
 local function verify_references(m, object_key, row, pk)
   local references = request.references
   for i = 1, #references, 3 do
     local position, target, nullable = references[i], references[i + 1], references[i + 2]
     local value = row[position]
-    if value and call('EXISTS', tag .. target .. ':' .. value) == 0 then
+    if value and call('EXISTS', tag .. target .. ':' .. value) == 0 and not awaited(target, value) then
       local release = function()
         --@include release
         release(m, pk, position)
