@@ -4,13 +4,16 @@
 """
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 from hypothesis import settings
 
+from pages import execute
 from servers import KINDS, Server, ServerMissing, find_binary, start_server
 
 # In CI the same examples every time: what lands is judged by what was changed. `make test` draws new ones.
@@ -75,6 +78,35 @@ def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
 
     with ormis.connect(url) as database:
         yield database
+
+
+@pytest.fixture
+def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], int]]:
+    """Executes a page, (Markdown, name): as a module of that name, whose models are the only ones there are.
+
+    Whatever it connects to is the test server.
+    """
+    import ormis
+    from ormis import registry
+
+    databases: list[Database] = []
+    connect = ormis.connect
+
+    def connect_here(*_: Any, **__: Any) -> "Database":
+        databases.append(connect(url))
+        return databases[-1]
+
+    def run(markdown: str, name: str) -> int:
+        module = ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        return execute(markdown, vars(module))
+
+    monkeypatch.setattr(ormis, "connect", connect_here)
+    monkeypatch.setattr(registry, "_models", {})
+    monkeypatch.setattr(registry, "_pending", [])
+    yield run
+    for database in databases:
+        database.close()
 
 
 @pytest.fixture(autouse=True)
