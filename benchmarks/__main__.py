@@ -11,16 +11,17 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from . import bulk, memory, peers, querying, reading, saving, stack, voting
+from . import bulk, holding, memory, peers, querying, reading, saving, stack, voting
 from .harness import Line, Result
 from .place import Place, Sizes, open_place
 from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
-    line.name: line for module in (saving, reading, bulk, memory, voting, querying) for line in module.LINES
+    line.name: line for module in (saving, reading, bulk, memory, voting, querying, holding) for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}
 ALL_LINES = LINES | PEER_LINES
+KINDS = {"bytes": "sizes", "ms": "ms itself"}
 WIDTH = 156
 
 
@@ -107,7 +108,7 @@ def _print(results: Sequence[Result], about: dict[str, str]) -> None:
 
 
 def _cells(result: Result) -> list[str]:
-    kind = "speeds" if ALL_LINES[result.name].speed else "sizes" if result.unit == "bytes" else "times"
+    kind = KINDS.get(result.unit) or ("speeds" if ALL_LINES[result.name].speed else "times")
     color = {"met": "green", "not met": "red"}.get(result.verdict, "default")
     return [
         result.name,

@@ -39,6 +39,14 @@ class Place:
     runner: asyncio.Runner
     sizes: Sizes
 
+    @property
+    def url(self) -> str:
+        """Where the server is, for another process."""
+        options = self.client.connection_pool.connection_kwargs
+        if "path" in options:
+            return f"unix://{options['path']}?db={options.get('db', 0)}"
+        return f"redis://{options['host']}:{options['port']}/{options.get('db', 0)}"
+
     def clear(self, *models: str) -> None:
         """Deletes everything, or the keys of these models."""
         if not models:
