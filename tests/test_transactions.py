@@ -1,6 +1,7 @@
 """Blocks of `atomic()`: both or neither, in one step at the end."""
 
 import asyncio
+import pickle
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -484,6 +485,17 @@ def test_transfers_under_contention(db: ormis.Database) -> None:
             watcher.result()
     assert totals == {5000}
     assert sum(balances()) == 5000
+
+
+def test_a_pickle_of_a_saved_object_is_saved_again(pair: tuple[Account, Account]) -> None:
+    """It writes what was changed, once and again."""
+    copy = pickle.loads(pickle.dumps(pair[0]))
+    for balance in (3, 4):
+        copy.balance = balance
+        copy.save()
+    copy.owner = "c"
+    copy.save()
+    assert (Account.get(1).balance, Account.get(1).owner) == (4, "c")
 
 
 def test_a_copy_keeps_its_own_memory(pair: tuple[Account, Account]) -> None:

@@ -15,6 +15,7 @@ import difflib
 import inspect
 import os
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -473,6 +474,9 @@ def _running_loop() -> Loop | None:
 # Connections
 
 
+_open: "weakref.WeakSet[Connections]" = weakref.WeakSet()
+
+
 class Connections:
     """The sync and async redis-py clients of one database, made on first use."""
 
@@ -493,6 +497,7 @@ class Connections:
         self._aclients: dict[Loop, _LoopClient] = {}
         self._lock = threading.Lock()
         self._closed = False
+        _open.add(self)
 
     def __repr__(self) -> str:
         return f"<Connections {self.name}{', closed' if self._closed else ''}>"
@@ -570,6 +575,15 @@ class Connections:
         own = self._aclients[loop] = _LoopClient(self._settings, loop)
         return own.client
 
+    def after_fork(self) -> None:
+        """Frees the child from locks that threads of the parent may have held: those threads are not here to let go.
+
+        redis-py makes new connections in a child, and waits for such a lock before it does.
+        """
+        self._lock = threading.Lock()
+        if self._client is not None:
+            self._client.connection_pool._lock = threading.RLock()  # pyright: ignore[reportPrivateUsage]
+
     def _check_open(self) -> None:
         if self._closed:
             raise NotConnected(f"the connection to {self.name} was closed: call ormis.connect() again")
@@ -597,6 +611,14 @@ class Connections:
             _close_client(self._client)
         if self._server is not None:
             self._server.leave()
+
+
+def _after_fork() -> None:
+    for connections in list(_open):
+        connections.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _close_in_loop(loop: Loop, own: _LoopClient) -> None:

@@ -87,7 +87,7 @@ class State:
 
     def pickled(self) -> tuple[Any, ...]:
         """What a pickle keeps: neither the database, which is a connection, nor related objects."""
-        return (tuple(self.seen), None, False, self._texts) if self.seen is not None else (None,)
+        return (self.seen, None, False, self._texts) if self.seen is not None else (None,)
 
 
 def state_of(record: Any) -> State:

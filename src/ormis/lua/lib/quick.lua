@@ -21,8 +21,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
     local pk, kind, key = ARGV[8], ARGV[9], base .. ':' .. ARGV[8]
     if command('HEXISTS', key, ARGV[7]) == 1 then
       local moved = kind == '' or command('ZADD', base .. '/index/' .. ARGV[10], score(kind, ARGV[11]), pk)
-      if type(moved) ~= 'table' then
-        command('HSET', key, unpack(ARGV, 12))
+      if type(moved) ~= 'table' and type(command('HSET', key, unpack(ARGV, 12))) ~= 'table' then
         return remember('\146\162ok\145\195')
       end
     end

@@ -108,6 +108,7 @@ local function insert_many(m, count, texts)
   local last = command('GET', base .. '/next_id') or '0'
   if type(last) == 'table' or #last > 14 or count_up(tonumber(last)) then return nil end
   write_hashes()
+  if failed then return nil end  -- the server takes no writes, and none was made: the general way says why
   write_indexes(true)
   write_all('ZADD', base .. '/ids', places, 2 * count)
   if not failed then

@@ -1,0 +1,232 @@
+"""One database for many: threads, tasks that are cancelled, processes that fork. No reply goes to another's call."""
+
+import asyncio
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+
+import ormis
+from ormis import F, Field
+from servers import Server
+
+
+class Thing(ormis.Model):
+    """Each has its number in every field, so that a crossed reply shows."""
+
+    number: int = Field(default=0, index=True)
+    name: str = Field(default="", index=True)
+    count: int = 0
+
+    class Meta:
+        key = "many_thing"
+
+
+def things(count: int) -> None:
+    """Stores the things 1 to `count`."""
+    Thing.objects.bulk_create([Thing(number=n, name=f"name {n}") for n in range(1, count + 1)])
+
+
+def is_whole(thing: Thing) -> bool:
+    """Whether all of it belongs to one thing."""
+    return thing.id == thing.number and thing.name == f"name {thing.number}"
+
+
+def in_child(work: Callable[[], object]) -> Callable[[], bool]:
+    """Starts the work in a forked child; what is returned waits for it and says whether it succeeded."""
+    child = os.fork()
+    if child:
+        return lambda: os.waitpid(child, 0)[1] == 0
+    signal.alarm(20)  # a child that hangs is an error, not an endless test
+    try:
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def test_32_threads(db: ormis.Database) -> None:
+    """They get what they asked for, count exactly, and leave no connection in use."""
+    things(32)
+
+    def work(number: int) -> None:
+        dice = random.Random(number)
+        for _ in range(20):
+            n = dice.randint(1, 32)
+            assert is_whole(Thing.get(n))
+            assert Thing.get(n).id == n
+            assert [t.id for t in Thing.objects.filter(name=f"name {n}")] == [n]
+            mine = Thing.get(number)
+            mine.count = F("count") + 1
+            mine.save()
+            common = Thing(id=1)
+            common.count = F("count") + 1
+            common.save(update_fields=["count"])
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(work, range(1, 33)))
+    assert {t.id: t.count for t in Thing.objects.all()} == {1: 20 + 32 * 20} | dict.fromkeys(range(2, 33), 20)
+    used: Any = db.client.connection_pool
+    assert not used._in_use_connections
+    assert len(used._available_connections) <= 33
+
+
+async def test_500_tasks_some_of_them_cancelled(db: ormis.Database) -> None:
+    """Cancelled at any point, in any number: the others get their own replies, and every connection comes back."""
+    await Thing.objects.abulk_create([Thing(number=n, name=f"name {n}") for n in range(1, 51)])
+    dice = random.Random(5)
+    counted = [0]
+
+    async def work(number: int) -> None:
+        thing = await Thing.aget(number % 50 + 1)
+        assert is_whole(thing)
+        assert thing.id == number % 50 + 1
+        thing.count = F("count") + 1
+        await thing.asave()
+        counted[0] += 1
+        assert [t.id async for t in Thing.objects.filter(name=thing.name)] == [thing.id]
+
+    for _ in range(3):
+        tasks = [asyncio.create_task(work(n)) for n in range(500)]
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(dice.random() * 0.02)
+            for task in dice.sample(tasks, 10):
+                task.cancel()
+                if dice.random() < 0.3:
+                    asyncio.get_running_loop().call_soon(task.cancel)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+    pool: Any = db.aclient.connection_pool
+    assert not pool._in_use_connections
+    assert await asyncio.gather(*(Thing.objects.acount() for _ in range(200))) == [50] * 200
+    total = sum([t.count async for t in Thing.objects.all()])
+    assert counted[0] <= total <= 1500
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_children(db: ormis.Database) -> None:
+    """A database used before the fork is used after it, on both sides, by threads too."""
+    things(5)
+    with ormis.capture_calls():
+        assert is_whole(Thing.get(1))
+
+    def count() -> None:
+        for _ in range(25):
+            own = Thing.get(1)
+            assert is_whole(own)
+            own.count = F("count") + 1
+            own.save()
+
+    def with_threads() -> None:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(count) for _ in range(4)]:
+                done.result()
+
+    children = [in_child(with_threads) for _ in range(3)]
+    with_threads()
+    assert [child() for child in children] == [True] * 3
+    assert Thing.get(1).count == 400
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_while_threads_are_at_work(db: ormis.Database) -> None:
+    """A fork in the middle of other threads' calls: the child has connections of its own and no slot of theirs."""
+    things(2)
+    done = threading.Event()
+
+    def count() -> int:
+        votes = 0
+        while not done.is_set():
+            own = Thing(id=1)
+            own.count = F("count") + 1
+            own.save(update_fields=["count"])
+            votes += 1
+        return votes
+
+    def child() -> None:
+        for _ in range(20):
+            own = Thing(id=2)
+            own.count = F("count") + 1
+            own.save(update_fields=["count"])
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(count) for _ in range(4)]
+        try:
+            assert [in_child(child)() for _ in range(10)] == [True] * 10
+        finally:
+            done.set()
+        votes = sum(one.result() for one in work)
+    assert {t.id: t.count for t in Thing.objects.all()} == {1: votes, 2: 200}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_async_code_in_a_forked_child(db: ormis.Database) -> None:
+    """The child has an event loop of its own, and clients of its own."""
+    things(1)
+
+    async def count() -> None:
+        for _ in range(5):
+            thing = await Thing.aget(1)
+            thing.count = F("count") + 1
+            await thing.asave()
+
+    asyncio.run(count())
+    assert in_child(lambda: asyncio.run(count()))()
+    asyncio.run(count())
+    assert Thing.get(1).count == 15
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_an_embedded_server_outlives_a_child() -> None:
+    """A child that ends, with or without closing, takes the parent's server with it neither way."""
+    with ormis.connect("embedded://") as db:
+        things(1)
+        assert in_child(lambda: Thing.get(1))()
+        assert in_child(db.close)()
+        assert is_whole(Thing.get(1))
+
+
+def test_an_interrupt_in_the_middle_of_a_call(db: ormis.Database, server: Server) -> None:
+    """Ctrl-C while a reply is waited for: the connection is dropped, the next call gets its own reply."""
+    things(3)
+    main = threading.main_thread().ident
+    assert main is not None
+    os.kill(server.process.pid, signal.SIGSTOP)
+    timers = [
+        threading.Timer(0.1, signal.pthread_kill, (main, signal.SIGINT)),
+        threading.Timer(0.2, os.kill, (server.process.pid, signal.SIGCONT)),
+    ]
+    try:
+        for timer in timers:
+            timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            Thing.get(1)
+    finally:
+        for timer in timers:
+            timer.join()
+    assert is_whole(Thing.get(2))
+    assert is_whole(Thing.get(3))
+
+
+def test_a_client_of_one_connection(raw: redis.Redis, server: Server) -> None:
+    """A client that holds a single connection works for several threads, which take turns."""
+    with server.client(single_connection_client=True) as client, ormis.connect(client=client):
+        things(8)
+
+        def work(number: int) -> None:
+            for _ in range(20):
+                own = Thing.get(number)
+                assert is_whole(own)
+                own.count = F("count") + 1
+                own.save()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(1, 9)))
+        assert [t.count for t in Thing.objects.all()] == [20] * 8
