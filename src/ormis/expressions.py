@@ -90,6 +90,9 @@ class F(Expression):
         """The field's value."""
         return values[self.name]
 
+    def __str__(self) -> str:
+        return f"F({self.name!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Value(Expression):
@@ -104,6 +107,9 @@ class Value(Expression):
     def evaluate(self, _values: Mapping[str, Any], /) -> Any:
         """The constant."""
         return self.value
+
+    def __str__(self) -> str:
+        return repr(self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ import gc
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from . import errors, registry
 from .calls import Operation
@@ -299,6 +301,15 @@ class Model(BaseModel, metaclass=ModelMeta):
         BaseModel.__setattr__(probe, name, value)
         return probe.__dict__[name]
 
+    @classmethod
+    def _fitted(cls, name: str, value: Any) -> Any:
+        """The value as the field holds it, by its type and constraints. Raises ValidationError."""
+        try:
+            return _field_adapter(cast(Any, cls), name).validate_python(value)
+        except ValidationError as error:
+            lines: Any = [{**line, "loc": (name,)} for line in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(cls.__name__, lines) from None
+
     # Inside ----------------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -449,6 +460,15 @@ class Model(BaseModel, metaclass=ModelMeta):
             state.remember(schema, column, value, seen.text(column))
         if fields is None:
             state.related = None
+
+
+@cache
+def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
+    info: FieldInfo = cls.model_fields[name]
+    annotation: Any = info.annotation
+    for constraint in info.metadata:
+        annotation = Annotated[annotation, constraint]
+    return TypeAdapter(annotation)
 
 
 @contextmanager

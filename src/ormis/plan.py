@@ -87,8 +87,8 @@ class Plan:
         wanted += [related.hop.source for related in self.related if related.parent == 0]
         return tuple(dict.fromkeys([*wanted, self.schema.pk]))
 
-    def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:
-        """The request of the script `query` and the models that go with it."""
+    def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Numbering]:
+        """The request of the script `query`, and the numbers that it gives to models."""
         numbers = Numbering(self.schema)
         request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
         early = len(numbers.joins)
@@ -102,9 +102,18 @@ class Plan:
         request |= {"backwards": self.backwards, "budget": BUDGET}
         if self.residual is None and not self.sorts_here and "keys" not in more and "step" not in more:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
+        return request | more, numbers
+
+    def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:
+        """The request of the script `query`, packed, and the models that go with it."""
+        request, numbers = self.asked(want, **more)
         shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
-        request |= more
-        return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request), shapes
+        return packed(request, numbers), shapes
+
+
+def packed(request: dict[str, Any], numbers: Numbering) -> bytes:
+    """A request as the scripts read it."""
+    return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request)
 
 
 _pack = msgspec.msgpack.Encoder().encode

@@ -8,11 +8,14 @@
 --   {'insert', m, n, texts, when, ttl}
 --                                   n objects, the texts of one after another by column position, nil where absent, as
 --                                   a key is that the server is to count; `when` nil: refuse what exists;
---                                   'ignore': leave out what conflicts; {positions}: update these of the other
+--                                   'ignore': leave out what conflicts; {positions = {...}, on = {constraint -> true}}:
+--                                   update these of the other where that constraint, or the name of the primary key,
+--                                   is in conflict
 --   {'save', m, 1, texts, nil, ttl} insert, or replace the object with this key
 --   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums, ttl}
 --                                   changes {position, text|false, ...}; expected the same, compared first;
 --                                   sums {position, kind, operator, left position, right position|0, right text, ...}
+--   {'amend', m, ...}               an update of an object that may be gone; its result is false then
 --   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
 --   {'link', m, end, pk, others}    adds links from the object pk, see links.lua; others are {pk, ...}, or false for

@@ -249,10 +249,11 @@ def _page(plan: Plan, want: str, reply: list[Any], **page: Any) -> Page:
         return Page(**page)
     places = _places(reply[2]) if reply[2] else []
     related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
-    return Page(rows=Rows(_rows(plan, reply[1]), related), places=places, **page)
+    return Page(rows=Rows(rows_of(plan, reply[1]), related), places=places, **page)
 
 
-def _rows(plan: Plan, packed: bytes) -> list[Wire]:
+def rows_of(plan: Plan, packed: bytes) -> list[Wire]:
+    """The rows of `plan.reading()` in the reply of a script. Raises StoredDataError."""
     schema, columns = plan.schema, plan.reading()
     try:
         return schema.decoder_for(columns).rows(packed)

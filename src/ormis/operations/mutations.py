@@ -128,15 +128,24 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
 
 
 def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:
-    reached: dict[Schema, Reached] = {}
+    reached: list[Reached] = []
     for mutation in mutations:
         if mutation.referrers is not None:
-            reached.update({found.schema: found for found in mutation.referrers(mutation.schema)})
-    for schema in reached:
+            reached += mutation.referrers(mutation.schema)
+    return shapes_with(numbers, reached)
+
+
+def shapes_with(numbers: dict[Schema, int], reached: Sequence[Reached]) -> list[str | bytes]:
+    """Shape and declaration of every model of a call, those that a deletion may reach with what refers to them.
+
+    Models without a number yet get theirs.
+    """
+    by_schema = {found.schema: found for found in reached}
+    for schema in by_schema:
         numbers.setdefault(schema, len(numbers) + 1)
     shapes: list[str | bytes] = []
     for schema in list(numbers):
-        found = reached.get(schema, Reached(schema, (), ()))
+        found = by_schema.get(schema, Reached(schema, (), ()))
         packed = [(numbers[child], *rest) for child, *rest in found.referrers]
         shapes += (schema.shape_with(packed, found.links), schema.declaration)
     return shapes

@@ -26,7 +26,10 @@ class Inexact(Exception):
 class HasSchema(Protocol):
     """Anything that belongs to a model."""
 
-    schema: Schema
+    @property
+    def schema(self) -> Schema:
+        """The model's schema."""
+        ...
 
 
 def unpack(reply: bytes) -> list[Any]:

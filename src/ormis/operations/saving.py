@@ -4,16 +4,18 @@ One call of the script `commit`: the object's hash, its indexes, unique claims a
 Arithmetic that the server can't do exactly takes two calls a try: read, then write what still holds.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import chain
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from ..calls import Command, Operation
 from ..codec import BadText
+from ..compile import reason
 from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
@@ -27,6 +29,19 @@ from .reading import bad_text
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
 _TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Of an object in the way, by one of the constraints `on`, the columns at these positions are updated."""
+
+    positions: list[int]
+    on: list[str]
+
+
+When = Literal["ignore"] | Instead | None
+Convert = Callable[[str, Any], Any]
+"""A value of the field of this name as the field holds it; ValueError where it does not fit."""
 
 
 class Record(Protocol):
@@ -66,7 +81,7 @@ def mutation_for(
     force_insert: bool = False,
     force_update: bool = False,
     if_unchanged: bool = False,
-    when: str | list[int] | None = None,
+    when: When = None,
 ) -> Mutation:
     """The mutation that saves this record."""
     schema, state = record.__schema__, state_of(record)
@@ -87,17 +102,17 @@ def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
     return columns
 
 
-def _insert(record: Record, force: bool, when: str | list[int] | None) -> Mutation:
+def _insert(record: Record, force: bool, when: When) -> Mutation:
     mutation = insertion([record], when)
     if not (force or when or mutation.arguments[1][0] is None):
         mutation.code = "save"
     return mutation
 
 
-def insertion(records: Sequence[Record], when: str | list[int] | None = None) -> Mutation:
+def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     """The mutation that inserts new records of one model.
 
-    when: what becomes of one that is in the way of another: refused, "ignore", or the positions to update there.
+    when: what becomes of one that is in the way of another: refused, "ignore", or what to update there instead.
     """
     schema = records[0].__schema__
     rows = _rows(schema, records)
@@ -107,18 +122,26 @@ def insertion(records: Sequence[Record], when: str | list[int] | None = None) ->
         for record, texts, pk in zip(records, rows, pks, strict=True):
             if pk is False:
                 continue
-            if texts[0] is None:
+            if texts[0] is None or when:
                 vars(record)[schema.pk.name] = counted(pk.encode())
-            state_of(record).remember_all([pk, *texts[1:]])
+            known = [pk, *texts[1:]]
+            if isinstance(when, Instead):  # what the object in the way had in other fields is not known
+                known = [text if at in when.positions or at == 1 else DEFERRED for at, text in enumerate(known, 1)]
+            state_of(record).remember_all(known)
 
-    arguments = [len(rows), [*chain.from_iterable(rows)]]
+    arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
     if when:  # which of them are stored can't be foreseen
         none = [False] * len(rows)
-        late = Mutation(schema, "insert", [*arguments, when], settle, foreseen=none, late=settle, records=records)
+        arguments.append(_packed(when))
+        late = Mutation(schema, "insert", arguments, settle, foreseen=none, late=settle, records=records)
         late.ttl = schema.ttl
         return late
     quick = quick_insert(schema, rows)
     return Mutation(schema, "insert", arguments, settle, quick=quick, ttl=schema.ttl, records=records)
+
+
+def _packed(when: When) -> Any:
+    return {"positions": when.positions, "on": dict.fromkeys(when.on, True)} if isinstance(when, Instead) else when
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
@@ -183,7 +206,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         if only is not None and column not in only:
             continue
         if isinstance(value, Expression):
-            sums += _sum(schema, column, value)
+            sums += sum_of(schema, column, value)
             summed[column] = value
             continue
         text, before = encode(schema, column, value), state.text(column)
@@ -213,7 +236,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     if summed:
         mutation.foreseen = [PENDING] * len(summed)
         mutation.late = partial(_settle_late, record, state, summed)
-        mutation.computed = partial(_compute, record, summed)
+        mutation.computed = partial(compute, schema, summed, record.convert)
     return mutation
 
 
@@ -262,7 +285,7 @@ def encode(schema: Schema, column: Column, value: Any) -> Text | None:
         raise FieldError(f"{schema.name}.{column.name}={value!r} can't be stored: {error}") from None
 
 
-def _sum(schema: Schema, column: Column, value: Expression) -> list[Any]:
+def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:
     """An expression as the script adds it up; one that it can't (operator '') makes it answer `inexact`."""
     if (
         isinstance(value, Arithmetic)
@@ -308,17 +331,18 @@ def _save_computed(refused: Mutation, if_unchanged: bool) -> Operation[None]:
     raise OrmisError(f"{schema.name} {refused.arguments[0]}: others changed it {_TRIES} times in a row")
 
 
-def _compute(record: Record, expressions: dict[Column, Expression], refused: Mutation) -> Operation[Mutation]:
+def compute(
+    schema: Schema, expressions: Mapping[Column, Expression], convert: Convert, refused: Mutation
+) -> Operation[Mutation]:
     """The mutation that writes these expressions' values, on condition that what they are computed from still holds.
 
     One round trip: HMGET of the object's hash.
     """
-    schema = record.__schema__
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
     texts = yield Command(("HMGET", object_key(schema.key, pk), *(column.name for column in read)))
     stored = {column.name: _stored(schema, pk, column, text) for column, text in zip(read, texts, strict=True)}
-    computed = {column: _computed(record, schema, column, e, stored) for column, e in expressions.items()}
+    computed = {column: text_of_result(schema, column, e, convert, stored) for column, e in expressions.items()}
 
     def settle(_: Any) -> None:
         if refused.settle is not None:
@@ -326,7 +350,7 @@ def _compute(record: Record, expressions: dict[Column, Expression], refused: Mut
 
     still = _positioned(zip(read, (_text_of(text) for text in texts), strict=True))
     arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
-    return Mutation(schema, "update", arguments, settle, ttl=refused.ttl)
+    return Mutation(schema, refused.code, arguments, settle, ttl=refused.ttl)
 
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
@@ -341,17 +365,23 @@ def _bytes(text: Text) -> bytes:
     return text.encode() if isinstance(text, str) else text
 
 
-def _computed(record: Record, schema: Schema, column: Column, value: Expression, stored: dict[str, Any]) -> Text | None:
+def text_of_result(
+    schema: Schema, column: Column, value: Expression, convert: Convert, stored: Mapping[str, Any]
+) -> Text | None:
+    """What an expression comes to for an object of which this is stored, as the text to write.
+
+    Raises IntegrityError where that is null and must not be, or does not fit the field.
+    """
     result = value.evaluate(stored)
     if result is None and not column.nullable:
         raise IntegrityError(
             f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name
         )
     try:
-        converted = None if result is None else record.convert(column.name, result)
+        converted = None if result is None else convert(column.name, result)
     except ValueError as error:
         raise IntegrityError(
-            f"{schema.name}.{column.name}={result!r} does not fit: {error}",
+            f"{schema.name}.{column.name}={result!r} does not fit: {reason(error)}",
             model=schema.name,
             field=column.name,
             value=result,

@@ -20,7 +20,7 @@ from ..database import Database
 from ..errors import FieldError
 from ..plan import related_of
 from ..query import Combination, Query
-from . import results
+from . import changes, results
 from .prefetching import Prefetch
 from .reading import Reading
 from .source import Source
@@ -257,6 +257,20 @@ class QuerySet(Queryable[M], Source[M]):
         self.__init__(state["model"])
         self.query = self.query.having(**state["query"])
         self._cache = state["_cache"]
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Deletes every object, with what refers to them as on_delete says.
+
+        One call for some hundred objects; more of them go in steps, each whole. Returns how many objects went, in all
+        and by model. Raises ProtectedError, RestrictedError.
+        """
+        self._cache = None
+        return self._run(changes.delete(self))
+
+    async def adelete(self) -> tuple[int, dict[str, int]]:
+        """As delete()."""
+        self._cache = None
+        return await self._arun(changes.delete(self))
 
     # Copies ----------------------------------------------------------------------------------------------------------
 

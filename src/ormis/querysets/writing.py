@@ -7,11 +7,11 @@ Each has an async twin with an `a` in front, which runs the same operation.
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from ..errors import FieldError
 from ..operations import bulk, saving
+from . import changes, making, many
 from .source import Source
 
 M = TypeVar("M")
@@ -42,30 +42,117 @@ class Writing(Generic[M]):
         await source._arun(saving.save(record, force_insert=True))
         return record
 
-    def bulk_create(self, objects: Iterable[M], *, batch_size: int | None = None) -> builtins.list[M]:
-        """Stores new objects, 1,000 in a call unless `batch_size` says otherwise; each call all or nothing.
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """The one object that meets the lookups, or a new one of these values and the defaults; and whether it is new.
 
-        Returns the objects, with their keys. Raises what save() raises.
+        One call, however many clients do the same: one of them makes the object. Values of `defaults` may be callables;
+        they are called only where an object is made (then a call before that looks whether it is there).
+
+        Raises MultipleObjectsReturned, and what create() raises.
         """
         source = self._queryset()
-        records = _checked(source, objects)
-        source._run(bulk.create(records, batch_size))
+        return source._run(making.get_or_create(source, defaults, lookups, False))
+
+    async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """As get_or_create()."""
+        source = self._queryset()
+        return await source._arun(making.get_or_create(source, defaults, lookups, True))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """The one object that meets the lookups, with `defaults` written to it, or a new one; and whether it is new.
+
+        A new one has the values of the lookups and of `create_defaults`, or of `defaults` where these are not given.
+        One call where it is new, two where it is changed; nobody comes in between.
+
+        Raises MultipleObjectsReturned, and what create() and update() raise.
+        """
+        source = self._queryset()
+        return source._run(making.update_or_create(source, defaults, create_defaults, lookups, False))
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """As update_or_create()."""
+        source = self._queryset()
+        return await source._arun(making.update_or_create(source, defaults, create_defaults, lookups, True))
+
+    def update(self, **values: Any) -> int:
+        """Writes these values, which may be expressions, to every object; returns how many there were.
+
+        One call for some hundred objects; more of them go in steps, each whole. Other clients' writes are never undone:
+        what the server can't compute is written only where what it was computed from still holds.
+
+        Raises FieldError, pydantic's ValidationError, UniqueViolation, ForeignKeyViolation; IntegrityError where an
+        expression comes to null or to what does not fit.
+        """
+        source = self._queryset()
+        return source._run(changes.update(source, values))
+
+    async def aupdate(self, **values: Any) -> int:
+        """As update()."""
+        source = self._queryset()
+        return await source._arun(changes.update(source, values))
+
+    def bulk_create(
+        self,
+        objects: Iterable[M],
+        *,
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+    ) -> builtins.list[M]:
+        """Stores new objects, 1,000 in a call unless `batch_size` says otherwise; each call all or nothing.
+
+        ignore_conflicts: leave out objects whose primary key or unique value is taken; they stay without a key.
+        update_conflicts: write `update_fields` to the object that has the same values of `unique_fields` instead.
+
+        Returns the objects, with their keys. Raises what save() raises, ValueError for options that do not go together.
+        """
+        source = self._queryset()
+        records = many.checked(source, objects, "bulk_create")
+        when = many.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        source._run(bulk.create(records, batch_size, when))
         return _adopted(source, records, False)
 
-    async def abulk_create(self, objects: Iterable[M], *, batch_size: int | None = None) -> builtins.list[M]:
+    async def abulk_create(
+        self,
+        objects: Iterable[M],
+        *,
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Iterable[str] | None = None,
+        unique_fields: Iterable[str] | None = None,
+    ) -> builtins.list[M]:
         """As bulk_create()."""
         source = self._queryset()
-        records = _checked(source, objects)
-        await source._arun(bulk.create(records, batch_size))
+        records = many.checked(source, objects, "bulk_create")
+        when = many.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        await source._arun(bulk.create(records, batch_size, when))
         return _adopted(source, records, True)
 
+    def bulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
+        """Writes these fields of stored objects, 400 objects in a call unless `batch_size` says otherwise.
 
-def _checked(source: Source[Any], objects: Iterable[Any]) -> list[Any]:
-    records = [*objects]
-    for record in records:
-        if not isinstance(record, source.model):
-            raise FieldError(f"{record!r} is no {source.model.__name__}: bulk_create() takes objects of the model")
-    return records
+        Returns how many of them there were; those that were deleted meanwhile are left out. Raises what save() raises.
+        """
+        source = self._queryset()
+        return source._run(many.bulk_update(source, objects, fields, batch_size))
+
+    async def abulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
+        """As bulk_update()."""
+        source = self._queryset()
+        return await source._arun(many.bulk_update(source, objects, fields, batch_size))
 
 
 def _adopted(source: Source[Any], records: list[Any], asynchronous: bool) -> list[Any]:

@@ -64,6 +64,11 @@ function actions.update(m, mutation)
   return texts
 end
 
+-- An update of an object that may be gone: then false.
+function actions.amend(m, mutation)
+  return objects.find(m, mutation[3], {}) ~= nil and actions.update(m, mutation)
+end
+
 function actions.delete(m, mutation)
   --@include deletion
   return delete(m, mutation[3])

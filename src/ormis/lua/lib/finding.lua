@@ -28,13 +28,18 @@ local function more_than(size)
   return math.min(CHUNK, 2 * size)
 end
 
+-- Whether it matters in which order the rows are.
+local function in_place()
+  return request.want == 'rows' or request.want == 'keys'
+end
+
 -- One portion of a longer reading: keys that the caller names.
 local function portion(parts)
   prepare(parts, {})
   prepare_reading(false)
   local rows = {}
   look_at_all(request.keys, rows)
-  if request.want == 'count' then return 'step', false, rows end
+  if not in_place() then return 'step', false, rows end
   know_places(rows)
   rows = best_of(rows)
   return 'step', false, rows, places_in(rows)
@@ -131,7 +136,7 @@ end
 
 local function done(rows)
   if request.want == 'count' then return 'done', #rows, {} end
-  if not request.in_order then sort(rows) end
+  if in_place() and not request.in_order then sort(rows) end
   local first, count = (request.offset or 0) + 1, #rows
   rows = cut(rows, first, request.limit and first + request.limit - 1 or count)
   return 'done', count, rows

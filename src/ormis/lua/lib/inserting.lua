@@ -80,9 +80,11 @@ local function insert(m, count, texts, when)
     local pk = row[1]
     local unique, value, other
     if pk or constrained then unique, value, other = obstacle(m, row) end
-    if unique and not when then mutations.refuse('unique', m.key, unique, value, other) end
+    if unique and (not when or when ~= 'ignore' and not when.on[unique]) then
+      mutations.refuse('unique', m.key, unique, value, other)
+    end
     if unique then
-      pks[i] = when ~= 'ignore' and change_instead(m, row, when, other)
+      pks[i] = when ~= 'ignore' and change_instead(m, row, when.positions, other)
     else
       if referring then mutations.check_references(m, row) end
       local new_pk, place = key_and_place(m, pk or nil)

@@ -1,0 +1,73 @@
+--@include once
+--@include finding
+--@include actions
+-- Changes what a query finds, as one step: all of the objects that it reports, or none.
+-- KEYS[1]  ormis/models
+-- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first;
+--          at the end the mark of the call, see once.lua
+-- The request is one of query.lua, with want = 'change' and
+--   mutation = {code, argument, ...}   done to each object, as commit.lua has it, its model and its key left out
+--   each = {pk -> {position, text, ...}}      of some objects further changes, and
+--   expected = {pk -> {position, text|false, ...}}   what must still hold, or the object is left alone
+--   most                               how many objects one step may change
+-- Returns {'ok', 'done', count, result}, {'ok', 'step', place, count, result, {pk, ...}}, the keys being of those whose
+-- expectations did not hold, or {'ok', 'keys', {pk, ...}} and {'ok', 'walk'} as query.lua; the result is {model ->
+-- count} of deletions. Or {outcome, 1, ...} and nothing has changed.
+
+local function holds_still(m, pk)
+  local expected = request.expected and request.expected[pk]
+  if not expected then return true end
+  local object = objects.find(m, pk, {})
+  if not object then return false end
+  for i = 1, #expected, 2 do
+    objects.need(object, {expected[i]})
+    if (object.new[expected[i]] or false) ~= expected[i + 1] then return false end
+  end
+  return true
+end
+
+local function deleted(m, keys)
+  return actions.delete(m, {'delete', 1, keys})
+end
+
+-- A mutation has its own list of changes: sums add to it.
+local function changed(m, keys)
+  local code, first, more = request.mutation[1], request.mutation[2], request.each or nothing
+  for i = 1, #keys do
+    local own = first
+    if type(first) == 'table' then
+      own = {}
+      extend(own, first)
+      extend(own, more[keys[i]] or nothing)
+    end
+    actions[code](m, {code, 1, keys[i], own, unpack(request.mutation, 3)})
+  end
+  return nothing
+end
+
+local function change(rows)
+  mutations.current = 1
+  local m, keys, stale = mutations.model(1), {}, {}
+  for i = 1, #rows do
+    local pk = rows[i][1]
+    local list = holds_still(m, pk) and keys or stale
+    list[#list + 1] = pk
+  end
+  local result = request.mutation[1] == 'delete' and deleted(m, keys) or changed(m, keys)
+  apply(mutations.opened)
+  return #keys, result, stale
+end
+
+local function keys_of(rows)
+  for i = 1, #rows do rows[i] = rows[i][1] end
+  return rows
+end
+
+return remember(answer(function()
+  local how, first, rows = find()
+  if not rows then return {'ok', how, first} end
+  if how == 'done' and #rows > request.most then return {'ok', 'keys', keys_of(rows)} end
+  local count, result, stale = change(rows)
+  if how == 'done' then return {'ok', how, count, result} end
+  return {'ok', how, first, count, result, stale}
+end))

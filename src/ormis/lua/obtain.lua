@@ -1,0 +1,48 @@
+--@include once
+--@include finding
+--@include packing
+--@include actions
+-- Finds the one object that a query is about, or makes it: no other client can make it in between.
+-- KEYS[1]  ormis/models
+-- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first;
+--          at the end the mark of the call, see once.lua
+-- The request is one of query.lua, for rows, with
+--   insertion = {1, texts}       the object to make, as commit.lua has it
+--   mutation = {'update', ...}   what to do with the one object that is found, as change.lua has it; may be missing
+-- Returns {'ok', 'created', {pk}}; {'ok', 'changed', pk, result}; {'ok', 'walk'}, to go on by steps; or, as an array,
+-- {'ok', 'found', place, ended} and the rows that meet what the server knows of the condition, among the objects up to
+-- that place; `ended` says that there are no others. Only where no row was found and nothing is left to look at is the
+-- object made.
+
+local function found(place, rows)
+  local ended = not place
+  place = place or tonumber(call('ZRANGE', search.ids, -1, -1, 'WITHSCORES')[2] or -1)
+  return {cmsgpack.pack({'ok', 'found', place, ended}), pack_rows(rows, request.columns, search.direct)}
+end
+
+local function act(code, ...)
+  mutations.current = 1
+  local result = actions[code](mutations.model(1), {code, 1, ...})
+  apply(mutations.opened)
+  return result
+end
+
+local function obtain()
+  local how, place, rows = find()
+  if how == 'keys' or how == 'walk' then return {'ok', 'walk'} end
+  if how == 'done' then place = false end
+  if #rows == 1 and how == 'done' and request.mutation then
+    local pk = rows[1][1]
+    return {'ok', 'changed', pk, act(request.mutation[1], pk, unpack(request.mutation, 2))}
+  end
+  if #rows > 0 or place then return nil, found(place, rows) end
+  return {'ok', 'created', act('insert', unpack(request.insertion))}
+end
+
+local rows_found
+local text = answer(function()
+  local outcome
+  outcome, rows_found = obtain()
+  return outcome
+end)
+return rows_found or remember(text)
