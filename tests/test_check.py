@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
-from ormis import CASCADE, DO_NOTHING, SET_NULL, Field, ForeignKey, Index, UniqueConstraint
+from ormis import CASCADE, DO_NOTHING, SET_NULL, Field, ForeignKey, Index, ManyToMany, UniqueConstraint
 
 
 class Club(ormis.Model):
@@ -348,6 +348,76 @@ async def test_the_async_twin(db: ormis.Database, raw: Any) -> None:
     assert found(await ormis.acheck(db, models=[Club])) == {("unique-missing", "check_club:1", "name")}
     assert (await ormis.acheck(db, models=[Club], repair=True)).ok
     assert (await ormis.acheck(db, models=[Club])).findings == []
+
+
+class Crew(ormis.Model):
+    """What is linked to others."""
+
+    name: str = Field(primary_key=True)
+    friends: ManyToMany["Crew"] = ManyToMany()
+
+    class Meta:
+        key = "check_crew"
+
+
+class Trip(ormis.Model):
+    """Linked to crews."""
+
+    crews: ManyToMany[Crew] = ManyToMany(related_name="trips")
+
+    class Meta:
+        key = "check_trip"
+
+
+LINK_DAMAGES: dict[str, tuple[Damage, set[tuple[str, str, str]]]] = {
+    "one side is missing": (
+        lambda raw: raw.srem("check_crew/links/trips/ann", "1"),
+        {("link-missing", "check_crew/links/trips/ann", "trips")},
+    ),
+    "one side's key is missing": (
+        lambda raw: raw.delete("check_trip/links/crews/1"),
+        {("link-missing", "check_trip/links/crews/1", "crews")},
+    ),
+    "an object is gone": (
+        lambda raw: raw.delete("check_crew:ann"),
+        {
+            ("object-missing", "check_crew:ann", ""),
+            ("link-extra", "check_crew/links/trips/ann", "trips"),
+            ("link-extra", "check_trip/links/crews/1", "crews"),
+            ("link-extra", "check_crew/links/friends/ann", "friends"),
+            ("link-extra", "check_crew/links/friends/bob", "friends"),
+        },
+    ),
+    "a link leads nowhere": (
+        lambda raw: raw.sadd("check_trip/links/crews/1", "nobody", b"\xff"),
+        {("link-extra", "check_trip/links/crews/1", "crews")},
+    ),
+    "a relation is not known": (
+        lambda raw: raw.sadd("check_trip/links/ships/1", "1"),
+        {("key-leaked", "check_trip/links/ships/1", "")},
+    ),
+    "links hold another type": (
+        lambda raw: (raw.delete("check_trip/links/crews/1"), raw.set("check_trip/links/crews/1", "x")),
+        {("type", "check_trip/links/crews/1", ""), ("link-missing", "check_trip/links/crews/1", "crews")},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINK_DAMAGES)
+def test_damaged_links_are_found_and_mended(db: ormis.Database, raw: Any, name: str) -> None:
+    """Half a link is completed, one to or from nothing goes, and nothing that ormis does not know is deleted."""
+    damage, expected = LINK_DAMAGES[name]
+    ann, bob, odd = (Crew(name=name).save() for name in ("ann", "bob", "a/b"))
+    ann.friends.add(bob)
+    Trip().save().crews.add(ann, bob, odd)
+    assert ormis.check(db, models=[Crew, Trip]).findings == []
+    damage(raw)
+    assert found(ormis.check(db, models=[Crew, Trip])) == expected
+    assert ormis.check(db, models=[Crew, Trip], repair=True).ok
+    assert ormis.check(db, models=[Crew, Trip]).findings == []
+    if name == "a relation is not known":
+        assert raw.smembers("ormis/set_aside/check_trip/links/ships/1") == {b"1"}
+    assert Trip.objects.filter(crews="bob").count() == 1
 
 
 NAMES = st.sampled_from(["points", "role", "name", "club_id", "id"])

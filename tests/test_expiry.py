@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 import ormis
-from ormis import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL, F, Field, ForeignKey, Index, OneToOne
+from ormis import (
+    CASCADE,
+    DO_NOTHING,
+    PROTECT,
+    RESTRICT,
+    SET_DEFAULT,
+    SET_NULL,
+    F,
+    Field,
+    ForeignKey,
+    Index,
+    ManyToMany,
+    OneToOne,
+)
 from servers import start_server
 
 
@@ -60,6 +73,17 @@ class Guest(ormis.Model):
         key = "expiry_guest"
 
 
+class Label(ormis.Model):
+    """Linked to rooms; both may end."""
+
+    text: str = Field(primary_key=True)
+    rooms: ManyToMany[Room] = ManyToMany(related_name="labels")
+    near: ManyToMany["Label"] = ManyToMany()
+
+    class Meta:
+        key = "expiry_label"
+
+
 class Session(ormis.Model):
     """Every object of it ends, from each save."""
 
@@ -72,7 +96,7 @@ class Session(ormis.Model):
         ttl = 100
 
 
-MODELS = (Room, Desk, Lamp, Guest, Session)
+MODELS = (Room, Desk, Lamp, Guest, Label, Session)
 
 
 def end(raw: Any, *objects: ormis.Model) -> None:
@@ -337,6 +361,28 @@ def test_on_delete(db: ormis.Database, raw: Any) -> None:
     assert (Desk.objects.count(), Lamp.objects.count()) == (0, 0)
     assert Guest.objects.filter(defaulted__name="default").count() == 1
     assert_clean(db)
+
+
+def test_links(db: ormis.Database, raw: Any) -> None:
+    """Links to what has ended are gone from both sides, whichever side is asked first."""
+    gone, stays = room("gone"), room("stays")
+    a, b, c = (Label(text=text).save() for text in ("a", "b/c", "c"))
+    a.rooms.add(gone, stays)
+    b.rooms.add(gone)
+    a.near.add(b, c)
+    a.expire(100)
+    end(raw, gone)
+    assert [room.name for room in a.rooms.all()] == ["stays"]
+    assert Label.objects.filter(rooms__name="gone").count() == 0
+    assert Label.objects.filter(rooms__isnull=True).count() == 2
+    assert Label.objects.filter(rooms=gone.pk).count() == 0
+    end(raw, a)
+    assert list(b.near.all()) == []
+    assert Room.objects.filter(labels="a").count() == 0
+    assert Room.objects.filter(labels__isnull=True).count() == 1
+    assert Label.objects.count() == 2
+    assert_clean(db)
+    assert not [*raw.scan_iter("*/links/*")]
 
 
 def test_a_default_that_is_gone_too(db: ormis.Database, raw: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 Kind = Literal[
     "index-missing", "index-stale", "index-extra",
     "unique-missing", "unique-stale", "unique-extra", "unique-duplicate",
-    "reference-dangling", "object-missing", "object-unlisted", "object-key",
+    "link-missing", "link-extra", "reference-dangling", "object-missing", "object-unlisted", "object-key",
     "key-leaked", "type", "value", "next-id", "expiry",
 ]  # fmt: skip
 
@@ -17,11 +17,12 @@ class Finding:
     """One thing that is not as the hashes say it should be.
 
     kind: an index entry or a unique claim is `missing` (the object has none), `stale` (the object is there and says
-        something else) or `extra` (there is no such object); two objects have a `duplicate` value; a reference is
-        `dangling`; an object is `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or
-        has another `key` than its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a
-        key has another Redis `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not
-        match the time that the server keeps.
+        something else) or `extra` (there is no such object); two objects have a `duplicate` value; a many-to-many
+        link is `missing` on one side, or `extra`, to or from what is not there; a reference is `dangling`; an object is
+        `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or has another `key` than
+        its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a key has another Redis
+        `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not match the time that
+        the server keeps.
     model: the name of the model. key: the key where it was found. field: the field, index or constraint, or "".
     message: all of it in words. mended: True where it has been mended.
     """

@@ -215,6 +215,39 @@ local function fields_of(name)
   end
 end
 
+local link_ends
+
+-- What is known of a set of links: the name of the relation, the key of the other model, its name there; nil for none.
+local function end_of(name)
+  --@include known
+  link_ends = link_ends or links_of(known_models(), m.key) or {}
+  for i = 1, #link_ends, 3 do
+    if link_ends[i] == name then return link_ends[i + 1], link_ends[i + 2] end
+  end
+end
+
+-- Links to what is not there go; one that the other side lacks is added there. An owner whose key stands as its SHA-1
+-- is not known.
+local function look_at_links(key, cursor, name, owner)
+  local target, there = end_of(name)
+  local reply = ask('SSCAN', key, cursor, 'COUNT', request.budget)
+  if not reply then return '0' end
+  local known_owner = string.byte(owner) ~= 35
+  local there_is_none = known_owner and call('EXISTS', m.base .. ':' .. owner) == 0
+  if there_is_none and awaited(m.key, owner) then return reply[1] end
+  for _, member in ipairs(reply[2]) do
+    local back = tag .. target .. '/links/' .. there .. '/' .. short(member)
+    local gone_there = call('EXISTS', tag .. target .. ':' .. member) == 0
+    if there_is_none or gone_there and not awaited(target, member) then
+      note('link-extra', key, name, member, function() call('SREM', key, member) end)
+    elseif known_owner and not gone_there and ask('SISMEMBER', back, owner) ~= 1 then
+      note('link-missing', back, there, owner, function() call('SADD', back, owner) end)
+    end
+  end
+  entries = entries + #reply[2]
+  return reply[1]
+end
+
 local function drop(key)
   if call('EXISTS', key) == 1 then note('key-leaked', key, nil, nil, function() call('UNLINK', key) end) end
 end
@@ -248,7 +281,9 @@ local function look_at_key(key, forms, cursor)
     local fields = fields_of(name)
     if fields then return request.build and '0' or look_at_claims(key, name, fields, cursor) end
     drop(key)
-  elseif part ~= 'links' and not known_keys[rest] and call('EXISTS', key) == 1 then
+  elseif part == 'links' and end_of(string.match(name, '^([^/]*)/')) then
+    return look_at_links(key, cursor, string.match(name, '^([^/]*)/(.*)$'))
+  elseif not known_keys[rest] and call('EXISTS', key) == 1 then
     note('key-leaked', key, nil, nil, function() set_aside(key) end)
   end
   return '0'

@@ -76,6 +76,8 @@ _MESSAGES = {
     "unique-stale": "{field}={detail!r} is claimed ({key}) for an object that has another value",
     "unique-extra": "{field}={detail!r} is claimed ({key}) for an object that is not there",
     "unique-duplicate": "{key} and {detail} have the same {field}; change one of them",
+    "link-missing": "{key} lacks the link to {detail!r}, which the other side has",
+    "link-extra": "{key} has a link to {detail!r}, and one of the two is not there",
     "reference-dangling": "{model}.{field} of {key} points at {detail}, which does not exist",
     "object-missing": "{key} is listed and has no hash",
     "object-unlisted": "{key} is not in the list of objects",

@@ -242,7 +242,8 @@ local function linked_way(_, node)
     sets[i] = base .. short(wanted[i])
     cost = cost + call('SCARD', sets[i])
   end
-  return {cost = cost, exact = #sets <= 1 and not inner, by = 'links', ways = {inner}, model = other, keys = function()
+  local exact_ = #sets <= 1 and not inner and not other.unsure
+  return {cost = cost, exact = exact_, by = 'links', ways = {inner}, model = other, keys = function()
     if #sets == 0 then return {} end
     return call('SUNION', unpack(sets))
   end}

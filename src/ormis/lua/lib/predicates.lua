@@ -268,7 +268,7 @@ end
 
 function builders.linked(m, node)
   local base, other, keys = links_base(m, node[3]), model_at(node[2]), keys_asked(node[5])
-  if keys and #keys == #node[5] - 4 then
+  if keys and #keys == #node[5] - 4 and not other.unsure then
     return function(_, pk)
       local found = pk and call('SMISMEMBER', base .. short(pk), unpack(keys)) or nothing
       for i = 1, #found do
@@ -279,7 +279,7 @@ function builders.linked(m, node)
   end
   local holds_at, holds = remembered(other, node[5])
   return function(_, pk)
-    local members = pk and call('SMEMBERS', base .. short(pk)) or nothing
+    local members = pk and existing(other, call('SMEMBERS', base .. short(pk))) or nothing
     for i = 1, #members do
       if holds_at(members[i]) then return true end
     end
