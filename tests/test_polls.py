@@ -1,5 +1,6 @@
 """The main job: the polls application, run as a user runs it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -8,24 +9,29 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def embedded_servers() -> set[str]:
-    """The command lines of running embedded servers."""
-    found: set[str] = set()
+def servers_in(directory: Path) -> list[str]:
+    """The command lines of running embedded servers whose data is below this directory."""
+    found: list[str] = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if "valkey-server" in line and "ormis-" in line:
-            found.add(line)
+        if "valkey-server" in line and str(directory) in line:
+            found.append(line)
     return found
 
 
-def test_polls_run_and_lose_no_vote() -> None:
+def test_polls_run_and_lose_no_vote(tmp_path: Path) -> None:
     """The demo runs on a server of its own, shows every step, counts every vote, and leaves no server behind."""
-    before = embedded_servers()
     run = subprocess.run(
-        [sys.executable, "examples/polls.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "examples/polls.py"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     shown = run.stdout
@@ -36,7 +42,7 @@ def test_polls_run_and_lose_no_vote() -> None:
     assert sum(tally) == 2400
     assert tally == sorted(tally, reverse=True)
     assert 'choice:1  hash\n    1) "id"  2) "1"' in shown
-    assert embedded_servers() <= before
+    assert servers_in(tmp_path) == []
 
 
 def test_polls_keep_what_redis_cli_shows_readable() -> None:

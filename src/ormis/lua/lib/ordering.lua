@@ -60,7 +60,7 @@ end
 
 -- Which of two rows comes first. Each text is read as a number once; the texts themselves are compared where that says
 -- nothing, and the places are looked up where all terms are equal.
-local function before(rows)
+local function order_of(rows)
   local terms, numbers = {}, {}
   for t, term in ipairs(request.order) do
     local scores, position, kind = {}, term[1], term[4]
@@ -85,7 +85,7 @@ local function before(rows)
 end
 
 local function sort(rows)
-  local comes_first = before(rows)
+  local comes_first = order_of(rows)
   for i = 2, #rows do
     if not comes_first(rows[i - 1], rows[i]) then return table.sort(rows, comes_first) end
   end
