@@ -19,7 +19,8 @@
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
---   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end
+--   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
+--                                  many were looked at
 -- and with `explain` what was done as one more item of the answer, see lib/explaining.lua
 
 local function reply(head, rows, places)

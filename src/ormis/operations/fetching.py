@@ -76,7 +76,8 @@ def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = N
     more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:
         reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]})
-        return _page(plan, want, reply, count=reply[0][3], keys=page.keys[PORTION:])
+        looked = reply[0][2]
+        return _page(plan, want, reply, count=reply[0][3], keys=page.keys[looked:])
     more |= {"step": True, "places": bool(plan.order)}
     more |= {} if page.after is None else {"after": _score(page.after)}
     reply = yield from ask(plan, want, tag, more)

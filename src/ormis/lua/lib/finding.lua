@@ -6,15 +6,14 @@
 --   'keys', keys                   too many for one call: the candidates, to be asked for in portions
 --   'walk'                         too many for that: to be asked for step by step
 --   'step', after, rows, places    one step or portion done; `after`: the place of the last object looked at, false at
---                                  the end
+--                                  the end; of a portion how many of its keys were looked at
 
 local SNAPSHOT = 20000
 
 -- The best of a portion, as many as are asked for in all: the caller merges the portions.
 local function best_of(rows)
   if not request.enough or #request.order == 0 or #rows <= request.enough then return rows end
-  sort(rows)
-  return cut(rows, 1, request.enough)
+  return cut(first_of(rows, request.enough), 1, request.enough)
 end
 
 local function places_in(rows)
@@ -37,12 +36,16 @@ end
 local function portion(parts)
   prepare(parts, {})
   prepare_reading(false)
-  local rows = {}
-  look_at_all(request.keys, rows)
-  if not in_place() then return 'step', false, rows end
+  local rows, looked, all = {}, 0, #request.keys
+  repeat
+    local last = math.min(looked + search.chunk, all)
+    look({unpack(request.keys, looked + 1, last)}, rows)
+    looked = last
+  until looked == all or held_long() and request.want ~= 'change'
+  if not in_place() then return 'step', looked, rows end
   know_places(rows)
   rows = best_of(rows)
-  return 'step', false, rows, places_in(rows)
+  return 'step', looked, rows, places_in(rows)
 end
 
 local function members_after(after, count)
@@ -61,7 +64,7 @@ local function step(parts)
   local rows, place, keys = {}, request.after, nil
   local unordered = request.enough and #request.order == 0
   repeat
-    local found = members_after(place, CHUNK)
+    local found = members_after(place, search.chunk)
     keys = {}
     for i = 1, #found, 2 do
       keys[(i + 1) / 2] = found[i]
@@ -70,9 +73,9 @@ local function step(parts)
     place = found[#found] or place
     search.spent = search.spent + #keys * QUICK
     look(keys, rows)
-  until #keys < CHUNK or search.spent >= request.budget or (unordered and #rows >= request.enough)
+  until #keys < search.chunk or held_long() or (unordered and #rows >= request.enough)
   rows = best_of(rows)
-  return 'step', #keys == CHUNK and place or false, rows, request.places and places_in(rows)
+  return 'step', #keys == search.chunk and place or false, rows, request.places and places_in(rows)
 end
 
 -- Walks in the order of creation until the slice is full; nil where the budget ends first.
@@ -136,8 +139,10 @@ end
 
 local function done(rows)
   if request.want == 'count' then return 'done', #rows, {} end
-  if in_place() and not request.in_order then sort(rows) end
   local first, count = (request.offset or 0) + 1, #rows
+  if in_place() and not request.in_order then
+    rows = first_of(rows, request.limit and first - 1 + request.limit or count)
+  end
   rows = cut(rows, first, request.limit and first + request.limit - 1 or count)
   return 'done', count, rows
 end
@@ -166,7 +171,7 @@ local function by_way(parts, way)
   prepare(parts, way.exact and way.used or {})
   prepare_reading(way.exact)
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
-  if #request.order == 0 and request.want ~= 'count' then
+  if #request.order == 0 and in_place() then
     local ordered = in_creation_order(keys)
     keys, request.in_order = ordered or keys, ordered ~= nil
   end

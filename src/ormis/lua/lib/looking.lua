@@ -1,15 +1,21 @@
 --@include access
 -- Looking at candidates: which of some keys are objects that meet the condition, as rows.
 -- In: ARGV[2], the request, as query.lua describes it.
--- Out: request, search = {m, ids, spent, checks, columns, way_is_sure}, CHUNK, QUICK, prepare(), prepare_reading(),
---      look(), look_at_all(), complete(). A row has the texts that were read by column position, columns of related
---      objects from 1001 on.
+-- Out: request, search = {m, ids, spent, checks, columns, way_is_sure, chunk}, CHUNK, QUICK, held_long(), prepare(),
+--      prepare_reading(), look(), look_at_all(), complete(). A row has the texts that were read by column position,
+--      columns of related objects from 1001 on.
 
-local CHUNK = 200
+local CHUNK, DEEP_CHUNK = 200, 20
 local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
 
 local request = cmsgpack.unpack(ARGV[2])
 local search = {spent = 0}
+local started, HELD = os.clock(), 0.004   -- seconds of the processor
+
+-- Whether this call has held the server for so long that what is left should go into another one.
+local function held_long()
+  return os.clock() - started > HELD
+end
 
 -- A quick check of many keys at once by an index: {index command, key, accept}; nil where there is none.
 local function quick_check(part)
@@ -50,6 +56,7 @@ local function prepare(parts, used)
     end
   end
   search.holds = #rest > 1 and compile(search.m, rest, search.columns) or nil
+  search.chunk = asks_others and DEEP_CHUNK or CHUNK
 end
 
 local function sift(keys, check)
@@ -76,14 +83,12 @@ local function prepare_reading(way_is_sure)
       if spec[1] == 0 then wanted[spec[2]] = true end
     end
   end
-  search.price = 1
+  local others = #(request.joins or nothing) + #(request.related or nothing)
   if request.joins then
     --@include joining
     for _, join in ipairs(request.joins) do wanted[join[1]] = true end
     join_early, join_sorted, complete = prepare_joins(request.joins, request.early, request.sorted)
-    search.price = 1 + #request.joins
   end
-  if request.related then search.price = search.price + #request.related end
   local names, at = {}, {}
   for position = 1, #m.columns do
     if wanted[position] then
@@ -91,6 +96,7 @@ local function prepare_reading(way_is_sure)
       names[count], at[count] = m.columns[position], position
     end
   end
+  search.price = (4 + count) / 12 + others
   search.names, search.at, search.direct = names, at, count == #m.columns
   search.must_read = count > 1 or search.holds or request.want == 'rows' or request.joins or m.unsure or not way_is_sure
 end

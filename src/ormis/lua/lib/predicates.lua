@@ -10,9 +10,10 @@
 --   {'linked', model, name, name there, condition}   some object of that model that is in this one's set of links; the
 --                                                    same where there is none
 -- Out: compile(m, condition, columns), which adds the positions it reads to the list columns and returns a function of
---      (row, pk); model_at(number); has_index(), links_base(), keys_asked().
+--      (row, pk); model_at(number); has_index(), links_base(), keys_asked(); asks_others, once a compiled condition
+--      reads other objects than the row's own.
 
-local opened = {}
+local opened, asks_others = {}, false
 
 -- The indexes and constraints of a model by name: here they are searched more often than walked.
 local function named(m)
@@ -187,6 +188,7 @@ end
 -- A condition on objects of another model as a function of their key, each asked once per call.
 local function remembered(m, condition)
   local columns, known_answers = {}, {}
+  asks_others = true
   local holds = compile(m, condition, columns)
   local read = reader(m, columns)
   return function(pk)
