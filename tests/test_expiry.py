@@ -155,6 +155,72 @@ def test_no_time(db: ormis.Database, bad: Any) -> None:
     assert calls == []
 
 
+def test_over_a_queryset(db: ormis.Database, raw: Any) -> None:
+    """A queryset's expire and persist set and lift the time of all that it finds, and say how many that were."""
+    Room.objects.bulk_create([Room(name=f"r{i}", floor=i % 2) for i in range(900)])
+    assert Room.objects.filter(floor=1).expire(60) == 450
+    assert Room.objects.filter(name__iregex="R8..").expire(timedelta(minutes=2)) == 100
+    assert raw.zcount("expiry_room/expiry", (time.time() + 50) * 1000, (time.time() + 60) * 1000) == 400
+    assert 119 < Room.objects.get(name="r800").ttl() <= 120
+    assert Room.objects.filter(floor=1).persist() == 450
+    assert raw.zcard("expiry_room/expiry") == 50
+    with ormis.atomic():
+        Room.objects.filter(floor=0).persist()
+        Room.objects.filter(name="r1").expire(60)
+    assert raw.zcard("expiry_room/expiry") == 1
+    with pytest.raises(TypeError, match="slice"):
+        Room.objects.all()[:5].expire(4)
+    with ormis.capture_calls() as calls:
+        Room.objects.filter(name__startswith="r80").expire(60)
+    assert len(calls) == 1
+    assert_clean(db)
+
+
+def test_what_makes_objects_heeds_meta_ttl(db: ormis.Database, raw: Any) -> None:
+    """create, get_or_create, update_or_create and bulk_create save; update and bulk_update are no saves."""
+    for token, made in {
+        "a": Session.objects.create(token="a"),
+        "b": Session.objects.get_or_create(token="b", defaults={"user": "x"})[0],
+        "c": Session.objects.update_or_create(token="c", defaults={"user": "x"})[0],
+    }.items():
+        assert (made.token, 99 < made.ttl() <= 100) == (token, True)
+    Session.objects.all().expire(50)
+    session, created = Session.objects.update_or_create(token="a", defaults={"hits": F("hits") + 1})
+    assert (created, session.hits, 99 < session.ttl() <= 100) == (False, 1, True)
+    Session.objects.filter(token="b").update(hits=5, user="y")
+    other = Session.get("c")
+    other.hits = 7
+    Session.objects.bulk_update([other], ["hits"])
+    assert 49 < Session.get("b").ttl() <= 50
+    assert 49 < Session.get("c").ttl() <= 50
+    assert_clean(db)
+    end(raw, *Session.objects.all())
+    assert Session.objects.get_or_create(token="b")[1]
+    assert Session.objects.update_or_create(token="a", defaults={"hits": 3})[1]
+    assert Session.objects.filter(user="y").update(hits=1) == 0
+    assert Session.objects.filter(hits=7).delete() == (0, {})
+    assert_clean(db)
+
+
+def test_in_a_block(db: ormis.Database, raw: Any) -> None:
+    """Inside atomic() times are set at its end, with everything else, or not at all."""
+    stays = Room(name="stays").save()
+    with ormis.atomic():
+        made = Room(name="a").save(ttl=50)
+        stays.expire(60)
+        assert stays.ttl() is None
+    assert (49 < made.ttl() <= 50, 59 < stays.ttl() <= 60) == (True, True)
+    with pytest.raises(ormis.UniqueViolation), ormis.atomic():
+        stays.persist()
+        Room(name="a").save(ttl=5)
+    assert 58 < stays.ttl() <= 60
+    end(raw, made)
+    with ormis.atomic():
+        Room(name="a").save()
+    assert sorted(r.name for r in Room.objects.all()) == ["a", "stays"]
+    assert_clean(db)
+
+
 def test_gone_objects_have_no_time(db: ormis.Database) -> None:
     """Asking for or setting the time of an object that is gone, or not saved yet, is DoesNotExist."""
     one = Room(name="a").save()

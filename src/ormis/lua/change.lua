@@ -26,6 +26,10 @@ local function holds_still(m, pk)
   return true
 end
 
+local function given_an_end(m, keys)
+  actions.expire(m, {'expire', 1, keys, request.mutation[2]})
+end
+
 local function deleted(m, keys)
   return actions.delete(m, {'delete', 1, keys})
 end
@@ -53,9 +57,10 @@ local function change(rows)
     local list = holds_still(m, pk) and keys or stale
     list[#list + 1] = pk
   end
-  local result = request.mutation[1] == 'delete' and deleted(m, keys) or changed(m, keys)
+  local work = ({delete = deleted, expire = given_an_end})[request.mutation[1]] or changed
+  local result = work(m, keys)
   apply(mutations.opened)
-  return #keys, result, stale
+  return #keys, result or {}, stale
 end
 
 local function keys_of(rows)

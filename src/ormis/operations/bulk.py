@@ -58,7 +58,7 @@ def update(records: Sequence[Record], fields: Sequence[str], batch_size: int | N
     for first in range(0, len(records), size):
         batch = [mutation_for(record, fields) for record in records[first : first + size]]
         for mutation in batch:
-            mutation.code, mutation.settle = "amend", _unless_gone(mutation.settle)
+            mutation.code, mutation.settle, mutation.ttl = "amend", _unless_gone(mutation.settle), None
             mutation.changed, mutation.quick = None, ()
         found += sum(result is not False for result in (yield from commit(batch)))
     return found

@@ -170,6 +170,8 @@ def _in_block(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Ope
 def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
     if wanted.code == "delete":
         return [Mutation(plan.schema, "delete", [keys], referrers=wanted.referrers, foreseen={})]
+    if wanted.code == "expire":
+        return [Mutation(plan.schema, "expire", [keys, *wanted.arguments])]
     nothing: list[Any] = []
     constants, _, sums = [*wanted.arguments, nothing, nothing][:3]
     each, expected = more.get("each", {}), more.get("expected", {})

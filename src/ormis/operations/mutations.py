@@ -59,7 +59,11 @@ class Mutation:
         return head if self.ttl is None else [*head, *_BEFORE_TTL[self.code][len(head) :], self.ttl]
 
 
-_BEFORE_TTL: dict[str, list[Any]] = {"insert": [None] * 5, "save": [None] * 5, "update": [*[None] * 4, [], []]}
+_BEFORE_TTL: dict[str, list[Any]] = {
+    "insert": [*[None] * 4, False],
+    "save": [*[None] * 4, False],
+    "update": [*[None] * 4, [], []],
+}
 
 
 @dataclass(slots=True)

@@ -60,7 +60,7 @@ def obtain(plan: Plan, insertion: Mutation, update: Sequence[Any] | None = None,
 def _ask(
     plan: Plan, insertion: Mutation, update: Sequence[Any] | None, tag: str, more: dict[str, Any]
 ) -> Operation[list[Any]]:
-    wanted = {"insertion": insertion.arguments} | ({} if update is None else {"mutation": update})
+    wanted = {"insertion": insertion.packed(1)[2:]} | ({} if update is None else {"mutation": update})
     request, numbers = plan.asked("rows", **wanted, **more)
     shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
     arguments = (tag, packed(request, numbers), *shapes)

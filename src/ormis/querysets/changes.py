@@ -124,6 +124,13 @@ def _present(text: Text | None) -> Text | bool:
     return False if text is None else text
 
 
+def expire(source: Source[Any], ttl: int | None) -> Operation[int]:
+    """Lets every object of the query live so many milliseconds from now on, None for ever; how many there were."""
+    check_whole(source, "given an end")
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    return (yield from change(plan, Change("expire", (False if ttl is None else ttl,)))).count
+
+
 def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query, with what refers to them."""
     check_whole(source, "deleted")

@@ -14,8 +14,9 @@ from ..operations.obtaining import obtain
 from ..operations.outcomes import Inexact
 from ..operations.planning import planned
 from ..plan import Plan
+from ..schema import Schema
 from . import results
-from .changes import check_whole, writes
+from .changes import Writes, check_whole, writes
 from .source import Source
 
 _TRIES = 100
@@ -63,7 +64,7 @@ def update_or_create(
         record = present
     wanted = writes(source, values)
     plan = yield from planned(_two(narrowed).query)
-    mutation = ["update", *wanted.arguments] if plan.residual is None and wanted.by_server else None
+    mutation = _update(source._schema, wanted) if plan.residual is None and wanted.by_server else None
     for _ in range(_TRIES):
         try:
             obtained = yield from obtain(plan, saving.insertion([record]), mutation)
@@ -83,6 +84,13 @@ def update_or_create(
     raise ConflictError(
         f"{source._schema.name}: others changed the same object {_TRIES} times in a row", model=source._schema.name
     )
+
+
+def _update(schema: Schema, wanted: Writes) -> list[Any]:
+    """The mutation less model and key, as lua/obtain.lua has it; it is a save, and objects may live from then on."""
+    nothing: list[Any] = []
+    ttl = () if schema.ttl is None else (*(nothing, nothing)[len(wanted.arguments) - 1 :], schema.ttl)
+    return ["update", *wanted.arguments, *ttl]
 
 
 def _write(record: Any, values: Mapping[str, Any]) -> Operation[None]:

@@ -8,9 +8,11 @@ Each has an async twin with an `a` in front, which runs the same operation.
 
 import builtins
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from ..operations import bulk, saving
+from ..options import milliseconds
 from . import changes, making, many
 from .source import Source
 
@@ -100,6 +102,29 @@ class Writing(Generic[M]):
         """As update()."""
         source = self._queryset()
         return await source._arun(changes.update(source, values))
+
+    def expire(self, time: float | timedelta) -> int:
+        """Lets every object live so long from now on, in seconds or as a timedelta; returns how many there were.
+
+        In steps as update().
+        """
+        source = self._queryset()
+        return source._run(changes.expire(source, milliseconds(time)))
+
+    async def aexpire(self, time: float | timedelta) -> int:
+        """As expire()."""
+        source = self._queryset()
+        return await source._arun(changes.expire(source, milliseconds(time)))
+
+    def persist(self) -> int:
+        """Lets every object live for ever; returns how many there were. In steps as update()."""
+        source = self._queryset()
+        return source._run(changes.expire(source, None))
+
+    async def apersist(self) -> int:
+        """As persist()."""
+        source = self._queryset()
+        return await source._arun(changes.expire(source, None))
 
     def bulk_create(
         self,
