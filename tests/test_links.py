@@ -295,7 +295,7 @@ def test_prefetching_and_values_across_links(db: ormis.Database) -> None:
         found = [
             (c.id, [t.name for t in c.tags.all()], c.tags.count()) for c in Choice.objects.prefetch_related("tags")
         ]
-    assert (found, len(calls)) == ([(1, ["x", "y"], 2), (2, ["y"], 1), (3, [], 0)], 3)
+    assert (found, len(calls)) == ([(1, ["x", "y"], 2), (2, ["y"], 1), (3, [], 0)], 2)
     (loaded,) = Choice.objects.filter(id=1).prefetch_related("tags")
     loaded.tags.add(three.tags.create(name="z"))
     assert loaded.tags.count() == 3

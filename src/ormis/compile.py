@@ -175,7 +175,7 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
         known = [*LOOKUPS, *PARTS.get(column.codec.kind, ())]
         near = get_close_matches(unknown, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise FieldError(f"{place}: a {column.codec.kind} has no lookup {unknown!r}: {hint}")
+        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
     return name
 
 

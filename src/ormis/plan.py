@@ -54,6 +54,7 @@ class Plan:
     where: the server's part of the condition. residual: the part that is evaluated here, None where there is none.
     backwards: the order of creation, which settles ties, is turned round.
     related: the related objects that come along.
+    groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     """
 
     schema: Schema
@@ -65,6 +66,7 @@ class Plan:
     limit: int | None
     columns: tuple[Cell, ...]
     related: tuple[Related, ...] = ()
+    groups: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def sorts_here(self) -> bool:
@@ -101,8 +103,12 @@ class Plan:
         if self.related and want == "rows":
             request["related"] = [_packed_related(related, numbers) for related in self.related]
         request |= {"backwards": self.backwards, "budget": BUDGET}
-        if self.residual is None and not self.sorts_here and "keys" not in more and "step" not in more:
+        if "keys" in more or "step" in more:
+            return request | more, numbers
+        if self.residual is None and not self.sorts_here:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
+        if self.groups is not None:
+            request["groups"] = self.groups
         return request | more, numbers
 
     def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:

@@ -1,16 +1,23 @@
 """`choice.tags`: the objects that one is linked to by a many-to-many relation."""
 
+from dataclasses import replace
 from typing import Any
 
 from .. import registry
 from ..calls import Operation
-from ..operations import linking
+from ..keys import links_key
+from ..operations.fetching import fetch
+from ..operations.planning import planned
 from ..querysets.prefetching import among, fetched
+from ..querysets.results import made
 from ..querysets.source import Source
 from ..schema import Link
 from .base import RelationDescriptor
 from .linked import LinkManager
 from .through import ThroughManager
+
+SETS = 900
+"""Sets of links in one call: the script unites no more than 996."""
 
 
 class LinkRelation(RelationDescriptor):
@@ -31,23 +38,38 @@ class LinkRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
     ) -> Operation[dict[Any, list[Any]]]:
         """The linked objects in the queryset, by the key that they are linked to."""
-        linked_to = linking.turned((yield from self._pairs(keys)))
-        grouped: dict[Any, list[Any]] = {}
-        for record in (yield from fetched(among(queryset, "pk", [*linked_to]), asynchronous)):
-            for key in linked_to[record.pk]:
-                grouped.setdefault(key, []).append(record)
+        return (yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous))
+
+    def _linked(self, queryset: Source[Any], keys: list[Any], asynchronous: bool) -> Operation[dict[Any, list[Any]]]:
+        """One call for up to 900 keys: the objects, and the sets that say where each is linked."""
+        schema, grouped = self.owner._schema(), dict[Any, list[Any]]()
+        for first in range(0, len(keys), SETS):
+            some = keys[first : first + SETS]
+            source = among(queryset, self.link.back_query_name, some, loaded=False)
+            plan = yield from planned(source.query)
+            texts = tuple(str(schema.pk.codec.encode(key)) for key in some)
+            rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))
+            found = {
+                str(record.key).partition(":")[2]: record
+                for record in (yield from made(source, plan, rows, asynchronous))
+            }
+            order = {text: at for at, text in enumerate(found)}
+            for key, members in zip(some, rows.groups, strict=True):
+                present = sorted((text for text in members if text in found), key=order.__getitem__)
+                grouped[key] = [found[text] for text in present]
         return grouped
 
-    def _pairs(self, keys: list[Any]) -> Operation[dict[Any, list[Any]]]:
-        """The keys of the objects that each of these is linked to."""
-        link = self.link
-        if not link.through:
-            return (yield from linking.members(self.owner._schema(), link, keys))
-        pairs: dict[Any, list[Any]] = {}
+    def _through(self, queryset: Source[Any], keys: list[Any], asynchronous: bool) -> Operation[dict[Any, list[Any]]]:
+        """Two calls: the objects of the through model say what is linked."""
+        link, pairs = self.link, dict[Any, list[Any]]()
         through = among(registry.model_for(link.through).objects.get_queryset(), link.near, keys)
         for one in (yield from fetched(through, False)):
-            pairs.setdefault(getattr(one, f"{link.near}_id"), []).append(getattr(one, f"{link.far}_id"))
-        return pairs
+            pairs.setdefault(getattr(one, f"{link.far}_id"), []).append(getattr(one, f"{link.near}_id"))
+        grouped: dict[Any, list[Any]] = {}
+        for record in (yield from fetched(among(queryset, "pk", [*pairs]), asynchronous)):
+            for key in pairs[record.pk]:
+                grouped.setdefault(key, []).append(record)
+        return grouped
 
     def key_of(self, record: Any, value: Any) -> Any:
         """The key of an object that is to be linked, given itself or by its key."""

@@ -8,6 +8,7 @@
 --                                  then the order of creation, descending where `backwards`
 --   joins, early, sorted           columns of related objects, see lib/joining.lua
 --   related                        whole related objects, see lib/related.lua
+--   groups = {name, {pk, ...}}     say what is in the sets of links of this name, 'choice/links/tags/', of each key
 --   offset, limit,
 --   keys = {pk, ...}               look at these objects only, or
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
@@ -15,7 +16,8 @@
 --   enough                         how many rows of a portion or step are needed at most
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
--- Returns {answer} or {answer, packed rows, packed places, packed related rows...}; the answer is one of
+-- Returns {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the packed list
+-- of their members; the answer is one of
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
@@ -42,11 +44,20 @@ local function reply(head, rows, places)
   return answer_
 end
 
+-- The members of sets of links, for those who put the objects that were found back where they are linked.
+local function add_groups(answer_)
+  local base, members = tag .. request.groups[1], {}
+  for i, pk in ipairs(request.groups[2]) do members[i] = call('SMEMBERS', base .. short(pk)) end
+  answer_[#answer_ + 1] = cmsgpack.pack(members)
+  return answer_
+end
+
 local function answer_query()
   local how, count, rows, places = find()
-  if how == 'done' then return reply({'ok', how, count}, rows) end
-  if how == 'step' then return reply({'ok', how, count, #rows}, rows, places) end
-  return reply({'ok', how, count})
+  local head = {'ok', how, count}
+  if how == 'step' then head[4] = #rows end
+  local answer_ = reply(head, rows, places)
+  return request.groups and add_groups(answer_) or answer_
 end
 
 local fine, result = pcall(answer_query)

@@ -30,12 +30,13 @@ _places = msgspec.msgpack.Decoder(list[float]).decode
 
 class Rows(list[Wire]):
     """Rows of `plan.reading()`; `related` has, for each of `plan.related`, the rows that came along by the key that led
-    there.
+    there, `groups` the members of the sets of links that `plan.groups` asks for.
     """
 
     def __init__(self, rows: Iterable[Wire] = (), related: list[dict[Any, Wire]] | None = None) -> None:
         super().__init__(rows)
         self.related: list[dict[Any, Wire]] = related or []
+        self.groups: list[list[str]] = []
 
 
 @dataclass(slots=True)
@@ -64,11 +65,15 @@ def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]
     """All of a small result, or the beginning of a large one."""
     reply = yield from ask(plan, want, tag, {})
     how, rest = reply[0][1], reply[0][2:]
+    groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
-        return _page(plan, want, reply, count=rest[0], whole=True)
-    if how == "keys":
-        return Page(0, keys=rest[0])
-    return Page(0, walking=True)
+        page = _page(plan, want, reply, count=rest[0], whole=True)
+    elif how == "keys":
+        page = Page(0, keys=rest[0])
+    else:
+        page = Page(0, walking=True)
+    page.rows.groups = groups
+    return page
 
 
 def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = None, tag: str = "") -> Operation[Page]:
@@ -95,13 +100,15 @@ def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
         return Rows()
     if plan.sorts_here and plan.limit is not None:
         return (yield from _fetch_chosen(plan, tag))
-    page = yield from first_page(plan, tag=tag)
+    first = page = yield from first_page(plan, tag=tag)
     if page.whole and plan.residual is None and not plan.sorts_here:
         return page.rows
     rows, places = yield from _gathered(plan, page, tag)
     if plan.sorts_here or (plan.order and not page.whole) or (places and not page.whole):
         rows = in_final_order(plan, rows, places)
-    return _cut(plan, rows)
+    rows = _cut(plan, rows)
+    rows.groups = first.rows.groups
+    return rows
 
 
 def _gathered(plan: Plan, page: Page, tag: str) -> Operation[tuple[Rows, list[float]]]:

@@ -34,22 +34,25 @@ class Prefetch:
 
 
 def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Database, asynchronous: bool) -> Operation[None]:
-    """Loads what the lookups name for all of the records."""
+    """Loads what the lookups name for all of the records, each relation once.
+
+    Raises FieldError for what is no relation, ValueError for a queryset that comes too late.
+    """
     done: set[str] = set()
     for lookup in lookups:
         wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
         names = wanted.lookup.split("__")
         level: list[Any] = [*records]
         for i, name in enumerate(names):
-            path = "__".join(names[: i + 1])
-            last = i == len(names) - 1
-            if last and path in done and (wanted.queryset is not None or wanted.to_attr is not None):
-                path = f"{path} {wanted.to_attr}"
+            own = wanted if i == len(names) - 1 else Prefetch(name)
+            kept = own.to_attr or name
+            path = "__".join([*names[:i], kept])
             if path not in done:
-                done.add(path)
-                own = wanted if last else Prefetch(name)
                 yield from _step(level, name, own, database, asynchronous, wanted.lookup)
-            level = _next_level(level, wanted.to_attr if last and wanted.to_attr else name)
+                done.add(path)
+            elif own.queryset is not None:
+                raise ValueError(f"{wanted!r}: {path} is prefetched already by another lookup; name it first")
+            level = _next_level(level, kept)
 
 
 def _step(
@@ -88,10 +91,10 @@ def _grouped(
             relation.keep(record, own)
 
 
-def among(queryset: Source[Any], name: str, keys: Sequence[Any]) -> Source[Any]:
+def among(queryset: Source[Any], name: str, keys: Sequence[Any], loaded: bool = True) -> Source[Any]:
     """The queryset's objects whose field has one of these values; that field is loaded with them."""
     query = queryset.query
-    more = {} if query.fields is None else {"fields": tuple(dict.fromkeys([*query.fields, name]))}
+    more = {} if query.fields is None or not loaded else {"fields": tuple(dict.fromkeys([*query.fields, name]))}
     return queryset._copy(where=(*query.where, Q((f"{name}__in", [*keys]))), **more)
 
 

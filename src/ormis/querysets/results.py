@@ -35,7 +35,7 @@ def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
         return shaped(query, (yield from value_rows(source)))
     wanted = yield from planned(query)
     rows = yield from fetching.fetch(wanted)
-    return (yield from _made(source, wanted, rows, asynchronous))
+    return (yield from made(source, wanted, rows, asynchronous))
 
 
 def value_rows(source: Source[Any]) -> Operation[list[tuple[Any, ...]]]:
@@ -59,7 +59,8 @@ def _values(cells: Sequence[Cell], row: Sequence[Any]) -> tuple[Any, ...]:
     )
 
 
-def _made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
+def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
+    """The objects of the rows, with what comes along and what is fetched after them."""
     model, database = source.model, source.db
     if source.query.fields is None:
         records = model._load(rows, database, asynchronous)
@@ -321,4 +322,4 @@ def _first_portion(reading: Portions) -> Operation[list[Any] | None]:
 
 def _portion(reading: Portions, plan: Plan, page: fetching.Page) -> Operation[list[Any]]:
     rows = fetching.Rows((row for row in page.rows if fetching.meets(plan, row)), page.rows.related)
-    return (yield from _made(reading.source, plan, rows, reading.asynchronous))
+    return (yield from made(reading.source, plan, rows, reading.asynchronous))

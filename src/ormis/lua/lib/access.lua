@@ -242,8 +242,9 @@ local function linked_way(_, node)
     sets[i] = base .. short(wanted[i])
     cost = cost + call('SCARD', sets[i])
   end
-  local exact_ = #sets <= 1 and not inner and not other.unsure
-  return {cost = cost, exact = exact_, by = 'links', ways = {inner}, model = other, keys = function()
+  -- Objects that are in several sets are counted several times: then the cost is not their number.
+  local exact_, several = not inner and not other.unsure, #sets > 1
+  return {cost = cost, exact = exact_, several = several, by = 'links', ways = {inner}, model = other, keys = function()
     if #sets == 0 then return {} end
     return call('SUNION', unpack(sets))
   end}

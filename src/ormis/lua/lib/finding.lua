@@ -189,7 +189,7 @@ local function find()
   local way, all, counting = way_of(search.m, request.where), call('ZCARD', search.ids), request.want == 'count'
   local sure = not search.m.unsure
   if counting and sure and #parts == 0 then return 'done', all, {} end
-  if counting and sure and way and way.exact and #way.used == #parts then
+  if counting and sure and way and way.exact and not way.several and #way.used == #parts then
     search.taken = way
     return 'done', way.cost, {}
   end
