@@ -72,7 +72,7 @@ class Notes:
 
 def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) -> str:
     """The whole explanation. how: 'done', 'keys' or 'walk', as the server answered."""
-    lines = [*notes.way.lines(notes.total)]
+    lines = _named(plan) or [*notes.way.lines(notes.total)]
     if how == "keys":
         lines.append("too many for one call: their keys at once, then portion by portion")
     if how == "walk":
@@ -85,6 +85,15 @@ def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) 
     if notes.incomplete:
         lines.append(f"left alone, not complete until they are reindexed: {', '.join(notes.incomplete)}")
     return "\n".join([f"{plan.schema.name}: {notes.total:,} objects", *branches([*lines, *measured])])
+
+
+def _named(plan: Plan) -> list[str]:
+    if plan.keys is not None:
+        return [f"{len(plan.keys):,} primary keys, portion by portion"]
+    if plan.among is None:
+        return []
+    count, name = len(plan.among.values), plan.among.column.name
+    return [f"{count:,} values of {name}, some at a time where an index can look them up, else a full walk"]
 
 
 def _rest(plan: Plan) -> list[str]:

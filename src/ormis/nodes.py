@@ -6,12 +6,16 @@ can't say (`here` is true of such a condition); it knows no other objects, so re
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from .cells import Cell, Joined, Numbering, Row
 from .query import Query
 from .schema import Column, Link, Schema
+
+MANY = 1000
+"""Values of an `in` that the server is sent at most: it unpacks them in every call."""
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -68,6 +72,16 @@ class Compare(Node):
     column: Column
     operator: str
     values: tuple[Any, ...] = ()
+    _set: frozenset[Any] = field(init=False, default=frozenset(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.operator == "in":
+            object.__setattr__(self, "_set", frozenset(map(_plain, self.values)))
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """With more values than every call of the server should carry."""
+        return len(self.values) > MANY
 
     def packed(self, _numbers: Numbering, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
@@ -80,7 +94,7 @@ class Compare(Node):
         if self.operator == "null" or own is None:
             return own is None and self.operator == "null"
         if self.operator == "in":
-            return own in self.values
+            return _plain(own) in self._set
         return compare_values(self.operator, own, self.values[0])
 
     def columns(self) -> set[Cell]:
@@ -268,11 +282,17 @@ def compare_values(name: str, own: Any, value: Any) -> bool:
         return _COMPARISONS[name](own, value)
     except TypeError:
         # Aware and naive times: as if the naive one were in UTC.
-        return _COMPARISONS[name](_naive(own), _naive(value))
+        return _COMPARISONS[name](_plain(own), _plain(value))
 
 
-def _naive(value: Any) -> Any:
-    return value.replace(tzinfo=None) if getattr(value, "tzinfo", None) is not None else value
+def _plain(value: Any) -> Any:
+    """A time as a naive one in UTC, anything else as it is."""
+    offset = value.utcoffset() if isinstance(value, datetime | time) else None
+    if offset is None:
+        return value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None) - offset
+    return (datetime.combine(date.min + timedelta(days=1), value.replace(tzinfo=None)) - offset).time()
 
 
 def join(connector: str, parts: list[Node]) -> Node:

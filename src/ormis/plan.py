@@ -5,7 +5,7 @@ computed, the rows are sorted here as well.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import random
 from typing import Any
 
@@ -16,7 +16,7 @@ from .codec import packable
 from .compile import cell_of, condition, resolve
 from .errors import FieldError
 from .expressions import Expression, F, OrderBy
-from .nodes import Join, Node, join
+from .nodes import Compare, Join, Node, join
 from .query import Query
 from .schema import Schema
 
@@ -55,6 +55,8 @@ class Plan:
     backwards: the order of creation, which settles ties, is turned round.
     related: the related objects that come along.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
+    keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
+        values that its objects are looked up by some of them at a time, where an index can do that.
     """
 
     schema: Schema
@@ -67,6 +69,8 @@ class Plan:
     columns: tuple[Cell, ...]
     related: tuple[Related, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
+    keys: tuple[str, ...] | None = None
+    among: Compare | None = None
 
     @property
     def sorts_here(self) -> bool:
@@ -79,6 +83,14 @@ class Plan:
         if self.limit is None or self.residual is not None or self.sorts_here:
             return None
         return self.offset + self.limit
+
+    def with_keys_as_condition(self) -> "Plan":
+        """The same where the keys can't be gone through portion by portion."""
+        if self.keys is None:
+            return self
+        pk = self.schema.pk
+        named = Compare(pk, "in", tuple(pk.codec.decode(key.encode()) for key in self.keys))
+        return replace(self, where=join("and", [self.where, named]), keys=None)
 
     def reading(self) -> tuple[Cell, ...]:
         """The cells that must come back: those asked for, those of the residual and, to merge steps, of the order."""
@@ -150,20 +162,36 @@ def plan_of(query: Query, node: Node) -> Plan:
     """The plan of a query whose condition is compiled already."""
     schema = query.schema
     where, residual = split(node)
+    keys, residual = _keys_of(schema, residual)
     order = order_terms(schema, schema.ordering if query.order is None else query.order)
     if query.backwards:
         order = tuple(term.reversed() for term in order)
     columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
     related = related_of(schema, query.related)
-    return Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns, related)
+    found = Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns, related)
+    return replace(found, keys=keys, among=next((part for part in _parts(residual) if isinstance(part, Compare)), None))
 
 
 def split(node: Node) -> tuple[Node, Node | None]:
     """What the server evaluates of a condition, and what is left to do here."""
-    parts = node.parts if isinstance(node, Join) and node.connector == "and" else (node,)
-    here = [part for part in parts if part.here]
-    there = [part for part in parts if not part.here]
+    here = [part for part in _parts(node) if part.here]
+    there = [part for part in _parts(node) if not part.here]
     return join("and", there), join("and", here) if here else None
+
+
+def _parts(node: Node | None) -> tuple[Node, ...]:
+    if node is None:
+        return ()
+    return node.parts if isinstance(node, Join) and node.connector == "and" else (node,)
+
+
+def _keys_of(schema: Schema, residual: Node | None) -> tuple[tuple[str, ...] | None, Node | None]:
+    """The keys that a condition with very many of them names, and the rest of the condition."""
+    by_key = next((p for p in _parts(residual) if isinstance(p, Compare) and p.column is schema.pk), None)
+    if by_key is None:
+        return None, residual
+    rest = [part for part in _parts(residual) if part is not by_key]
+    return tuple(str(schema.pk.codec.encode(value)) for value in by_key.values), join("and", rest) if rest else None
 
 
 # Related objects -----------------------------------------------------------------------------------------------------

@@ -67,16 +67,23 @@ def change(plan: Plan, wanted: Change, tag: str = "") -> Operation[Tally]:
     if plan.residual is not None:
         return (yield from change_each(plan, wanted, (), None, tag))
     tally = Tally()
+    if plan.keys is not None:
+        yield from _portions(plan, wanted, tag, tally, plan.keys)
+        return tally
     how, *rest = yield from _ask(plan, wanted, tag, {})
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        for first in range(0, len(rest[0]), wanted.most):
-            step = yield from _ask(plan, wanted, tag, {"keys": rest[0][first : first + wanted.most]})
-            tally.add(*step[2:4])
+        yield from _portions(plan, wanted, tag, tally, rest[0])
     else:
         yield from _walk(plan, wanted, tag, tally)
     return tally
+
+
+def _portions(plan: Plan, wanted: Change, tag: str, tally: Tally, keys: Sequence[str]) -> Operation[None]:
+    for first in range(0, len(keys), wanted.most):
+        step = yield from _ask(plan, wanted, tag, {"keys": keys[first : first + wanted.most]})
+        tally.add(*step[2:4])
 
 
 def _walk(plan: Plan, wanted: Change, tag: str, tally: Tally) -> Operation[None]:

@@ -17,6 +17,7 @@ from ..calls import Operation
 from ..cells import Cell, Computed
 from ..codec import BadText, raw_rows
 from ..keys import MODELS, object_key
+from ..nodes import MANY, Compare
 from ..plan import OrderTerm, Plan, Related
 from ..schema import Schema
 from ..scripts import script
@@ -26,6 +27,7 @@ from .reading import bad_text
 
 PORTION = 1000
 _places = msgspec.msgpack.Decoder(list[float]).decode
+_row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 
 class Rows(list[Wire]):
@@ -63,6 +65,9 @@ class Page:
 
 def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]:
     """All of a small result, or the beginning of a large one."""
+    keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
+    if keys is not None:
+        return Page(0, keys=keys)
     reply = yield from ask(plan, want, tag, {})
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
@@ -74,6 +79,25 @@ def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]
         page = Page(0, walking=True)
     page.rows.groups = groups
     return page
+
+
+def _keys_among(plan: Plan, tag: str) -> Operation[list[str] | None]:
+    """The keys of the objects that have one of very many values, by an index, some values at a time.
+
+    None where there are not so many, or no index helps.
+    """
+    if plan.among is None:
+        return None
+    column, values, pk = plan.among.column, plan.among.values, plan.schema.pk
+    found: list[str] = []
+    for first in range(0, len(values), MANY):
+        some = Compare(column, "in", values[first : first + MANY])
+        part = Plan(plan.schema, some, None, (), False, 0, None, (pk,))
+        reply = yield from ask(part, "keys", tag, {})
+        if reply[0][1] == "walk":
+            return None
+        found += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in _row_keys(reply[1])]
+    return found
 
 
 def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = None, tag: str = "") -> Operation[Page]:

@@ -37,6 +37,7 @@ def obtain(plan: Plan, insertion: Mutation, update: Sequence[Any] | None = None,
     tell by itself.
     Raises what the insertion or the update is refused with.
     """
+    plan = plan.with_keys_as_condition()
     found, more = Rows(), dict[str, Any]()
     while True:
         (how, *rest), *rows = yield from _ask(plan, insertion, update, tag, more)

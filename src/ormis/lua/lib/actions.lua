@@ -47,15 +47,20 @@ function actions.save(m, mutation)
   return {row[1]}
 end
 
+local check_expected, add_sums
+
 function actions.update(m, mutation)
   local pk, changes, expected, sums, texts = mutation[3], mutation[4], mutation[5], mutation[6], true
   if expected then
-    --@include updating
+    if not check_expected then
+      --@include updating
+      check_expected, add_sums = check_unchanged, add_up
+    end
     local object = objects.find(m, pk, {})
     if not object then mutations.refuse('missing', m.key, pk) end
-    check_unchanged(m, object, expected)
+    check_expected(m, object, expected)
     local added
-    added, texts = add_up(m, object, sums)
+    added, texts = add_sums(m, object, sums)
     extend(changes, added)
   end
   local changed = mutations.change(m, pk, changes)
