@@ -255,7 +255,8 @@ function way_of(m, condition)
   local parts = conjuncts(condition)
   local bounds, best = bounds_of(parts), nil
   local function offer(way, used)
-    if way and (not best or way.cost < best.cost) then
+    -- Of two with as many candidates the one that settles more of the condition.
+    if way and (not best or way.cost < best.cost or way.cost == best.cost and #used > #best.used) then
       best = way
       best.used = used
     end

@@ -6,9 +6,9 @@
 local function index_name(m, way)
   if way.index then
     local names = {}
-    for i = 1, #way.index.names do names[i] = way.index.names[i] .. '=' end
+    extend(names, way.index.names)
     names[#names + 1] = way.index.name
-    return table.concat(names, ',')
+    return table.concat(names, ', ')
   end
   return way.at and m.columns[way.at] or ''
 end
