@@ -5,7 +5,7 @@ Touched: on each side the set `model/links/relation/key`, `choice/links/tags/1` 
 must be there.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,16 +45,14 @@ class End:
         return Mutation(self.schema, "unlink", [self.link.packed(), self.pk, list(others)], changed=())
 
 
-def change(end: End, added: Iterable[str], removed: Iterable[str]) -> Operation[None]:
+def change(end: End, added: Sequence[str], removed: Sequence[str]) -> Operation[None]:
     """Removes links, then adds others.
 
     Raises ForeignKeyViolation where the object, or one that it is to be linked to, is not there.
     """
-    waiting = [*((end.removing, other) for other in removed), *((end.adding, other) for other in added)]
-    for first in range(0, len(waiting), STEP):
-        step = waiting[first : first + STEP]
-        gone = [other for make, other in step if make == end.removing]
-        come = [other for make, other in step if make == end.adding]
+    for first in range(0, len(removed) + len(added), STEP):
+        gone, start = removed[first : first + STEP], max(0, first - len(removed))
+        come = added[start : first + STEP - len(removed)] if first + STEP > len(removed) else ()
         yield from commit([*([end.removing(gone)] if gone else []), *([end.adding(come)] if come else [])])
 
 
