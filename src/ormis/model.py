@@ -423,11 +423,21 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     def _place(self, database: Database, asynchronous: bool) -> None:
         state = state_of(self)
+        if state.related:
+            self._check_related(database)
         state.database, state.asynchronous = database, asynchronous
 
     def _place_for_saving(self, using: Database | None) -> Database:
         self._schema()
-        return self._database_for(using or state_of(self).database)
+        database = self._database_for(using or state_of(self).database)
+        if state_of(self).related:
+            self._check_related(database)
+        return database
+
+    def _check_related(self, database: Database) -> None:
+        """Raises ForeignKeyViolation where an object that this one is to refer to is in another database."""
+        for declaration in self.__declarations__:
+            type(self).__dict__[declaration.name].check_known(self, database)
 
     def _saved(self, database: Database, asynchronous: bool) -> Self:
         self._place(database, asynchronous)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation
-from ..errors import ForeignKeyViolation, IntegrityError, RelationNotLoaded
+from ..errors import ForeignKeyViolation, RelationNotLoaded
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..state import remember, state_of
@@ -87,17 +87,15 @@ class RelationDescriptor:
                 field=self.name,
                 value=value,
             )
-        self.check_database(record, value)
+        self.check_database(None if record is None else state_of(record).database, value)
         return value
 
-    def check_database(self, record: Any, value: Any) -> None:
-        """Raises IntegrityError where two objects are in different databases."""
-        here = None if record is None else state_of(record).database
+    def check_database(self, here: Any, value: Any) -> None:
+        """Raises ForeignKeyViolation for an object that is in another database than `here`."""
         there = state_of(value).database
         if here is not None and there is not None and not here.same_as(there):
-            raise IntegrityError(
-                f"{self.place}: {value!r} is in the database {there!r}, and {record!r} in {here!r}: relations stay "
-                f"within one database",
+            raise ForeignKeyViolation(
+                f"{self.place}: {value!r} is in another database, {there!r} and not {here!r}: relations stay within one",
                 model=self.owner.__name__,
                 field=self.name,
                 value=value,

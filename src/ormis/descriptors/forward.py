@@ -46,6 +46,12 @@ class ForwardRelation(RelationDescriptor):
         related = super().known(record)
         return related if related is not None and related.pk == self.key_in(record) else None
 
+    def check_known(self, record: Any, database: Any) -> None:
+        """Raises ForeignKeyViolation where the related object is loaded and in another database than this one."""
+        related = self.known(record)
+        if related is not None:
+            self.check_database(database, related)
+
     def key_in(self, record: Any) -> Any:
         """The foreign key of a record."""
         return getattr(record, self.reference.column.name)

@@ -1,6 +1,6 @@
 """`question.choices`: the objects that refer to one; `person.passport`: the one that does."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..calls import Operation
@@ -10,7 +10,7 @@ from ..querysets.prefetching import among, fetched
 from ..querysets.source import Source
 from ..schema import Reference
 from ..state import remember, state_of
-from .base import RelationDescriptor
+from .base import RelationDescriptor, forget
 from .related import RelatedManager
 
 M = TypeVar("M")
@@ -96,10 +96,12 @@ class ReverseManager(RelatedManager[M]):
 
     def create(self, **values: Any) -> M:
         """Makes an object that refers to this one, and stores it. One call."""
+        forget(self._record, self._relation.name)
         return super().create(**values | self._own())
 
     async def acreate(self, **values: Any) -> M:
         """As create()."""
+        forget(self._record, self._relation.name)
         return await super().acreate(**values | self._own())
 
     def _own(self) -> dict[str, Any]:
@@ -115,30 +117,29 @@ class ReverseManager(RelatedManager[M]):
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
             raise TypeError(f"{self._relation.place}: through_defaults is for many-to-many relations")
-        records = self._checked(objects)
-        return relating.point(records, self._reference, self._record.pk, self._remembering(records, self._record))
+        return relating.point(self._checked(objects), self._reference, self._record)
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
-        records = self._checked(objects)
-        return relating.release(records, self._reference, self._record.pk, self._remembering(records, None))
+        return relating.release(self._checked(objects), self._reference, self._record.pk)
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
-        return self._released(lambda _record: True)
+        related = yield from self._related()
+        yield from relating.release(related, self._reference, self._record.pk)
 
     def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
-        records = self._checked(objects)
+        wanted = self._checked(objects)
+        related = yield from self._related()
+        kept = set[Any]() if clear else {record.pk for record in wanted}
         if self._reference.column.nullable:
-            kept = () if clear else {record.pk for record in records}
-            yield from self._released(lambda record: record.pk not in kept)
-        yield from self._add(records, defaults)
+            gone = [record for record in related if record.pk not in kept]
+            yield from relating.release(gone, self._reference, self._record.pk)
+        present = {record.pk for record in related} & kept
+        yield from self._add([record for record in wanted if record.pk not in present], defaults)
 
-    def _released(self, goes: Callable[[Any], bool]) -> Operation[None]:
-        """Releases those of the related objects that are chosen."""
-        found = yield from self._queryset().order_by()._fetch(False)  # pyright: ignore[reportPrivateUsage]
-        records: list[Any] = [record for record in found if goes(record)]
-        yield from relating.release(records, self._reference, self._record.pk, lambda: None)
+    def _related(self) -> Operation[list[Any]]:
+        return self._queryset().order_by()._fetch(False)  # pyright: ignore[reportPrivateUsage]
 
     def _refuse_required(self) -> None:
         if not self._reference.column.nullable:
@@ -148,13 +149,6 @@ class ReverseManager(RelatedManager[M]):
                 model=self.model.__name__,
                 field=self._reference.name,
             )
-
-    def _remembering(self, records: list[Any], related: Any) -> Callable[[], None]:
-        def settle() -> None:
-            for record in records:
-                remember(record, self._reference.name, related)
-
-        return settle
 
     def _checked(self, objects: Iterable[Any]) -> list[Any]:
         return [self._relation.checked(self._record, value) for value in objects]

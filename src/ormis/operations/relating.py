@@ -1,4 +1,7 @@
-"""Pointing foreign keys somewhere else. One call of the script `commit`, all or nothing."""
+"""Pointing foreign keys somewhere else. One call of the script `commit` for every 1,000 objects, each all or nothing.
+
+Touched: the objects' hashes, the indexes and claims with their foreign key.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,37 +9,42 @@ from typing import Any
 from ..calls import Operation
 from ..errors import ConflictError
 from ..schema import Reference, Schema
-from ..state import state_of
+from ..state import remember, state_of
 from .mutations import Mutation, commit
 from .saving import Record
 
+STEP = 1000
 
-def point(records: Sequence[Record], reference: Reference, pk: Any, settle: Callable[[], None]) -> Operation[None]:
-    """Makes the records refer to the object with this key.
+
+def point(records: Sequence[Record], reference: Reference, related: Any) -> Operation[None]:
+    """Makes the records refer to this object.
 
     Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
     """
-    yield from commit([_pointing(record, reference, pk, ()) for record in records])
-    settle()
+    return _in_steps(records, lambda record: _pointing(record, reference, related.pk, related, ()))
 
 
-def release(records: Sequence[Record], reference: Reference, pk: Any, settle: Callable[[], None]) -> Operation[None]:
+def release(records: Sequence[Record], reference: Reference, pk: Any) -> Operation[None]:
     """Makes the records, which refer to the object with this key, refer to nothing.
 
     Raises DoesNotExist for a record that is gone or does not refer to it.
     """
-    text = reference.column.codec.encode(pk)
+    expected = (reference.column.position, reference.column.codec.encode(pk))
     try:
-        yield from commit([_pointing(record, reference, None, (reference.column.position, text)) for record in records])
+        yield from _in_steps(records, lambda record: _pointing(record, reference, None, None, expected))
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
         raise schema.does_not_exist(
             f"not among the objects that refer to {reference.target}:{pk}: {conflict}"
         ) from None
-    settle()
 
 
-def _pointing(record: Any, reference: Reference, pk: Any, expected: Sequence[Any]) -> Mutation:
+def _in_steps(records: Sequence[Record], mutation: Callable[[Any], Mutation]) -> Operation[None]:
+    for first in range(0, len(records), STEP):
+        yield from commit([mutation(record) for record in records[first : first + STEP]])
+
+
+def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected: Sequence[Any]) -> Mutation:
     schema: Schema = record.__schema__
     column, state = reference.column, state_of(record)
     text = None if pk is None else column.codec.encode(pk)
@@ -44,6 +52,7 @@ def _pointing(record: Any, reference: Reference, pk: Any, expected: Sequence[Any
     def settle(_: Any) -> None:
         vars(record)[column.name] = pk
         state.remember(schema, column, pk, text)
+        remember(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)
     changes = [column.position, False if text is None else text]

@@ -20,6 +20,8 @@ def checked(source: Source[Any], objects: Iterable[Any], method: str) -> list[An
     for record in records:
         if not isinstance(record, source.model):
             raise FieldError(f"{record!r} is no {source.model.__name__}: {method}() takes objects of the model")
+        if record.__declarations__:
+            record._check_related(source.db)
     return records
 
 

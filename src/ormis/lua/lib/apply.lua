@@ -79,8 +79,7 @@ local function apply(opened)
   end
   write_hashes()
   local ending = objects.ending
-  for i = 1, #opened do
-    local m = opened[i]
+  for _, m in pairs(opened) do
     ending = ending or m.expires
     if m.counted then call('SET', m.base .. '/next_id', m.last_id) end
   end

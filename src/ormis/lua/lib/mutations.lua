@@ -21,12 +21,13 @@ function mutations.model(number)
   return m
 end
 
+-- What the foreign keys of a row point at must be there; an object may point at itself.
 function mutations.check_references(m, row, changed)
   local references = m.references
   for i = 1, #references, 2 do
     local position, target = references[i], references[i + 1]
     local value = row[position]
-    if value and (not changed or changed[position]) then
+    if value and (not changed or changed[position]) and not (value == row[1] and target == m.key) then
       local key = tag .. target .. ':' .. value
       local object = objects.by_key[key]
       if not object and not mutations.there[key] then

@@ -1,0 +1,357 @@
+"""Relations: what the sides are called, one-to-one, self references, managers of the objects that refer to one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import ormis
+from ormis import CASCADE, SET_NULL, Field, ForeignKey, ManyToMany, ModelError, OneToOne, Related
+from servers import Server
+
+
+class Author(ormis.Model):
+    name: str = ""
+    books: Related["Book"] = Related()
+
+    class Meta:
+        key = "rel_author"
+
+
+class BookManager(ormis.Manager["Book"]):
+    def long(self) -> "ormis.QuerySet[Book]":
+        return self.filter(pages__gte=100)
+
+
+class Book(ormis.Model):
+    author: ForeignKey[Author | None] = ForeignKey(on_delete=SET_NULL, related_name="books")
+    editor: ForeignKey[Author | None] = ForeignKey(related_name="edited", related_query_name="edited_book")
+    title: str = ""
+    pages: int = Field(default=0, index=True)
+    objects = BookManager()
+
+    class Meta:
+        key = "rel_book"
+        ordering = ["title"]
+
+
+class Chapter(ormis.Model):
+    book: ForeignKey[Book] = ForeignKey(on_delete=CASCADE)
+    title: str = ""
+
+    class Meta:
+        key = "rel_chapter"
+
+
+class Cover(ormis.Model):
+    book: OneToOne[Book] = OneToOne(on_delete=CASCADE)
+    color: str = "red"
+
+    class Meta:
+        key = "rel_cover"
+
+
+def make(name: str, base: Any = ormis.Model, module: str = __name__, **body: Any) -> Any:
+    """A model made from annotations and values: make("Broken", x=(ForeignKey[Author], ForeignKey()))."""
+    namespace: dict[str, Any] = {"__module__": module, "__qualname__": name, "__annotations__": {}}
+    namespace["Meta"] = type("Meta", (), {"key": f"rel_{name.lower()}", **body.pop("meta", {})})
+    for field, (annotation, value) in body.items():
+        namespace["__annotations__"][field] = annotation
+        namespace[field] = value
+    return type(ormis.Model)(name, (base,), namespace)
+
+
+# Names ---------------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_the_other_side(db: ormis.Database) -> None:
+    """related_query_name is for queries, related_name for both; without one it is `chapter_set`, in queries `chapter`;
+    for a one-to-one relation `cover` is both.
+    """
+    author = Author(name="Ann").save()
+    book = Book(author=author, editor=author, title="One").save()
+    Chapter(book=book).save()
+    Cover(book=book).save()
+    assert [list(m.all()) for m in (author.books, author.edited)] == [[book], [book]]
+    assert Author.objects.filter(books__title="One", edited_book__title="One").count() == 1
+    assert (book.chapter_set.count(), book.cover.color) == (1, "red")
+    assert Book.objects.filter(chapter__title="", cover__color="red").get() == book
+    for name in ("edited__title", "chapter_set__title"):
+        with pytest.raises(ormis.FieldError, match="no field or relation"):
+            Author.objects.filter(**{name: ""}).count()
+
+
+def test_no_name_on_the_other_side(db: ormis.Database) -> None:
+    """A related_name that ends with + gives the other side neither an attribute nor a name in queries."""
+    secret = make(
+        "Secret",
+        author=(ForeignKey[Author], ForeignKey(related_name="+", on_delete=CASCADE)),
+        tags=(ManyToMany[Author], ManyToMany(related_name="secret+")),
+    )
+    assert not [name for name in vars(Author) if "secret" in name]
+    ann = Author().save()
+    one = secret(author=ann).save()
+    one.tags.add(ann)
+    assert (one.tags.get(), secret.objects.get(tags=ann)) == (ann, one)
+    with pytest.raises(ormis.FieldError, match=r"there are id, name, [a-z_, ]*pk$"):
+        Author.objects.filter(secret=1).count()
+    assert ann.delete() == (2, {"Author": 1, "Secret": 1})
+
+
+def test_words_in_the_names_of_abstract_bases(db: ormis.Database) -> None:
+    """`%(class)s` and `%(app_label)s` stand for the class and the package of each model made from an abstract base."""
+    base = make(
+        "Owned",
+        meta={"abstract": True, "default_related_name": None},
+        owner=(
+            ForeignKey[Author],
+            ForeignKey(related_name="%(app_label)s_%(class)s_all", related_query_name="%(class)s_q"),
+        ),
+        fans=(ManyToMany[Author], ManyToMany(related_name="%(class)s_fans")),
+    )
+    car, boat = make("Car", base, "garage.models"), make("Boat", base, "harbour")
+    ann = Author().save()
+    car(owner=ann).save().fans.add(ann)
+    assert (ann.garage_car_all.count(), ann.harbour_boat_all.count(), ann.car_fans.count()) == (1, 0, 1)
+    assert Author.objects.filter(car_q__id=1).count() == 1
+    assert {"boat_fans", "harbour_boat_all"} <= set(vars(Author))
+    assert boat.__schema__.links[0].back_name == "boat_fans"
+
+
+def test_default_related_name(db: ormis.Database) -> None:
+    """Meta.default_related_name takes the place of the default, words included, and is the name in queries too."""
+    make("Letter", meta={"default_related_name": "%(class)ss"}, author=(ForeignKey[Author], ForeignKey()))
+    assert "letters" in vars(Author)
+    assert Author.objects.filter(letters__isnull=True).count() == 0
+
+
+@pytest.mark.parametrize(
+    ("match", "relation"),
+    [
+        ("Author has 'books' already", ForeignKey(related_name="books")),
+        ("Author has 'name' already", ForeignKey(related_name="name")),
+        ("Author has 'save' already", ForeignKey(related_name="save")),
+        ("Author has 'name' already", ForeignKey(related_name="x", related_query_name="name")),
+        (r"only %\(class\)s and %\(app_label\)s", ForeignKey(related_name="%(model)s")),
+        ("can't be the name of an attribute", ForeignKey(related_name="two words")),
+        ("can't be the name of an attribute", ForeignKey(related_name="a__b")),
+    ],
+)
+def test_clashes(match: str, relation: Any) -> None:
+    """A name that the other side has already, or that is none, is refused when the class is made, and nothing stays."""
+    before = set(vars(Author))
+    with pytest.raises(ModelError, match=match):
+        make("Clashing", author=(ForeignKey[Author], relation))
+    assert set(vars(Author)) == before
+
+
+def test_two_relations_with_one_name_clash() -> None:
+    """Two relations to one model need names, one of them a related_name; a name of the class's own relations, too."""
+    with pytest.raises(ModelError, match="related_name="):
+        make("Twice", a=(ForeignKey[Author], ForeignKey()), b=(ForeignKey[Author], ForeignKey()))
+    with pytest.raises(ModelError, match="Tree has 'parent' already"):
+        make("Tree", parent=(ForeignKey["Tree | None"], ForeignKey(related_name="parent")))
+    assert "twice_set" not in vars(Author)
+
+
+def test_a_clash_with_a_class_that_comes_later() -> None:
+    """The class that completes a relation is refused where it has the name; the relation can still be completed."""
+    early = make("Early", late=(ForeignKey["Late | None"], ForeignKey(related_name="code")))
+    with pytest.raises(ModelError, match=r"Early\.late: Late has 'code' already"):
+        make("Late", code=(str, ""))
+    with pytest.raises(ModelError, match="late -> Late"):
+        early.objects.count()
+    late = make("Late", other=(str, ""))
+    assert "code" in vars(late)
+    assert early().late_id is None
+
+
+# References ----------------------------------------------------------------------------------------------------------
+
+
+def test_self_references(db: ormis.Database) -> None:
+    """A model may refer to itself, by its name or as "self"; a required reference needs a first object that refers to
+    itself by a key given by hand.
+    """
+    node = make("Node", parent=(ForeignKey["self"], ForeignKey(on_delete=CASCADE, related_name="children")))
+    with pytest.raises(ormis.ForeignKeyViolation, match=r"Node\.parent_id='1' points at rel_node:1"):
+        node(parent=1).save()
+    root = node(id=1, parent=1).save()
+    child = root.children.create()
+    assert (child.parent, root.parent, root.children.count()) == (root, root, 2)
+    assert root.delete() == (2, {"Node": 2})
+
+
+def test_a_loop_of_required_foreign_keys_is_refused() -> None:
+    """No object of two models that require each other could be stored first: the class that closes the loop fails."""
+    make("Hen", egg=(ForeignKey["Egg"], ForeignKey()))
+    with pytest.raises(ModelError, match=r"Egg\.hen, Hen\.egg form a loop.*ForeignKey\[\"Egg \| None\"\]"):
+        make("Egg", hen=(ForeignKey["Hen"], ForeignKey()))
+    egg = make("Egg", hen=(ForeignKey["Hen | None"], ForeignKey()))
+    assert egg().hen_id is None
+
+
+def test_classes_of_other_modules(db: ormis.Database) -> None:
+    """A name is looked for in the same module first, then elsewhere; the module before it says which."""
+    make("Place", module="near.models", meta={"key": "near_place"})
+    make("Place", module="far.models", meta={"key": "far_place"})
+    here = make("Here", module="near.models", place=(ForeignKey["Place"], ForeignKey()))
+    there = make("There", module="other", place=(ForeignKey["far.models.Place"], ForeignKey()))
+    assert here.__schema__.references[0].target == "near_place"
+    assert there.__schema__.references[0].target == "far_place"
+    with pytest.raises(ModelError, match="there are several"):
+        make("Nowhere", module="other", place=(ForeignKey["Place"], ForeignKey()))
+
+
+# One to one ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_to_one(db: ormis.Database) -> None:
+    """One object at most refers to another; the other side is that object, loaded once, and may be assigned."""
+    book, other = Book(title="a").save(), Book(title="b").save()
+    cover = Cover(book=book).save()
+    with pytest.raises(ormis.UniqueViolation, match="book_id"):
+        Cover(book=book).save()
+    fresh = Book.get(1)
+    with ormis.capture_calls() as calls:
+        assert (fresh.cover, fresh.cover.book) == (cover, book)
+    assert len(calls) == 1
+    with pytest.raises(Cover.DoesNotExist, match=r"Book\.cover: no Cover refers to Book\(id=2"):
+        _ = other.cover
+    other.cover = cover
+    cover.save()
+    assert (Cover.get(1).book_id, Book.get(2).cover) == (2, cover)
+    with pytest.raises(TypeError, match=r"Book\.cover takes a Cover"):
+        other.cover = book
+    with pytest.raises(ormis.ForeignKeyViolation, match="not saved yet"):
+        Book().cover = cover
+    assert [b.cover for b in Book.objects.filter(cover__color="red").select_related("cover")] == [cover]
+    assert other.delete() == (2, {"Book": 1, "Cover": 1})
+
+
+def test_one_to_one_as_primary_key(db: ormis.Database) -> None:
+    """A one-to-one relation may be the primary key, also of a model that others refer to."""
+    profile = make("Profile", book=(OneToOne[Book], OneToOne(primary_key=True, on_delete=CASCADE)), text=(str, ""))
+    note = make("Note", profile=(ForeignKey[profile], ForeignKey(on_delete=CASCADE)))
+    book = Book(title="a").save()
+    own = profile(book=book, text="x").save(force_insert=True)
+    note(profile=own).save()
+    assert (own.pk, own.key, book.profile.text, profile.get(1).book) == (1, "rel_profile:1", "x", book)
+    assert note.objects.get(profile__book__title="a").profile == own
+    assert book.delete() == (3, {"Book": 1, "Profile": 1, "Note": 1})
+
+
+# Managers of what refers to an object --------------------------------------------------------------------------------
+
+
+def test_managers_have_the_methods_of_the_models_own(db: ormis.Database) -> None:
+    """A manager of related objects begins with the model's own manager, its methods included."""
+    author = Author().save()
+    author.books.create(title="b", pages=200)
+    author.books.create(title="a", pages=20)
+    Book(pages=300).save()
+    assert [b.title for b in author.books.long()] == ["b"]
+    assert [b.title for b in author.books.all()] == ["a", "b"]
+    assert repr(author.books).startswith("<ReverseManager of Book")
+
+
+def test_set_and_clear(db: ormis.Database) -> None:
+    """set() points what is missing here and releases the rest; clear() releases all; what is required is only added."""
+    ann, bob = Author(name="Ann").save(), Author(name="Bob").save()
+    one, two, three = (Book(title=str(i)).save() for i in range(3))
+    ann.books.set([one, two])
+    bob.books.set([two, three])
+    assert (list(ann.books.all()), list(bob.books.all()), two.author) == ([one], [two, three], bob)
+    with ormis.capture_calls() as calls:
+        bob.books.set([two, three])
+    assert len(calls) == 1
+    bob.books.clear()
+    assert Book.objects.filter(author=None).count() == 2
+    chapters = [Chapter(book=one).save(), Chapter(book=one).save()]
+    two.chapter_set.set(chapters[:1])
+    assert (one.chapter_set.count(), two.chapter_set.count()) == (1, 1)
+    for work in (lambda: one.chapter_set.clear(), lambda: one.chapter_set.remove(chapters[1])):
+        with pytest.raises(ormis.IntegrityError, match=r"Chapter\.book is required"):
+            work()
+    with pytest.raises(TypeError, match="through_defaults is for many-to-many"):
+        one.chapter_set.add(chapters[0], through_defaults={})
+
+
+def test_many_related_objects_go_in_steps(db: ormis.Database) -> None:
+    """Long lists take a call for every thousand objects, and none for none."""
+    ann = Author().save()
+    books = Book.objects.bulk_create([Book() for _ in range(1500)])
+    with ormis.capture_calls() as calls:
+        ann.books.add(*books)
+        ann.books.add()
+    assert (len(calls), ann.books.count()) == (2, 1500)
+    ann.books.set(books[:10])
+    assert (ann.books.count(), Book.objects.filter(author=None).count()) == (10, 1490)
+
+
+def test_prefetched_lists_are_forgotten_when_they_change(db: ormis.Database) -> None:
+    """all(), count() and iterating use what was prefetched; filter() asks; a change through the manager drops it."""
+    ann = Author().save()
+    book = ann.books.create(title="a")
+    (loaded,) = Author.objects.prefetch_related("books")
+    with ormis.capture_calls() as calls:
+        assert (list(loaded.books.all()), loaded.books.count(), loaded.books.exists()) == ([book], 1, True)
+        assert loaded.books.all()[0].author is loaded
+    assert calls == []
+    assert loaded.books.filter(title="b").count() == 0
+    loaded.books.create(title="b")
+    assert loaded.books.count() == 2
+    (loaded,) = Author.objects.prefetch_related("books")
+    loaded.books.remove(loaded.books.get(title="b"))
+    assert loaded.books.count() == 1
+
+
+async def test_async_twins(db: ormis.Database) -> None:
+    """The twins do the same; what is not loaded is named with what to write, and managers need no loading."""
+    ann = await Author(name="Ann").asave()
+    book = await ann.books.acreate(title="a")
+    await ann.books.aset([book, await Book(title="b").asave()])
+    assert [b.title async for b in ann.books.all()] == ["a", "b"]
+    await ann.books.aremove(book)
+    await ann.books.aadd(book)
+    await ann.books.aclear()
+    assert await ann.books.acount() == 0
+    loaded = await Book.objects.aget(title="a")
+    with pytest.raises(ormis.RelationNotLoaded, match=r"await Cover\.objects\.aget\(book=book\)"):
+        _ = loaded.cover
+    await Chapter.objects.acreate(book=loaded)
+    with pytest.raises(ormis.RelationNotLoaded, match=r"await Book\.aget\(chapter\.book_id\)"):
+        _ = (await Chapter.objects.afirst()).book
+
+
+# Other databases -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(server: Server, db: ormis.Database) -> Iterator[ormis.Database]:
+    """Another database of the same server; `db` stays the default one."""
+    client = server.client(db=1)
+    client.flushdb()
+    other = ormis.connect(client=client)
+    ormis.connect(server.url)
+    yield other
+    client.flushdb()
+
+
+def test_objects_of_another_database_are_refused(db: ormis.Database, elsewhere: ormis.Database) -> None:
+    """Assigning, saving, creating and adding an object of another database is refused, whatever has its key here."""
+    far = Author(name="far").save(using=elsewhere)
+    near, book = Author(name="near").save(), Book(title="a").save()
+    for work in (
+        lambda: setattr(book, "author", far),
+        lambda: Book(author=far).save(using=db),
+        lambda: Book.objects.create(author=far),
+        lambda: Book.objects.bulk_create([Book(author=far)]),
+        lambda: far.books.add(book),
+        lambda: near.books.add(Book().save(using=elsewhere)),
+    ):
+        with pytest.raises(ormis.ForeignKeyViolation, match="another database"):
+            work()
+    assert Book(author=far).save(using=elsewhere).author == far
+    assert far.books.count() == 1
+    assert near.books.count() == 0
