@@ -52,7 +52,7 @@ class Cover(ormis.Model):
 
 
 def make(name: str, base: Any = ormis.Model, module: str = __name__, **body: Any) -> Any:
-    """A model made from annotations and values: make("Broken", x=(ForeignKey[Author], ForeignKey()))."""
+    """A model with these fields, each an annotation and a value: x=(ForeignKey[Author], ForeignKey())."""
     namespace: dict[str, Any] = {"__module__": module, "__qualname__": name, "__annotations__": {}}
     namespace["Meta"] = type("Meta", (), {"key": f"rel_{name.lower()}", **body.pop("meta", {})})
     for field, (annotation, value) in body.items():

@@ -95,7 +95,7 @@ class RelationDescriptor:
         there = state_of(value).database
         if here is not None and there is not None and not here.same_as(there):
             raise ForeignKeyViolation(
-                f"{self.place}: {value!r} is in another database, {there!r} and not {here!r}: relations stay within one",
+                f"{self.place}: {value!r} is in another database, {there!r} and not {here!r}; relations stay in one",
                 model=self.owner.__name__,
                 field=self.name,
                 value=value,

@@ -1,5 +1,6 @@
 --@include links
 -- Deletes objects with what refers to them, as each reference's on_delete says: everything goes or nothing.
+-- As in Django, an object that goes too still protects what it refers to, itself excepted, and does not restrict it.
 -- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false};
 -- links are removed from both sides.
 -- Out: delete(m, keys), which returns {key of a model = count of its objects deleted, ...}.
@@ -52,64 +53,82 @@ local function doom(object, doomed)
   objects.need(object, all)
   mutations.reclaim(m, object.new, nil, object.pk)
   if m.links then links.drop(m, object.pk) end
-  object.new = nil
+  doomed.rows[object], object.new = object.new, nil
   doomed.counts[m.key] = (doomed.counts[m.key] or 0) + 1
   doomed[#doomed + 1] = object
 end
 
-local on_delete = {}
+local on_delete = {cascade = doom}
 
-function on_delete.cascade(object, _, doomed)
-  doom(object, doomed)
+function on_delete.protect(object, doomed, position)
+  table.insert(doomed.protected, {object, position})
 end
 
-function on_delete.protect(object, referrer, doomed)
-  table.insert(doomed.protected, {object, referrer})
+function on_delete.restrict(object, doomed, position)
+  table.insert(doomed.restricted, {object, position})
 end
 
-function on_delete.restrict(object, referrer, doomed)
-  table.insert(doomed.restricted, {object, referrer})
+function on_delete.set_null(object, doomed, position)
+  table.insert(doomed.changes, {object, position, false})
 end
 
-function on_delete.set_null(object, referrer)
-  mutations.change(object.m, object.pk, {referrer[2], false})
-end
-
-function on_delete.set_default(object, referrer)
-  mutations.change(object.m, object.pk, {referrer[2], referrer[4]})
-end
-
-function on_delete.do_nothing()
+function on_delete.set_default(object, doomed, position, default)
+  table.insert(doomed.changes, {object, position, default})
 end
 
 local function follow(object, doomed)
   for _, referrer in ipairs(object.m.referrers or {}) do
     if referrer[3] ~= 'do_nothing' then
       for _, other in ipairs(referring(mutations.model(referrer[1]), referrer[2], object.pk)) do
-        if other.new then on_delete[referrer[3]](other, referrer, doomed) end
+        if other.new then on_delete[referrer[3]](other, doomed, referrer[2], referrer[4]) end
       end
     end
   end
 end
 
--- Refuses where something in the list still stands in the way, naming all of it.
-local function refuse_remaining(code, standing)
-  local keys, first = {}, nil
+-- Objects that go themselves before what they protect is reached protect it all the same.
+local function find_protecting(doomed)
+  local protecting, seen = {}, {}
+  for i = 1, #doomed do
+    local target = doomed[i].m
+    for _, referrer in ipairs(not seen[target] and target.referrers or {}) do
+      if referrer[3] == 'protect' then
+        local child = mutations.model(referrer[1])
+        protecting[child] = protecting[child] or {}
+        table.insert(protecting[child], {referrer[2], target.base .. ':'})
+      end
+    end
+    seen[target] = true
+  end
+  for i = 1, #doomed do
+    for _, pair in ipairs(protecting[doomed[i].m] or {}) do
+      local value = doomed.rows[doomed[i]][pair[1]]
+      local target = value and objects.by_key[pair[2] .. value]
+      if target and target ~= doomed[i] and doomed.rows[target] then
+        on_delete.protect(doomed[i], doomed, pair[1])
+      end
+    end
+  end
+end
+
+-- Refuses where something in the list stands in the way, naming all of it; what goes too does not where `lets_go`.
+local function refuse_standing(code, standing, lets_go)
+  local keys, listed, first = {}, {}, nil
   for _, pair in ipairs(standing) do
     local object = pair[1]
-    if object.new then
-      first = first or pair
+    if not listed[object] and (object.new or not lets_go) then
+      first, listed[object] = first or pair, true
       keys[#keys + 1] = object.m.key .. ':' .. object.pk
     end
   end
   if first then
     local m = first[1].m
-    mutations.refuse(code, m.key, m.columns[first[2][2]], keys)
+    mutations.refuse(code, m.key, m.columns[first[2]], keys)
   end
 end
 
 local function delete(m, pks)
-  local doomed = {counts = {}, protected = {}, restricted = {}}
+  local doomed = {counts = {}, rows = {}, protected = {}, restricted = {}, changes = {}}
   for _, pk in ipairs(pks) do
     local object = objects.find(m, pk, {})
     if object then doom(object, doomed) end
@@ -119,7 +138,12 @@ local function delete(m, pks)
     follow(doomed[at], doomed)
     at = at + 1
   end
-  refuse_remaining('protected', doomed.protected)
-  refuse_remaining('restricted', doomed.restricted)
+  find_protecting(doomed)
+  refuse_standing('protected', doomed.protected)
+  refuse_standing('restricted', doomed.restricted, true)
+  for _, change in ipairs(doomed.changes) do
+    local object = change[1]
+    if object.new then mutations.change(object.m, object.pk, {change[2], change[3]}) end
+  end
   return doomed.counts
 end
