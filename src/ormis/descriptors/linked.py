@@ -1,10 +1,11 @@
 """The manager of a many-to-many relation whose links are kept in a set on each side."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..calls import Operation
 from ..operations import linking
+from ..querysets import making
 from ..state import state_of
 from .related import RelatedManager
 
@@ -25,6 +26,63 @@ class LinkManager(RelatedManager[M]):
         record: Any = self._new(values)
         await self._arun(self._create_linked(record, through_defaults))
         return record._saved(self._database, True)
+
+    def get_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """The one linked object that meets the lookups, or a new one, which is linked. One call, two for a new one."""
+        return self._run(self._obtained(making.get_or_create, (defaults,), lookups, False, through_defaults))
+
+    async def aget_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """As get_or_create()."""
+        return await self._arun(self._obtained(making.get_or_create, (defaults,), lookups, True, through_defaults))
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """The one linked object that meets the lookups, changed, or a new one, which is linked."""
+        given = (defaults, create_defaults)
+        return self._run(self._obtained(making.update_or_create, given, lookups, False, through_defaults))
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        *,
+        through_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """As update_or_create()."""
+        given = (defaults, create_defaults)
+        return await self._arun(self._obtained(making.update_or_create, given, lookups, True, through_defaults))
+
+    def _obtained(
+        self,
+        obtain: Callable[..., Operation[tuple[Any, bool]]],
+        given: tuple[Any, ...],
+        lookups: Mapping[str, Any],
+        asynchronous: bool,
+        defaults: Mapping[str, Any] | None,
+    ) -> Operation[tuple[Any, bool]]:
+        record, created = yield from obtain(self._queryset(), *given, lookups, asynchronous)
+        if created:
+            yield from self._add([record], defaults)
+        return record, created
 
     def _new(self, values: dict[str, Any]) -> Any:
         return self.model(**values)

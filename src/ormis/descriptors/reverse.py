@@ -6,7 +6,9 @@ from typing import Any, TypeVar
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, IntegrityError
 from ..operations import relating
+from ..querysets import changes
 from ..querysets.prefetching import among, fetched
+from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..schema import Reference
 from ..state import remember, state_of
@@ -104,6 +106,36 @@ class ReverseManager(RelatedManager[M]):
         forget(self._record, self._relation.name)
         return await super().acreate(**values | self._own())
 
+    def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """The one related object that meets the lookups, or a new one that refers to this one. One call."""
+        forget(self._record, self._relation.name)
+        return super().get_or_create(defaults, **lookups | self._own())
+
+    async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
+        """As get_or_create()."""
+        forget(self._record, self._relation.name)
+        return await super().aget_or_create(defaults, **lookups | self._own())
+
+    def update_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """The one related object that meets the lookups, changed, or a new one that refers to this one."""
+        forget(self._record, self._relation.name)
+        return super().update_or_create(defaults, create_defaults, **lookups | self._own())
+
+    async def aupdate_or_create(
+        self,
+        defaults: Mapping[str, Any] | None = None,
+        create_defaults: Mapping[str, Any] | None = None,
+        **lookups: Any,
+    ) -> tuple[M, bool]:
+        """As update_or_create()."""
+        forget(self._record, self._relation.name)
+        return await super().aupdate_or_create(defaults, create_defaults, **lookups | self._own())
+
     def _own(self) -> dict[str, Any]:
         return {self._reference.name: self._record}
 
@@ -125,21 +157,19 @@ class ReverseManager(RelatedManager[M]):
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
-        related = yield from self._related()
-        yield from relating.release(related, self._reference, self._record.pk)
+        yield from self._release_all(self._queryset())
 
     def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         wanted = self._checked(objects)
-        related = yield from self._related()
-        kept = set[Any]() if clear else {record.pk for record in wanted}
         if self._reference.column.nullable:
-            gone = [record for record in related if record.pk not in kept]
-            yield from relating.release(gone, self._reference, self._record.pk)
-        present = {record.pk for record in related} & kept
-        yield from self._add([record for record in wanted if record.pk not in present], defaults)
+            related = self._queryset()
+            kept = [record.pk for record in wanted]
+            yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
+        yield from self._add(wanted, defaults)
 
-    def _related(self) -> Operation[list[Any]]:
-        return self._queryset().order_by()._fetch(False)  # pyright: ignore[reportPrivateUsage]
+    def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
+        """Makes all objects of a query refer to nothing, in bounded steps."""
+        yield from changes.update(related, {self._reference.name: None})
 
     def _refuse_required(self) -> None:
         if not self._reference.column.nullable:
