@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey
+from ormis import CASCADE, F, Field, ForeignKey, ManyToMany
 
 
 class Account(ormis.Model):
@@ -25,6 +25,16 @@ class Account(ormis.Model):
 
     class Meta:
         key = "tx_account"
+
+
+class Label(ormis.Model):
+    """What accounts are marked with."""
+
+    name: str = ""
+    accounts: ManyToMany[Account] = ManyToMany(related_name="labels")
+
+    class Meta:
+        key = "tx_label"
 
 
 class Entry(ormis.Model):
@@ -273,6 +283,24 @@ def test_relations_and_deletions_inside(pair: tuple[Account, Account]) -> None:
         b.delete()
         Entry(account=b).save()
     assert Account.objects.count() == 1
+
+
+def test_links_and_ends_inside(db: ormis.Database, raw: Any) -> None:
+    """Many-to-many links and the end of an object's life are part of the block."""
+    before = stored(raw)
+    with pytest.raises(KeyError), ormis.atomic():
+        Account().save().labels.create()
+        raise KeyError
+    assert (stored(raw), raw.keys("tx_*/links/*")) == (before, [])
+    with ormis.atomic():
+        account, label = Account().save(), Label().save()
+        account.labels.add(label)
+        made = account.labels.create(name="made")
+        account.expire(3600)
+        assert stored(raw) == before
+        assert raw.keys("tx_account/links/*") == []
+    assert [x.id for x in account.labels.all()] == [label.id, made.id]
+    assert 3590 < (account.ttl() or 0) <= 3600
 
 
 def test_a_decorator(pair: tuple[Account, Account]) -> None:

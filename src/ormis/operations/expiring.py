@@ -16,7 +16,8 @@ def expiry(schema: Schema, pks: Sequence[Any], ttl: int | None) -> Mutation:
     """The mutation that lets these objects live so many milliseconds from now on, None for ever; its result is how many
     of them are there.
     """
-    return Mutation(schema, "expire", [[schema.pk.codec.encode(pk) for pk in pks], False if ttl is None else ttl])
+    arguments = [[schema.pk.codec.encode(pk) for pk in pks], False if ttl is None else ttl]
+    return Mutation(schema, "expire", arguments, foreseen=len(pks))
 
 
 def remaining(schema: Schema, pk: Any) -> Operation[float | None]:
