@@ -1,6 +1,6 @@
 """What a queryset asks for, as an immutable value."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from .conditions import Q
@@ -10,7 +10,7 @@ Shape = Literal["objects", "dicts", "tuples", "flat", "named"]
 Combination = Literal["union", "union all", "intersection", "difference"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """The state of a queryset.
 
@@ -42,8 +42,10 @@ class Query:
     empty: bool = False
 
     def having(self, **changes: Any) -> "Query":
-        """A copy with these changes."""
-        return replace(self, **changes)
+        """A copy with these changes. Every method of a queryset makes one: dataclasses.replace() takes 5x the time."""
+        copy = object.__new__(Query)
+        vars(copy).update(vars(self), **changes)
+        return copy
 
     @property
     def sliced(self) -> bool:

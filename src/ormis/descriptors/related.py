@@ -1,10 +1,14 @@
 """What the managers of relations have in common: `question.choices`, `choice.tags`."""
 
+# It makes querysets from the inside.
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, Self, TypeVar, cast
 
 from ..calls import Operation
+from ..conditions import Q
 from ..errors import ForeignKeyViolation
 from ..querysets.managers import Manager
 from ..querysets.queryset import QuerySet
@@ -41,10 +45,12 @@ class RelatedManager(Manager[M]):
 
     def get_queryset(self) -> QuerySet[M]:
         """The related objects; those that prefetch_related() found, without a call."""
-        narrowed = super().get_queryset().using(self._database).filter(**self._narrowing())
+        base = super().get_queryset()
+        narrowed = base._copy(where=(*base.query.where, Q(**self._narrowing())))
+        narrowed._database = self._database
         known = self._relation.known(self._record)
         if known is not None:
-            narrowed._cache = [*known]  # pyright: ignore[reportPrivateUsage]
+            narrowed._cache = [*known]
         return narrowed
 
     # Change ----------------------------------------------------------------------------------------------------------
