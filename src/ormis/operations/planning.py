@@ -10,7 +10,7 @@ from typing import Any
 from ..calls import Operation
 from ..cells import Cell
 from ..compile import condition
-from ..nodes import Among, Compare, Join, Linked, Many, Node, Not, One, join
+from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, join
 from ..plan import Plan, plan_of
 from ..query import Query
 from ..schema import Column, Schema
@@ -35,7 +35,11 @@ def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[
 
     node: its condition, where that is compiled already.
     """
-    return plan_of(query, (yield from _resolved(condition(query) if node is None else node, tag)))
+    resolved = yield from _resolved(condition(query) if node is None else node, tag)
+    parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
+    there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
+    own = yield from _without_relations(query.schema, join("and", here), tag)
+    return plan_of(query, join("and", [*there, own]))
 
 
 def _resolved(node: Node, tag: str) -> Operation[Node]:
@@ -52,15 +56,29 @@ def _resolved(node: Node, tag: str) -> Operation[Node]:
         return (yield from _among(node, tag))
     if isinstance(node, One):
         keys = yield from _found(node.target, node.part, node.target.pk, tag)
-        return _or_nothing(node.part, Compare(node.column, "in", keys), Compare(node.column, "null"))
+        return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, Many):
         keys = yield from _found(node.source, node.part, node.column, tag)
         none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
-        return _or_nothing(node.part, Compare(node.key, "in", keys), none)
+        return _or_nothing(node.part, _one_of(node.key, keys), none)
     if isinstance(node, Linked):
         keys = yield from _found(node.target, node.part, node.target.pk, tag)
-        found, none = Compare(node.target.pk, "in", keys), Compare(node.target.pk, "null")
+        found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
         return _or_nothing(node.part, Linked(node.target, node.link, found), Linked(node.target, node.link, none))
+    return node
+
+
+def _without_relations(schema: Schema, node: Node, tag: str) -> Operation[Node]:
+    """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
+    if isinstance(node, Join):
+        parts: list[Node] = []
+        for part in node.parts:
+            parts.append((yield from _without_relations(schema, part, tag)))  # noqa: PERF401 - a comprehension can't yield
+        return join(node.connector, parts)
+    if isinstance(node, Not):
+        return Not((yield from _without_relations(schema, node.part, tag)))
+    if isinstance(node, One | Many | Linked):
+        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk, tag)))
     return node
 
 
@@ -82,8 +100,8 @@ def _holds_for_nothing(part: Node) -> bool:
 
 def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tuple[Any, ...]]:
     """The values of a column in the objects that meet a condition."""
-    part = yield from _resolved(part, tag)
-    rows = yield from fetch(plan_of(Query(schema, order=(), fields=(column.name,)), part), tag)
+    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), tag, part)
+    rows = yield from fetch(plan, tag)
     return _values(column, [row[0] for row in rows])
 
 
@@ -91,7 +109,11 @@ def _among(node: Among, tag: str) -> Operation[Node]:
     query = node.query if node.query.fields else node.query.having(fields=("pk",))
     inner = yield from planned(query, tag)
     rows = yield from fetch(inner, tag)
-    return Compare(node.column, "in", _values(inner.columns[0], [row[0] for row in rows]))
+    return _one_of(node.column, _values(inner.columns[0], [row[0] for row in rows]))
+
+
+def _one_of(column: Column, values: tuple[Any, ...]) -> Node:
+    return Compare(column, "in", values) if values else Constant(False)
 
 
 def _values(column: Cell, wires: list[Any]) -> tuple[Any, ...]:

@@ -32,7 +32,10 @@ def combined(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
 
 def each_once(rows: Iterable[Any]) -> list[Any]:
     """The rows, each where it first stands; also of rows that hold lists and dicts."""
-    return [*{_identity(row): row for row in reversed([*rows])}.values()][::-1]
+    first: dict[Any, Any] = {}
+    for row in rows:
+        first.setdefault(_identity(row), row)
+    return [*first.values()]
 
 
 def _identity(row: Any) -> Any:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ..calls import Operation
-from ..cells import Cell
 from ..compile import condition
 from ..conditions import Q
 from ..errors import FieldError, ForeignKeyViolation
@@ -16,7 +15,7 @@ from ..nodes import Compare, Node, Not, join
 from ..operations import explaining, fetching
 from ..operations.planning import planned
 from ..operations.spreading import spread, spreads
-from ..plan import OrderTerm, Plan, plan_of
+from ..plan import OrderTerm, Plan
 from ..schema import Column
 from . import combining
 from .prefetching import prefetch
@@ -46,17 +45,20 @@ def value_rows(source: Source[Any]) -> Operation[list[tuple[Any, ...]]]:
     else:
         wanted = yield from planned(query.having(offset=0, limit=None) if query.distinct else query)
         read = yield from fetching.fetch(wanted)
-        rows = [_values(wanted.columns, row) for row in read]
+        rows = _values_of(wanted, read)
     if not query.distinct:
         return rows
     return combining.each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
 
 
-def _values(cells: Sequence[Cell], row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(
-        wire if wire is None or cell.codec.finish is None else cell.codec.finish(wire)
-        for cell, wire in zip(cells, row, strict=False)
-    )
+def _values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
+    """The values of the plan's columns, of which one may be asked for twice. Raises StoredDataError."""
+    cells = plan.reading()
+    if any(column.codec.finish for column in plan.columns):
+        read = (fetching.decoded(plan.schema, cells, row) for row in rows)
+        return [tuple(row[column.name] for column in plan.columns) for row in read]
+    places = [cells.index(column) for column in plan.columns]
+    return [tuple(row[at] for at in places) for row in rows]
 
 
 def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
@@ -243,8 +245,9 @@ def _counted(source: Source[Any], node: Node) -> Operation[int]:
 
 
 def _tied(source: Source[Any], node: Node, wanted: Plan) -> Operation[list[Any]]:
-    ties = replace(plan_of(source.query.having(order=(), fields=("pk",)), node), backwards=wanted.backwards)
-    return [_values(ties.columns, row)[0] for row in (yield from fetching.fetch(ties))]
+    ties = yield from planned(source.query.having(order=(), fields=("pk",), related=()), node=node)
+    ties = replace(ties, backwards=wanted.backwards)
+    return [row[0] for row in _values_of(ties, (yield from fetching.fetch(ties)))]
 
 
 def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:

@@ -18,8 +18,7 @@ from ..state import Wire, remember, state_of
 
 def names_of(query: Query) -> tuple[str, ...]:
     """What the values of a row are called."""
-    names = query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
-    return tuple(query.schema.pk.name if name == "pk" and query.shape == "named" else name for name in names)
+    return query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
 
 
 def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
