@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import ormis
-from ormis import SET_NULL, Field, ForeignKey, ManyToMany, OneToOne, Related
+from ormis import CASCADE, SET_NULL, Field, ForeignKey, ManyToMany, OneToOne, Related
 
 
 class Author(ormis.Model):
@@ -39,7 +39,7 @@ class Book(ormis.Model):
 
 
 class Cover(ormis.Model):
-    book: OneToOne[Book] = OneToOne(related_name="cover")
+    book: OneToOne[Book] = OneToOne(on_delete=CASCADE, related_name="cover")
     colour: str = ""
 
     class Meta:
@@ -47,7 +47,7 @@ class Cover(ormis.Model):
 
 
 class Review(ormis.Model):
-    book: ForeignKey[Book] = ForeignKey(related_name="reviews")
+    book: ForeignKey[Book] = ForeignKey(on_delete=CASCADE, related_name="reviews")
     stars: int = 0
     text: str | None = None
 

@@ -214,11 +214,23 @@ def _null(column: Column, value: Any, place: str) -> Node:
 def _among(column: Column, value: Any, place: str) -> Node:
     query = getattr(value, "query", None)
     if isinstance(query, Query):
-        return Among(column, query)
+        return _among_found(column, query, place)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={value!r}: in takes a list of values or a queryset")
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
     return Compare(column, "in", tuple(dict.fromkeys(values))) if values else Constant(False)
+
+
+def _among_found(column: Column, query: Query, place: str) -> Node:
+    """The column's value is among those that a query, or a combination of several, finds."""
+    if query.combined is None:
+        return Among(column, query)
+    if query.sliced:
+        raise FieldError(f"{place}: a slice of a {query.combined} can't be looked up; give a list of what it finds")
+    first, *others = (_among_found(column, part.query, place) for part in query.parts)
+    if query.combined == "difference":
+        return join("and", [first, *(Not(other) for other in others)])
+    return join("and" if query.combined == "intersection" else "or", [first, *others])
 
 
 def _pair(value: Any, place: str) -> tuple[Any, Any]:

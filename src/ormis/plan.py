@@ -16,7 +16,7 @@ from .codec import packable
 from .compile import cell_of, condition, resolve
 from .errors import FieldError
 from .expressions import Expression, F, OrderBy
-from .nodes import Compare, Join, Node, join
+from .nodes import Compare, Constant, Join, Node, join
 from .query import Query
 from .schema import Schema
 
@@ -71,6 +71,11 @@ class Plan:
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
     among: Compare | None = None
+
+    @property
+    def finds_nothing(self) -> bool:
+        """True where that is known without asking."""
+        return self.limit == 0 or self.where == Constant(False)
 
     @property
     def sorts_here(self) -> bool:

@@ -120,7 +120,7 @@ def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
 
     Raises StoredDataError for a stored text that does not convert.
     """
-    if plan.limit == 0:
+    if plan.finds_nothing:
         return Rows()
     if plan.sorts_here and plan.limit is not None:
         return (yield from _fetch_chosen(plan, tag))
@@ -182,7 +182,7 @@ def fetch_keys(plan: Plan, keys: Sequence[str], tag: str = "") -> Operation[Rows
 
 def count(plan: Plan, tag: str = "") -> Operation[int]:
     """How many objects the query finds."""
-    if plan.limit == 0:
+    if plan.finds_nothing:
         return 0
     if plan.residual is not None:
         return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))

@@ -123,7 +123,7 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
     yield from ()
     if len(found) > 1:
         raise narrowed.model.MultipleObjectsReturned(
-            f"more than one {narrowed._schema.name} matches {narrowed.query.where}: filter() finds them all"
+            f"more than one {narrowed._schema.name} matches {results.asked_of(narrowed)}: filter() finds them all"
         )
     return found[0]
 

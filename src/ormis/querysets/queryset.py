@@ -224,6 +224,7 @@ class QuerySet(Queryable[M], Source[M]):
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
             return self._slice(at)
+        at = index(at)
         if at < 0:
             raise ValueError("negative indexing is not supported: reverse() the queryset")
         if self._cache is not None:
@@ -289,8 +290,11 @@ class QuerySet(Queryable[M], Source[M]):
             path = resolve(self._schema, name)
             if path.lookups:
                 raise FieldError(f"{self._schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+        parts = tuple(part._valued(shape, names) for part in self.query.parts)
         chosen = names or (self.query.fields if self.query.shape != "objects" else None)
-        return self._copy(shape=shape, fields=chosen or tuple(self._schema.by_name), prefetch=(), related=())
+        return self._copy(
+            shape=shape, fields=chosen or tuple(self._schema.by_name), prefetch=(), related=(), parts=parts
+        )
 
     def _refuse_sliced(self, what: str) -> None:
         if self.query.sliced:

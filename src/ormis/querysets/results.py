@@ -79,7 +79,9 @@ def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: b
 
 
 def narrowed(source: Source[Any], more: Q) -> Source[Any]:
-    """The same with one more condition."""
+    """The same with one more condition. Raises TypeError for a combination, whose parts have the conditions."""
+    if more and source.query.combined is not None:
+        raise TypeError(f"a {source.query.combined} can't be filtered: do that to its parts")
     return source._copy(where=(*source.query.where, more)) if more else source
 
 
@@ -95,8 +97,15 @@ def get(source: Source[Any], more: Q, asynchronous: bool) -> Operation[Any]:
         return records[0]
     name = source._schema.name
     if not records:
-        raise source.model.DoesNotExist(f"no {name} matches {more or source.query.where}")
-    raise source.model.MultipleObjectsReturned(f"more than one {name} matches {more}: filter() finds them all")
+        raise source.model.DoesNotExist(f"no {name} matches {asked_of(source)}")
+    raise source.model.MultipleObjectsReturned(
+        f"more than one {name} matches {asked_of(source)}: filter() finds them all"
+    )
+
+
+def asked_of(source: Source[Any]) -> str:
+    """The conditions, for messages."""
+    return " and ".join(map(repr, source.query.where)) or "the query"
 
 
 def first(source: Source[Any], asynchronous: bool) -> Operation[Any]:
@@ -134,7 +143,7 @@ def _extreme(source: Source[Any], fields: Sequence[str], backwards: bool, asynch
     order = (by,) if isinstance(by, str) else tuple(by)
     record = yield from first(source._copy(order=order, backwards=backwards), asynchronous)
     if record is None:
-        raise source.model.DoesNotExist(f"no {name} matches {source.query.where or 'the query'}")
+        raise source.model.DoesNotExist(f"no {name} matches {asked_of(source)}")
     return record
 
 
