@@ -1,7 +1,8 @@
-"""Many at once on one object."""
+"""Many at once, on one object and on many."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 from ormis import F
 
@@ -15,6 +16,7 @@ VOTERS = 16
 class Voting(Line):
     """16 threads that count up one indexed field, `F("score") + 1`, against MULTI, HINCRBY, ZINCRBY."""
 
+    objects: ClassVar[int] = 1
     name = "voting"
     title = f"{VOTERS} threads count votes with F / HINCRBY + ZINCRBY"
     target = Target(0.8, at_least=True)
@@ -30,9 +32,12 @@ class Voting(Line):
         return max(1, self.place.sizes.operations // 4)
 
     def fill(self) -> None:
-        self.place.fill(1)
-        self.expected = Player.get(1).score
-        self.players = [Player.get(1) for _ in range(VOTERS)]
+        self.place.fill(self.objects)
+        self.expected = self._counted()
+        self.players = [Player.get(number % self.objects + 1) for number in range(VOTERS)]
+
+    def _counted(self) -> int:
+        return sum(player.score for player in Player.objects.all())
 
     def _together(self, vote: Callable[[int], None]) -> Work:
         def voter(number: int) -> None:
@@ -46,10 +51,11 @@ class Voting(Line):
         return work
 
     def hand(self) -> Work:
-        def vote(_: int) -> None:
+        def vote(number: int) -> None:
+            pk = number % self.objects + 1
             with self.place.client.pipeline(transaction=True) as pipe:
-                pipe.hincrby(by_hand.key(1), "score", 1)
-                pipe.zincrby(by_hand.SCORES, 1, "1")
+                pipe.hincrby(by_hand.key(pk), "score", 1)
+                pipe.zincrby(by_hand.SCORES, 1, str(pk))
                 pipe.execute()
 
         return self._together(vote)
@@ -66,7 +72,16 @@ class Voting(Line):
 
     def check(self) -> None:
         super().check()
-        assert Player.get(1).score == self.expected, f"{Player.get(1).score} votes were counted, {self.expected} given"
+        counted = self._counted()
+        assert counted == self.expected, f"{counted} votes were counted, {self.expected} given"
 
 
-LINES: list[type[Line]] = [Voting]
+class VotingOnMany(Voting):
+    """The same, each thread on an object of its own."""
+
+    objects = VOTERS
+    name = "voting-many"
+    title = f"the same, on {VOTERS} objects"
+
+
+LINES: list[type[Line]] = [Voting, VotingOnMany]

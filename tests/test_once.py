@@ -97,6 +97,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "update of a claim": lambda: vars(Slug(id=1, slug="new").save(update_fields=["slug"])),
     "sum of the general way": lambda: _summed(Slug(id=1, slug="first")),
     "delete with a cascade": lambda: Poll.get(2).delete(),
+    "a block": lambda: _block(),
     "refusal": lambda: _refused(lambda: Slug(slug="first").save()),
 }
 
@@ -104,6 +105,17 @@ CHANGES: dict[str, Callable[[], Any]] = {
 def _summed(slug: Slug) -> int:
     slug.votes = F("votes") + 1
     return slug.save(update_fields=["votes"]).votes
+
+
+def _block() -> tuple[Any, ...]:
+    slug = Slug.get(1)
+    slug.votes = F("votes") + 1
+    with ormis.atomic():
+        new = Poll(name="new").save()
+        made = Slug(slug="new", poll=new).save()
+        slug.save()
+        Poll.get(2).delete()
+    return new.id, made.id, slug.votes
 
 
 def _refused(work: Callable[[], Any]) -> str:
