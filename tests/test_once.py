@@ -98,6 +98,11 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "sum of the general way": lambda: _summed(Slug(id=1, slug="first")),
     "delete with a cascade": lambda: Poll.get(2).delete(),
     "a block": lambda: _block(),
+    "update of a queryset": lambda: Poll.objects.filter(name="two").update(votes=F("votes") + 1),
+    "update of every object": lambda: Poll.objects.update(votes=F("votes") + 1),
+    "delete of a queryset": lambda: Poll.objects.filter(name="two").delete(),
+    "get or create": lambda: _made(Poll.objects.get_or_create(name="three")),
+    "update or create": lambda: _made(Slug.objects.update_or_create({"votes": F("votes") + 1}, slug="first")),
     "refusal": lambda: _refused(lambda: Slug(slug="first").save()),
 }
 
@@ -105,6 +110,10 @@ CHANGES: dict[str, Callable[[], Any]] = {
 def _summed(slug: Slug) -> int:
     slug.votes = F("votes") + 1
     return slug.save(update_fields=["votes"]).votes
+
+
+def _made(result: tuple[Any, bool]) -> tuple[int, bool]:
+    return result[0].id, result[1]
 
 
 def _block() -> tuple[Any, ...]:
@@ -146,8 +155,8 @@ def test_every_change_is_applied_once(proxy: Proxy, raw: redis.Redis, change: st
 def first_commit(fault: Fault) -> Weather:
     """The fault is for the first request that writes."""
     left = [fault]
-    sha = script("commit").sha.encode()
-    return lambda request: left.pop() if left and sha in request else None
+    shas = [script(name).sha.encode() for name in ("commit", "change", "obtain")]
+    return lambda request: left.pop() if left and any(sha in request for sha in shas) else None
 
 
 def test_the_original_comes_late(proxy: Proxy, raw: redis.Redis) -> None:

@@ -285,6 +285,29 @@ def test_relations_and_deletions_inside(pair: tuple[Account, Account]) -> None:
     assert Account.objects.count() == 1
 
 
+def test_querysets_inside(pair: tuple[Account, Account], raw: Any) -> None:
+    """update(), delete() and get_or_create() are done at the end, to what was there when they were called."""
+    a, b = pair
+    Account.objects.bulk_create([Account(owner="many", balance=n) for n in range(1500)])
+    before = stored(raw)
+    with pytest.raises(KeyError), ormis.atomic():
+        Account.objects.update(balance=F("balance") + 1)
+        Account.objects.filter(owner="many").delete()
+        Account.objects.get_or_create(owner="new")
+        raise KeyError
+    assert stored(raw) == before
+    with ormis.atomic():
+        assert Account.objects.update(balance=F("balance") + 1) == 1502
+        Account.objects.filter(owner="many", balance__gte=10).delete()
+        new, created = Account.objects.get_or_create(owner="new")
+        assert (created, new.id is not None) == (True, True)
+        assert Account.objects.get_or_create(owner="a")[0].id == a.id
+        assert Account.objects.count() == 1502
+    assert (Account.get(a.id).balance, Account.get(b.id).balance) == (101, 1)
+    assert sorted(x.balance for x in Account.objects.filter(owner="many")) == list(range(1, 11))
+    assert Account.objects.get(owner="new").id == new.id
+
+
 def test_links_and_ends_inside(db: ormis.Database, raw: Any) -> None:
     """Many-to-many links and the end of an object's life are part of the block."""
     before = stored(raw)
