@@ -256,6 +256,48 @@ async def test_async_twins(db: ormis.Database, raw: Any) -> None:
     assert links(raw) == {}
 
 
+def test_links_in_a_block(db: ormis.Database, raw: Any) -> None:
+    """In a block links are gathered like other writes: to objects made in it, gone with those deleted in it."""
+    choice, tag = Choice().save(), Tag(name="old").save()
+    with ormis.atomic():
+        new = Tag(name="new").save()
+        choice.tags.add(tag, new)
+        made = choice.tags.create(name="made")
+        other = Choice().save()
+        other.tags.add(made)
+        choice.tags.remove(tag)
+        assert links(raw) == {}
+    assert [t.name for t in choice.tags.all()] == ["new", "made"]
+    assert list(made.choices.all()) == [choice, other]
+    with ormis.atomic():
+        other.tags.add(new)
+        new.delete()
+    assert [t.name for t in choice.tags.all()] == ["made"]
+    assert links(raw) == {
+        "choice/links/tags/1": {"3"},
+        "choice/links/tags/2": {"3"},
+        "tag/links/choices/3": {"1", "2"},
+    }
+    with pytest.raises(ormis.ForeignKeyViolation, match="links_tag:1 does not exist"), ormis.atomic():
+        tag.delete()
+        other.tags.add(tag)
+    with pytest.raises(ZeroDivisionError), ormis.atomic():
+        choice.tags.clear()
+        raise ZeroDivisionError
+    assert (choice.tags.count(), Tag.objects.count()) == (1, 2)
+
+
+def test_a_batch_writes_links_as_one_by_one_would(db: ormis.Database, raw: Any) -> None:
+    """An object that is deleted and made again in one block has the links of its second life only."""
+    choice, tag, other = Choice().save(), Tag().save(), Tag().save()
+    choice.tags.add(tag)
+    with ormis.atomic():
+        choice.delete()
+        again = Choice(id=choice.id).save(force_insert=True)
+        again.tags.add(other)
+    assert links(raw) == {"choice/links/tags/1": {"2"}, "tag/links/choices/2": {"1"}}
+
+
 def test_queries_across_links(db: ormis.Database) -> None:
     """Lookups go over links in both directions; a filter never repeats an object; nothing linked is null."""
     for votes in range(4):

@@ -38,5 +38,5 @@ def _packed(child: Schema, reference: Reference) -> tuple[Schema, int, str, Any]
 def counted(result: Any) -> tuple[int, dict[str, int]]:
     """How many objects a deletion took, in all and by the names of their models."""
     counts = dict(result) if result else {}
-    named = {registry.model_for(key).__name__: count for key, count in counts.items()}
+    named = dict(sorted((registry.model_for(key).__name__, count) for key, count in counts.items()))
     return sum(named.values()), named
