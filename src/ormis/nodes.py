@@ -297,6 +297,8 @@ def _plain(value: Any) -> Any:
 
 def join(connector: str, parts: list[Node]) -> Node:
     """The parts joined; one part stands alone, constants are left out where they change nothing."""
+    if len(parts) == 1:
+        return parts[0]
     if connector != "xor":
         neutral = connector == "and"
         if any(isinstance(p, Constant) and p.value is not neutral for p in parts):

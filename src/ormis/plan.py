@@ -20,7 +20,7 @@ from .nodes import Compare, Constant, Join, Node, join
 from .query import Query
 from .schema import Schema
 
-BUDGET = 1500
+BUDGET = 2000
 """How many objects of eight columns a call looks at whose answer is whole: 4 to 6 us each, so that the server is held
 for less than 10 ms. The steps of a longer reading end by the clock."""
 

@@ -1,3 +1,4 @@
+--@include glance
 --@include finding
 --@include packing
 -- Answers a query on one model, or says how to go on where one call is not enough.
@@ -15,6 +16,7 @@
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
 --   explain                        say what was done
+--   glance                         where to look for the count first, see lib/glance.lua
 --   budget                         how many objects one call may look at}
 -- Returns {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the packed list
 -- of their members; the answer is one of

@@ -16,6 +16,7 @@ import msgspec
 from ..calls import Operation
 from ..cells import Cell, Computed
 from ..codec import BadText, raw_rows
+from ..glance import glance
 from ..keys import MODELS, object_key
 from ..nodes import MANY, Compare
 from ..plan import OrderTerm, Plan, Related
@@ -63,12 +64,12 @@ class Page:
         return not self.keys and not self.walking
 
 
-def first_page(plan: Plan, want: str = "rows", tag: str = "") -> Operation[Page]:
+def first_page(plan: Plan, want: str = "rows", tag: str = "", **more: Any) -> Operation[Page]:
     """All of a small result, or the beginning of a large one."""
     keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
     if keys is not None:
         return Page(0, keys=keys)
-    reply = yield from ask(plan, want, tag, {})
+    reply = yield from ask(plan, want, tag, more)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
@@ -186,7 +187,8 @@ def count(plan: Plan, tag: str = "") -> Operation[int]:
         return 0
     if plan.residual is not None:
         return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))
-    page = yield from first_page(plan, "count", tag)
+    at_once = glance(plan.schema, plan.where)
+    page = yield from first_page(plan, "count", tag, **({} if at_once is None else {"glance": at_once}))
     found = page.count
     while not page.last:
         page = yield from next_page(plan, page, "count", tag=tag)

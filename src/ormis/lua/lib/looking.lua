@@ -1,14 +1,13 @@
 --@include access
+--@include request
 -- Looking at candidates: which of some keys are objects that meet the condition, as rows.
--- In: ARGV[2], the request, as query.lua describes it.
--- Out: request, search = {m, ids, spent, checks, columns, way_is_sure, chunk}, CHUNK, QUICK, held_long(), prepare(),
+-- Out: search = {m, ids, spent, checks, columns, way_is_sure, chunk}, CHUNK, QUICK, held_long(), prepare(),
 --      prepare_reading(), look(), look_at_all(), complete(). A row has the texts that were read by column position,
 --      columns of related objects from 1001 on.
 
 local CHUNK, DEEP_CHUNK = 200, 20
 local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
 
-local request = cmsgpack.unpack(ARGV[2])
 local search = {spent = 0}
 local started, HELD = os.clock(), 0.004   -- seconds of the processor
 
@@ -96,7 +95,7 @@ local function prepare_reading(way_is_sure)
       names[count], at[count] = m.columns[position], position
     end
   end
-  search.price = (4 + count) / 12 + others
+  search.price = (4 + count) / 12 + others / 2
   search.names, search.at, search.direct = names, at, count == #m.columns
   search.must_read = count > 1 or search.holds or request.want == 'rows' or request.joins or m.unsure or not way_is_sure
 end
