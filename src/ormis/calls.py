@@ -41,7 +41,7 @@ class ScriptCall:
     args: tuple[Argument, ...]
     once: bool = False
     in_block: "Callable[[], Operation[Any]] | None" = field(default=None, repr=False)
-    meanwhile: Callable[[], None] | None = field(default=None, repr=False)
+    meanwhile: Callable[[], object] | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return " ".join([self.name, *self.keys, *(_shown(arg) for arg in self.args)])

@@ -486,7 +486,7 @@ def _without_collector(rows: Any) -> Generator[None]:
     """Pauses the garbage collector while many objects are made: it would look through all of them again and again,
     which takes 0.9 of the 7 us of a row.
     """
-    if len(rows) < 1000 or not gc.isenabled():
+    if len(rows) < 200 or not gc.isenabled():
         yield
         return
     gc.disable()

@@ -52,7 +52,7 @@ async def evaluate(client: aioredis.Redis, call: ScriptCall, arguments: tuple[Ar
         return await exchange(client, ("EVAL", call.source, *arguments))
 
 
-async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], None] | None = None) -> Any:
+async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], object] | None = None) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
     if client.__class__ is not aioredis.Redis or client.single_connection_client:
         if meanwhile is not None:

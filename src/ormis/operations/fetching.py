@@ -6,7 +6,7 @@ object comes twice and none is missed that was there throughout.
 Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hashes of the candidates.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import Any
@@ -33,30 +33,59 @@ _row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 class Rows(list[Wire]):
     """Rows of `plan.reading()`; `related` has, for each of `plan.related`, the rows that came along by the key that led
-    there, `groups` the members of the sets of links that `plan.groups` asks for.
+    there, `groups` the members of the sets of links that `plan.groups` asks for. `made` are the objects of the rows,
+    where these were made while the next rows were read.
     """
 
     def __init__(self, rows: Iterable[Wire] = (), related: list[dict[Any, Wire]] | None = None) -> None:
         super().__init__(rows)
         self.related: list[dict[Any, Wire]] = related or []
         self.groups: list[list[str]] = []
+        self.made: list[Any] | None = None
+
+    def picked(self, order: Sequence[int]) -> "Rows":
+        """These of the rows, in this order."""
+        rows = Rows((self[i] for i in order), self.related)
+        rows.made = None if self.made is None else [self.made[i] for i in order]
+        return rows
+
+
+Make = Callable[[Sequence[Wire]], list[Any]]
+"""Makes objects of rows."""
+
+
+def _nothing() -> tuple[Rows, list[float]]:
+    return Rows(), []
 
 
 @dataclass(slots=True)
 class Page:
-    """A part of a result: rows of `plan.reading()`, and where the rest is, if there is any.
+    """A part of a result, and where the rest is, if there is any.
 
-    count: how many objects met the server's part of the condition. whole: this is all, in its final order.
+    count: how many objects met the server's part of the condition. read: decodes the rows, and their places where these
+    were asked for. whole: this is all, in its final order.
     keys: candidates still to be asked for. after: the place to go on behind while the objects are walked one by one.
     """
 
     count: int
-    rows: Rows = field(default_factory=Rows)
-    places: list[float] = field(default_factory=list[float])
+    read: Callable[[], tuple[Rows, list[float]]] = _nothing
     whole: bool = False
     keys: list[str] = field(default_factory=list[str])
     walking: bool = False
     after: float | None = None
+    _found: tuple[Rows, list[float]] | None = None
+
+    @property
+    def found(self) -> tuple[Rows, list[float]]:
+        """The rows of `plan.reading()` and their places, decoded on first use."""
+        if self._found is None:
+            self._found = self.read()
+        return self._found
+
+    @property
+    def rows(self) -> Rows:
+        """The rows."""
+        return self.found[0]
 
     @property
     def last(self) -> bool:
@@ -101,24 +130,35 @@ def _keys_among(plan: Plan, tag: str) -> Operation[list[str] | None]:
     return found
 
 
-def next_page(plan: Plan, page: Page, want: str = "rows", enough: int | None = None, tag: str = "") -> Operation[Page]:
-    """The next portion after this page; of its rows no more than `enough` are needed, the first by the plan's order."""
+def next_page(
+    plan: Plan,
+    page: Page,
+    want: str = "rows",
+    enough: int | None = None,
+    tag: str = "",
+    meanwhile: Callable[[], object] | None = None,
+) -> Operation[Page]:
+    """The next portion after this page; of its rows no more than `enough` are needed, the first by the plan's order.
+
+    meanwhile: what can be done while the server reads them.
+    """
     more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:
-        reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]})
+        reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]}, meanwhile)
         looked = reply[0][2]
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[looked:])
     more |= {"step": True, "places": bool(plan.order)}
     more |= {} if page.after is None else {"after": _score(page.after)}
-    reply = yield from ask(plan, want, tag, more)
+    reply = yield from ask(plan, want, tag, more, meanwhile)
     after = reply[0][2]
     walking = after is not False
     return _page(plan, want, reply, count=reply[0][3], walking=walking, after=float(after) if walking else None)
 
 
-def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
+def fetch(plan: Plan, tag: str = "", make: Make | None = None) -> Operation[Rows]:
     """The rows of `plan.reading()`, all of them, in order, cut as asked.
 
+    make: makes the objects of each portion of a longer result while the server reads the next.
     Raises StoredDataError for a stored text that does not convert.
     """
     if plan.finds_nothing:
@@ -128,7 +168,7 @@ def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
     first = page = yield from first_page(plan, tag=tag)
     if page.whole and plan.residual is None and not plan.sorts_here:
         return page.rows
-    rows, places = yield from _gathered(plan, page, tag)
+    rows, places = yield from _gathered(plan, page, tag, make)
     if plan.sorts_here or (plan.order and not page.whole) or (places and not page.whole):
         rows = in_final_order(plan, rows, places)
     rows = _cut(plan, rows)
@@ -136,19 +176,50 @@ def fetch(plan: Plan, tag: str = "") -> Operation[Rows]:
     return rows
 
 
-def _gathered(plan: Plan, page: Page, tag: str) -> Operation[tuple[Rows, list[float]]]:
-    """The rows of this page and of all after it that meet the residual; no more than needed where they are in order."""
+@dataclass(slots=True)
+class _Gathering:
+    """A longer result while it is read: what there is of it so far, and a page whose rows are still to be taken."""
+
+    plan: Plan
+    make: Make | None
+    pending: Page | None
+    rows: Rows = field(default_factory=Rows)
+    places: list[float] = field(default_factory=list[float])
+
+    def take(self) -> None:
+        """Takes over the rows of the pending page that meet the residual."""
+        page, self.pending = self.pending, None
+        if page is None:
+            return
+        rows, places = page.found
+        if self.plan.residual is not None:
+            kept = [i for i, row in enumerate(rows) if meets(self.plan, row)]
+            rows, places = rows.picked(kept), [places[i] for i in kept] if places else places
+        if self.make is not None:
+            self.rows.made = (self.rows.made or []) + self.make(rows)
+        self.rows += rows
+        self.places += places
+        _take_related(self.rows, rows.related)
+
+
+def _gathered(plan: Plan, page: Page, tag: str, make: Make | None) -> Operation[tuple[Rows, list[float]]]:
+    """The rows of this page and of all after it that meet the residual; no more than needed where they are in order.
+
+    Each page is decoded while the server reads the next one.
+    """
     in_order = not plan.order and page.walking
     needed = None if plan.limit is None or not in_order else plan.offset + plan.limit
-    rows, places = Rows(related=page.rows.related), [*page.places]
-    rows += (row for row in page.rows if meets(plan, row))
-    while not page.last and (needed is None or len(rows) < needed):
-        page = yield from next_page(plan, page, enough=plan.enough, tag=tag)
-        kept = [i for i, row in enumerate(page.rows) if plan.residual is None or meets(plan, row)]
-        rows += [page.rows[i] for i in kept]
-        places += [page.places[i] for i in kept] if page.places else []
-        _take_related(rows, page.rows.related)
-    return rows, places
+    gathering = _Gathering(plan, make, page)
+    while not page.last:
+        if needed is not None:
+            gathering.take()
+            if len(gathering.rows) >= needed:
+                break
+        page = yield from next_page(plan, page, enough=plan.enough, tag=tag, meanwhile=gathering.take)
+        gathering.take()
+        gathering.pending = page
+    gathering.take()
+    return gathering.rows, gathering.places
 
 
 def _take_related(rows: Rows, more: list[dict[Any, Wire]]) -> None:
@@ -206,17 +277,16 @@ def meets(plan: Plan, row: Wire) -> bool:
 
 def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
     """The rows sorted as the query says; ties in the order of creation. Without places they are in that order."""
-    result = [*rows]
+    order = [*range(len(rows))]
     if places:
-        by_place = sorted(range(len(rows)), key=places.__getitem__, reverse=plan.backwards)
-        result = [rows[i] for i in by_place]
+        order.sort(key=places.__getitem__, reverse=plan.backwards)
     cells = plan.reading()
     for term in reversed(plan.order):
-        result = _sorted(plan.schema, result, cells, term)
-    return Rows(result, rows.related)
+        order = _sorted(plan.schema, rows, order, cells, term)
+    return rows.picked(order)
 
 
-def _sorted(schema: Schema, rows: list[Wire], cells: Sequence[Cell], term: OrderTerm) -> list[Wire]:
+def _sorted(schema: Schema, rows: Rows, order: list[int], cells: Sequence[Cell], term: OrderTerm) -> list[int]:
     wanted = term.cell
     keys: list[Any]
     if isinstance(wanted, Computed):
@@ -224,10 +294,10 @@ def _sorted(schema: Schema, rows: list[Wire], cells: Sequence[Cell], term: Order
     else:
         at = cells.index(wanted)
         keys = [None if row[at] is None else _sortable_wire(wanted, row[at]) for row in rows]
-    absent = [i for i, key in enumerate(keys) if key is None]
-    present = [i for i, key in enumerate(keys) if key is not None]
+    absent = [i for i in order if keys[i] is None]
+    present = [i for i in order if keys[i] is not None]
     present.sort(key=keys.__getitem__, reverse=term.descending)
-    return [rows[i] for i in (absent + present if term.nulls_first else present + absent)]
+    return absent + present if term.nulls_first else present + absent
 
 
 def sortable(value: Any) -> Any:
@@ -250,7 +320,8 @@ def _sortable_wire(wanted: Cell, wire: Any) -> Any:
 
 
 def _cut(plan: Plan, rows: Rows) -> Rows:
-    return Rows(rows[plan.offset : None if plan.limit is None else plan.offset + plan.limit], rows.related)
+    stop = len(rows) if plan.limit is None else min(len(rows), plan.offset + plan.limit)
+    return rows if plan.offset == 0 and stop == len(rows) else rows.picked(range(plan.offset, stop))
 
 
 def decoded(schema: Schema, cells: Sequence[Cell], row: Wire) -> dict[str, Any]:
@@ -268,10 +339,14 @@ def decoded(schema: Schema, cells: Sequence[Cell], row: Wire) -> dict[str, Any]:
     return values
 
 
-def ask(plan: Plan, want: str, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+def ask(
+    plan: Plan, want: str, tag: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
+) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
     request, shapes = plan.request(want, **more)
-    reply = yield script("query")((MODELS,), (tag, request, *shapes))
+    call = script("query")((MODELS,), (tag, request, *shapes))
+    call.meanwhile = meanwhile
+    reply = yield call
     if isinstance(reply, bytes):
         raise_outcome(unpack(reply), ())
     reply[0] = unpack(reply[0])
@@ -281,9 +356,12 @@ def ask(plan: Plan, want: str, tag: str, more: dict[str, Any]) -> Operation[list
 def _page(plan: Plan, want: str, reply: list[Any], **page: Any) -> Page:
     if want == "count":
         return Page(**page)
-    places = _places(reply[2]) if reply[2] else []
-    related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
-    return Page(rows=Rows(rows_of(plan, reply[1]), related), places=places, **page)
+
+    def read() -> tuple[Rows, list[float]]:
+        related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
+        return Rows(rows_of(plan, reply[1]), related), _places(reply[2]) if reply[2] else []
+
+    return Page(read=read, **page)
 
 
 def rows_of(plan: Plan, packed: bytes) -> list[Wire]:

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from ..calls import Operation
@@ -33,7 +34,8 @@ def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source)))
     wanted = yield from planned(query)
-    rows = yield from fetching.fetch(wanted)
+    make = _maker(source, asynchronous) if wanted.limit is None else None
+    rows = yield from fetching.fetch(wanted, make=make)
     return (yield from made(source, wanted, rows, asynchronous))
 
 
@@ -61,10 +63,19 @@ def _values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
     return [tuple(row[at] for at in places) for row in rows]
 
 
+def _maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
+    """What makes whole objects of rows; None where they are loaded in part."""
+    if source.query.fields is not None:
+        return None
+    return partial(source.model._load, database=source.db, asynchronous=asynchronous)
+
+
 def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
     """The objects of the rows, with what comes along and what is fetched after them."""
     model, database = source.model, source.db
-    if source.query.fields is None:
+    if rows.made is not None:
+        records = rows.made
+    elif source.query.fields is None:
         records = model._load(rows, database, asynchronous)
     else:
         records = model._load_partly(rows, wanted.reading(), database, asynchronous)
@@ -290,13 +301,18 @@ def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
 
 @dataclass(slots=True)
 class Portions:
-    """A reading under way: where it stands. `plan` is None before the first portion."""
+    """A reading under way: where it stands. `plan` is None before the first portion.
+
+    Once objects were returned, which says that more than the first are wanted, the next portion is asked for before a
+    portion is made into objects: `ahead`.
+    """
 
     source: Source[Any]
     size: int
     asynchronous: bool
     plan: Plan | None = None
     page: fetching.Page | None = None
+    ahead: fetching.Page | None = None
     done: bool = False
 
 
@@ -314,9 +330,15 @@ def next_portion(reading: Portions) -> Operation[list[Any] | None]:
     if reading.plan is None:
         return (yield from _first_portion(reading))
     assert reading.page is not None
-    page = reading.page = yield from fetching.next_page(reading.plan, reading.page, enough=reading.size)
-    reading.done = page.last
-    return (yield from _portion(reading, reading.plan, page))
+    plan = reading.plan
+    page = reading.ahead or (yield from fetching.next_page(plan, reading.page, enough=reading.size))
+    begun, reading.ahead = reading.page.count > 0, None
+    reading.done, reading.page = page.last, page
+    if page.last or not begun:
+        return (yield from _portion(reading, plan, page))
+    portion = _Portion(plan, page, _maker(reading.source, reading.asynchronous))
+    reading.ahead = yield from fetching.next_page(plan, page, enough=reading.size, meanwhile=portion.make)
+    return (yield from made(reading.source, plan, portion.make(), reading.asynchronous))
 
 
 def _first_portion(reading: Portions) -> Operation[list[Any] | None]:
@@ -333,5 +355,23 @@ def _first_portion(reading: Portions) -> Operation[list[Any] | None]:
 
 
 def _portion(reading: Portions, plan: Plan, page: fetching.Page) -> Operation[list[Any]]:
-    rows = fetching.Rows((row for row in page.rows if fetching.meets(plan, row)), page.rows.related)
+    rows = _Portion(plan, page, _maker(reading.source, reading.asynchronous)).make()
     return (yield from made(reading.source, plan, rows, reading.asynchronous))
+
+
+@dataclass(slots=True)
+class _Portion:
+    """The rows of a page that meet the residual, with their objects, once they are made."""
+
+    plan: Plan
+    page: fetching.Page
+    maker: fetching.Make | None
+    rows: fetching.Rows | None = None
+
+    def make(self) -> fetching.Rows:
+        """Them; made at the first call."""
+        if self.rows is None:
+            found = self.page.rows
+            self.rows = fetching.Rows((row for row in found if fetching.meets(self.plan, row)), found.related)
+            self.rows.made = None if self.maker is None else self.maker(self.rows)
+        return self.rows
