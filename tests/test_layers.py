@@ -25,7 +25,7 @@ LAYERS = {
     "planning": ["query", "cells", "nodes", "predicates", "compile", "plan", "glance", "explain"],
     "operations": ["operations", "operations.*"],
     "drivers": [
-        *("drivers", "drivers.*", "connections", "embedded", "embedded_keeper"),
+        *("drivers", "drivers.*", "connections", "connections.*", "embedded", "embedded_keeper"),
         *("database", "transactions"),
     ],
     "facade": [

@@ -1,0 +1,70 @@
+"""The async clients of event loops, each closed with its loop."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import ClassVar
+
+from .clients import aclose_client, make_aclient
+from .settings import Settings
+
+Loop = asyncio.AbstractEventLoop
+
+
+class LoopClient:
+    """The async client of one event loop, closed when the loop is shut down.
+
+    asyncio tells nobody that a loop is about to close, except the asynchronous generators begun in it, which it
+    closes first. So one is begun for each client, and closing the client is what it does at its end.
+    """
+
+    # The clients of forgotten `Connections` stay until their loop closes them: the garbage collector can't.
+    unclosed: "ClassVar[dict[LoopClient, Loop]]" = {}  # noqa: RUF012 - it is one for all, ClassVar says so
+
+    def __init__(self, settings: Settings, loop: "Loop") -> None:
+        self._forget_closed_loops()
+        self.client = make_aclient(settings)
+        self._end = self._until_closed()
+        self.unclosed[self] = loop
+        # It yields without waiting for anything, so one step of it needs no await.
+        with contextlib.suppress(StopIteration):
+            self._end.__anext__().__await__().__next__()
+
+    async def aclose(self) -> None:
+        """Closes the client."""
+        await self._end.aclose()
+
+    async def _until_closed(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self.unclosed.pop(self, None)
+            try:
+                await aclose_client(self.client)
+            except asyncio.CancelledError:
+                # A loop that is shut down cancels what runs, but the connections must not outlive it.
+                await aclose_client(self.client)
+                raise
+
+    @classmethod
+    def _forget_closed_loops(cls) -> None:
+        """Drop what loops have left that were closed without being shut down."""
+        for own, loop in list(cls.unclosed.items()):
+            if loop.is_closed():
+                cls.unclosed.pop(own, None)
+
+
+def running_loop() -> Loop | None:
+    """The event loop that runs in this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def close_in_loop(loop: Loop, own: LoopClient) -> None:
+    """Closes the client where it belongs: at once, or a little later in a loop that runs."""
+    if loop.is_running():
+        asyncio.run_coroutine_threadsafe(own.aclose(), loop)
+    elif not loop.is_closed() and running_loop() is None:
+        loop.run_until_complete(own.aclose())

@@ -1,0 +1,135 @@
+"""What both kinds of clients of one database are made from: found out from a URL, or from a client."""
+
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+import redis.backoff
+import redis.retry
+
+from ..errors import OrmisError
+from .classes import ASYNC, SYNC, Options, Transport, accepted, untyped
+from .urls import Address, Target, name_of
+
+ASYNC_WAIT = 120.0  # seconds: the last of 100,000 tasks waits some for a free connection
+
+
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """The sentinels that know where the master of a service is."""
+
+    addresses: tuple[Address, ...]
+    options: Options = field(repr=False)
+    service: str
+    is_master: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a sync and an async client of the same database have in common."""
+
+    transport: Transport
+    options: Options = field(repr=False)
+    max_connections: int | None = None
+    wait: float | None = ASYNC_WAIT
+    sentinels: Sentinels | None = None
+    name: str = ""
+
+
+# Made by a pool for itself, or of one world only: a client of the other world makes its own.
+_OF_ONE_POOL = {
+    "connection_pool",
+    "event_dispatcher",
+    "himport_registry",
+    "maint_notifications_pool_handler",
+    "maintenance_notification_hash",
+    "maintenance_state",
+    "orig_host_address",
+    "orig_socket_connect_timeout",
+    "orig_socket_timeout",
+    "oss_cluster_maint_notifications_handler",
+    "parser_class",
+    "redis_connect_func",
+}
+
+
+def settings_of_target(target: Target, socket: Path | None) -> Settings:
+    """From a URL; socket: where the embedded server listens."""
+    options = dict(target.options)
+    limit, wait = options.pop("max_connections", None), options.pop("timeout", ASYNC_WAIT)
+    if socket is not None:
+        options["path"] = str(socket)
+    # redis-py repeats a command on a connection that broke only where a client is made without a URL.
+    options.setdefault("retry", _default_retry())
+    sentinels = None
+    if target.kind == "sentinel":
+        own = {name: options.pop(name) for name in list(options) if name.startswith("sentinel_")}
+        shared = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl_"))}
+        named = {name.removeprefix("sentinel_"): value for name, value in own.items()}
+        # A sentinel that is down is passed over at once: there is the next one to ask.
+        sentinel_options = {**shared, **named, "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0)}
+        sentinels = Sentinels(target.sentinels, sentinel_options, target.service)
+    return Settings(target.transport, options, limit, wait, sentinels, target.name)
+
+
+def _default_retry() -> Any:
+    return inspect.signature(untyped(redis.Redis)).parameters["retry"].default
+
+
+def settings_of_client(client: "redis.Redis | redis.asyncio.Redis") -> Settings:
+    """From a client, for one of the other kind."""
+    pool: Any = client.connection_pool
+    transport = _transport(pool.connection_class)
+    given = cast(dict[str, Any], pool.connection_kwargs)
+    options = {name: value for name, value in given.items() if name not in _OF_ONE_POOL}
+    wait = cast("float | None", getattr(pool, "timeout", ASYNC_WAIT))
+    sentinels = _sentinels_of_pool(pool)
+    name = f"redis+sentinel:///{sentinels.service}" if sentinels else name_of(transport, options)
+    return Settings(transport, options, pool.max_connections, wait, sentinels, name)
+
+
+def _transport(connection_class: type[Any]) -> Transport:
+    # TLS first: its classes are subclasses of the plain ones.
+    for transport in ("tls", "unix", "tcp"):
+        if issubclass(connection_class, (SYNC[transport], ASYNC[transport])):
+            return transport
+    raise OrmisError(
+        f"connections of the class {connection_class.__name__} have no counterpart for the other kind of client, "
+        "sync or async: connect with a URL, or use the kind you gave"
+    )
+
+
+def _sentinels_of_pool(pool: Any) -> Sentinels | None:
+    manager = getattr(pool, "sentinel_manager", None)
+    if manager is None:
+        return None
+    places = [sentinel.connection_pool.connection_kwargs for sentinel in manager.sentinels]
+    addresses = tuple((place["host"], place["port"]) for place in places)
+    return Sentinels(addresses, manager.sentinel_kwargs, pool.service_name, pool.is_master)
+
+
+def arguments_for(
+    target: type[Any], options: Options, retry_class: type[Any], errors: type[Exception]
+) -> dict[str, Any]:
+    """The options as arguments of one world's connection class, with a retry of that world."""
+    taken = accepted(target) | {"maint_notifications_config"}
+    for name, value in options.items():
+        if name.startswith("ssl_") and value and name not in taken:
+            raise OrmisError(
+                f"the TLS option {name} of your client does not exist for {target.__module__}: leave it out"
+            )
+    arguments = {name: value for name, value in options.items() if name in taken}
+    retry = arguments.get("retry")
+    if retry is not None:
+        arguments["retry"] = _converted(retry, retry_class, errors)
+    return arguments
+
+
+def _converted(retry: Any, retry_class: type[Any], errors: type[Exception]) -> Any:
+    if isinstance(retry, retry_class):
+        return retry
+    backoff, retries, supported = (getattr(retry, f"_{name}") for name in ("backoff", "retries", "supported_errors"))
+    return retry_class(backoff, retries, tuple(error for error in supported if issubclass(error, errors)))

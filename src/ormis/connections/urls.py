@@ -1,0 +1,180 @@
+"""What a database URL names: a server or an embedded one, where it is and redis-py's options. No message shows a
+password.
+"""
+
+import contextlib
+import difflib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
+
+import redis.asyncio
+import redis.connection
+
+from ..errors import OrmisError
+from .classes import SYNC, Options, Transport, accepted, untyped
+
+Kind = Literal["embedded", "redis", "sentinel", "cluster"]
+Address = tuple[str, int]
+
+DEFAULT_DIRECTORY = ".ormis"
+_SCHEMES: dict[str, tuple[Kind, Transport]] = {
+    "redis": ("redis", "tcp"),
+    "valkey": ("redis", "tcp"),
+    "rediss": ("redis", "tls"),
+    "valkeys": ("redis", "tls"),
+    "unix": ("redis", "unix"),
+    "redis+sentinel": ("sentinel", "tcp"),
+    "valkey+sentinel": ("sentinel", "tcp"),
+    "rediss+sentinel": ("sentinel", "tls"),
+    "valkeys+sentinel": ("sentinel", "tls"),
+    "redis+cluster": ("cluster", "tcp"),
+    "valkey+cluster": ("cluster", "tcp"),
+    "rediss+cluster": ("cluster", "tls"),
+    "valkeys+cluster": ("cluster", "tls"),
+}
+_KNOWN = "embedded://, redis://, rediss://, unix://, valkey://, valkeys://, redis+sentinel://"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a URL names. `name` can be shown; `options`, which may hold a password, are no part of the repr."""
+
+    kind: Kind
+    name: str
+    directory: Path | None = None
+    """Of an embedded server; None stands for a temporary one."""
+    transport: Transport = "tcp"
+    sentinels: tuple[Address, ...] = ()
+    service: str = ""
+    options: Options = field(default_factory=dict[str, Any], repr=False)
+    """Of redis-py's connections, pools included; those of the sentinels' own connections begin with `sentinel_`."""
+
+
+def parse(url: str | None) -> Target:
+    """Say what the URL names; without one $ORMIS_URL counts, and without that the embedded server in ./.ormis."""
+    url = url or os.environ.get("ORMIS_URL") or f"embedded://./{DEFAULT_DIRECTORY}"
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise OrmisError(f"the database URL has no scheme; write one of {_KNOWN}")
+    if scheme == "embedded":
+        return _parse_embedded(rest)
+    if scheme not in _SCHEMES:
+        raise OrmisError(f"the scheme {scheme}:// of the database URL is unknown; write one of {_KNOWN}")
+    kind, transport = _SCHEMES[scheme]
+    if kind == "redis":
+        return _parse_redis(transport, rest)
+    return _parse_hosts(kind, scheme, transport, rest)
+
+
+def _parse_embedded(rest: str) -> Target:
+    text, _, query = rest.partition("?")
+    path = unquote(text)
+    options = _parse_options("unix", f"?{query}")
+    if not path:
+        return Target("embedded", "embedded://", transport="unix", options=options)
+    if path.split("/")[0] not in ("", ".", ".."):
+        raise OrmisError(
+            f"embedded://{path} is neither absolute nor relative: "
+            f"write embedded:///{path} for /{path}, embedded://./{path} for ./{path}"
+        )
+    # Made absolute now: the program may change its working directory before it connects.
+    directory = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    return Target("embedded", f"embedded://{directory}", directory, "unix", options=options)
+
+
+def _parse_redis(transport: Transport, rest: str) -> Target:
+    options = _parse_options(transport, rest)
+    return Target("redis", name_of(transport, options), transport=transport, options=options)
+
+
+def _parse_hosts(kind: Kind, scheme: str, transport: Transport, rest: str) -> Target:
+    """Parse `[user:password@]host:port,host:port/service[/db][?options]`, of which a cluster has no service."""
+    place, mark, query = rest.partition("?")
+    authority, _, path = place.partition("/")
+    login, at, hosts = authority.rpartition("@")
+    service, _, db = path.partition("/")
+    addresses = tuple(_parse_address(text, scheme) for text in hosts.split(","))
+    name = f"{scheme}://{','.join(map(join_address, addresses))}/{path}"
+    if kind == "cluster":
+        return Target(kind, name.rstrip("/"), transport=transport)
+    if not service:
+        raise OrmisError(f"{name} names no service: write {scheme}://host:port,host:port/service_name")
+    options = _parse_options(transport, f"{login}{at}localhost/{db}{mark}{query}")
+    own = {name: value for name, value in options.items() if name not in ("host", "port")}
+    return Target(kind, name, None, transport, addresses, unquote(service), own)
+
+
+def _parse_address(text: str, scheme: str) -> Address:
+    with _Readable(f"one of the hosts of the {scheme}:// URL"):
+        parts = urlsplit(f"//{text}")
+        if parts.hostname:
+            return parts.hostname, parts.port or 26379
+    raise OrmisError(f"a host of the {scheme}:// URL is empty: write {scheme}://host:port,host:port/service_name")
+
+
+def join_address(address: Address) -> str:
+    """Host and port as a URL has them."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_URL_SCHEMES: dict[Transport, str] = {"tcp": "redis", "tls": "rediss", "unix": "unix"}
+# redis-py takes these from a URL as text, so that even "False" would be true.
+_FLAGS = ("decode_responses",)
+
+
+def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:
+    """Have redis-py read the URL, but refuse what it would pass over; no message repeats what may be a password."""
+    with _Readable("the database URL"):
+        url = f"{_URL_SCHEMES[transport]}://{rest}"
+        _check_parts(urlsplit(url), transport)
+        options: dict[str, Any] = untyped(redis.connection).parse_url(url)
+    options.pop("connection_class", None)
+    for name in options.keys() & set(_FLAGS):
+        options[name] = str(options[name]).lower() not in ("0", "f", "false", "n", "no", "")
+    _check_options(transport, options)
+    return options
+
+
+def _check_parts(parts: SplitResult, transport: Transport) -> None:
+    hint = "a password needs percent-encoding, # as %23, / as %2F, ? as %3F, @ as %40"
+    if parts.fragment:
+        raise OrmisError(f"the database URL goes on after a #; {hint}")
+    if transport != "unix" and parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise OrmisError(f"the database URL has something other than a database number after its host; {hint}")
+
+
+def _check_options(transport: Transport, options: Options) -> None:
+    known = accepted(SYNC[transport]) | accepted(redis.asyncio.BlockingConnectionPool)
+    for name in options:
+        if name.removeprefix("sentinel_") not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise OrmisError(f"the database URL has an option that redis-py does not know: {name}{hint}")
+
+
+class _Readable(contextlib.AbstractContextManager[None]):
+    """Turns a ValueError, whose message may repeat a part of the password, into an error that does not."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, ValueError):
+            known = str(error) if str(error).startswith("Invalid value for '") else "its host or port is not readable"
+            raise OrmisError(f"{self.what} can't be read: {known}; a password needs percent-encoding") from None
+
+
+def name_of(transport: Transport, options: Options) -> str:
+    """What can be shown of an address: the URL without user, password and options."""
+    db = options.get("db") or 0
+    if transport == "unix":
+        return f"unix://{options.get('path', '')}?db={db}"
+    address = join_address((str(options.get("host", "localhost")), int(options.get("port", 6379))))
+    return f"{_URL_SCHEMES[transport]}://{address}/{db}"
