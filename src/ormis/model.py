@@ -64,9 +64,12 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
-        related = _take_related(type(self), values) if self.__declarations__ or self.__links__ else None
+        if not (self.__declarations__ or self.__links__):
+            self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
+            return
+        related = _take_related(type(self), values)
         super().__init__(**values)
-        for name, record in (related or {}).items():
+        for name, record in related.items():
             remember(self, name, record)
 
     # Objects ---------------------------------------------------------------------------------------------------------
@@ -428,9 +431,11 @@ class Model(BaseModel, metaclass=ModelMeta):
         state.database, state.asynchronous = database, asynchronous
 
     def _place_for_saving(self, using: Database | None) -> Database:
-        self._schema()
-        database = self._database_for(using or state_of(self).database)
-        if state_of(self).related:
+        if self.__schema__ is None:
+            self._schema()
+        state = state_of(self)
+        database = using or state.database or self._database_for(None)
+        if state.related:
             self._check_related(database)
         return database
 
@@ -440,7 +445,8 @@ class Model(BaseModel, metaclass=ModelMeta):
             type(self).__dict__[declaration.name].check_known(self, database)
 
     def _saved(self, database: Database, asynchronous: bool) -> Self:
-        self._place(database, asynchronous)
+        state = state_of(self)
+        state.database, state.asynchronous = database, asynchronous
         return self
 
     def _own_key(self) -> Any:

@@ -279,6 +279,20 @@ class Schema:
         """The index of each column that has one of its own."""
         return {index.last: index for index in self.indexes if len(index.columns) == 1}
 
+    @cached_property
+    def quick_kinds(self) -> list[tuple[str, str | None]]:
+        """Name of every column and what lua/lib/quick.lua must know to update it.
+
+        The kind of its sorted index, nothing where it has no index, None where that way is closed.
+        """
+        return [(column.name, self._quick_kind(column)) for column in self.columns]
+
+    def _quick_kind(self, column: Column) -> str | None:
+        index = self.index_of.get(column)
+        if column not in self.alone or (index is not None and index.type != "sorted"):
+            return None
+        return "" if index is None else column.codec.kind
+
     def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
         """The model with what refers to it and what it is linked to, as lua/lib/deletion.lua reads it."""
         return self._shape(None, referrers, [slot for link in links for slot in link.packed()])

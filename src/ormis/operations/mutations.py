@@ -117,18 +117,24 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
     batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
-    if len(mutations) == 1 and mutations[0].changed is not None and mutations[0].ttl is None:
-        schema = mutations[0].schema
-        more: Sequence[str | bytes] = (schema.shape_for(mutations[0].changed), schema.declaration, *mutations[0].quick)
+    more: Sequence[str | bytes]
+    if len(mutations) == 1 and mutations[0].referrers is None:
+        more = _shape_and_quick(mutations[0])
     elif any(mutation.referrers for mutation in mutations):
         more = _shapes_with_referrers(mutations, numbers)
     else:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
-        if len(mutations) == 1 and mutations[0].ttl is None:
-            more += mutations[0].quick
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
     return script("commit")((MODELS,), (tag, _pack(batch), *more), CommitCall, mutations=mutations)
+
+
+def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:
+    """What goes with a mutation that is sent alone: of its model only what it changes; the short way."""
+    schema, changed = mutation.schema, mutation.changed
+    if mutation.ttl is not None:
+        return schema.shape, schema.declaration
+    return schema.shape if changed is None else schema.shape_for(changed), schema.declaration, *mutation.quick
 
 
 def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:

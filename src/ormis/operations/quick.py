@@ -46,18 +46,17 @@ def quick_count(
     return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
 
 
-def quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> list[Text]:
+def quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
     """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if not changes:
-        return []
+    kind = ""
     pairs: list[Text] = []
-    moved: list[Text] = []
     for position, text in zip(changes[::2], changes[1::2], strict=True):
-        column = schema.columns[int(position) - 1]
-        index = schema.index_of.get(column)
-        if text is False or column not in schema.alone or (index is not None and (moved or index.type != "sorted")):
-            return []
-        if index is not None:
-            moved = [column.codec.kind, column.name, text]
-        pairs += (column.name, text)
-    return ["update", schema.key, schema.pk.name, pk, *(moved or ("", "", "")), *pairs]
+        name, own = schema.quick_kinds[int(position) - 1]
+        if text is False or own is None or (own and kind):
+            return ()
+        if own:
+            kind = own
+            pairs = [name, text, *pairs]
+        else:
+            pairs += (name, text)
+    return ("update", schema.key, schema.pk.name, pk, kind, *pairs) if pairs else ()

@@ -93,13 +93,13 @@ def mutation_for(
     return _insert(record, force_insert, when)
 
 
-def _columns(schema: Schema, names: Iterable[str]) -> set[Column]:
+def _columns(schema: Schema, names: Iterable[str]) -> list[Column]:
     if isinstance(names, str):
         raise FieldError(f"update_fields={names!r}: give a list of field names")
     columns = {schema.column(name) for name in names}
     if schema.pk in columns:
         raise FieldError(f"{schema.name}.{schema.pk.name} is the primary key: it can't be among update_fields")
-    return columns
+    return sorted(columns, key=lambda column: column.position)
 
 
 def _insert(record: Record, force: bool, when: When) -> Mutation:
@@ -195,15 +195,10 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     written: list[tuple[Column, Any, Text | None]] = []
     summed: dict[Column, Expression] = {}
     loaded: list[Any] = []
-    seen = state.seen if only is None else None
-    for at, column in enumerate(schema.columns):
+    for column in _candidates(schema, state, values) if only is None else only:
         try:
             value = values[column.name]
         except KeyError:  # it was not loaded, so it has not changed
-            continue
-        if not at or (seen is not None and value is seen[at] and not column.mutable):
-            continue
-        if only is not None and column not in only:
             continue
         if isinstance(value, Expression):
             sums += sum_of(schema, column, value)
@@ -238,6 +233,17 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         mutation.late = partial(_settle_late, record, state, summed)
         mutation.computed = partial(compute, schema, summed, record.convert)
     return mutation
+
+
+def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequence[Column]:
+    """The columns that may have changed: what still is the object that was stored has not."""
+    if not state.saved:
+        return schema.columns[1:]
+    return [
+        column
+        for column, seen in zip(schema.columns[1:], state.seen[1:], strict=True)
+        if column.mutable or values.get(column.name, seen) is not seen
+    ]
 
 
 def _settle_late(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:

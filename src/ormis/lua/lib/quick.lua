@@ -1,5 +1,4 @@
 --@include once
---@include scores
 -- The commonest commits by a short way: new objects with counted keys of a model without unique constraints,
 -- references, and indexes on text or over several fields; one update or sum of fields that have no part in any of
 -- these. It writes what the general way writes; where anything is out of the ordinary it leaves everything as it was,
@@ -9,8 +8,8 @@
 -- key; then
 --   insert  ARGV[8] the number n of entries; n times type, kind, field, text; then field, text of every column
 --   insert_many  nothing more: the texts are in the batch, ARGV[2], the columns and indexes in the shape, ARGV[3]
---   update  ARGV[8] the key; ARGV[9] kind, ARGV[10] field, ARGV[11] text of the sorted index to move, or three empty
---           texts; then field, text of every changed column
+--   update  ARGV[8] the key; ARGV[9] the kind of the first column, where its sorted index is to be moved, or an empty
+--           text; then field, text of every changed column
 --   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' with an index
 -- Returns as commit.lua does.
 
@@ -20,8 +19,12 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
   if quick == 'update' then
     local pk, kind, key = ARGV[8], ARGV[9], base .. ':' .. ARGV[8]
     if command('HEXISTS', key, ARGV[7]) == 1 then
-      local moved = kind == '' or command('ZADD', base .. '/index/' .. ARGV[10], score(kind, ARGV[11]), pk)
-      if type(moved) ~= 'table' and type(command('HSET', key, unpack(ARGV, 12))) ~= 'table' then
+      local moved
+      if kind ~= '' then
+        --@include scores
+        moved = command('ZADD', base .. '/index/' .. ARGV[10], score(kind, ARGV[11]), pk)
+      end
+      if type(moved) ~= 'table' and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then
         return remember('\146\162ok\145\195')
       end
     end
@@ -36,6 +39,7 @@ if quick and redis.pcall('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
       command('HINCRBY', key, field, string.sub(ARGV[10], 1, 1) == '-' and string.sub(ARGV[10], 2) or '-' .. ARGV[10])
     end
   elseif quick == 'insert' then
+    --@include scores
     local number, count = command('INCR', base .. '/next_id'), tonumber(ARGV[8])
     local counted = type(number) == 'number'
     local pk = counted and number < 1e15 and string.format('%.0f', number)

@@ -1,7 +1,8 @@
+--@include scores
 --@include short
 -- Many new objects by the short way of quick.lua: nothing stands between the texts of the batch and HSET, and what goes
 -- to one key of an index goes there in one command.
--- In: command() and score(); base, the beginning of the model's keys.
+-- In: command(); base, the beginning of the model's keys.
 -- Out: insert_many(m, count, texts), which returns the keys, nil where it left everything as it was; m is the model as
 -- in models.lua, texts are as in an insert of commit.lua.
 
