@@ -1,4 +1,4 @@
-"""The pool behind the sync client: what is kept between calls is redis-py's in every other respect."""
+"""The pool behind the sync client: the short way to a connection leaves everything as redis-py's own does."""
 
 import os
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def test_a_connection_is_used_again(raw: Any) -> None:
         assert pool.borrow() is connection
 
 
-def test_what_is_kept_is_free_to_others(raw: Any) -> None:
+def test_what_was_given_back_is_free_to_others(raw: Any) -> None:
     """With a single connection allowed, redis-py finds it free between two calls of ormis, and ormis after redis-py."""
     with pool_of(raw, max_connections=1) as pool:
         connection = pool.borrow()
@@ -46,7 +46,7 @@ def test_what_is_kept_is_free_to_others(raw: Any) -> None:
         assert pool.borrow() is connection
 
 
-def test_a_kept_connection_that_the_server_closed(raw: Any) -> None:
+def test_a_free_connection_that_the_server_closed(raw: Any) -> None:
     """A connection that broke while nobody used it is replaced before anything is sent over it."""
     with pool_of(raw) as pool:
         connection = pool.borrow()
@@ -57,7 +57,7 @@ def test_a_kept_connection_that_the_server_closed(raw: Any) -> None:
         assert ask(again, "CLIENT", "ID") != number
 
 
-def test_a_kept_connection_with_an_unread_reply(raw: Any) -> None:
+def test_a_free_connection_with_an_unread_reply(raw: Any) -> None:
     """A reply that nobody read is not taken for the reply of the next command."""
     with pool_of(raw) as pool:
         connection = pool.borrow()
@@ -67,7 +67,7 @@ def test_a_kept_connection_with_an_unread_reply(raw: Any) -> None:
         assert ask(pool.borrow(), "ECHO", "new") == b"new"
 
 
-def test_closing_the_pool_closes_what_is_kept(raw: Any) -> None:
+def test_closing_the_pool_closes_what_was_given_back(raw: Any) -> None:
     """After disconnect() nothing stays connected; the pool can be used again."""
     with pool_of(raw) as pool:
         connection = pool.borrow()
