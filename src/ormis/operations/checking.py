@@ -95,13 +95,15 @@ def check(
 ) -> Operation[Report]:
     """Walks through all that is stored of these models. With `repair` it mends what the hashes can mend."""
     walk = Walk(repair, watch)
-    walk.total = yield Command(("DBSIZE",))
+    walk.total = 2 * (yield Command(("DBSIZE",)))
     for subject in subjects:
         with suppress(ResponseError):  # another type there is found on the walk
             walk.total += yield Command(("ZCARD", tag + ids_key(subject.schema.key)))
     for subject in subjects:
         yield from _objects(walk, subject, tag)
-    yield from keys(walk, [subject.schema for subject in subjects], tag)
+    schemas = [subject.schema for subject in subjects]
+    for part in (":", "/"):  # what is no object is gone before the entries are looked at
+        yield from keys(walk, schemas, tag, (part,))
     yield from _incomplete(walk.report, subjects)
     return walk.report
 
@@ -124,9 +126,7 @@ def _references(schema: Schema) -> list[Any]:
     return [slot for r in watched for slot in (r.column.position, r.target, r.column.nullable)]
 
 
-def keys(
-    walk: Walk, schemas: Sequence[Schema], tag: str = "", parts: Sequence[str] = (":", "/"), build: bool = False
-) -> Operation[None]:
+def keys(walk: Walk, schemas: Sequence[Schema], tag: str, parts: Sequence[str], build: bool = False) -> Operation[None]:
     """Looks at the keys of these models that go on with one of `parts`, and at the entries in them.
 
     build: of the indexes only at those that are incomplete.
@@ -142,7 +142,7 @@ def keys(
                 waiting[prefixes[prefix]].append(name)
         for schema, found in waiting.items():
             if len(found) >= KEYS or cursor == b"0":
-                yield from _entries(walk, schema, found, build, tag)
+                yield from _entries(walk, schema, sorted(found), build, tag)
                 found.clear()
         walk.advance("keys", len(names))
     for schema in schemas if "/" in parts else ():
