@@ -40,7 +40,7 @@ class Change:
 
     code: str
     arguments: tuple[Any, ...] = ()
-    most: int = 400
+    most: int = 150
     referrers: Callable[[Schema], Sequence[Reached]] | None = None
     computed: Callable[[Mutation], Operation[Mutation]] | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""

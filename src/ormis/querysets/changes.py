@@ -135,7 +135,7 @@ def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query, with what refers to them."""
     check_whole(source, "deleted")
     plan = yield from planned(source.query.having(order=(), fields=None, related=()))
-    tally = yield from change(plan, Change("delete", most=200, referrers=closure))
+    tally = yield from change(plan, Change("delete", most=100, referrers=closure))
     return counted(tally.models)
 
 

@@ -63,7 +63,7 @@ local function prepare(parts, used)
     end
   end
   search.holds = #rest > 1 and compile(search.m, rest, search.columns) or nil
-  search.chunk = asks_others and DEEP_CHUNK or CHUNK
+  search.chunk = math.min(asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
 end
 
 local function sift(keys, check)
