@@ -256,6 +256,17 @@ async def test_async_twins(db: ormis.Database, raw: Any) -> None:
     assert links(raw) == {}
 
 
+def test_the_way_over_links_is_explained(db: ormis.Database) -> None:
+    """explain() says that the sets of the other side are the way, and how many objects they list."""
+    choice = Choice().save()
+    choice.tags.add(*Tag.objects.bulk_create([Tag(name=f"t{i}") for i in range(30)])[:8])
+    assert "objects linked with links_choice found by: 8 of 30" in choice.tags.all().explain()
+    found = Choice.objects.filter(tags__name="t3").explain()
+    assert "objects linked with links_tag found by: 1 of 1" in found
+    assert "some Tag in tags (name = 't3')" in found
+    assert "0 objects looked at" in choice.tags.filter(name="t9").explain(analyze=True)
+
+
 def test_links_in_a_block(db: ormis.Database, raw: Any) -> None:
     """In a block links are gathered like other writes: to objects made in it, gone with those deleted in it."""
     choice, tag = Choice().save(), Tag(name="old").save()

@@ -363,7 +363,7 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     parts = name.split("__")
     at = schema
     for i, part in enumerate(parts):
-        *first, hop = _steps(at, part) or (None,)
+        *first, hop = (None,) if part in at.by_name else _steps(at, part) or (None,)
         rest = tuple(parts[i + 1 :])
         if hop is None:
             if part != "pk" and part not in at.by_name:

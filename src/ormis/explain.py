@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .cells import Cell
-from .nodes import Among, Compare, CompareFields, Constant, Here, Join, Many, Node, Not, One
+from .nodes import Among, Compare, CompareFields, Constant, Here, Join, Linked, Many, Node, Not, One
 from .plan import Plan
 
 _OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -137,13 +137,19 @@ def shown(node: Node) -> str:
         return f"not ({shown(node.part)})"
     if isinstance(node, Join):
         return f" {node.connector} ".join(f"({shown(p)})" if isinstance(p, Join) else shown(p) for p in node.parts)
-    if isinstance(node, One):
-        return f"{node.column.name} -> {node.target.name} ({shown(node.part)})"
-    if isinstance(node, Many):
-        return f"some {node.source.name} by {node.column.name} ({shown(node.part)})"
+    if isinstance(node, One | Many | Linked):
+        return f"{_related(node)} ({shown(node.part)})"
     if isinstance(node, Among):
         return f"{node.column.name} in another query"
     return type(node).__name__
+
+
+def _related(node: One | Many | Linked) -> str:
+    if isinstance(node, One):
+        return f"{node.column.name} -> {node.target.name}"
+    if isinstance(node, Many):
+        return f"some {node.source.name} by {node.column.name}"
+    return f"some {node.target.name} in {node.link.name}"
 
 
 def _compared(node: Compare) -> str:

@@ -244,7 +244,8 @@ local function linked_way(_, node)
   end
   -- Objects that are in several sets are counted several times: then the cost is not their number.
   local exact_, several = not inner and not other.unsure, #sets > 1
-  return {cost = cost, exact = exact_, several = several, by = 'links', ways = {inner}, model = other, keys = function()
+  local ways = {inner or nil}
+  return {cost = cost, exact = exact_, several = several, by = 'links', ways = ways, model = other, keys = function()
     if #sets == 0 then return {} end
     return call('SUNION', unpack(sets))
   end}
