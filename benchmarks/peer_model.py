@@ -30,8 +30,7 @@ class Gadget(HashModel, index=True):
 
 def fill(place: Place) -> None:
     """Stores the gadgets, unless they are there already, and waits until they are indexed."""
-    options = place.client.connection_pool.connection_kwargs
-    database: Any = redis.Redis(unix_socket_path=options["path"], decode_responses=True)
+    database: Any = redis.Redis.from_url(place.url, decode_responses=True)
     Gadget._meta.database = database
     objects = place.sizes.objects
     Migrator().run()
