@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import prod
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +23,11 @@ from .nodes import Among, Compare, CompareFields, Constant, Here, Linked, Many, 
 from .predicates import part_of, part_type, text_test
 from .query import Query
 from .schema import Column, Link, Schema, is_hidden
+
+DEEPEST = 100
+"""How deep conditions may be nested: what Python and Lua recurse through safely."""
+MOST_CHOICES = 10_000
+"""How many alternatives there may be of conditions that mix a related object's fields with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +75,23 @@ def condition(query: Query) -> Node:
     return join("and", [compile_q(query.schema, q) for q in query.where])
 
 
-def compile_q(schema: Schema, q: Q) -> Node:
-    """What one condition means for a model."""
-    return _build(_read(schema, q))
+def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:
+    """What one condition means for a model; `depth` is how deep it stands in another."""
+    return _build(_read(schema, q, depth))
 
 
-def _read(schema: Schema, child: Q | Leaf) -> Part:
+def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
     if not isinstance(child, Q):
         return _leaf(schema, *child)
+    while len(child.children) == 1 and not child.negated and isinstance(inner := child.children[0], Q):
+        child = inner
+    if depth > DEEPEST:
+        raise FieldError(f"{schema.name}: a condition is nested more than {DEEPEST} deep; join its parts side by side")
     if child.negated:
-        return Found((), Not(compile_q(schema, ~child)))
+        return Found((), Not(compile_q(schema, ~child, depth + 1)))
     if child.connector == "xor":
-        return Found((), join("xor", [_build(_read(schema, part)) for part in child]))
-    return Tree(child.connector, tuple(_read(schema, part) for part in child))
+        return Found((), join("xor", [_build(_read(schema, part, depth + 1)) for part in child]))
+    return Tree(child.connector, tuple(_read(schema, part, depth + 1) for part in child))
 
 
 # One related object for all conditions of a call ---------------------------------------------------------------------
@@ -111,11 +121,29 @@ def _build_and(parts: list[Part]) -> Node:
         rest = [part for part in parts if part not in about]
         mixed = next((part for part in about if _prefixes(part) != {prefix}), None)
         if isinstance(mixed, Tree):
+            _check_choices(about)
             others = [part for part in parts if part is not mixed]
             return join("or", [_build_and([*others, *_flat(Tree("and", (choice,)))]) for choice in mixed.parts])
         inner = _build_and([_strip(part, len(prefix)) for part in about])
         return join("and", [_wrap(prefix, inner), _build_and(rest)])
     return join("and", [_build(part) for part in parts])
+
+
+def _check_choices(parts: list[Part]) -> None:
+    choices = _choices(Tree("and", tuple(parts)))
+    if choices > MOST_CHOICES:
+        raise FieldError(
+            "conditions on one related object, mixed by | with others, have too many combinations: "
+            "give them to filter() calls of their own"
+        )
+
+
+def _choices(part: Part) -> int:
+    """How many ways there are to meet a part by choosing one side of each or."""
+    if isinstance(part, Found):
+        return 1
+    choices = [_choices(inner) for inner in part.parts]
+    return sum(choices) if part.connector == "or" else prod(choices)
 
 
 def _prefixes(part: Part) -> set[tuple[Step, ...] | None]:
@@ -372,6 +400,8 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
         hops += first
         key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
         by_key = isinstance(hop, Hop) and hop.forward and not whole
+        if rest and not _may_follow(hop.schema, rest[0]):
+            raise _unknown(name, hop.schema, rest[0])
         if isinstance(hop, Hop) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
             return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
         hops.append(hop)
@@ -383,6 +413,11 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
 
 def _is_name(schema: Schema, part: str) -> bool:
     return part == "pk" or part in schema.by_name or bool(_steps(schema, part))
+
+
+def _may_follow(schema: Schema, part: str) -> bool:
+    """Whether a name may follow a relation: one of the related model's, or a lookup."""
+    return _is_name(schema, part) or part in LOOKUPS or part in PARTS.get(schema.pk.codec.kind, ())
 
 
 def _steps(schema: Schema, name: str) -> tuple[Step, ...]:

@@ -39,9 +39,7 @@ class Q:
             return other
         parts: list[Q | Leaf] = []
         for side in (self, other):
-            parts += (
-                side.children if side.connector == connector and not side.negated and connector != "xor" else [side]
-            )
+            parts += side.children if side.connector == connector and not side.negated else [side]
         return Q.join(connector, parts)
 
     def __and__(self, other: "Q") -> "Q":

@@ -71,7 +71,8 @@ local function text_stretch(key, bound)
     low, high = '[' .. bound.prefix, '[' .. bound.prefix .. '\255'
   elseif bound then
     if bound.low then low = '[' .. bound.low end
-    if bound.high then high = '(' .. bound.high .. '\1' end
+    -- What comes before a NUL may stand by itself: with the NUL and its key it sorts after the bound.
+    if bound.high then high = '(' .. string.match(bound.high, '^%Z*') .. '\1' end
   end
   return {
     key = key, low = low, high = high, text = true, cost = call('ZLEXCOUNT', key, low, high),
