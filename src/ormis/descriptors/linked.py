@@ -1,6 +1,6 @@
 """The manager of a many-to-many relation whose links are kept in a set on each side."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..calls import Operation
@@ -122,7 +122,7 @@ class LinkManager(RelatedManager[M]):
     def _clear(self) -> Operation[None]:
         return linking.replace(self._end, (), clear=True)
 
-    def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         self._refuse_defaults(defaults)
         return linking.replace(self._end, self._texts(objects), clear=clear)
 

@@ -3,7 +3,7 @@
 # It makes querysets from the inside.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Self, TypeVar, cast
 
@@ -86,13 +86,14 @@ class RelatedManager(Manager[M]):
 
         clear: remove all first. Raises what add() and remove() raise.
         """
-        self._run(self._set(objects, clear, through_defaults))
+        self._run(self._set([*objects], clear, through_defaults))
 
     async def aset(
         self, objects: Iterable[M | Any], *, clear: bool = False, through_defaults: Mapping[str, Any] | None = None
     ) -> None:
-        """As set()."""
-        await self._arun(self._set(objects, clear, through_defaults))
+        """As set(); a queryset is awaited."""
+        given = [*(await objects)] if isinstance(objects, QuerySet) else [*objects]
+        await self._arun(self._set(given, clear, through_defaults))
 
     def clear(self) -> None:
         """Takes all objects out of the related ones. Raises IntegrityError for objects that must refer to one."""
@@ -129,7 +130,7 @@ class RelatedManager(Manager[M]):
     def _clear(self) -> Operation[None]:
         raise NotImplementedError
 
-    def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         raise NotImplementedError
 
 

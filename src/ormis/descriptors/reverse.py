@@ -1,6 +1,6 @@
 """`question.choices`: the objects that refer to one; `person.passport`: the one that does."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..calls import Operation
@@ -159,7 +159,7 @@ class ReverseManager(RelatedManager[M]):
         self._refuse_required()
         yield from self._release_all(self._queryset())
 
-    def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         wanted = self._checked(objects)
         if self._reference.column.nullable:
             related = self._queryset()

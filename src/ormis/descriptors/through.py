@@ -1,6 +1,6 @@
 """The manager of a many-to-many relation with a through model, whose objects are the links."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from .. import registry
@@ -54,7 +54,7 @@ class ThroughManager(LinkManager[M]):
         for near, _ in self._directions:
             yield from changes.delete(self._links(near))
 
-    def _set(self, objects: Iterable[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         wanted = self._keys(objects)
         for near, far in self._directions:
             links = self._links(near)
