@@ -21,7 +21,8 @@ local function call(command, key, ...)
     if string.find(reply.err, 'WRONGTYPE', 1, true) then
       fail('wrongtype', key, pcommand('TYPE', key).ok)
     end
-    error({refusal = reply.err}, 0)
+    -- Redis 6.2 puts the place in the script before what it has to say: '@user_script: 7: -OOM ...'.
+    error({refusal = string.match(reply.err, '^@user_script: %d+: %-(.+)$') or reply.err}, 0)
   end
   return reply
 end
