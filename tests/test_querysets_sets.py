@@ -1,6 +1,8 @@
 """Querysets as values: laziness, caching, pickles, combinations, databases, managers of one's own, iteration."""
 
+import inspect
 import pickle
+import re
 from typing import Any
 
 import pytest
@@ -368,3 +370,22 @@ async def test_async_twins_return_the_same() -> None:
     assert [b async for b in books.union(Book.objects.filter(pk=1)).order_by("pk")] == list(Book.objects.all())
     assert await Book.objects.filter(pages=300).aupdate(pages=301) == 2
     assert await Book.objects.filter(pages=301).adelete() == (6, {"Book": 2, "Cover": 1, "Review": 3})
+
+
+@pytest.mark.parametrize(
+    "owner", [ormis.QuerySet, ormis.Manager, ormis.Model, ormis.descriptors.related.RelatedManager]
+)
+def test_every_method_that_asks_the_server_has_a_twin(owner: Any) -> None:
+    """What runs an operation exists a second time with an `a` in front, as a coroutine or an async iterator."""
+    asking = [
+        name
+        for name in dir(owner)
+        if not name.startswith("_")
+        and inspect.isfunction(inspect.unwrap(getattr(getattr(owner, name), "__func__", getattr(owner, name))))
+        and re.search(r"\b_?run\(", inspect.getsource(getattr(owner, name)))
+    ]
+    assert len(asking) >= 5
+    for name in asking:
+        twin = getattr(owner, f"a{name}")
+        assert inspect.iscoroutinefunction(twin) or inspect.isasyncgenfunction(twin), name
+        assert inspect.signature(twin).parameters == inspect.signature(getattr(owner, name)).parameters, name

@@ -1,0 +1,79 @@
+"""What a type checker sees of querysets and managers: pairs of an expression and its type."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, assert_type
+
+import ormis
+from ormis import F, Field, ForeignKey, Prefetch, Q
+
+
+class Question(ormis.Model):
+    """A model."""
+
+    question_text: str = Field(max_length=200)
+    rank: int | None = Field(default=None, index=True)
+
+
+class Choice(ormis.Model):
+    """A model with a relation."""
+
+    question: ForeignKey[Question] = ForeignKey(related_name="choices")
+    votes: int = 0
+
+
+def chaining() -> None:
+    """Checked by pyright and mypy, never run."""
+    found = Question.objects.filter(Q(rank=1) | ~Q(rank=2), rank__gte=1).exclude(rank=3)
+    assert_type(found, ormis.QuerySet[Question])
+    assert_type(found.order_by("-rank", F("rank").desc(nulls_last=True)).reverse(), ormis.QuerySet[Question])
+    assert_type(found.all().none().distinct(), ormis.QuerySet[Question])
+    assert_type(found.only("rank").defer("rank"), ormis.QuerySet[Question])
+    assert_type(Choice.objects.select_related("question"), ormis.QuerySet[Choice])
+    assert_type(
+        Question.objects.prefetch_related("choices", Prefetch("choices", to_attr="own")), ormis.QuerySet[Question]
+    )
+    assert_type(found | found, ormis.QuerySet[Question])
+    assert_type(found & found, ormis.QuerySet[Question])
+    assert_type(found.union(found).intersection(found).difference(found), ormis.QuerySet[Question])
+
+
+def evaluation() -> None:
+    """Checked by pyright and mypy, never run."""
+    found = Question.objects.filter(rank=1)
+    assert_type(found.first(), Question | None)
+    assert_type(found.last(), Question | None)
+    assert_type(Question.objects.filter(rank=1).first(), Question | None)
+    assert_type(Question.objects.get(rank=1), Question)
+    assert_type(found.earliest("rank"), Question)
+    assert_type(found.latest(), Question)
+    assert_type(found[0], Question)
+    assert_type(list(found), list[Question])
+    assert_type([question.rank for question in found], list[int | None])
+    assert_type(found.iterator(), Iterator[Question])
+    assert_type(found.in_bulk([1]), dict[Any, Question])
+    assert_type(found.count(), int)
+    assert_type(found.exists(), bool)
+    assert_type(found.contains(found[0]), bool)
+    assert_type(found.rank(found[0]), int)
+    assert_type(found.explain(), str)
+
+
+def shapes() -> None:
+    """Checked by pyright and mypy, never run."""
+    assert_type(Question.objects.values("rank"), ormis.QuerySet[dict[str, Any]])
+    assert_type(Question.objects.values("rank").first(), dict[str, Any] | None)
+    assert_type([row["rank"] for row in Question.objects.values()], list[Any])
+    assert_type(Question.objects.values_list("rank"), ormis.QuerySet[Any])
+    assert_type(list(Question.objects.values_list("rank", flat=True)), list[Any])
+
+
+async def twins() -> None:
+    """Checked by pyright and mypy, never run."""
+    found = Question.objects.filter(rank=1)
+    assert_type(await found, list[Question])
+    assert_type([question async for question in found], list[Question])
+    assert_type(await found.afirst(), Question | None)
+    assert_type(await found.aget(rank=1), Question)
+    assert_type(await found.acount(), int)
+    assert_type(await found.ain_bulk(), dict[Any, Question])
+    assert_type(found.aiterator(), AsyncIterator[Question])
