@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "ormis"
 
 # From the top down: each row may import from the rows above it. `__init__` is the package itself.
 LAYERS = {
-    "leaf": ["errors", "calls", "reports"],
+    "leaf": ["errors", "calls", "collector", "reports"],
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],

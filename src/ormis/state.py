@@ -1,5 +1,6 @@
 """What an object remembers of the database: what was loaded or saved, where, and its loaded relations."""
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -27,19 +28,24 @@ class State:
     seen: per column the value that is stored, as far as this object knows: as it was decoded on loading, or as it was
         when it was saved. None for a new object. A field that still is that very object has not changed.
     texts: per column the stored text, found out when it is first asked for.
-    related: loaded related objects by the name of the relation.
+    related: loaded related objects by the name of the relation. Objects may share one: it is replaced, never changed.
     """
 
     __slots__ = ("_texts", "asynchronous", "database", "related", "seen")
 
     def __init__(
-        self, row: Wire | None = None, database: Any = None, asynchronous: bool = False, texts: list[Any] | None = None
+        self,
+        row: Wire | None = None,
+        database: Any = None,
+        asynchronous: bool = False,
+        texts: list[Any] | None = None,
+        related: dict[str, Any] | None = None,
     ) -> None:
         self.seen: Any = row
         self._texts: Any = texts
         self.database = database
         self.asynchronous = asynchronous
-        self.related: dict[str, Any] | None = None
+        self.related = related
 
     @property
     def saved(self) -> bool:
@@ -78,7 +84,7 @@ class State:
         if self._texts is not None:  # both are lists then, which remember() changes
             new._texts = list(self._texts)
             new.seen = new._texts if self.seen is self._texts else list(self.seen)
-        new.related = None if self.related is None else dict(self.related)
+        new.related = self.related
         return new
 
     def restore(self, earlier: "State") -> None:
@@ -106,7 +112,51 @@ def state_of(record: Any) -> State:
 
 def remember(record: Any, name: str, related: Any) -> None:
     """Keeps a related object, or a list of them, with the record."""
-    state = state_of(record)
-    if state.related is None:
-        state.related = {}
-    state.related[name] = related
+    known = _related(record)
+    _keep(record, {name: related} if not known else {**known, name: related})
+
+
+def remember_with_all(records: Iterable[Any], name: str, related: Any) -> None:
+    """Keeps the same related object with many records."""
+    alone = {name: related}
+    for record in records:
+        state: Any = _get(record, "__state__")
+        if type(state) is tuple and len(state) == 3:  # pyright: ignore[reportUnknownArgumentType]
+            _set(record, "__state__", (*state, None, alone))
+        else:
+            remember(record, name, related)
+
+
+def recall(record: Any, name: str) -> Any:
+    """The related object, or the list of them, that is kept with the record; None where nothing is."""
+    known = _related(record)
+    return known.get(name) if known else None
+
+
+def forget(record: Any, name: str) -> None:
+    """Drops what was kept of a relation."""
+    known = _related(record)
+    if known and name in known:
+        _keep(record, {other: related for other, related in known.items() if other != name})
+
+
+def _related(record: Any) -> dict[str, Any] | None:
+    try:
+        state: Any = _get(record, "__state__")
+    except AttributeError:
+        return None
+    if isinstance(state, State):
+        return state.related
+    return state[4] if len(state) > 4 else None
+
+
+def _keep(record: Any, related: dict[str, Any]) -> None:
+    """The memory of an object that was only read so far stays a tuple: to make a State takes 2 us."""
+    try:
+        state: Any = _get(record, "__state__")
+    except AttributeError:
+        state = state_of(record)
+    if isinstance(state, State):
+        state.related = related
+    else:
+        _set(record, "__state__", (*state[:3], state[3] if len(state) > 3 else None, related))

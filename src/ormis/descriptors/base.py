@@ -7,7 +7,7 @@ from ..calls import Operation
 from ..errors import ForeignKeyViolation, RelationNotLoaded
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
-from ..state import remember, state_of
+from ..state import recall, remember, state_of
 from .fields import FieldPath
 
 
@@ -44,7 +44,7 @@ class RelationDescriptor:
 
     def known(self, record: Any) -> Any:
         """What is loaded of it already, None where nothing is."""
-        return (state_of(record).related or {}).get(self.name)
+        return recall(record, self.name)
 
     # What prefetch_related() asks of a relation.
 
@@ -107,8 +107,3 @@ class RelationDescriptor:
             raise RelationNotLoaded(
                 f"{self.place} of {record!r} is not loaded, and async code does not wait unseen: write `{instead}`"
             )
-
-
-def forget(record: Any, name: str) -> None:
-    """Drops what was kept of a relation."""
-    (state_of(record).related or {}).pop(name, None)

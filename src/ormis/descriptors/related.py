@@ -12,8 +12,8 @@ from ..conditions import Q
 from ..errors import ForeignKeyViolation
 from ..querysets.managers import Manager
 from ..querysets.queryset import QuerySet
-from ..state import state_of
-from .base import RelationDescriptor, forget
+from ..state import forget, state_of
+from .base import RelationDescriptor
 
 M = TypeVar("M")
 

@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, IntegrityError
 from ..operations import relating
-from ..querysets import changes
-from ..querysets.prefetching import among, fetched
+from ..querysets import changes, results
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..schema import Reference
-from ..state import remember, state_of
-from .base import RelationDescriptor, forget
+from ..state import forget, remember, remember_with_all, state_of
+from .base import RelationDescriptor
 from .related import RelatedManager
 
 M = TypeVar("M")
@@ -31,15 +30,14 @@ class _Reverse(RelationDescriptor):
         """The related objects in the queryset, by the key they refer to."""
         column = self.reference.column.name
         found: dict[Any, list[Any]] = {}
-        for record in (yield from fetched(among(queryset, column, keys), asynchronous)):
-            found.setdefault(getattr(record, column), []).append(record)
+        for record in (yield from results.among(queryset, column, keys, asynchronous)):
+            found.setdefault(vars(record)[column], []).append(record)
         return found
 
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record, which each of them refers to."""
         super().keep(record, related)
-        for other in related:
-            remember(other, self.reference.name, record)
+        remember_with_all(related, self.reference.name, record)
 
 
 class ReverseRelation(_Reverse):

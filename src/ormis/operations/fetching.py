@@ -93,12 +93,46 @@ class Page:
         return not self.keys and not self.walking
 
 
-def first_page(plan: Plan, want: str = "rows", tag: str = "", **more: Any) -> Operation[Page]:
-    """All of a small result, or the beginning of a large one."""
+def fetch_parts(plans: Iterable[Plan], make: Make | None = None, tag: str = "") -> Operation[Rows]:
+    """The rows of each of the plans, of which each is expected to take one call.
+
+    make: makes the objects of one while the server reads the next.
+    """
+    rows, pending = Rows(), list[Rows | Page]()
+
+    def take() -> None:
+        while pending:
+            part = pending.pop()
+            found = part.rows if isinstance(part, Page) else part
+            if make is not None:
+                rows.made = (rows.made or []) + (make(found) if found.made is None else found.made)
+            rows.extend(found)
+            _take_related(rows, found.related)
+
+    for plan in plans:
+        page = yield from first_page(plan, tag=tag, meanwhile=take)
+        take()
+        done = page.whole and plan.residual is None and not plan.sorts_here
+        pending.append(page if done else (yield from fetch(plan, tag, make, page)))
+    take()
+    return rows
+
+
+def first_page(
+    plan: Plan,
+    want: str = "rows",
+    tag: str = "",
+    meanwhile: Callable[[], object] | None = None,
+    glance: Sequence[Any] | None = None,
+) -> Operation[Page]:
+    """All of a small result, or the beginning of a large one.
+
+    meanwhile: what can be done while the server reads it. glance: the command that may answer at once, see query.lua.
+    """
     keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
     if keys is not None:
         return Page(0, keys=keys)
-    reply = yield from ask(plan, want, tag, more)
+    reply = yield from ask(plan, want, tag, {} if glance is None else {"glance": glance}, meanwhile)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
@@ -107,7 +141,8 @@ def first_page(plan: Plan, want: str = "rows", tag: str = "", **more: Any) -> Op
         page = Page(0, keys=rest[0])
     else:
         page = Page(0, walking=True)
-    page.rows.groups = groups
+    if groups:
+        page.rows.groups = groups
     return page
 
 
@@ -155,17 +190,18 @@ def next_page(
     return _page(plan, want, reply, count=reply[0][3], walking=walking, after=float(after) if walking else None)
 
 
-def fetch(plan: Plan, tag: str = "", make: Make | None = None) -> Operation[Rows]:
+def fetch(plan: Plan, tag: str = "", make: Make | None = None, begun: Page | None = None) -> Operation[Rows]:
     """The rows of `plan.reading()`, all of them, in order, cut as asked.
 
     make: makes the objects of each portion of a longer result while the server reads the next.
+    begun: the first page, where that is read already.
     Raises StoredDataError for a stored text that does not convert.
     """
     if plan.finds_nothing:
         return Rows()
     if plan.sorts_here and plan.limit is not None:
         return (yield from _fetch_chosen(plan, tag))
-    first = page = yield from first_page(plan, tag=tag)
+    first = page = begun or (yield from first_page(plan, tag=tag))
     if page.whole and plan.residual is None and not plan.sorts_here:
         return page.rows
     rows, places = yield from _gathered(plan, page, tag, make)
@@ -259,7 +295,7 @@ def count(plan: Plan, tag: str = "") -> Operation[int]:
     if plan.residual is not None:
         return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))
     at_once = glance(plan.schema, plan.where)
-    page = yield from first_page(plan, "count", tag, **({} if at_once is None else {"glance": at_once}))
+    page = yield from first_page(plan, "count", tag, glance=at_once)
     found = page.count
     while not page.last:
         page = yield from next_page(plan, page, "count", tag=tag)

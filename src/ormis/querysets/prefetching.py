@@ -8,10 +8,11 @@ from inspect import getattr_static
 from typing import Any, cast
 
 from ..calls import Operation
+from ..collector import without_collector
 from ..conditions import Q
 from ..database import Database
 from ..errors import FieldError
-from ..state import remember, state_of
+from ..state import recall, remember
 from .source import Source
 
 
@@ -52,7 +53,8 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Database,
                 done.add(path)
             elif own.queryset is not None:
                 raise ValueError(f"{wanted!r}: {path} is prefetched already by another lookup; name it first")
-            level = _next_level(level, kept)
+            if i < len(names) - 1:
+                level = _next_level(level, kept)
 
 
 def _step(
@@ -83,12 +85,13 @@ def _grouped(
         found = yield from reading
     stop = None if query.limit is None else query.offset + query.limit
     wanted_keys = set(keys)
-    for record in records:
-        own: list[Any] = found.get(relation.key_in(record), [])[query.offset : stop]
-        if wanted.to_attr is not None:
-            remember(record, wanted.to_attr, own)
-        elif relation.key_in(record) in wanted_keys:
-            relation.keep(record, own)
+    with without_collector(records):
+        for record in records:
+            own: list[Any] = found.get(relation.key_in(record), [])[query.offset : stop]
+            if wanted.to_attr is not None:
+                remember(record, wanted.to_attr, own)
+            elif relation.key_in(record) in wanted_keys:
+                relation.keep(record, own)
 
 
 def among(queryset: Source[Any], name: str, keys: Sequence[Any], loaded: bool = True) -> Source[Any]:
@@ -106,7 +109,7 @@ def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
 def _next_level(records: list[Any], name: str) -> list[Any]:
     level: dict[Any, Any] = {}
     for record in records:
-        related = (state_of(record).related or {}).get(name)
+        related = recall(record, name)
         for one in related if isinstance(related, list) else [related]:  # pyright: ignore[reportUnknownVariableType]
             if one is not None:
                 level[id(one)] = one  # pyright: ignore[reportUnknownArgumentType]

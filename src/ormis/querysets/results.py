@@ -19,6 +19,7 @@ from ..operations.spreading import spread, spreads
 from ..plan import OrderTerm, Plan
 from ..schema import Column
 from . import combining
+from .prefetching import among as having_one_of
 from .prefetching import prefetch
 from .shapes import attach_related, shaped
 from .source import Source
@@ -84,6 +85,31 @@ def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: b
     if source.query.prefetch:
         yield from prefetch(records, source.query.prefetch, database, asynchronous)
     return records
+
+
+PART = 1500  # rows that one call of a prefetch is to read
+
+
+def among(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: bool) -> Operation[list[Any]]:
+    """The objects whose foreign key `name` is one of these: in one call, or in as many as keep the server free between.
+
+    Where they are too many for one call, each call asks for those of some of the keys. So none of them is looked for
+    first and read later, and objects are made while the server reads the next.
+    """
+    whole = having_one_of(source, name, keys)
+    plan = yield from planned(whole.query)
+    page = yield from fetching.first_page(plan)
+    make = _maker(source, asynchronous)
+    if page.keys and len(keys) > 1:
+        some = max(1, len(keys) * PART // len(page.keys))
+        plans: list[Plan] = []
+        for first in range(0, len(keys), some):
+            part = having_one_of(source, name, keys[first : first + some])
+            plans.append((yield from planned(part.query)))
+        rows = yield from fetching.fetch_parts(plans, make)
+    else:
+        rows = yield from fetching.fetch(plan, make=make, begun=page)
+    return (yield from made(whole, plan, rows, asynchronous))
 
 
 # One object ----------------------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from ..codec import Codec
+from ..collector import without_collector
 from ..database import Database
 from ..plan import Related
 from ..query import Query
 from ..registry import model_for
-from ..state import Wire, remember, state_of
+from ..state import Wire, remember
 
 
 def names_of(query: Query) -> tuple[str, ...]:
@@ -48,27 +49,23 @@ def attach_related(
     asynchronous: bool,
 ) -> None:
     """Gives each object those it refers to, made once each. What points nowhere is left to be found out on use."""
-    levels: list[Sequence[Any]] = [records]
-    for related, rows in zip(wanted, found, strict=True):
-        hop = related.hop
-        model = model_for(hop.schema.key)
-        made = dict(
-            zip(_keys(rows, hop.source.codec), model._load([*rows.values()], database, asynchronous), strict=True)
-        )
-        name = hop.reference.name if hop.forward else hop.reference.reverse_name
-        for record in levels[related.parent]:
-            target = made.get(vars(record)[hop.source.name])
-            if target is not None:
-                remember(record, name, target)
-                if not hop.forward:
-                    remember(target, hop.reference.name, record)
-        levels.append([*made.values()])
+    with without_collector(records):
+        levels: list[Sequence[Any]] = [records]
+        for related, rows in zip(wanted, found, strict=True):
+            hop = related.hop
+            model = model_for(hop.schema.key)
+            made = dict(
+                zip(_keys(rows, hop.source.codec), model._load([*rows.values()], database, asynchronous), strict=True)
+            )
+            name = hop.reference.name if hop.forward else hop.reference.reverse_name
+            for record in levels[related.parent]:
+                target = made.get(vars(record)[hop.source.name])
+                if target is not None:
+                    remember(record, name, target)
+                    if not hop.forward:
+                        remember(target, hop.reference.name, record)
+            levels.append([*made.values()])
 
 
 def _keys(rows: dict[Any, Wire], codec: Codec) -> list[Any]:
     return [*rows] if codec.finish is None else [codec.finish(key) for key in rows]
-
-
-def loaded(record: Any, name: str) -> Any:
-    """The related object or objects that are loaded already under this name, None where there are none."""
-    return (state_of(record).related or {}).get(name)
