@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey, ManyToMany
@@ -536,6 +538,85 @@ def test_transfers_under_contention(db: ormis.Database) -> None:
             watcher.result()
     assert totals == {5000}
     assert sum(balances()) == 5000
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["new", "child", "set", "sum", "note", "move", "rename", "gone"]),
+        st.integers(0, 5),
+        st.integers(0, 5),
+    ),
+    max_size=25,
+)
+
+
+def _carry_out(steps: list[tuple[str, int, int]]) -> None:
+    """Does the steps to objects that it has made or loaded; a deleted one is not touched again."""
+    accounts = list(Account.objects.order_by("id"))
+    entries: list[Entry] = []
+    for step, number, other in steps:
+        account = accounts[number % len(accounts)]
+        entry = entries[other % len(entries)] if entries else None
+        if step == "new":
+            accounts.append(Account(owner=f"new {number}", balance=other).save())
+        elif step == "child":
+            entries.append(account.entries.create(amount=other))
+        elif step == "set":
+            account.balance = other
+            account.save()
+        elif step == "sum":
+            account.balance = F("balance") + other
+            account.save()
+        elif step == "note":
+            account.notes.append(str(other))
+            account.save()
+        elif step == "rename":
+            account.owner = f"owner {other}"
+            account.save(update_fields=["owner"])
+        elif step == "move" and entry:
+            account.entries.add(entry)
+        elif step == "gone" and len(accounts) > 2:
+            account.delete()
+            accounts.remove(account)
+            entries[:] = [entry for entry in entries if entry.account_id != account.id]
+
+
+def _everything(raw: Any) -> dict[bytes, Any]:
+    """Objects and indexes; of the order of creation only who is there."""
+    found = stored(raw)
+    for key in raw.scan_iter("tx_*/*"):
+        if key.endswith(b"/ids"):
+            found[key] = set(raw.zrange(key, 0, -1))
+        elif raw.type(key) == b"zset":
+            found[key] = raw.zrange(key, 0, -1, withscores=True)
+        elif raw.type(key) == b"set":
+            found[key] = raw.smembers(key)
+    return found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_a_block_does_what_its_writes_do_one_by_one(
+    db: ormis.Database, raw: Any, steps: list[tuple[str, int, int]]
+) -> None:
+    """The same steps with a block around them and without leave the same objects, indexes and keys."""
+    left: list[dict[bytes, Any]] = []
+    for inside in (False, True):
+        raw.flushall()
+        Account.objects.bulk_create([Account(owner=str(n), balance=n) for n in range(3)])
+        if inside:
+            with ormis.atomic():
+                _carry_out(steps)
+        else:
+            _carry_out(steps)
+        left.append(_everything(raw))
+    assert left[0] == left[1]
+    assert sound(db)
+
+
+def sound(db: ormis.Database) -> bool:
+    """Whether every index is as the hashes say."""
+    return not list(ormis.check(db).findings)
 
 
 def test_a_pickle_of_a_saved_object_is_saved_again(pair: tuple[Account, Account]) -> None:
