@@ -143,6 +143,15 @@ def test_new_objects_have_their_keys(db: ormis.Database) -> None:
     assert not list(ormis.check(db).findings)
 
 
+@pytest.mark.parametrize("command", [("RPUSH", "tx_account/next_id", "x"), ("SET", "tx_account/next_id", "x")])
+def test_something_else_where_keys_are_counted(db: ormis.Database, raw: Any, command: tuple[str, ...]) -> None:
+    """A new object in a block gets no key then: the error names where, and nothing is written."""
+    raw.execute_command(*command)
+    with pytest.raises(ormis.StoredDataError, match="'tx_account/next_id' does not hold"), ormis.atomic():
+        Account().save()
+    assert stored(raw) == {}
+
+
 def test_queries_see_what_was_there_before(pair: tuple[Account, Account]) -> None:
     """A block writes at its end: until then, queries and get() answer as if nothing had been saved."""
     a, b = pair

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from ..calls import Call, Command, Operation, ScriptCall, T
-from ..errors import OrmisError
+from ..errors import OrmisError, StoredDataError
 from ..keys import next_id_key
 from ..state import PENDING, State, state_of
 from .mutations import CommitCall, Mutation, commit_call, results_of, settle
@@ -120,9 +122,20 @@ def _reserve_keys(mutation: Mutation, tag: str) -> Operation[list[Any]]:
     missing = keys.count(None)
     if not missing:
         return keys
-    last = yield Command(("INCRBY", tag + next_id_key(mutation.schema.key), missing))
+    last = yield from _count_up(tag + next_id_key(mutation.schema.key), missing)
     counted = iter(range(last - missing + 1, last + 1))
     return [str(next(counted)) if key is None else key for key in keys]
+
+
+def _count_up(key: str, by: int) -> Operation[int]:
+    try:
+        return (yield Command(("INCRBY", key, by)))
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error) and "not an integer" not in str(error):
+            raise
+        raise StoredDataError(
+            f"the key {key!r} does not hold the last key that was counted: {error}; set it to a number", key=key
+        ) from None
 
 
 def _for_the_end(mutation: Mutation, foreseen: Any) -> Mutation:
