@@ -174,12 +174,16 @@ def plan_of(query: Query, node: Node) -> Plan:
     columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
     related = related_of(schema, query.related)
     found = Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns, related)
+    if keys is None and residual is None:
+        return found
     return replace(found, keys=keys, among=next((part for part in _parts(residual) if isinstance(part, Compare)), None))
 
 
 def split(node: Node) -> tuple[Node, Node | None]:
     """What the server evaluates of a condition, and what is left to do here."""
     here = [part for part in _parts(node) if part.here]
+    if not here:
+        return node, None
     there = [part for part in _parts(node) if not part.here]
     return join("and", there), join("and", here) if here else None
 

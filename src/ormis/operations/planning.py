@@ -38,6 +38,8 @@ def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[
     resolved = yield from _resolved(condition(query) if node is None else node, tag)
     parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
     there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
+    if not here:
+        return plan_of(query, resolved)
     own = yield from _without_relations(query.schema, join("and", here), tag)
     return plan_of(query, join("and", [*there, own]))
 
