@@ -292,6 +292,21 @@ def test_conditions_are_checked_when_they_are_given() -> None:
     assert reduce(xor, [Q(votes=1), Q(votes=2)]) == Q(votes=1) ^ Q(votes=2)
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_index_whose_order_is_not_the_values_is_walked_far_enough(db: ormis.Database, sign: str) -> None:
+    """Numbers of one score, and texts that go on with a NUL, come in their own order."""
+    numbers = [2**70 + n for n in range(40)][::-1]
+    Reply.objects.bulk_create([Reply(votes=votes) for votes in [*numbers, *range(400)]])
+    votes = sorted([*numbers, *range(400)], reverse=sign == "-")
+    found = Reply.objects.order_by(f"{sign}votes").values_list("votes", flat=True)
+    texts = ["a", *("a\x00" + "\x01" * n for n in range(1, 40)), *(f"b{n}" for n in range(400))]
+    Note.objects.bulk_create([Note(text=text) for text in reversed(texts)])
+    named = Note.objects.order_by(f"{sign}text").values_list("text", flat=True)
+    for start in (0, 1, 39, 398, 401):
+        assert list(found.all()[start : start + 2]) == votes[start : start + 2]
+        assert list(named.all()[start : start + 2]) == sorted(texts, reverse=sign == "-")[start : start + 2]
+
+
 def test_models_may_have_hostile_names(db: ormis.Database) -> None:
     """The indexed and the bare library are told apart by their keys alone."""
     family = library.declare("hostile_%d", True)

@@ -114,13 +114,23 @@ local function ordered_stretch(parts)
   return best
 end
 
--- Walks an index from the end that is asked for until the slice is full and the last value's ties are in; nil where the
--- budget ends first.
+-- Where a row stands in an index: values that stand together there are not in their own order, as large numbers of one
+-- score, and texts that go on with a NUL where another ends.
+local function stand_in(found, position, kind)
+  return function(row)
+    local text = row[position]
+    if found.text then return text and string.match(text, '^%Z*') end
+    return text and score(kind, text)
+  end
+end
+
+-- Walks an index from the end that is asked for until the slice is full and what stands with its last is in; nil where
+-- the budget ends first.
 local function walk_index(parts, found, enough)
   prepare(parts, found.exact and found.parts or {})
   prepare_reading(true)
-  local descending = request.order[1][2]
-  local same = by_term(request.order[1])
+  local position, descending, _, kind = unpack(request.order[1], 1, 4)
+  local stand = stand_in(found, position, kind)
   local rows, start, size, full = {}, 0, math.min(CHUNK, math.max(enough + 1, 16)), nil
   local low, high = found.low, found.high
   if descending then low, high = high, low end
@@ -132,7 +142,7 @@ local function walk_index(parts, found, enough)
     look(keys, rows)
     start, size = start + size, more_than(size)
     if search.spent > request.budget then return nil end
-    full = #rows > enough and same(rows[#rows], rows[enough]) ~= 0
+    full = #rows > enough and stand(rows[#rows]) ~= stand(rows[enough])
   until not more or full
   return rows
 end
