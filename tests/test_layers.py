@@ -30,7 +30,7 @@ LAYERS = {
     ],
     "facade": [
         *("querysets", "querysets.*", "descriptors", "descriptors.*", "annotations"),
-        *("attaching", "metaclass", "model", "maintenance", "__init__"),
+        *("attaching", "metaclass", "loading", "model", "maintenance", "__init__"),
     ],
     "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
 }

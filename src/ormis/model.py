@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from . import errors, registry
+from . import errors, loading, registry
 from .calls import Operation
-from .collector import without_collector
-from .compile import reason
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
-from .errors import FieldError, IntegrityError, ModelError, StoredDataError
+from .errors import FieldError, IntegrityError, ModelError
 from .expressions import Expression
 from .keys import object_key
 from .metaclass import ModelMeta, complete
@@ -29,7 +27,7 @@ from .query import Query
 from .querysets.queryset import QuerySet
 from .relations import LinkDeclaration, RelationDeclaration
 from .schema import Readable, Schema
-from .state import DEFERRED, State, Wire, recall, remember, state_of
+from .state import State, Wire, recall, remember, state_of
 
 _new = object.__new__
 _set = object.__setattr__
@@ -351,77 +349,17 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _found(cls, pk: Any, row: Wire | None, database: Database, asynchronous: bool) -> Self:
         if row is None:
             raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
-        return cls._loaded((row,), database, asynchronous)[0]
+        return loading.load(cls, (row,), database, asynchronous)[0]
 
     @classmethod
     def _load(cls, rows: Iterable[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
-        """Objects from decoded rows of all columns. They were validated on their way in, so they are not again.
-
-        A field that is absent, because it was declared after the object was stored, has its default.
-        """
-        with without_collector(rows):
-            return cls._loaded(rows, database, asynchronous)
-
-    @classmethod
-    def _loaded(cls, rows: Iterable[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
-        names, finishing, absent, fields_set = cls._loading()
-        records: builtins.list[Self] = []
-        for row in rows:
-            values = dict(zip(names, row, strict=False))
-            for name, finish in finishing:
-                if values[name] is not None and values[name] is not DEFERRED:
-                    try:
-                        values[name] = finish(values[name])
-                    except ValueError as error:
-                        raise _unreadable(cls, name, values, error) from None
-            for name, info in absent:
-                if values[name] is None:
-                    if info.is_required():
-                        raise _absent(cls, name, values)
-                    values[name] = info.get_default(call_default_factory=True, validated_data=values)
-            record = _new(cls)
-            _set(record, "__dict__", values)
-            _set(record, "__pydantic_fields_set__", fields_set)
-            _set(record, "__pydantic_extra__", None)
-            _set(record, "__pydantic_private__", None)
-            _set(record, "__state__", (row, database, asynchronous))
-            records.append(record)
-        return records
+        return loading.load(cls, rows, database, asynchronous)
 
     @classmethod
     def _load_partly(
         cls, rows: Iterable[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
     ) -> builtins.list[Self]:
-        """Objects from rows of some columns only; the others are loaded when they are first used."""
-        schema = cls._schema()
-        at = [next((i for i, found in enumerate(cells) if found is column), None) for column in schema.columns]
-        missing = [column.name for column, i in zip(schema.columns, at, strict=True) if i is None]
-        if not missing:
-            return cls._load([tuple(row[i] for i in at if i is not None) for row in rows], database, asynchronous)
-        whole = [tuple(DEFERRED if i is None else row[i] for i in at) for row in rows]
-        records = cls._loaded(whole, database, asynchronous)
-        for record in records:
-            for name in missing:
-                del vars(record)[name]
-            _set(record, "__pydantic_fields_set__", set(record.__dict__))
-        return records
-
-    @classmethod
-    def _loading(cls) -> Any:
-        """What _load() needs of each field. The set of fields is one for all objects: pydantic only adds to it."""
-        found = cls.__dict__.get("__loading__")
-        if found is None:
-            columns = cls._schema().columns
-            finishing = [(c.name, c.codec.finish) for c in columns if c.codec.finish is not None]
-            names = [c.name for c in columns]
-            found = (
-                names,
-                finishing,
-                [(c.name, cls.model_fields[c.name]) for c in columns[1:] if not c.nullable],
-                set(names),
-            )
-            cls.__loading__ = found
-        return found
+        return loading.load_partly(cls, rows, cells, database, asynchronous)
 
     def _place(self, database: Database, asynchronous: bool) -> None:
         state = state_of(self)
@@ -484,25 +422,6 @@ def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
     for constraint in info.metadata:
         annotation = Annotated[annotation, constraint]
     return TypeAdapter(annotation)
-
-
-def _unreadable(cls: type[Model], name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:
-    key = object_key(cls.__key__, str(values[cls._schema().pk.name]))
-    return StoredDataError(
-        f"{cls.__name__}.{name} of the key {key!r} holds {values[name]!r}, which does not convert: {reason(error)}; "
-        f"correct it with HSET, or delete the field",
-        key=key,
-        field=name,
-    )
-
-
-def _absent(cls: type[Model], name: str, values: dict[str, Any]) -> StoredDataError:
-    key = object_key(cls.__key__, str(values[cls._schema().pk.name]))
-    return StoredDataError(
-        f"{cls.__name__}.{name} is required, and the key {key!r} has no field {name!r}; give it one with HSET",
-        key=key,
-        field=name,
-    )
 
 
 def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:

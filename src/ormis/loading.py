@@ -1,0 +1,100 @@
+"""Objects made from stored rows. They were validated on their way in, so they are not again; texts are converted."""
+
+# The fields of a model are looked up once, and kept with its class.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from .collector import without_collector
+from .compile import reason
+from .database import Database
+from .errors import StoredDataError
+from .keys import object_key
+from .schema import Readable
+from .state import DEFERRED, Wire
+
+_new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
+
+
+def load(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bool) -> list[Any]:
+    """Objects of decoded rows of all columns.
+
+    A field that is absent, because it was declared after the object was stored, has its default.
+    Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
+    """
+    with without_collector(rows):
+        return _made(model, rows, database, asynchronous)
+
+
+def load_partly(
+    model: Any, rows: Iterable[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
+) -> list[Any]:
+    """Objects of rows of some columns only; the others are loaded when they are first used."""
+    columns = model._schema().columns
+    at = [next((i for i, found in enumerate(cells) if found is column), None) for column in columns]
+    missing = [column.name for column, i in zip(columns, at, strict=True) if i is None]
+    if not missing:
+        return load(model, [tuple(row[i] for i in at if i is not None) for row in rows], database, asynchronous)
+    whole = [tuple(DEFERRED if i is None else row[i] for i in at) for row in rows]
+    records = load(model, whole, database, asynchronous)
+    for record in records:
+        for name in missing:
+            del vars(record)[name]
+        _set(record, "__pydantic_fields_set__", set(vars(record)))
+    return records
+
+
+def _made(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bool) -> list[Any]:
+    names, finishing, absent, fields_set = cast(Any, model.__dict__.get("__loading__") or _look_up(model))
+    records: list[Any] = []
+    for row in rows:
+        values: dict[str, Any] = dict(zip(names, row, strict=False))
+        for name, finish in finishing:
+            if values[name] is not None and values[name] is not DEFERRED:
+                try:
+                    values[name] = finish(values[name])
+                except ValueError as error:
+                    raise _unreadable(model, name, values, error) from None
+        for name, info in absent:
+            if values[name] is None:
+                if info.is_required():
+                    raise _absent(model, name, values)
+                values[name] = info.get_default(call_default_factory=True, validated_data=values)
+        record = _new(model)
+        _set(record, "__dict__", values)
+        _set(record, "__pydantic_fields_set__", fields_set)
+        _set(record, "__pydantic_extra__", None)
+        _set(record, "__pydantic_private__", None)
+        _set(record, "__state__", (row, database, asynchronous))
+        records.append(record)
+    return records
+
+
+def _look_up(model: Any) -> Any:
+    """What is needed of each field. The set of their names is one for all objects: pydantic only adds to it."""
+    columns = model._schema().columns
+    names = [column.name for column in columns]
+    finishing = [(column.name, column.codec.finish) for column in columns if column.codec.finish is not None]
+    absent = [(column.name, model.model_fields[column.name]) for column in columns[1:] if not column.nullable]
+    model.__loading__ = (names, finishing, absent, set(names))
+    return model.__loading__
+
+
+def _unreadable(model: Any, name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:
+    key = object_key(model.__key__, str(values[model._schema().pk.name]))
+    return StoredDataError(
+        f"{model.__name__}.{name} of the key {key!r} holds {values[name]!r}, which does not convert: {reason(error)}; "
+        f"correct it with HSET, or delete the field",
+        key=key,
+        field=name,
+    )
+
+
+def _absent(model: Any, name: str, values: dict[str, Any]) -> StoredDataError:
+    key = object_key(model.__key__, str(values[model._schema().pk.name]))
+    return StoredDataError(
+        f"{model.__name__}.{name} is required, and the key {key!r} has no field {name!r}; give it one with HSET",
+        key=key,
+        field=name,
+    )
