@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from .collector import without_collector
 from .compile import reason
@@ -14,6 +14,7 @@ from .keys import object_key
 from .schema import Readable
 from .state import DEFERRED, Wire
 
+_Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str]]
 _new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
 
 
@@ -46,7 +47,8 @@ def load_partly(
 
 
 def _made(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bool) -> list[Any]:
-    names, finishing, absent, fields_set = cast(Any, model.__dict__.get("__loading__") or _look_up(model))
+    kept: _Fields | None = model.__dict__.get("__loading__")
+    names, finishing, absent, fields_set = kept or _look_up(model)
     records: list[Any] = []
     for row in rows:
         values: dict[str, Any] = dict(zip(names, row, strict=False))
@@ -71,14 +73,15 @@ def _made(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bo
     return records
 
 
-def _look_up(model: Any) -> Any:
+def _look_up(model: Any) -> _Fields:
     """What is needed of each field. The set of their names is one for all objects: pydantic only adds to it."""
     columns = model._schema().columns
     names = [column.name for column in columns]
     finishing = [(column.name, column.codec.finish) for column in columns if column.codec.finish is not None]
     absent = [(column.name, model.model_fields[column.name]) for column in columns[1:] if not column.nullable]
-    model.__loading__ = (names, finishing, absent, set(names))
-    return model.__loading__
+    fields = (names, finishing, absent, set(names))
+    model.__loading__ = fields
+    return fields
 
 
 def _unreadable(model: Any, name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:
