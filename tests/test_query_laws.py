@@ -23,7 +23,7 @@ from ormis.scripts import script
 
 FAMILIES = {"indexed": library.declare("laws_indexed", True), "bare": library.declare("laws_bare", False)}
 MODELS = st.sampled_from(list(FIELDS))
-LAW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=["usual sizes", "tiny sizes"])
