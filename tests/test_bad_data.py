@@ -187,6 +187,10 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
     "garbage in an index": lambda raw: raw.zadd(f"{T}/index/title", {b"\xff": 1, "": 0, "\0": 0, "x\0nobody": 0}),
     "garbage in a score": lambda raw: raw.zadd(f"{T}/index/count", {"1": float("inf"), "nobody": float("-inf")}),
     "garbage in a claim": lambda raw: raw.hset(f"{T}/unique/code", mapping={"": "", "zz": "nobody", b"\xff": b"\xfe"}),
+    "a string for the times": lambda raw: raw.set(f"{T}/expiry", "x"),
+    "a string for what is kept of them": lambda raw: raw.set(f"ormis/expiring/{T}", "x"),
+    "garbage in the declaration": lambda raw: raw.hset("ormis/models", T, "garbage"),
+    "another declaration": lambda raw: raw.hset("ormis/models", T, '["x"]'),
     "a time set by another tool": lambda raw: raw.expire(f"{T}:1", 1000),
     "a key that is left over": lambda raw: raw.set(f"{T}/what", "x"),
 }
@@ -213,6 +217,7 @@ def test_a_repair_leaves_nothing_in_the_way(db: ormis.Database, raw: Any, damage
     populate()
     DAMAGES[damage](raw)
     ormis.check(db, models=MODELS, repair=True)
+    ormis.reindex(db, models=MODELS)
     left = ormis.check(db, models=MODELS)
     assert {finding.kind for finding in left.findings} <= {"value"}
     for entry in ENTRIES:

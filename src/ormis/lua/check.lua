@@ -299,11 +299,25 @@ local function walk_keys()
   return {cmsgpack.pack({'ok', found, done, cursor, entries})}
 end
 
+-- Whether what is stored of the declaration can be read; a repair takes away what can't, and a reindexing builds anew.
+local function is_declared()
+  local key = cmsgpack.unpack(ARGV[3]).key
+  local text = call('HGET', KEYS[1], key)
+  local fine, stored = pcall(cjson.decode, text or '{"indexes":{},"unique":{}}')
+  if fine and type(stored) == 'table' and stored.indexes and stored.unique then return true end
+  note('type', KEYS[1], key, 'text that is no declaration', function() call('HDEL', KEYS[1], key) end)
+  return request.repair
+end
+
 local function step()
   -- What is in the place of the list of keys would be in the way of everything else.
   local listed = ask('ZCARD', tag .. cmsgpack.unpack(ARGV[3]).key .. '/ids')
   if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
   if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end
+  if not is_declared() then
+    if request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
+    return {cmsgpack.pack({'ok', found, false, 0}), '\144'}
+  end
   m = models.open(ARGV[3], ARGV[4], request.repair)
   if m.expires and ask('ZCARD', m.base .. '/expiry') and ask('HLEN', expiring.book(m)) then
     --@include expired

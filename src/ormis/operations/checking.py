@@ -237,15 +237,24 @@ def _incomplete(report: Report, subjects: Sequence[Subject]) -> Operation[None]:
 
 def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
     """What the model declares that is not complete, given what the database knows of it."""
-    known: dict[str, list[str]] = msgspec.json.decode(stored) if stored else {}
+    known = declaration(stored)
     waiting = known.get("incomplete") or ()
     kept = definitions(known)
     return [d for d in definitions(msgspec.json.decode(schema.declaration)) if d not in kept or d in waiting]
 
 
-def definitions(declaration: dict[str, list[str]]) -> list[str]:
+def declaration(stored: bytes | None) -> dict[str, list[str]]:
+    """What the database knows of a model; nothing where that can't be read."""
+    try:
+        known = msgspec.json.decode(stored or b"{}")
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def definitions(known: dict[str, list[str]]) -> list[str]:
     """The indexes and constraints of a declaration, as the script `reindex` names them."""
-    return [f"{part} {definition}" for part in ("indexes", "unique") for definition in declaration.get(part) or ()]
+    return [f"{part} {definition}" for part in ("indexes", "unique") for definition in known.get(part) or ()]
 
 
 def shown(definition: str) -> str:

@@ -9,7 +9,7 @@ from ..calls import Command, Operation
 from ..keys import MODELS, ids_key, object_key
 from ..reports import IndexState, ModelState
 from ..schema import Schema
-from .checking import definitions, incomplete, shown
+from .checking import declaration, definitions, incomplete, shown
 from .reading import wrong_type
 
 SAMPLE = 20
@@ -46,7 +46,7 @@ def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, tag
 
 
 def _indexes(schema: Schema | None, stored: bytes | None, populated: bool) -> tuple[IndexState, ...]:
-    kept = definitions(msgspec.json.decode(stored)) if stored else []
+    kept = definitions(declaration(stored))
     declared = definitions(msgspec.json.decode(schema.declaration)) if schema else []
     waiting = incomplete(schema, stored) if schema and populated else []
     states = [IndexState(shown(d), "incomplete" if d in waiting else "complete") for d in declared]

@@ -56,6 +56,8 @@ def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoRet
         raise _wrong_type(*details)
     if outcome == "counter":
         raise _bad_counter(*details)
+    if outcome == "declaration":
+        raise _bad_declaration(*details)
     number, *details = details
     raise _OUTCOMES[outcome](mutations[int(number) - 1].schema, *details)
 
@@ -74,6 +76,15 @@ def _wrong_type(key: str, found: str) -> StoredDataError:
 def _bad_counter(key: str, found: str) -> StoredDataError:
     return StoredDataError(
         f"the key {key!r} holds {_shown(found)}, which is no count of keys: ormis.check(repair=True) mends it", key=key
+    )
+
+
+def _bad_declaration(key: str, model: str) -> StoredDataError:
+    return StoredDataError(
+        f"the field {model!r} of the key {key!r} is no declaration of a model: ormis.check(repair=True) and then "
+        f"ormis.reindex() make it again",
+        key=key,
+        field=model,
     )
 
 

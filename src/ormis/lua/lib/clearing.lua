@@ -1,11 +1,11 @@
 --@include expiring
 --@include known
 --@include gather
--- Clears away what expired objects leave behind, some hundred a call.
+-- Clears away what expired objects leave behind, a hundred a call.
 -- Whether an object is there its hash alone says: while expired ones are left in the indexes, a script has to look.
 -- Out: clear(m), which says whether expired objects may be left; forget_objects(m, pks), which are gone already.
 
-local AT_ONCE = 250
+local AT_ONCE = 100
 
 -- The links of an object from both sides.
 local function drop_links(m, ends, pk)

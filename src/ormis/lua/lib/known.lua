@@ -12,8 +12,11 @@ end
 local function known_models()
   local flat, known = call('HGETALL', KEYS[1]), {}
   for i = 1, #flat, 2 do
-    known[flat[i]] = cjson.decode(flat[i + 1])
-    known[flat[i]].text = flat[i + 1]
+    local fine, declaration = pcall(cjson.decode, flat[i + 1])
+    if fine and type(declaration) == 'table' then
+      declaration.text = flat[i + 1]
+      known[flat[i]] = declaration
+    end
   end
   return known
 end

@@ -64,8 +64,17 @@ local function add_index(m, at, definition)
   extend(m.indexes, {kind_of_index, kind, m.columns[last], last, #prefix > 0 and prefix})
 end
 
+-- A stored declaration; a text that is none is an outcome that names it.
+local function decoded(m, text)
+  local fine, stored = pcall(cjson.decode, text)
+  if not fine or type(stored) ~= 'table' or not stored.indexes or not stored.unique then
+    fail('declaration', KEYS[1], m.key)
+  end
+  return stored
+end
+
 local function reconcile(m, text, declaration, may_write)
-  local stored = text and cjson.decode(text) or {indexes = {}, unique = {}}
+  local stored = text and decoded(m, text) or {indexes = {}, unique = {}}
   stored.incomplete = stored.incomplete or {}
   local declared = cjson.decode(declaration)
   local populated = call('ZCARD', m.base .. '/ids') > 0

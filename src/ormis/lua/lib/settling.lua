@@ -8,7 +8,7 @@
 -- ormis/expired/model, a set, holds the primary keys whose rules are still to be applied.
 -- Out: settle(m).
 
-local OBJECTS, REFERRERS = 100, 40
+local OBJECTS, REFERRERS = 50, 25
 
 local function position_of(m, name)
   for position, column in ipairs(m.columns) do
