@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from . import registry
 from .cells import Cell, Hop, LinkHop, Step, cell
 from .conditions import Leaf, Q
-from .errors import FieldError
+from .errors import FieldError, shown
 from .expressions import Expression, F
 from .lookups import LOOKUPS, PARTS
 from .nodes import Among, Compare, CompareFields, Constant, Here, Linked, Many, Node, Not, One, compare_values, join
@@ -91,7 +91,23 @@ def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
         return Found((), Not(compile_q(schema, ~child, depth + 1)))
     if child.connector == "xor":
         return Found((), join("xor", [_build(_read(schema, part, depth + 1)) for part in child]))
-    return Tree(child.connector, tuple(_read(schema, part, depth + 1) for part in child))
+    return Tree(child.connector, tuple([_read(schema, part, depth + 1) for part in _joined_alike(child)]))
+
+
+def _joined_alike(q: Q) -> Iterable[Q | Leaf]:
+    """The parts of a condition, with those of parts that are joined as it is in their place, however deep they are."""
+    waiting = [*reversed(q.children)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Q) and _dissolves(part, q.connector):
+            waiting += reversed(part.children)
+        else:
+            yield part
+
+
+def _dissolves(part: Q, connector: str) -> bool:
+    alone = len(part.children) == 1 and part.connector != "xor"
+    return not part.negated and (part.connector == connector or alone)
 
 
 # One related object for all conditions of a call ---------------------------------------------------------------------
@@ -115,10 +131,9 @@ def _flat(tree: Tree) -> Iterable[Part]:
 
 def _build_and(parts: list[Part]) -> Node:
     for prefix in {p for part in parts for p in _prefixes(part) if p is not None}:
-        about = [part for part in parts if prefix in _prefixes(part)]
+        about, rest = _parted(parts, lambda part, prefix=prefix: prefix in _prefixes(part))
         if len(about) < 2:
             continue
-        rest = [part for part in parts if part not in about]
         mixed = next((part for part in about if _prefixes(part) != {prefix}), None)
         if isinstance(mixed, Tree):
             _check_choices(about)
@@ -144,6 +159,15 @@ def _choices(part: Part) -> int:
         return 1
     choices = [_choices(inner) for inner in part.parts]
     return sum(choices) if part.connector == "or" else prod(choices)
+
+
+def _parted(parts: Iterable[Part], test: Callable[[Part], bool]) -> tuple[list[Part], list[Part]]:
+    """The parts that pass the test, and the others."""
+    passed: list[Part] = []
+    others: list[Part] = []
+    for part in parts:
+        (passed if test(part) else others).append(part)
+    return passed, others
 
 
 def _prefixes(part: Part) -> set[tuple[Step, ...] | None]:
@@ -221,7 +245,7 @@ def converted(column: Column, value: Any, place: str) -> Any:
         result = column.convert(value)
         column.codec.encode(result)
     except ValueError as error:
-        raise FieldError(f"{place}={value!r} does not convert to {column.codec.kind}: {reason(error)}") from None
+        raise FieldError(f"{place}={shown(value)} does not convert to {column.codec.kind}: {reason(error)}") from None
     return result
 
 
@@ -234,7 +258,7 @@ def key_of(value: Any, place: str) -> Any:
 
 def _null(column: Column, value: Any, place: str) -> Node:
     if not isinstance(value, bool):
-        raise FieldError(f"{place}={value!r}: isnull takes True or False")
+        raise FieldError(f"{place}={shown(value)}: isnull takes True or False")
     node = Compare(column, "null")
     return node if value else Not(node)
 
@@ -242,34 +266,24 @@ def _null(column: Column, value: Any, place: str) -> Node:
 def _among(column: Column, value: Any, place: str) -> Node:
     query = getattr(value, "query", None)
     if isinstance(query, Query):
-        return _among_found(column, query, place)
+        if query.shape != "objects" and len(query.fields or ()) != 1:
+            raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
+        return Among(column, value._single)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise FieldError(f"{place}={value!r}: in takes a list of values or a queryset")
+        raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
     return Compare(column, "in", tuple(dict.fromkeys(values))) if values else Constant(False)
 
 
-def _among_found(column: Column, query: Query, place: str) -> Node:
-    """The column's value is among those that a query, or a combination of several, finds."""
-    if query.combined is None:
-        return Among(column, query)
-    if query.sliced:
-        raise FieldError(f"{place}: a slice of a {query.combined} can't be looked up; give a list of what it finds")
-    first, *others = (_among_found(column, part.query, place) for part in query.parts)
-    if query.combined == "difference":
-        return join("and", [first, *(Not(other) for other in others)])
-    return join("and" if query.combined == "intersection" else "or", [first, *others])
-
-
 def _pair(value: Any, place: str) -> tuple[Any, Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
-        raise FieldError(f"{place}={value!r}: range takes two values, the lowest and the highest")
+        raise FieldError(f"{place}={shown(value)}: range takes two values, the lowest and the highest")
     return cast(tuple[Any, Any], (value[0], value[1]))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
     if not isinstance(value, str):
-        raise FieldError(f"{place}={value!r}: {name} takes a text")
+        raise FieldError(f"{place}={shown(value)}: {name} takes a text")
     if column.codec.kind != "text":
         raise FieldError(f"{place}: {name} is for text, and {column.name} is a {column.codec.kind}")
     if LOOKUPS[name].server:
@@ -294,13 +308,13 @@ def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str
         try:
             return adapter.validate_python(item)
         except ValueError as error:
-            raise FieldError(f"{place}={item!r} does not convert to {part}: {reason(error)}") from None
+            raise FieldError(f"{place}={shown(item)} does not convert to {part}: {reason(error)}") from None
 
     if name == "range":
         wanted: Any = tuple(convert(item) for item in _pair(value, place))
     elif name == "in":
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-            raise FieldError(f"{place}={value!r}: in takes a list of values")
+            raise FieldError(f"{place}={shown(value)}: in takes a list of values")
         wanted = {convert(item) for item in value if item is not None}  # pyright: ignore[reportUnknownVariableType]
     else:
         wanted = convert(value)
@@ -389,6 +403,8 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     """
     hops: list[Step] = []
     parts = name.split("__")
+    if len(parts) > DEEPEST:
+        raise FieldError(f"{schema.name}: {name[:40]!r}... is too long, a name of more than {DEEPEST} parts")
     at = schema
     for i, part in enumerate(parts):
         *first, hop = (None,) if part in at.by_name else _steps(at, part) or (None,)

@@ -6,6 +6,8 @@ A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute mak
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from .errors import shown
+
 Connector = Literal["and", "or", "xor"]
 Leaf = tuple[str, Any]
 
@@ -32,7 +34,7 @@ class Q:
 
     def _with(self, other: Any, connector: Connector) -> "Q":
         if not isinstance(other, Q):
-            raise TypeError(f"{other!r} is no condition: join Q objects, or class attributes that are compared")
+            raise TypeError(f"{shown(other)} is no condition: join Q objects, or class attributes that are compared")
         if not other:
             return self
         if not self:
@@ -70,7 +72,7 @@ class Q:
 
     def __repr__(self) -> str:
         inner = f" {self.connector} ".join(
-            repr(child) if isinstance(child, Q) else f"{child[0]}={child[1]!r}" for child in self.children
+            repr(child) if isinstance(child, Q) else f"{child[0]}={shown(child[1])}" for child in self.children
         )
         return f"{'~' if self.negated else ''}Q({inner})"
 
@@ -81,5 +83,5 @@ def _checked(condition: Any) -> "Q | Leaf":
     if isinstance(condition, tuple) and len(condition) == 2 and isinstance(condition[0], str):  # pyright: ignore[reportUnknownArgumentType]
         return condition  # pyright: ignore[reportUnknownVariableType]
     raise TypeError(
-        f"{condition!r} is no condition: give Q(...), Model.field >= value, or a lookup such as votes__gte=3"
+        f"{shown(condition)} is no condition: give Q(...), Model.field >= value, or a lookup such as votes__gte=3"
     )

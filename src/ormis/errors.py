@@ -107,3 +107,9 @@ class StoredDataError(OrmisError):
 
 class RelationNotLoaded(OrmisError):
     """A relation of an object that was loaded by async code is used before it is loaded."""
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its repr; of a queryset what it is, since its repr would ask the server."""
+    described: Any = getattr(value.__class__, "_described", None)
+    return repr(value) if described is None else str(described(value))

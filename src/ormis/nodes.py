@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from .calls import Operation
 from .cells import Cell, Joined, Numbering, Row
-from .query import Query
 from .schema import Column, Link, Schema
 
 MANY = 1000
@@ -269,10 +269,10 @@ class Linked(Node):
 
 @dataclass(frozen=True, slots=True)
 class Among(Node):
-    """A column's value is among those that a query finds; the query is run first."""
+    """A column's value is among those that another query finds; `values` runs it first."""
 
     column: Column
-    query: Query
+    values: Callable[[], Operation[list[Any]]]
     here = True
 
 

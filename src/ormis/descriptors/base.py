@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation
-from ..errors import ForeignKeyViolation, RelationNotLoaded
+from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..state import recall, remember, state_of
@@ -40,7 +40,7 @@ class RelationDescriptor:
 
     def assign(self, _record: Any, value: Any, /) -> None:
         """What assigning to the attribute does."""
-        raise TypeError(f"{self.place} can't be assigned {value!r}: use .set()")
+        raise TypeError(f"{self.place} can't be assigned {shown(value)}: use .set()")
 
     def known(self, record: Any) -> Any:
         """What is loaded of it already, None where nothing is."""
@@ -79,7 +79,7 @@ class RelationDescriptor:
         Raises TypeError for one of another model, ForeignKeyViolation for one that is not saved yet or is elsewhere.
         """
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {value!r}")
+            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {shown(value)}")
         if value.pk is None:
             raise ForeignKeyViolation(
                 f"{self.place}: {value!r} is not saved yet; save it first",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..calls import Operation
-from ..errors import ForeignKeyViolation, IntegrityError
+from ..errors import ForeignKeyViolation, IntegrityError, shown
 from ..operations import relating
 from ..querysets import changes, results
 from ..querysets.queryset import QuerySet
@@ -84,7 +84,7 @@ class ReverseOne(_Reverse):
         """`person.passport = passport` points the passport at the person; saving it is the caller's."""
         self._refuse_unsaved(record)
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {value!r}")
+            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {shown(value)}")
         setattr(value, self.reference.name, record)
         remember(record, self.name, value)
 

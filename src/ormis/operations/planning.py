@@ -9,7 +9,7 @@ from typing import Any
 
 from ..calls import Operation
 from ..cells import Cell
-from ..compile import condition
+from ..compile import condition, converted
 from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, join
 from ..plan import Plan, plan_of
 from ..query import Query
@@ -55,7 +55,7 @@ def _resolved(node: Node, tag: str) -> Operation[Node]:
     if isinstance(node, Not):
         return Not((yield from _resolved(node.part, tag)))
     if isinstance(node, Among):
-        return (yield from _among(node, tag))
+        return (yield from _among(node))
     if isinstance(node, One):
         keys = yield from _found(node.target, node.part, node.target.pk, tag)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
@@ -107,11 +107,10 @@ def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tu
     return _values(column, [row[0] for row in rows])
 
 
-def _among(node: Among, tag: str) -> Operation[Node]:
-    query = node.query if node.query.fields else node.query.having(fields=("pk",))
-    inner = yield from planned(query, tag)
-    rows = yield from fetch(inner, tag)
-    return _one_of(node.column, _values(inner.columns[0], [row[0] for row in rows]))
+def _among(node: Among) -> Operation[Node]:
+    place = f"{node.column.name}__in"
+    values = [converted(node.column, value, place) for value in (yield from node.values()) if value is not None]
+    return _one_of(node.column, tuple(dict.fromkeys(values)))
 
 
 def _one_of(column: Column, values: tuple[Any, ...]) -> Node:

@@ -141,9 +141,6 @@ def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
 
 def check_whole(source: Source[Any], what: str) -> None:
     """Raises TypeError for a query that does not stand for objects that can be changed."""
-    if source.query.sliced:
-        raise TypeError(f"a sliced queryset can't be {what}: do that before the slice")
-    if source.query.combined is not None:
-        raise TypeError(f"a {source.query.combined} can't be {what}: do that to its parts")
+    source._refuse(what)
     if source.query.shape != "objects":
         raise TypeError(f"a queryset of values() can't be {what}: do that before values()")

@@ -1,4 +1,7 @@
-"""Unions, intersections and differences of querysets: each part is fetched, and they are put together here."""
+"""Unions, intersections and differences of querysets: each part is fetched, and they are put together here.
+
+Rows of values are combined as tuples, whatever the parts call them, and get their shape from the whole.
+"""
 
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
@@ -7,27 +10,30 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..calls import Operation
-from ..errors import FieldError
+from ..errors import FieldError, shown
 from ..expressions import F, OrderBy
 from ..operations.fetching import sortable
 from ..query import Query
-from .shapes import names_of
+from .shapes import names_of, shaped
 from .source import Source
 
 
 def combined(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
-    """What the parts have together, in the order and the slice of the whole."""
+    """What the parts have together, in the order and the slice of the whole. All is read from its database."""
     query = source.query
     fetched: list[list[Any]] = []
     for part in query.parts:
-        reading: Operation[list[Any]] = part._fetch(asynchronous)
+        here = part._in(source.db)
+        reading: Operation[list[Any]]
+        reading = (here if query.shape == "objects" else here._copy(shape="tuples"))._fetch(asynchronous)
         fetched.append((yield from reading))
     rows = _COMBINE[query.combined or "union"](fetched)
     for item in reversed(query.order or ()):
         rows = _sorted(query, rows, item)
     if query.backwards:
         rows.reverse()
-    return rows[query.offset : None if query.limit is None else query.offset + query.limit]
+    rows = rows[query.offset : None if query.limit is None else query.offset + query.limit]
+    return rows if query.shape == "objects" else shaped(query, rows)
 
 
 def each_once(rows: Iterable[Any]) -> list[Any]:
@@ -39,8 +45,6 @@ def each_once(rows: Iterable[Any]) -> list[Any]:
 
 
 def _identity(row: Any) -> Any:
-    if isinstance(row, dict):
-        row = tuple(row.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     try:
         hash(row)
     except TypeError:
@@ -76,16 +80,15 @@ def _sorted(query: Query, rows: list[Any], item: Any) -> list[Any]:
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression
     name = item.name if isinstance(item, F) else item
     if not isinstance(name, str):
-        raise FieldError(f"a combined queryset can't be ordered by {item!r}: name one of its fields")
+        raise FieldError(f"a combined queryset can't be ordered by {shown(item)}: name one of its fields")
     if name.startswith("-"):
         descending, name = not descending, name[1:]
     value = _value_of(query, name)
-    keys = {id(row): value(row) for row in rows}
-    present = sorted(
-        (row for row in rows if keys[id(row)] is not None), key=lambda row: keys[id(row)], reverse=descending
-    )
-    absent = [row for row in rows if keys[id(row)] is None]
-    return absent + present if (not descending if nulls_first is None else nulls_first) else present + absent
+    keyed = [(value(row), row) for row in rows]
+    absent = [row for key, row in keyed if key is None]
+    present = sorted((pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
+    found = [row for _, row in present]
+    return absent + found if (not descending if nulls_first is None else nulls_first) else found + absent
 
 
 def _value_of(query: Query, name: str) -> Callable[[Any], Any]:
@@ -96,9 +99,5 @@ def _value_of(query: Query, name: str) -> Callable[[Any], Any]:
     names = names_of(query)
     if name not in names:
         raise FieldError(f"a combined queryset can be ordered by what it returns, {', '.join(names)}, not by {name!r}")
-    if query.shape == "dicts":
-        return lambda row: sortable(row[name])
-    if query.shape == "flat":
-        return sortable
     at = names.index(name)
     return lambda row: sortable(row[at])

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation
-from ..errors import FieldError, IntegrityError
+from ..errors import FieldError, IntegrityError, shown
 from ..operations import bulk
 from ..operations.saving import Instead, When
 from .changes import named
@@ -19,7 +19,7 @@ def checked(source: Source[Any], objects: Iterable[Any], method: str) -> list[An
     records = [*objects]
     for record in records:
         if not isinstance(record, source.model):
-            raise FieldError(f"{record!r} is no {source.model.__name__}: {method}() takes objects of the model")
+            raise FieldError(f"{shown(record)} is no {source.model.__name__}: {method}() takes objects of the model")
         if record.__declarations__:
             record._check_related(source.db)
     return records

@@ -29,6 +29,8 @@ class Prefetch:
         self.to_attr = to_attr
         if queryset is not None and queryset.query.shape != "objects":
             raise ValueError(f"Prefetch({lookup!r}): the queryset has values(); give one of objects")
+        if queryset is not None and queryset.query.combined is not None:
+            raise TypeError(f"Prefetch({lookup!r}): a {queryset.query.combined} can't be narrowed to what is related")
 
     def __repr__(self) -> str:
         return f"Prefetch({self.lookup!r})"

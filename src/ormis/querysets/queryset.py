@@ -11,18 +11,20 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import fields
 from itertools import islice
 from operator import index
-from typing import Any, ClassVar, Literal, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeVar, cast, overload
 
 from ..calls import Operation
 from ..compile import resolve
 from ..conditions import Q
 from ..database import Database
-from ..errors import FieldError
+from ..errors import FieldError, shown
 from ..plan import related_of
 from ..query import Combination, Query
+from ..schema import Schema
 from . import changes, results
 from .prefetching import Prefetch
 from .reading import Reading
+from .shapes import check_row_names
 from .source import Source
 from .writing import Writing
 
@@ -62,9 +64,7 @@ class Queryable(Reading[M], Writing[M]):
 
     def using(self, database: Database) -> "QuerySet[M]":
         """The same query in another database."""
-        queryset = self._queryset()._copy()
-        queryset._database = database
-        return queryset
+        return self._queryset()._in(database)
 
     # Order -----------------------------------------------------------------------------------------------------------
 
@@ -113,22 +113,26 @@ class Queryable(Reading[M], Writing[M]):
         """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use."""
         queryset = self._queryset()
         queryset._refuse_values("only()")
+        queryset._refuse_combined("given only()")
         schema = queryset._schema
         names = dict.fromkeys([schema.pk.name, *(_own_field(queryset, name, "only") for name in fields)])
         return queryset._copy(fields=tuple(names))
 
-    def defer(self, *fields: str) -> "QuerySet[M]":
-        """Objects without these fields loaded; they are loaded on first use."""
+    def defer(self, *fields: str | None) -> "QuerySet[M]":
+        """Objects without these fields loaded; they are loaded on first use. None alone takes that back."""
         queryset = self._queryset()
         queryset._refuse_values("defer()")
-        schema, left_out = queryset._schema, {_own_field(queryset, name, "defer") for name in fields}
+        queryset._refuse_combined("given defer()")
+        if fields == (None,):
+            return queryset._copy(fields=None)
+        schema, left_out = queryset._schema, {_own_field(queryset, name, "defer") for name in fields if name}
         present = queryset.query.fields or tuple(schema.by_name)
         return queryset._copy(fields=tuple(n for n in present if n not in left_out or n == schema.pk.name))
 
     def distinct(self) -> "QuerySet[M]":
         """Each row of values() once. Objects never repeat, so of these it changes nothing."""
         queryset = self._queryset()
-        queryset._refuse_sliced("made distinct")
+        queryset._refuse("made distinct")
         return queryset._copy(distinct=True)
 
     # Related ---------------------------------------------------------------------------------------------------------
@@ -140,7 +144,7 @@ class Queryable(Reading[M], Writing[M]):
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
-        queryset._refuse_combined("select_related()")
+        queryset._refuse_combined("given select_related()")
         if paths == (None,):
             return queryset._copy(related=())
         schema = queryset._schema
@@ -224,7 +228,9 @@ class QuerySet(Queryable[M], Source[M]):
     def __getitem__(self, at: int | slice) -> Any:
         if isinstance(at, slice):
             return self._slice(at)
-        at = index(at)
+        if not isinstance(at, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"querysets are indexed by whole numbers and slices, not by {shown(at)}")
+        at = min(index(at), _LAST)
         if at < 0:
             raise ValueError("negative indexing is not supported: reverse() the queryset")
         if self._cache is not None:
@@ -279,34 +285,22 @@ class QuerySet(Queryable[M], Source[M]):
         return self
 
     def _narrowed(self, condition: Q, what: str) -> Self:
-        self._refuse_sliced(what)
-        self._refuse_combined(what)
+        self._refuse(what)
         return self._copy(where=(*self.query.where, condition)) if condition else self._copy()
 
     def _valued(self, shape: str, names: tuple[str, ...]) -> Self:
         for name in names:
-            if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise FieldError(f"{self._schema.name}: values() takes names of fields, not {name!r}")
-            path = resolve(self._schema, name)
-            if path.lookups:
-                raise FieldError(f"{self._schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
-        parts = tuple(part._valued(shape, names) for part in self.query.parts)
+            _check_value(self._schema, name)
         chosen = names or (self.query.fields if self.query.shape != "objects" else None)
-        return self._copy(
-            shape=shape, fields=chosen or tuple(self._schema.by_name), prefetch=(), related=(), parts=parts
-        )
-
-    def _refuse_sliced(self, what: str) -> None:
-        if self.query.sliced:
-            raise TypeError(f"a sliced queryset can't be {what}: do that before the slice")
+        chosen = chosen or tuple(self._schema.by_name)
+        if shape == "named":
+            check_row_names(self._schema, chosen)
+        parts = tuple(part._valued("tuples", names) for part in self.query.parts)
+        return self._copy(shape=shape, fields=chosen, parts=parts, prefetch=(), related=())
 
     def _refuse_values(self, what: str) -> None:
         if self.query.shape != "objects":
             raise TypeError(f"{what} is for objects, it can't follow values() or values_list()")
-
-    def _refuse_combined(self, what: str) -> None:
-        if self.query.combined is not None:
-            raise TypeError(f"a {self.query.combined} can't be {what}: do that to its parts")
 
     # Combining -------------------------------------------------------------------------------------------------------
 
@@ -319,31 +313,44 @@ class QuerySet(Queryable[M], Source[M]):
     def _joined(self, other: "QuerySet[M]", connector: Literal["and", "or"]) -> Self:
         """One queryset whose condition joins those of both."""
         if not isinstance(other, QuerySet) or other.model is not self.model:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"{self!r} can be joined with a queryset of {self.model.__name__} only, not {other!r}")
+            what = shown(self)
+            raise TypeError(f"{what} can be joined with a queryset of {self.model.__name__} only, not {shown(other)}")
         for side in (self, other):
-            side._refuse_sliced("joined with another")
-            side._refuse_combined("joined with another")
+            side._refuse("joined with another")
         if self.query.empty or other.query.empty:
             empty, kept = (self, other) if self.query.empty else (other, self)
             return self._copy_of((kept if connector == "or" else empty).query)
-        conditions = [_one(side.query.where) for side in (self, other)]
-        if not all(conditions):
-            return self._copy(where=tuple(c for c in conditions if c) if connector == "and" else ())
-        return self._copy(where=(Q.join(connector, conditions),) if connector == "or" else tuple(conditions))
+        if connector == "and":
+            return self._copy(where=(*self.query.where, *other.query.where))
+        either = [_one(side.query.where) for side in (self, other)]
+        return self._copy(where=(either[0] | either[1],) if all(either) else ())
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
-        parts: tuple[QuerySet[Any], ...] = (self, *others)
         for other in others:
-            if not isinstance(other, QuerySet):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise TypeError(f"{how.split()[0]}() takes querysets, not {other!r}")
-            if other.query.shape != self.query.shape:
-                raise TypeError(f"{how.split()[0]}(): all querysets must have the same values(), or none")
-            if self.query.shape == "objects" and other.model is not self.model:
-                raise TypeError(
-                    f"{how.split()[0]}(): {other.model.__name__} is another model; values() can be combined"
-                )
+            self._check_part(f"{how.split()[0]}()", other)
         own = Query(self._schema, order=(), fields=self.query.fields, shape=self.query.shape)
-        return self._copy_of(own.having(combined=how, parts=parts))
+        return self._copy_of(own.having(combined=how, parts=(self, *others)))
+
+    def _check_part(self, method: str, other: "QuerySet[Any]") -> None:
+        """Raises TypeError where the other's rows can't stand beside those of this one."""
+        if not isinstance(other, QuerySet):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{method} takes querysets, not {shown(other)}")
+        objects = [side.query.shape == "objects" for side in (self, other)]
+        if all(objects) and other.model is not self.model:
+            raise TypeError(f"{method}: {other.model.__name__} is another model; values() can be combined")
+        if any(objects) and not all(objects):
+            raise TypeError(f"{method}: all querysets must have values(), or none")
+        if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
+            raise TypeError(f"{method}: all querysets must have as many values")
+
+    def _single(self) -> Operation[builtins.list[Any]]:
+        """The values of its one field, or the keys of its objects, that `in` compares with."""
+        if self.query.shape != "objects":
+            return (yield from self._copy(shape="flat")._fetch(True))
+        if self.query.combined is None or not self.query.order:
+            return (yield from self._valued("flat", ("pk",))._fetch(True))
+        records: builtins.list[Any] = yield from self._fetch(True)  # in an order of their fields
+        return [record.pk for record in records]
 
     # Operations ------------------------------------------------------------------------------------------------------
 
@@ -367,6 +374,15 @@ def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
     return path.column.name
 
 
+def _check_value(schema: Schema, name: object) -> None:
+    """Raises FieldError for what is no name of a field, of the model or across relations."""
+    if not isinstance(name, str):
+        raise FieldError(f"{schema.name}: values() takes names of fields, not {shown(name)}")
+    path = resolve(schema, name)
+    if path.lookups:
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+
+
 def _check_order(item: Any) -> None:
-    if item is None or isinstance(item, Q | bool | int):
-        raise FieldError(f"order_by() takes names of fields and expressions, not {item!r}")
+    if item is None or isinstance(item, Q | bool | int | Source):
+        raise FieldError(f"order_by() takes names of fields and expressions, not {shown(item)}")

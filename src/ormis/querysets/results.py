@@ -11,7 +11,7 @@ from typing import Any, cast
 from ..calls import Operation
 from ..compile import condition
 from ..conditions import Q
-from ..errors import FieldError, ForeignKeyViolation
+from ..errors import FieldError, ForeignKeyViolation, shown
 from ..nodes import Compare, Node, Not, join
 from ..operations import explaining, fetching
 from ..operations.planning import planned
@@ -30,8 +30,13 @@ from .source import Source
 def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
     """What the query finds, in the shape it asks for."""
     query = source.query
+    if query.empty or query.limit == 0:
+        return []
     if query.combined is not None:
-        return (yield from combining.combined(source, asynchronous))
+        records = yield from combining.combined(source, asynchronous)
+        if query.prefetch:
+            yield from prefetch(records, query.prefetch, source.db, asynchronous)
+        return records
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source)))
     wanted = yield from planned(query)
@@ -116,16 +121,14 @@ def among(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: boo
 
 
 def narrowed(source: Source[Any], more: Q) -> Source[Any]:
-    """The same with one more condition. Raises TypeError for a combination, whose parts have the conditions."""
-    if more and source.query.combined is not None:
-        raise TypeError(f"a {source.query.combined} can't be filtered: do that to its parts")
+    """The same with one more condition. Raises TypeError for a slice and a combination."""
+    if more:
+        source._refuse("narrowed by a condition")
     return source._copy(where=(*source.query.where, more)) if more else source
 
 
 def get(source: Source[Any], more: Q, asynchronous: bool) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
-    if more and source.query.sliced:
-        raise TypeError("a sliced queryset can't be filtered: do that before the slice")
     source = narrowed(source, more)
     if not source.query.sliced:
         source = source._copy_of(source.query.slice(0, 2))
@@ -155,8 +158,7 @@ def first(source: Source[Any], asynchronous: bool) -> Operation[Any]:
 
 def last(source: Source[Any], asynchronous: bool) -> Operation[Any]:
     """The last object, or None. Raises TypeError for a slice, as reverse() does."""
-    if source.query.sliced:
-        raise TypeError("a sliced queryset can't be reversed: do that before the slice")
+    source._refuse_sliced("reversed")
     return (yield from first(source._copy(backwards=not source.query.backwards), asynchronous))
 
 
@@ -171,8 +173,7 @@ def latest(source: Source[Any], fields: Sequence[str], asynchronous: bool) -> Op
 
 
 def _extreme(source: Source[Any], fields: Sequence[str], backwards: bool, asynchronous: bool) -> Operation[Any]:
-    if source.query.sliced:
-        raise TypeError("a sliced queryset can't be ordered: do that before the slice")
+    source._refuse_sliced("ordered")
     by = fields or source.model.__options__.get_latest_by
     name = source._schema.name
     if not by:
@@ -192,6 +193,8 @@ def count(source: Source[Any]) -> Operation[int]:
     query = source.query
     if source._cache is not None:
         return len(source._cache)
+    if query.empty:
+        return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
         return len((yield from found(source, True)))
     return (yield from fetching.count((yield from planned(query.having(order=(), fields=None, related=())))))
@@ -201,6 +204,8 @@ def exists(source: Source[Any]) -> Operation[bool]:
     """Whether there is any."""
     if source._cache is not None:
         return bool(source._cache)
+    if source.query.empty:
+        return False
     if source.query.combined is not None:
         return bool((yield from found(source._copy_of(source.query.slice(0, 1)), True)))
     one = source.query.slice(0, 1).having(fields=("pk",), order=(), related=())
@@ -221,7 +226,7 @@ def _check_saved(source: Source[Any], record: Any, what: str) -> None:
     if source.query.shape != "objects":
         raise TypeError(f"{what} is for querysets of objects, not after values() or values_list()")
     if not isinstance(record, source.model):
-        raise TypeError(f"{what} takes an object of {source.model.__name__}, not {record!r}")
+        raise TypeError(f"{what} takes an object of {source.model.__name__}, not {shown(record)}")
     if record.pk is None:
         raise ForeignKeyViolation(f"{what}: {record!r} is not saved yet; save it first", model=source._schema.name)
 

@@ -6,14 +6,17 @@
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
+from keyword import iskeyword
 from typing import Any
 
 from ..codec import Codec
 from ..collector import without_collector
 from ..database import Database
+from ..errors import FieldError
 from ..plan import Related
 from ..query import Query
 from ..registry import model_for
+from ..schema import Schema
 from ..state import Wire, remember
 
 
@@ -37,8 +40,27 @@ def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
 
 @lru_cache(maxsize=256)
 def _row_class(names: tuple[str, ...]) -> Any:
-    # The names are known at run time only.
-    return namedtuple("Row", names)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
+    # The names are known at run time only, and so is the class: a pickle holds the names instead.
+    base: Any = namedtuple("Row", names)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
+    return type("Row", (base,), {"__slots__": (), "__reduce__": _reduced})
+
+
+def _reduced(row: Any) -> tuple[Any, ...]:
+    return _row, (row._fields, tuple(row))
+
+
+def _row(names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _row_class(names)(*values)
+
+
+def check_row_names(schema: Schema, fields: Sequence[str]) -> None:
+    """Raises FieldError for fields that can't name the values of one row."""
+    names = [schema.pk.name if name == "pk" else name for name in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise FieldError(f"{schema.name}: values_list(named=True) names {name!r} twice")
+        if name.startswith("_") or iskeyword(name) or not name.isidentifier():
+            raise FieldError(f"{schema.name}.{name}: values_list(named=True) can't call a value {name!r}")
 
 
 def attach_related(

@@ -43,6 +43,31 @@ class Source(Generic[M]):
     def _copy(self, **changes: Any) -> Self:
         return self._copy_of(self.query.having(**changes))
 
+    def _in(self, database: Database) -> Self:
+        """The same in another database."""
+        copy = self._copy()
+        copy._database = database
+        return copy
+
+    def _refuse(self, what: str) -> None:
+        """Raises TypeError for a slice and a combination, whose rows can't be told by a condition any more."""
+        self._refuse_sliced(what)
+        self._refuse_combined(what)
+
+    def _refuse_sliced(self, what: str) -> None:
+        if self.query.sliced:
+            raise TypeError(f"a sliced queryset can't be {what}: do that before the slice")
+
+    def _refuse_combined(self, what: str) -> None:
+        how = self.query.combined
+        if how is not None:
+            article = "an" if how == "intersection" else "a"
+            raise TypeError(f"{article} {how.split()[0]} can't be {what}: do that to its parts")
+
+    def _described(self) -> str:
+        """What it is, for messages, which never ask the server."""
+        return f"<{type(self).__name__} of {self.model.__name__}>"
+
     def _fetch(self, asynchronous: bool) -> Generator[Any, Any, list[M]]:
         """What the query finds, in the shape it asks for; evaluated once."""
         raise NotImplementedError

@@ -13,9 +13,12 @@ local function index_name(m, way)
   return way.at and m.columns[way.at] or ''
 end
 
-local function described(m, way)
+-- cmsgpack packs no more than 16 levels: what lies deeper is left out.
+local function described(m, way, depth)
   local parts = {}
-  for i, inner in ipairs(way.ways or nothing) do parts[i] = described(way.model or m, inner) end
+  for i, inner in ipairs(depth < 5 and way.ways or nothing) do
+    parts[i] = described(way.model or m, inner, depth + 1)
+  end
   return {way.by, index_name(m, way), way.cost or 0, parts, way.model and way.model.key or ''}
 end
 
@@ -25,5 +28,5 @@ local function explanation()
     if not m.indexes[i].complete then lacking[#lacking + 1] = index_name(m, {index = m.indexes[i]}) end
   end
   for i, check in ipairs(search.checks or nothing) do checks[i] = check.key end
-  return {described(m, search.taken or {by = 'portion'}), checks, search.spent, call('ZCARD', search.ids), lacking}
+  return {described(m, search.taken or {by = 'portion'}, 0), checks, search.spent, call('ZCARD', search.ids), lacking}
 end
