@@ -17,12 +17,18 @@ class Page(ormis.Model):
     name: str = ""
     parent: ForeignKey["Page | None"] = ForeignKey(related_name="children")
 
+    class Meta:
+        key = "edges_page"
+
 
 class Note(ormis.Model):
     """A model with a relation."""
 
     page: ForeignKey["Page | None"] = ForeignKey(related_name="notes")
     stars: int = 0
+
+    class Meta:
+        key = "edges_note"
 
 
 @pytest.fixture
@@ -333,3 +339,65 @@ def test_a_subquery_is_of_one_value_that_fits(pages: list[Page]) -> None:
     page.save()
     with pytest.raises(FieldError, match="number__in='no number' does not convert"):
         Page.objects.filter(number__in=Page.objects.values("name")).count()
+
+
+# Rank ----------------------------------------------------------------------------------------------------------------
+
+ORDERS = [(), ("-number",), ("number",), ("name",), ("-name", "number"), ("parent", "-name"), ("?",)]
+
+
+@pytest.mark.parametrize("order", ORDERS[:-1], ids=str)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("budget", [1500, 2])
+def test_rank_is_the_place_in_the_order(
+    pages: list[Page], order: tuple[str, ...], backwards: bool, budget: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every object, in every order with its ties, narrowed or not, in one call or step by step."""
+    monkeypatch.setattr("ormis.plan.BUDGET", budget)
+    pages[3].parent = pages[1]
+    pages[3].save()
+    Page.objects.bulk_create([Page(number=i % 2, name="0") for i in range(6)])
+    for queryset in (Page.objects.all(), Page.objects.filter(name="0"), Page.objects.filter(name__regex="0|1")):
+        ordered = queryset.order_by(*order)
+        if backwards:
+            ordered = ordered.reverse()
+        found = [*ordered]
+        assert [ordered.all().rank(page) for page in found] == [*range(len(found))]
+
+
+def test_a_rank_among_thousands_of_ties_is_one_call(pages: list[Page]) -> None:
+    """On a leaderboard with an index the ties are counted where they are; so is the order of creation."""
+    Page.objects.bulk_create([Page(number=7) for _ in range(3000)])
+    last = Page.objects.latest("id")
+    for queryset, place in (
+        (Page.objects.all(), 3005),
+        (Page.objects.order_by("-number"), 2999),
+        (Page.objects.order_by("number"), 3005),
+        (Page.objects.all().reverse(), 0),
+    ):
+        with ormis.capture_calls() as calls:
+            assert queryset.rank(last) == place
+        assert len(calls) == 1
+
+
+def test_a_rank_is_of_what_is_stored(pages: list[Page]) -> None:
+    """Values that the object has in memory alone, or that another client has changed, do not count."""
+    known = Page.get(pages[2].pk)
+    known.number = 99
+    assert Page.objects.order_by("number").rank(known) == 2
+    Page.objects.filter(pk=known.pk).update(number=50)
+    assert Page.objects.order_by("number").rank(pages[2]) == 5
+    partly = Page.objects.only("name").get(number=50)
+    assert Page.objects.order_by("number").rank(partly) == 5
+
+
+def test_what_is_gone_has_no_rank(pages: list[Page]) -> None:
+    """An object that was deleted, or that the filter leaves out, is DoesNotExist in every order."""
+    gone = pages[2]
+    Note.objects.all().delete()
+    Page.objects.filter(pk=gone.pk).delete()
+    for order in ORDERS:
+        with pytest.raises(Page.DoesNotExist, match="no rank"):
+            Page.objects.order_by(*order).rank(gone)
+        with pytest.raises(Page.DoesNotExist, match="no rank"):
+            Page.objects.filter(number__gt=3).order_by(*order).rank(pages[1])

@@ -111,6 +111,7 @@ class Plan:
         """The request of the script `query`, and the numbers that it gives to models."""
         numbers = Numbering(self.schema)
         request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
+        more = {name: part.packed(numbers) if isinstance(part, Node) else part for name, part in more.items()}
         early = len(numbers.joins)
         request["order"] = [] if self.sorts_here else [_packed_term(term, numbers) for term in self.order]
         sorted_by = len(numbers.joins)

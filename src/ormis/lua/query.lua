@@ -15,6 +15,7 @@
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
+--   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
 --   glance                         where to look for the count first, see lib/glance.lua
 --   budget                         how many objects one call may look at}
@@ -25,7 +26,9 @@
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
 --   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
 --                                  many were looked at
--- and with `explain` what was done as one more item of the answer, see lib/explaining.lua
+--   {'ok', 'gone'}                 the object of `before` is not among them
+-- with `less`, which no portion or step has, how many have lesser values as one more item, false where no index tells;
+-- with `explain` what was done as one more item, see lib/explaining.lua
 
 local function reply(head, rows, places)
   if request.explain then
@@ -58,6 +61,7 @@ local function answer_query()
   local how, count, rows, places = find()
   local head = {'ok', how, count}
   if how == 'step' then head[4] = #rows end
+  if request.less then head = {'ok', how, count or false, search.lesser} end
   local answer_ = reply(head, rows, places)
   return request.groups and add_groups(answer_) or answer_
 end

@@ -121,7 +121,8 @@ class Reading(Generic[M]):
     def rank(self, record: Any) -> int:
         """The place of this object in the order, from 0.
 
-        Two calls, and one more to settle ties. Raises the model's DoesNotExist for an object that is not among them.
+        One call where an index counts what comes before; another where none does, more for tens of thousands of ties.
+        Raises the model's DoesNotExist for an object that is not among them.
         """
         source = self._queryset()
         return source._run(results.rank(source, record))

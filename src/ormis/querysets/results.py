@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, cast
 
 from ..calls import Operation
-from ..compile import condition
 from ..conditions import Q
 from ..errors import FieldError, ForeignKeyViolation, shown
+from ..expressions import Expression
 from ..nodes import Compare, Node, Not, join
-from ..operations import explaining, fetching
+from ..operations import explaining, fetching, ranking
 from ..operations.planning import planned
 from ..operations.spreading import spread, spreads
 from ..plan import OrderTerm, Plan
@@ -266,39 +266,51 @@ def rank(source: Source[Any], record: Any) -> Operation[int]:
     """The place of an object in the order, from 0."""
     _check_saved(source, record, "rank()")
     query = source.query
+    if query.sliced or query.combined is not None:
+        return _at((yield from found(source._copy(prefetch=(), related=()), True)), record, source, record)
     wanted = yield from planned(query.having(fields=("pk",), related=()))
-    terms = [term for term in wanted.order if isinstance(term.cell, Column)]
-    if len(terms) < len(wanted.order) or query.sliced or query.combined is not None:
-        return _at((yield from found(source._copy(prefetch=(), related=()), True)), record, source)
+    if wanted.residual is None and wanted.keys is None and all(isinstance(term.cell, Column) for term in wanted.order):
+        place = yield from _place(source, wanted, record)
+        if place is not None:
+            return place
+    keys = _values_of(wanted, (yield from fetching.fetch(wanted)))
+    return _at([row[0] for row in keys], record.pk, source, record)
+
+
+def _place(source: Source[Any], wanted: Plan, record: Any) -> Operation[int | None]:
+    """The place as the server counts it; None where the object moves or its values are equal to none."""
+    loaded = cast(dict[str, Any], vars(record))
+    values = {term.cell.name: loaded.get(term.cell.name, _UNKNOWN) for term in wanted.order}
+    if all(value is not _UNKNOWN and not isinstance(value, Expression) for value in values.values()):
+        place = yield from _ranked(wanted, record, values)
+        if place is not None:
+            return place
+    # The object is not what is stored.
     own = yield from fetching.fetch((yield from planned(narrowed(source, Q(pk=record.pk)).query.having(related=()))))
     if not own:
         raise _not_among(source, record)
-    values = fetching.decoded(source._schema, source._schema.columns, own[0])
-    node = condition(query)
-    before = yield from _counted(source, join("and", [node, _before(terms, values)]))
-    ties = join("and", [node, *(_same(term, values) for term in terms)])
-    tied = yield from _tied(source, ties, wanted)
-    return before + tied.index(record.pk)
+    return (yield from _ranked(wanted, record, fetching.decoded(source._schema, source._schema.columns, own[0])))
 
 
-def _at(records: list[Any], record: Any, source: Source[Any]) -> int:
-    if record not in records:
+_UNKNOWN = object()
+
+
+def _ranked(wanted: Plan, record: Any, values: dict[str, Any]) -> Operation[int | None]:
+    """The place of an object with these values; None where it has others."""
+    ties = join("and", [wanted.where, *(_same(term, values) for term in wanted.order)])
+    less = join("and", [wanted.where, _before(wanted.order, values)]) if wanted.order else None
+    key = wanted.schema.pk.codec.encode(record.pk)
+    return (yield from ranking.rank(replace(wanted, where=ties, order=()), key, less))
+
+
+def _at(found: list[Any], wanted: Any, source: Source[Any], record: Any) -> int:
+    if wanted not in found:
         raise _not_among(source, record)
-    return records.index(record)
+    return found.index(wanted)
 
 
 def _not_among(source: Source[Any], record: Any) -> Exception:
     return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
-
-
-def _counted(source: Source[Any], node: Node) -> Operation[int]:
-    return (yield from fetching.count((yield from planned(source.query.having(order=(), related=()), node=node))))
-
-
-def _tied(source: Source[Any], node: Node, wanted: Plan) -> Operation[list[Any]]:
-    ties = yield from planned(source.query.having(order=(), fields=("pk",), related=()), node=node)
-    ties = replace(ties, backwards=wanted.backwards)
-    return [row[0] for row in _values_of(ties, (yield from fetching.fetch(ties)))]
 
 
 def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:

@@ -7,6 +7,7 @@
 --   'walk'                         too many for that: to be asked for step by step
 --   'step', after, rows, places    one step or portion done; `after`: the place of the last object looked at, false at
 --                                  the end; of a portion how many of its keys were looked at
+--   'gone'                         the object whose place is asked for is not among them
 
 local SNAPSHOT = 20000
 
@@ -49,12 +50,11 @@ local function portion(parts)
 end
 
 local function members_after(after, count)
-  if request.backwards then
-    local high = after and '(' .. after or '+inf'
-    return call('ZREVRANGEBYSCORE', search.ids, high, '-inf', 'WITHSCORES', 'LIMIT', 0, count)
-  end
-  local low = after and '(' .. after or '-inf'
-  return call('ZRANGEBYSCORE', search.ids, low, '+inf', 'WITHSCORES', 'LIMIT', 0, count)
+  local start, bound = after and '(' .. after, search.bound and '(' .. search.bound
+  local command, low, high = 'ZRANGEBYSCORE', start or '-inf', bound or '+inf'
+  if request.backwards then command, low, high = 'ZREVRANGEBYSCORE', start or '+inf', bound or '-inf' end
+  if request.places then return call(command, search.ids, low, high, 'WITHSCORES', 'LIMIT', 0, count) end
+  return call(command, search.ids, low, high, 'LIMIT', 0, count)
 end
 
 -- One portion of a longer reading: the next objects in the order of creation.
@@ -65,12 +65,15 @@ local function step(parts)
   local unordered = request.enough and #request.order == 0
   repeat
     local found = members_after(place, search.chunk)
-    keys = {}
-    for i = 1, #found, 2 do
-      keys[(i + 1) / 2] = found[i]
-      if request.places then places[found[i]] = tonumber(found[i + 1]) end
+    keys = found
+    if request.places then
+      keys = {}
+      for i = 1, #found, 2 do
+        keys[(i + 1) / 2] = found[i]
+        places[found[i]] = tonumber(found[i + 1])
+      end
     end
-    place = found[#found] or place
+    place = keys[1] and call('ZSCORE', search.ids, keys[#keys]) or place
     search.spent = search.spent + #keys * QUICK
     look(keys, rows)
   until #keys < search.chunk or held_long() or (unordered and #rows >= request.enough)
@@ -194,12 +197,16 @@ local function find()
   search.m = model_at(1)
   search.ids = search.m.base .. '/ids'
   local parts = conjuncts(request.where)
+  if request.before then
+    --@include ranking
+    if not find_place(parts) then return 'gone' end
+  end
   if request.keys then return portion(parts) end
   if request.step then return step(parts) end
   local way, all, counting = way_of(search.m, request.where), call('ZCARD', search.ids), request.want == 'count'
   local sure = not search.m.unsure
-  if counting and sure and #parts == 0 then return 'done', all, {} end
-  if counting and sure and way and way.exact and not way.several and #way.used == #parts then
+  if counting and sure and #parts == 0 then return 'done', search.earlier or all, {} end
+  if counting and sure and not search.bound and way and way.exact and not way.several and #way.used == #parts then
     search.taken = way
     return 'done', way.cost, {}
   end

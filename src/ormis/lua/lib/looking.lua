@@ -50,6 +50,17 @@ local function quick_check(part)
   end}
 end
 
+-- Whether objects come before a place in the order of creation, or behind it where that is turned round.
+local function place_check()
+  local bound = tonumber(search.bound)
+  return {command = 'ZMSCORE', key = search.ids, accepts = function(found)
+    local own = found and tonumber(found)
+    if not own then return false end
+    if request.backwards then return own > bound end
+    return own < bound
+  end}
+end
+
 -- Splits the condition into quick checks and what has to be read; `used` are the conjuncts that the way settles
 -- already.
 local function prepare(parts, used)
@@ -62,6 +73,7 @@ local function prepare(parts, used)
       if check then search.checks[#search.checks + 1] = check else rest[#rest + 1] = parts[i] end
     end
   end
+  if search.bound and not request.step then search.checks[#search.checks + 1] = place_check() end
   search.holds = #rest > 1 and compile(search.m, rest, search.columns) or nil
   search.chunk = math.min(asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
 end
