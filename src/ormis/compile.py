@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from math import prod
 from typing import Any, cast
 
@@ -401,6 +402,11 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     whole: keep a last step whose end could be told without it, from the foreign key itself.
     Raises FieldError for a name that is nothing, with the nearest that is.
     """
+    return _resolved(schema, name, whole, registry.changes())
+
+
+@lru_cache(maxsize=4096)
+def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
     hops: list[Step] = []
     parts = name.split("__")
     if len(parts) > DEEPEST:

@@ -41,8 +41,8 @@ def load_partly(
     records = load(model, whole, database, asynchronous)
     for record in records:
         for name in missing:
-            del vars(record)[name]
-        _set(record, "__pydantic_fields_set__", set(vars(record)))
+            del record.__dict__[name]
+        _set(record, "__pydantic_fields_set__", set(record.__dict__))
     return records
 
 

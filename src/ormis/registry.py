@@ -30,6 +30,12 @@ class Declared(Protocol):
 
 _models: dict[str, Any] = {}
 _pending: list[Any] = []
+_changes = 0
+
+
+def changes() -> int:
+    """How often models came, went or were completed: what was found out before then may not hold any more."""
+    return _changes
 
 
 def register(model: Any) -> None:
@@ -39,6 +45,7 @@ def register(model: Any) -> None:
     """
     key = model.__key__
     other = _models.get(key)
+    _changed()
     if other is not None and not _replaces(model, other):
         raise ModelError(
             f"{model.__module__}.{model.__name__} and {other.__module__}.{other.__name__} have the same key {key!r}: "
@@ -62,9 +69,15 @@ def register(model: Any) -> None:
 
 def forget(model: Any) -> None:
     """Drops a model class, for tests and interactive work."""
+    _changed()
     if _models.get(model.__key__) is model:
         del _models[model.__key__]
     _pending[:] = [waiting for waiting in _pending if waiting is not model]
+
+
+def _changed() -> None:
+    global _changes  # noqa: PLW0603 - the registry is one for the process
+    _changes += 1
 
 
 def models() -> Sequence[Any]:
@@ -141,3 +154,4 @@ def _complete_pending() -> None:
         if all(target is not None for target in targets.values()):
             model._complete(targets)
             _pending.remove(model)
+            _changed()
