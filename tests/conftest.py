@@ -81,6 +81,19 @@ def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
 
 
 @pytest.fixture
+def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Database"]:
+    """As `db`; after the test everything derived from the objects of the test's module is as it should be."""
+    import ormis
+    from ormis import registry
+
+    yield db
+    models: Any = [m for m in registry.models() if m.__module__ == request.module.__name__]
+    report = ormis.check(db, models=models)
+    assert report.ok, [str(finding) for finding in report.findings]
+    assert sum(report.objects.values()) == sum(m.objects.using(db).count() for m in models)
+
+
+@pytest.fixture
 def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], int]]:
     """Executes a page, (Markdown, name): as a module of that name, whose models are the only ones there are.
 

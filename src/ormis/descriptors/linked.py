@@ -34,7 +34,7 @@ class LinkManager(RelatedManager[M]):
         through_defaults: Mapping[str, Any] | None = None,
         **lookups: Any,
     ) -> tuple[M, bool]:
-        """The one linked object that meets the lookups, or a new one, which is linked. One call, two for a new one."""
+        """The one linked object that meets the lookups, or a new one, which is linked. One call."""
         return self._run(self._obtained(making.get_or_create, (defaults,), lookups, False, through_defaults))
 
     async def aget_or_create(
@@ -79,10 +79,12 @@ class LinkManager(RelatedManager[M]):
         asynchronous: bool,
         defaults: Mapping[str, Any] | None,
     ) -> Operation[tuple[Any, bool]]:
-        record, created = yield from obtain(self._queryset(), *given, lookups, asynchronous)
-        if created:
-            yield from self._add([record], defaults)
-        return record, created
+        belonging = self._belonging(defaults)
+        return (yield from obtain(self._queryset(), *given, lookups, asynchronous, belonging))
+
+    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.Belonging:
+        self._refuse_defaults(defaults)
+        return making.Belonging(link=self._end.adding(None))
 
     def _new(self, values: dict[str, Any]) -> Any:
         return self.model(**values)

@@ -7,7 +7,7 @@ from .. import registry
 from ..calls import Operation
 from ..operations import bulk
 from ..operations.saving import save
-from ..querysets import changes
+from ..querysets import changes, making
 from ..querysets.prefetching import fetched
 from ..querysets.queryset import QuerySet
 from .linked import LinkManager
@@ -35,6 +35,9 @@ class ThroughManager(LinkManager[M]):
         yield from save(record, force_insert=True)
         for near, far in self._directions:
             yield from bulk.create([self._made({near: self._record.pk, far: record.pk}, defaults)])
+
+    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.Belonging:
+        return making.Belonging(after=lambda record: self._add([record], defaults))
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         keys = dict.fromkeys(self._keys(objects))

@@ -7,12 +7,13 @@
 -- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first;
 --          at the end the mark of the call, see once.lua
 -- The request is one of query.lua, for rows, with
---   insertion = {1, texts}       the object to make, as commit.lua has it
+--   insertion = {1, texts, nil, ttl}   the object to make, as commit.lua has it; missing: none is made
+--   link = {'link', ...}         a mutation that links it, as commit.lua has it; may be missing
 --   mutation = {'update', ...}   what to do with the one object that is found, as change.lua has it; may be missing
 -- Returns {'ok', 'created', {pk}}; {'ok', 'changed', pk, result}; {'ok', 'walk'}, to go on by steps; or, as an array,
 -- {'ok', 'found', place, ended} and the rows that meet what the server knows of the condition, among the objects up to
 -- that place; `ended` says that there are no others. Only where no row was found and nothing is left to look at is the
--- object made.
+-- object made. A refusal that concerns the link has number 2, others 1.
 
 local function found(place, rows)
   local ended = not place
@@ -20,11 +21,23 @@ local function found(place, rows)
   return {cmsgpack.pack({'ok', 'found', place, ended}), pack_rows(rows, request.columns, search.direct)}
 end
 
-local function act(code, ...)
+local function changed(pk)
   mutations.current = 1
-  local result = actions[code](mutations.model(1), {code, 1, ...})
+  local code = request.mutation[1]
+  local result = actions[code](mutations.model(1), {code, 1, pk, unpack(request.mutation, 2)})
   apply(mutations.opened)
-  return result
+  return {'ok', 'changed', pk, result}
+end
+
+local function created()
+  mutations.current = 1
+  local pks = actions.insert(mutations.model(1), {'insert', 1, unpack(request.insertion, 1, 4)})
+  if request.link then
+    mutations.current = 2
+    actions.link(mutations.model(request.link[2]), request.link, pks)
+  end
+  apply(mutations.opened)
+  return {'ok', 'created', pks}
 end
 
 local function obtain()
@@ -32,11 +45,10 @@ local function obtain()
   if how == 'keys' or how == 'walk' then return {'ok', 'walk'} end
   if how == 'done' then place = false end
   if #rows == 1 and how == 'done' and request.mutation then
-    local pk = rows[1][1]
-    return {'ok', 'changed', pk, act(request.mutation[1], pk, unpack(request.mutation, 2))}
+    return changed(rows[1][1])
   end
-  if #rows > 0 or place then return nil, found(place, rows) end
-  return {'ok', 'created', act('insert', unpack(request.insertion))}
+  if #rows > 0 or place or not request.insertion then return nil, found(place, rows) end
+  return created()
 end
 
 local rows_found

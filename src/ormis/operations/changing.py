@@ -22,9 +22,9 @@ from ..plan import Plan, packed
 from ..schema import Column, Schema
 from ..scripts import script
 from ..state import Wire
-from .fetching import Rows, decoded, fetch, fetch_keys
+from .fetching import Page, decoded, fetch, fetch_keys, next_page
 from .mutations import Mutation, Reached, commit_call, shapes_with
-from .outcomes import raise_outcome, unpack
+from .outcomes import Inexact, raise_outcome, unpack
 
 _TRIES = 100
 Compute = Callable[[Mapping[str, Any]], list[Any]]
@@ -58,92 +58,154 @@ class Tally:
         self.count += count
         self.models.update(dict(result) if result else {})
 
+    def include(self, other: "Tally") -> None:
+        """Another part of the same set."""
+        self.add(other.count, other.models)
 
-def change(plan: Plan, wanted: Change, tag: str = "") -> Operation[Tally]:
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The same change with its arithmetic done here: what is still sent, the columns to read of each object, and what
+    is computed of them.
+    """
+
+    wanted: Change
+    reads: Sequence[Column] = ()
+    compute: Compute | None = None
+
+
+def change(plan: Plan, wanted: Change, otherwise: Here | None = None, tag: str = "") -> Operation[Tally]:
     """Changes every object that the query finds.
 
+    otherwise: how a step is done in which the server can't do all of the sums.
     Raises what the mutation is refused with; the steps before stay done.
     """
     if plan.residual is not None:
-        return (yield from change_each(plan, wanted, (), None, tag))
+        return (yield from change_each(plan, Here(wanted), otherwise, tag))
     tally = Tally()
     if plan.keys is not None:
-        yield from _portions(plan, wanted, tag, tally, plan.keys)
+        yield from _portions(plan, wanted, otherwise, tag, tally, plan.keys)
         return tally
-    how, *rest = yield from _ask(plan, wanted, tag, {})
+    try:
+        how, *rest = yield from _ask(plan, wanted, tag, {})
+    except Inexact:
+        return (yield from change_each(plan, _present(otherwise), None, tag))
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        yield from _portions(plan, wanted, tag, tally, rest[0])
+        yield from _portions(plan, wanted, otherwise, tag, tally, rest[0])
     else:
-        yield from _walk(plan, wanted, tag, tally)
+        yield from _walk(plan, wanted, otherwise, tag, tally)
     return tally
 
 
-def _portions(plan: Plan, wanted: Change, tag: str, tally: Tally, keys: Sequence[str]) -> Operation[None]:
+def _portions(
+    plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally, keys: Sequence[str]
+) -> Operation[None]:
     for first in range(0, len(keys), wanted.most):
-        step = yield from _ask(plan, wanted, tag, {"keys": keys[first : first + wanted.most]})
-        tally.add(*step[2:4])
+        some = keys[first : first + wanted.most]
+        try:
+            step = yield from _ask(plan, wanted, tag, {"keys": some})
+            tally.add(*step[2:4])
+        except Inexact:
+            tally.include((yield from change_each(plan, _present(otherwise), None, tag, some)))
 
 
-def _walk(plan: Plan, wanted: Change, tag: str, tally: Tally) -> Operation[None]:
-    after: Any = None
-    while after is not False:
-        more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(float(after))})
-        _, after, *done = yield from _ask(plan, wanted, tag, more)
-        tally.add(*done[:2])
+def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally) -> Operation[None]:
+    after: float | None = None
+    while True:
+        more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(after)})
+        try:
+            _, place, *done = yield from _ask(plan, wanted, tag, more)
+            tally.add(*done[:2])
+            after = None if place is False else float(place)
+        except Inexact:
+            after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tag, tally)
+        if after is None:
+            return
+
+
+def _step_here(
+    plan: Plan, otherwise: Here, most: int, after: float | None, tag: str, tally: Tally
+) -> Operation[float | None]:
+    """The next step of a walk, done here; the place to go on behind, None at the end."""
+    keys_only = _keys_only(plan)
+    page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most, tag=tag)
+    keys = [_key(keys_only, row) for row in page.rows]
+    tally.include((yield from change_each(plan, otherwise, None, tag, keys)))
+    return page.after
+
+
+def _present(otherwise: Here | None) -> Here:
+    if otherwise is None:
+        raise AssertionError("arithmetic that can be inexact needs another way")
+    return otherwise
 
 
 def change_each(
-    plan: Plan, wanted: Change, reads: Sequence[Column], compute: Compute | None, tag: str = ""
+    plan: Plan, how: Here, otherwise: Here | None = None, tag: str = "", keys: Sequence[str] | None = None
 ) -> Operation[Tally]:
-    """Changes every object that the query finds by what is computed here from the columns `reads` of each.
+    """Changes every object that the query finds, or of these keys, by what is computed here of each.
 
     Everything is computed before anything is written. Raises what `compute` raises.
     """
     residual = [] if plan.residual is None else sorted(plan.residual.columns(), key=lambda cell: cell.name)
-    reading = replace(plan, columns=(plan.schema.pk, *reads), related=(), order=())
-    checked = [column for column in dict.fromkeys([*reads, *residual]) if isinstance(column, Column)]
-    tally, rows = Tally(), (yield from fetch(reading, tag))
+    reading = replace(plan, columns=(plan.schema.pk, *how.reads), related=(), order=())
+    checked = [column for column in dict.fromkeys([*how.reads, *residual]) if isinstance(column, Column)]
+    most = how.wanted.most
+    tally, rows = Tally(), (yield from (fetch(reading, tag) if keys is None else fetch_keys(reading, keys, tag)))
     for _ in range(_TRIES):
-        changes = [_computed(reading, checked, compute, row) for row in rows]
+        changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
-        for first in range(0, len(changes), wanted.most):
-            batch = changes[first : first + wanted.most]
-            _, _, count, result, missed = yield from _ask(plan, wanted, tag, _expecting(batch))
+        for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
+            try:
+                _, _, count, result, missed = yield from _ask(plan, how.wanted, tag, _expecting(how, batch))
+            except Inexact:
+                of_these = [planned.key for planned in batch]
+                tally.include((yield from change_each(plan, _present(otherwise), None, tag, of_these)))
+                continue
             tally.add(count, result)
             stale += missed
         if not stale:
             return tally
-        rows: Rows = yield from fetch_keys(reading, stale, tag)
+        rows = yield from fetch_keys(reading, stale, tag)
     raise OrmisError(f"{plan.schema.name}: others changed the same objects {_TRIES} times in a row")
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """One object: its key, what must still hold of it, what becomes of it."""
+    """One object: its key, what must still hold of it, first what the changes are computed from, what becomes of it."""
 
     key: str
     expected: list[Any]
     changes: list[Any]
 
 
-def _computed(plan: Plan, checked: Iterable[Column], compute: Compute | None, row: Wire) -> _Planned:
+def _computed(plan: Plan, how: Here, checked: Iterable[Column], row: Wire) -> _Planned:
     values = decoded(plan.schema, plan.reading(), row)
     expected = [item for column in checked for item in (column.position, _text(column, values[column.name]))]
-    key = plan.schema.pk.codec.encode(values[plan.schema.pk.name])
-    return _Planned(str(key), expected, compute(values) if compute else [])
+    key = str(plan.schema.pk.codec.encode(values[plan.schema.pk.name]))
+    return _Planned(key, expected, how.compute(values) if how.compute else [])
+
+
+def _keys_only(plan: Plan) -> Plan:
+    return replace(plan, columns=(plan.schema.pk,), related=(), order=())
+
+
+def _key(plan: Plan, row: Wire) -> str:
+    return str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reading(), row)[plan.schema.pk.name]))
 
 
 def _text(column: Cell, value: Any) -> Any:
     return False if value is None else column.codec.encode(value)
 
 
-def _expecting(batch: Sequence[_Planned]) -> dict[str, Any]:
+def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
     return {
         "keys": [planned.key for planned in batch],
         "expected": {planned.key: planned.expected for planned in batch},
         "each": {planned.key: planned.changes for planned in batch},
+        "computed_from": 2 * len(how.reads),
     }
 
 
@@ -163,15 +225,22 @@ def _ask(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operatio
 
 
 def _in_block(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
-    """All of it as one step at the end of the block: the objects are those that the query finds now."""
+    """All of it as one step at the end of the block: the objects are those that the query finds now, whatever the block
+    has done to them before.
+    """
     if "keys" in more:
         keys: list[str] = more["keys"]
+        expected = {key: expected[: more.get("computed_from", 0)] for key, expected in more.get("expected", {}).items()}
+        more = more | {"expected": expected}
     else:
-        rows = yield from fetch(replace(plan, columns=(plan.schema.pk,), related=(), order=()), tag)
-        name = plan.schema.pk.name
-        keys = [str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reading(), row)[name])) for row in rows]
+        keys = yield from _keys(plan, tag)
     yield commit_call(_mutations(plan, wanted, keys, more), tag)
     return ["ok", "step", False, len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
+
+
+def _keys(plan: Plan, tag: str) -> Operation[list[str]]:
+    keys_only = _keys_only(plan)
+    return [_key(keys_only, row) for row in (yield from fetch(keys_only, tag))]
 
 
 def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:

@@ -30,9 +30,25 @@ class Obtained:
     changed: str | None = None
 
 
-def obtain(plan: Plan, insertion: Mutation, update: Sequence[Any] | None = None, tag: str = "") -> Operation[Obtained]:
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How the object is made: the insertion, and the mutation that links it, where it is to be linked."""
+
+    insertion: Mutation
+    link: Mutation | None = None
+
+    @property
+    def mutations(self) -> list[Mutation]:
+        """Both, in their order."""
+        return [self.insertion] if self.link is None else [self.insertion, self.link]
+
+
+def obtain(
+    plan: Plan, making: Making | None, update: Sequence[Any] | None = None, tag: str = ""
+) -> Operation[Obtained]:
     """The rows that meet the condition, the first two at most; where there are none, the new object is stored.
 
+    making: None where none is to be made; then there may be no rows.
     update: a mutation without model and key, done to the one object that is found; the script does it where it can
     tell by itself.
     Raises what the insertion or the update is refused with.
@@ -40,10 +56,11 @@ def obtain(plan: Plan, insertion: Mutation, update: Sequence[Any] | None = None,
     plan = plan.with_keys_as_condition()
     found, more = Rows(), dict[str, Any]()
     while True:
-        (how, *rest), *rows = yield from _ask(plan, insertion, update, tag, more)
+        (how, *rest), *rows = yield from _ask(plan, None if found else making, update, tag, more)
         if how == "created":
-            assert insertion.settle is not None
-            insertion.settle(rest[0])
+            assert making is not None
+            assert making.insertion.settle is not None
+            making.insertion.settle(rest[0])
             return Obtained(True, Rows())
         if how == "changed":
             return Obtained(False, Rows(), rest[0])
@@ -53,31 +70,35 @@ def obtain(plan: Plan, insertion: Mutation, update: Sequence[Any] | None = None,
         if how == "found":
             place, ended = rest
             found += (row for row in rows_of(plan, rows[0]) if meets(plan, row))
-            if len(found) > 1 or (found and ended):
+            if len(found) > 1 or (ended and (found or making is None)):
                 return Obtained(False, found)
             more["after"] = repr(float(place))
 
 
 def _ask(
-    plan: Plan, insertion: Mutation, update: Sequence[Any] | None, tag: str, more: dict[str, Any]
+    plan: Plan, making: Making | None, update: Sequence[Any] | None, tag: str, more: dict[str, Any]
 ) -> Operation[list[Any]]:
-    wanted = {"insertion": insertion.packed(1)[2:]} | ({} if update is None else {"mutation": update})
+    wanted = {} if update is None else {"mutation": update}
     request, numbers = plan.asked("rows", **wanted, **more)
+    if making is not None:
+        request["insertion"] = making.insertion.packed(1)[2:]
+        if making.link is not None:
+            request["link"] = making.link.packed(numbers.model(making.link.schema))
     shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
     arguments = (tag, packed(request, numbers), *shapes)
-    in_block = partial(_in_block, plan, insertion, tag)
+    in_block = partial(_in_block, plan, making, tag)
     reply: Any = yield script("obtain")((MODELS,), arguments, ScriptCall, in_block=in_block)
     packed_head: Any = reply if isinstance(reply, bytes) else reply[0]
     head: list[Any] = unpack(packed_head) if isinstance(packed_head, bytes) else packed_head
     if head[0] != "ok":
-        raise_outcome(head, (plan,))
+        raise_outcome(head, (plan,) if making is None or making.link is None else (plan, making.link))
     return [head[1:], *([] if isinstance(reply, bytes) else reply[1:])]
 
 
-def _in_block(plan: Plan, insertion: Mutation, tag: str) -> Operation[tuple[Any, ...]]:
+def _in_block(plan: Plan, making: Making | None, tag: str) -> Operation[tuple[Any, ...]]:
     """Inside atomic() what is found is what there was before the block; a new object is made at its end."""
     rows = yield from fetch(plan, tag)
-    if rows:
+    if rows or making is None:
         return (["ok", "block"], rows)
-    results = yield commit_call([insertion], tag)
+    results = yield commit_call(making.mutations, tag)
     return (["ok", "created", results[1][0]],)

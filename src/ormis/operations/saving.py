@@ -378,7 +378,12 @@ def text_of_result(
 
     Raises IntegrityError where that is null and must not be, or does not fit the field.
     """
-    result = value.evaluate(stored)
+    try:
+        result = value.evaluate(stored)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise IntegrityError(
+            f"{schema.name}.{column.name}: {value} can't be computed: {error}", model=schema.name, field=column.name
+        ) from None
     if result is None and not column.nullable:
         raise IntegrityError(
             f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name

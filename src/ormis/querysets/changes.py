@@ -13,12 +13,10 @@ from ..calls import Operation
 from ..codec import Text
 from ..errors import FieldError
 from ..expressions import Expression
-from ..operations.changing import Change, Tally, change, change_each
+from ..operations.changing import Change, Here, change, change_each
 from ..operations.deleting import closure, counted
-from ..operations.outcomes import Inexact
 from ..operations.planning import planned
 from ..operations.saving import compute, encode, sum_of, text_of_result
-from ..plan import Plan
 from ..schema import Column, Schema
 from . import results
 from .source import Source
@@ -67,15 +65,14 @@ def update(source: Source[Any], values: Mapping[str, Any]) -> Operation[int]:
     check_whole(source, "updated")
     if not values:
         return (yield from results.count(source))
+    source._cache = None
     wanted = writes(source, values)
     plan = yield from planned(source.query.having(order=(), fields=None, related=()))
-    if wanted.by_server and not _may_be_null(source._schema, wanted):
-        try:
-            computed = partial(compute, source._schema, wanted.computed, source.model._fitted)
-            return (yield from change(plan, Change("update", tuple(wanted.arguments), computed=computed))).count
-        except Inexact:  # the server can't add up one of them exactly, or it is null
-            pass
-    return (yield from _update_computed(source, plan, wanted)).count
+    here = _here(source, wanted)
+    if not wanted.by_server or _may_be_null(source._schema, wanted):
+        return (yield from change_each(plan, here)).count
+    computed = partial(compute, source._schema, wanted.computed, source.model._fitted)
+    return (yield from change(plan, Change("update", tuple(wanted.arguments), computed=computed), here)).count
 
 
 def _may_be_null(schema: Schema, wanted: Writes) -> bool:
@@ -86,7 +83,8 @@ def _may_be_null(schema: Schema, wanted: Writes) -> bool:
     )
 
 
-def _update_computed(source: Source[Any], plan: Plan, wanted: Writes) -> Operation[Tally]:
+def _here(source: Source[Any], wanted: Writes) -> Here:
+    """The same changes, computed from the fields that the expressions name."""
     schema = source._schema
     reads = dict.fromkeys(schema.column(name) for value in wanted.computed.values() for name in sorted(value.names()))
 
@@ -97,7 +95,7 @@ def _update_computed(source: Source[Any], plan: Plan, wanted: Writes) -> Operati
             for item in (column.position, _present(text_of_result(schema, column, value, source.model._fitted, row)))
         ]
 
-    return (yield from change_each(plan, Change("update", (wanted.constants,)), tuple(reads), values))
+    return Here(Change("update", (wanted.constants,)), tuple(reads), values)
 
 
 def named(schema: Schema, name: str) -> Column:
@@ -134,6 +132,7 @@ def expire(source: Source[Any], ttl: int | None) -> Operation[int]:
 def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query, with what refers to them."""
     check_whole(source, "deleted")
+    source._cache = None
     plan = yield from planned(source.query.having(order=(), fields=None, related=()))
     tally = yield from change(plan, Change("delete", most=100, referrers=closure))
     return counted(tally.models)

@@ -3,14 +3,16 @@
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..calls import Operation
 from ..conditions import Q
-from ..errors import ConflictError
+from ..errors import ConflictError, OrmisError
 from ..operations import saving
-from ..operations.obtaining import obtain
+from ..operations.mutations import Mutation
+from ..operations.obtaining import Making, obtain
 from ..operations.outcomes import Inexact
 from ..operations.planning import planned
 from ..plan import Plan
@@ -22,27 +24,48 @@ from .source import Source
 _TRIES = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """How an object that is made through a manager comes to belong there: by a link that is stored with it, or by what
+    is done `after` it is stored.
+    """
+
+    link: Mutation | None = None
+    after: Callable[[Any], Operation[None]] | None = None
+
+
+_NOTHING = Belonging()
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """The object that would be made; `refusal` says why it can't be, where it can't. Nothing where none is needed."""
+
+    record: Any = None
+    making: Making | None = None
+    refusal: Exception | None = None
+
+
 def get_or_create(
-    source: Source[Any], defaults: Mapping[str, Any] | None, lookups: Mapping[str, Any], asynchronous: bool
+    source: Source[Any],
+    defaults: Mapping[str, Any] | None,
+    lookups: Mapping[str, Any],
+    asynchronous: bool,
+    belonging: Belonging = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
-    if any(callable(value) for value in (defaults or {}).values()):  # these are called only to make an object
-        present = yield from _present(narrowed, asynchronous)
-        if present is not None:
-            return present, False
-    try:
-        record = _new(source, lookups, defaults, asynchronous)
-    except ValueError:
-        present = yield from _present(narrowed, asynchronous)
-        if present is None:
-            raise
-        return present, False
     plan = yield from planned(_two(narrowed).query)
-    obtained = yield from obtain(plan, saving.insertion([record]))
-    if obtained.created:
-        return record, True
-    return (yield from _single(narrowed, plan, obtained.rows, asynchronous)), False
+    for _ in range(_TRIES):
+        new = yield from _new(narrowed, belonging, lookups, defaults or {}, asynchronous)
+        obtained = yield from obtain(plan, new.making)
+        if obtained.created:
+            return (yield from _belonging(new.record, belonging)), True
+        if obtained.rows:
+            return (yield from _single(narrowed, plan, obtained.rows, asynchronous)), False
+        if new.refusal is not None:
+            raise new.refusal
+    raise _contended(source)
 
 
 def update_or_create(
@@ -51,39 +74,47 @@ def update_or_create(
     create_defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
     asynchronous: bool,
+    belonging: Belonging = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
-    try:
-        record = _new(source, lookups, create_defaults if create_defaults is not None else values, asynchronous)
-    except ValueError:  # it can't be made, but it may be there
-        present = yield from _present(narrowed, asynchronous)
-        if present is None:
-            raise
-        record = present
     wanted = writes(source, values)
     plan = yield from planned(_two(narrowed).query)
     mutation = _update(source._schema, wanted) if plan.residual is None and wanted.by_server else None
+    given = values if create_defaults is None else create_defaults
     for _ in range(_TRIES):
+        new = yield from _new(narrowed, belonging, lookups, given, asynchronous)
         try:
-            obtained = yield from obtain(plan, saving.insertion([record]), mutation)
+            obtained = yield from obtain(plan, new.making, mutation)
+            if obtained.created:
+                return (yield from _belonging(new.record, belonging)), True
+            if obtained.changed is not None:
+                changed = source._copy(where=(), empty=False)
+                return (yield from results.get(changed, Q(pk=obtained.changed), asynchronous)), False
+            if obtained.rows:
+                present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
+                yield from _write(present, values)
+                return present, False
         except Inexact:
             mutation = None
+        except (ConflictError, source.model.DoesNotExist):  # changed or deleted meanwhile: what is there now?
             continue
-        if obtained.created:
-            return record, True
-        if obtained.changed is not None:
-            return (yield from results.get(source._copy(where=()), Q(pk=obtained.changed), asynchronous)), False
-        present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
-        try:
-            yield from _write(present, values)
-        except (ConflictError, source.model.DoesNotExist):
-            continue
-        return present, False
-    raise ConflictError(
-        f"{source._schema.name}: others changed the same object {_TRIES} times in a row", model=source._schema.name
-    )
+        else:
+            if new.refusal is not None:
+                raise new.refusal
+    raise _contended(source)
+
+
+def _contended(source: Source[Any]) -> ConflictError:
+    name = source._schema.name
+    return ConflictError(f"{name}: others changed the same object {_TRIES} times in a row", model=name)
+
+
+def _belonging(record: Any, belonging: Belonging) -> Operation[Any]:
+    if belonging.after is not None:
+        yield from belonging.after(record)
+    return record
 
 
 def _update(schema: Schema, wanted: Writes) -> list[Any]:
@@ -109,11 +140,6 @@ def _two(source: Source[Any]) -> Source[Any]:
     return source._copy_of(source.query.slice(0, 2))
 
 
-def _present(narrowed: Source[Any], asynchronous: bool) -> Operation[Any]:
-    found = yield from results.found(_two(narrowed), asynchronous)
-    return (yield from _checked_single(narrowed, found)) if found else None
-
-
 def _single(narrowed: Source[Any], plan: Plan, rows: Any, asynchronous: bool) -> Operation[Any]:
     found = narrowed.model._load([row[: len(plan.columns)] for row in rows], narrowed.db, asynchronous)
     return (yield from _checked_single(narrowed, found))
@@ -129,14 +155,27 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
 
 
 def _new(
-    source: Source[Any], lookups: Mapping[str, Any], defaults: Mapping[str, Any] | None, asynchronous: bool
-) -> Any:
-    """The object to make: of the lookups those that name a field, and the defaults."""
-    pk = source._schema.pk.name
+    narrowed: Source[Any],
+    belonging: Belonging,
+    lookups: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    asynchronous: bool,
+) -> Operation[_New]:
+    """The object to make, of the lookups that name a field and the defaults.
+
+    Callables are called only where there is no object yet.
+    """
+    if any(callable(value) for value in defaults.values()) and (yield from results.exists(narrowed)):
+        return _New()
+    pk = narrowed._schema.pk.name
     values = {(pk if name == "pk" else name): value for name, value in lookups.items() if "__" not in name}
-    record = source.model(**values | {name: _called(value) for name, value in (defaults or {}).items()})
-    record._place(source.db, asynchronous)
-    return record
+    values |= {name: _called(value) for name, value in defaults.items()}
+    try:
+        record = narrowed.model(**values)
+        record._place(narrowed.db, asynchronous)
+        return _New(record, Making(saving.insertion([record]), belonging.link))
+    except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there
+        return _New(refusal=refusal)
 
 
 def _called(value: Any) -> Any:
