@@ -465,3 +465,17 @@ def test_large_and_null_in_a_block(steps: str) -> None:
         assert Item.objects.update(votes=F("votes") + 1, rank=F("rank") + 1) == 10
     assert votes() == [1, 2, 3, 4, 5, 6, 7, BIG + 1, BIG + 1, BIG + 1]
     assert values("rank") == [None] * 7 + [4] * 3
+
+
+def test_many_nulls_in_a_block() -> None:
+    """However many there are that the server can't add up; few calls for each."""
+    items(300)
+    Item.objects.filter(votes__gt=290).update(rank=1)
+
+    def block() -> None:
+        with ormis.atomic():
+            assert Item.objects.update(rank=F("rank") + 1) == 300
+
+    calls = sent(block)
+    assert calls.count("commit") < 20
+    assert values("rank") == [None] * 291 + [2] * 9

@@ -6,7 +6,8 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ..calls import Operation, ScriptCall
-from .mutations import Mutation, commit, commit_call, results_of, settle
+from .computing import commit_computing
+from .mutations import Mutation, commit_call, results_of, settle
 from .saving import Record, When, insertion, mutation_for
 
 BATCH = 1000
@@ -59,14 +60,17 @@ def update(records: Sequence[Record], fields: Sequence[str], batch_size: int | N
         batch = [mutation_for(record, fields) for record in records[first : first + size]]
         for mutation in batch:
             mutation.code, mutation.settle, mutation.ttl = "amend", _unless_gone(mutation.settle), None
-            mutation.changed, mutation.quick = None, ()
-        found += sum(result is not False for result in (yield from commit(batch)))
+            mutation.changed, mutation.quick, mutation.late = None, (), _unless_gone(mutation.late)
+        found += sum(result is not False for result in (yield from commit_computing(batch)))
     return found
 
 
-def _unless_gone(settle: Callable[[Any], None] | None) -> Callable[[Any], None]:
+def _unless_gone(settle: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+    if settle is None:
+        return None
+
     def settle_found(result: Any) -> None:
-        if settle is not None and result is not False:
+        if result is not False:
             settle(result)
 
     return settle_found

@@ -15,10 +15,8 @@ from ..calls import Call, Command, Operation, ScriptCall, T
 from ..errors import OrmisError, StoredDataError
 from ..keys import next_id_key
 from ..state import PENDING, State, state_of
-from .mutations import CommitCall, Mutation, commit_call, results_of, settle
-from .outcomes import unpack
-
-_TRIES = 100
+from .computing import commit_computing
+from .mutations import CommitCall, Mutation
 
 
 @dataclass(slots=True)
@@ -83,26 +81,11 @@ class Gathering:
         Raises what the first mutation that is refused stands for; then, too, the objects are put back.
         """
         try:
-            yield from self._apply(tag)
+            if self.mutations:
+                yield from commit_computing(self.mutations, tag)
         except BaseException:
             self.undo()
             raise
-
-    def _apply(self, tag: str) -> Operation[None]:
-        mutations = list(self.mutations)
-        computed: set[int] = set()
-        for _ in range(_TRIES if mutations else 0):
-            reply = unpack((yield commit_call(mutations, tag)))
-            at = int(reply[1]) - 1 if reply[0] in ("inexact", "changed") else None
-            if at is None or (reply[0] == "changed" and at not in computed):
-                settle(mutations, results_of(mutations, reply))
-                return
-            computed.add(at)
-            compute = self.mutations[at].computed
-            assert compute is not None
-            mutations[at] = yield from compute(self.mutations[at])
-        if mutations:
-            raise OrmisError(f"others changed what this block computes with, {_TRIES} times in a row")
 
     def undo(self) -> None:
         """The objects are to the database what they were, unsaved or changed. They keep their values and keys."""

@@ -346,13 +346,17 @@ def compute(
     """
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
-    texts = yield Command(("HMGET", object_key(schema.key, pk), *(column.name for column in read)))
+    own, *texts = yield Command(
+        ("HMGET", object_key(schema.key, pk), schema.pk.name, *(column.name for column in read))
+    )
+    if own is None:  # it has gone: the server will say so
+        return refused
     stored = {column.name: _stored(schema, pk, column, text) for column, text in zip(read, texts, strict=True)}
     computed = {column: text_of_result(schema, column, e, convert, stored) for column, e in expressions.items()}
 
-    def settle(_: Any) -> None:
+    def settle(result: Any) -> None:
         if refused.settle is not None:
-            refused.settle(list(computed.values()))
+            refused.settle(result is not False and list(computed.values()))
 
     still = _positioned(zip(read, (_text_of(text) for text in texts), strict=True))
     arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
