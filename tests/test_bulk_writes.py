@@ -171,7 +171,7 @@ def test_another_constraint_in_conflict() -> None:
 
 
 def test_the_objects_afterwards() -> None:
-    """What an object in the way had in other fields is not known: a save() writes all that may differ, nothing is lost."""
+    """What an object in the way had in other fields is not known: a save() writes all that may differ."""
     Sign(code="a", name="old", height=1, width=1.5, notes=["kept"]).save()
     (made,) = Sign.objects.bulk_create(
         [Sign(code="a", name="mine", height=5, width=2.5, notes=["mine"])],
