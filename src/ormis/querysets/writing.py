@@ -74,9 +74,7 @@ class Writing(Generic[M]):
         Raises MultipleObjectsReturned, and what create() and update() raise.
         """
         source = self._queryset()
-        return source._run(
-            making.update_or_create(source, defaults, create_defaults, lookups, False)
-        )
+        return source._run(making.update_or_create(source, defaults, create_defaults, lookups, False))
 
     async def aupdate_or_create(
         self,
@@ -86,9 +84,7 @@ class Writing(Generic[M]):
     ) -> tuple[M, bool]:
         """As update_or_create()."""
         source = self._queryset()
-        return await source._arun(
-            making.update_or_create(source, defaults, create_defaults, lookups, True)
-        )
+        return await source._arun(making.update_or_create(source, defaults, create_defaults, lookups, True))
 
     def update(self, **values: Any) -> int:
         """Writes these values, which may be expressions, to every object; returns how many there were.
