@@ -27,13 +27,13 @@ demo: $(INSTALLED)
 	$(BIN)/python examples/polls.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 	@failed=""; \
 	for server in valkey redis6 redis7 redis8; do \
 		echo "== $$server"; \
-		$(BIN)/python -m pytest -m "" --server=$$server $(ARGS) || failed="$$failed $$server"; \
+		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --server=$$server $(ARGS) || failed="$$failed $$server"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 
