@@ -30,8 +30,12 @@ class _Reverse(RelationDescriptor):
         """The related objects in the queryset, by the key they refer to."""
         column = self.reference.column.name
         found: dict[Any, list[Any]] = {}
-        for record in (yield from results.among(queryset, column, keys, asynchronous)):
-            found.setdefault(vars(record)[column], []).append(record)
+
+        def take(records: list[Any]) -> None:
+            for record in records:
+                found.setdefault(vars(record)[column], []).append(record)
+
+        yield from results.among(queryset, column, keys, asynchronous, take)
         return found
 
     def keep(self, record: Any, related: list[Any]) -> None:

@@ -15,6 +15,7 @@
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
+--   in_parts                       the caller can ask for some of it at a time
 --   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
 --   glance                         where to look for the count first, see lib/glance.lua
@@ -24,6 +25,7 @@
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
+--   {'ok', 'many', count}          too many for one call, with `in_parts`
 --   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
 --                                  many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them

@@ -63,13 +63,14 @@ class Page:
     """A part of a result, and where the rest is, if there is any.
 
     count: how many objects met the server's part of the condition. read: decodes the rows, and their places where these
-    were asked for. whole: this is all, in its final order.
+    were asked for. whole: this is all, in its final order. many: it is to be asked for in parts, and has `count`.
     keys: candidates still to be asked for. after: the place to go on behind while the objects are walked one by one.
     """
 
     count: int
     read: Callable[[], tuple[Rows, list[float]]] = _nothing
     whole: bool = False
+    many: bool = False
     keys: list[str] = field(default_factory=list[str])
     walking: bool = False
     after: float | None = None
@@ -124,21 +125,26 @@ def first_page(
     tag: str = "",
     meanwhile: Callable[[], object] | None = None,
     glance: Sequence[Any] | None = None,
+    in_parts: bool = False,
 ) -> Operation[Page]:
     """All of a small result, or the beginning of a large one.
 
     meanwhile: what can be done while the server reads it. glance: the command that may answer at once, see query.lua.
+    in_parts: of a larger result nothing but how large it is, since the caller will ask for some of it at a time.
     """
     keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
     if keys is not None:
         return Page(0, keys=keys)
-    reply = yield from ask(plan, want, tag, {} if glance is None else {"glance": glance}, meanwhile)
+    more: dict[str, Any] = {} if glance is None else {"glance": glance}
+    reply = yield from ask(plan, want, tag, more | ({"in_parts": True} if in_parts else {}), meanwhile)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
         page = _page(plan, want, reply, count=rest[0], whole=True)
     elif how == "keys":
         page = Page(0, keys=rest[0])
+    elif how == "many":
+        page = Page(int(rest[0]), many=True)
     else:
         page = Page(0, walking=True)
     if groups:

@@ -5,6 +5,7 @@
 --   'done', count, rows            all there is, in order and cut; no rows where only their number was asked for
 --   'keys', keys                   too many for one call: the candidates, to be asked for in portions
 --   'walk'                         too many for that: to be asked for step by step
+--   'many', count                  too many for one call, where the caller would ask for less at a time
 --   'step', after, rows, places    one step or portion done; `after`: the place of the last object looked at, false at
 --                                  the end; of a portion how many of its keys were looked at
 --   'gone'                         the object whose place is asked for is not among them
@@ -180,9 +181,10 @@ end
 
 -- What the candidates of a way are worth: their rows, or their keys where they are too many for one call.
 local function by_way(parts, way)
-  local keys = way.keys()
   prepare(parts, way.exact and way.used or {})
   prepare_reading(way.exact)
+  if request.in_parts and way.cost * search.price > request.budget then return 'many', way.cost end
+  local keys = way.keys()
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
   if #request.order == 0 and in_place() then
     local ordered = in_creation_order(keys)
