@@ -37,7 +37,8 @@ local function quick_check(part)
     end
   end
   local index = index_on(m, part[2], 'sorted')
-  if not index or not operators[part[4]] or part[3] == 'decimal' or not exact(part[3], part[5]) then return nil end
+  local by_score = part[4] == 'eq' or part[4] == 'lt' or part[4] == 'lte' or part[4] == 'gt' or part[4] == 'gte'
+  if not index or not by_score or part[3] == 'decimal' or not exact(part[3], part[5]) then return nil end
   local operator, number = part[4], score(part[3], part[5])
   return {command = 'ZMSCORE', key = index.base .. index.name, accepts = function(found)
     local own = found and tonumber(found)
