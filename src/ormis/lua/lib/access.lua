@@ -2,7 +2,8 @@
 -- Ways to find candidates without looking at every object, and what they cost.
 -- A way is {cost, keys, exact, walk}: cost is the number of candidates, keys() lists them, exact says that a candidate
 -- needs no further look; `by` and what goes with it is for explaining.lua.
--- Out: way_of(m, condition), stretch(index, bounds), conjuncts(), bounds_of(), index_on(), member_keys().
+-- Out: way_of(m, condition, its conjuncts|nil), stretch(index, bounds), conjuncts(), bounds_of(), index_on(),
+--      member_keys().
 
 local way_of
 
@@ -28,6 +29,7 @@ end
 -- What the conjuncts say of each column: {[position] = {eq, low, high, low_open, high_open, prefix, parts}}, each
 -- bound a text.
 local function bounds_of(parts)
+  if parts.bounds then return parts.bounds end
   local bounds = {}
   for i = 1, #parts do
     local part = parts[i]
@@ -50,6 +52,7 @@ local function bounds_of(parts)
       if used then bound.parts[#bound.parts + 1] = i end
     end
   end
+  parts.bounds = bounds
   return bounds
 end
 
@@ -99,7 +102,7 @@ local function score_stretch(key, bound)
 end
 
 -- The stretch of an index that the bounds allow; nil where its prefix is not held to one value.
-local function stretch(index, bounds)
+local function measured_stretch(index, bounds)
   local key, parts = index.base, {}
   for i = 1, #index.prefix do
     local bound = bounds[index.prefix[i]]
@@ -118,6 +121,14 @@ local function stretch(index, bounds)
     if #prefix.parts > 1 then found.exact = false end
   end
   return found
+end
+
+-- The same, measured once for these bounds.
+local function stretch(index, bounds)
+  local known_stretches = bounds.stretches or {}
+  bounds.stretches = known_stretches
+  if known_stretches[index] == nil then known_stretches[index] = measured_stretch(index, bounds) or false end
+  return known_stretches[index] or nil
 end
 
 local function stretch_keys(found)
@@ -253,8 +264,8 @@ local function linked_way(_, node)
 end
 
 -- The cheapest way to a superset of what meets the condition; nil where every object has to be looked at.
-function way_of(m, condition)
-  local parts = conjuncts(condition)
+function way_of(m, condition, known_parts)
+  local parts = known_parts or conjuncts(condition)
   local bounds, best = bounds_of(parts), nil
   local function offer(way, used)
     -- Of two with as many candidates the one that settles more of the condition.

@@ -205,7 +205,8 @@ local function find()
   end
   if request.keys then return portion(parts) end
   if request.step then return step(parts) end
-  local way, all, counting = way_of(search.m, request.where), call('ZCARD', search.ids), request.want == 'count'
+  local way, all = way_of(search.m, request.where, parts), call('ZCARD', search.ids)
+  local counting = request.want == 'count'
   local sure = not search.m.unsure
   if counting and sure and #parts == 0 then return 'done', search.earlier or all, {} end
   if counting and sure and not search.bound and way and way.exact and not way.several and #way.used == #parts then
