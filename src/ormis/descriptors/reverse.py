@@ -30,12 +30,8 @@ class _Reverse(RelationDescriptor):
         """The related objects in the queryset, by the key they refer to."""
         column = self.reference.column.name
         found: dict[Any, list[Any]] = {}
-
-        def take(records: list[Any]) -> None:
-            for record in records:
-                found.setdefault(vars(record)[column], []).append(record)
-
-        yield from results.among(queryset, column, keys, asynchronous, take)
+        for record in (yield from results.among(queryset, column, keys, asynchronous)):
+            found.setdefault(vars(record)[column], []).append(record)
         return found
 
     def keep(self, record: Any, related: list[Any]) -> None:

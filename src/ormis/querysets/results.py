@@ -3,13 +3,12 @@
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
 from ..calls import Operation
-from ..collector import without_collector
 from ..conditions import Q
 from ..errors import FieldError, ForeignKeyViolation, shown
 from ..expressions import Expression
@@ -97,22 +96,17 @@ PART = 1000
 """Rows that one call of a prefetch is to read: the client makes objects of them while the server reads the next."""
 
 
-def among(
-    source: Source[Any], name: str, keys: Sequence[Any], asynchronous: bool, take: Callable[[list[Any]], None]
-) -> Operation[None]:
+def among(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: bool) -> Operation[list[Any]]:
     """The objects whose foreign key `name` is one of these: in one call, or in as many as keep the server free between.
 
     Where they are too many for one call, each call asks for those of some of the keys. So none of them is looked for
-    first and read later, and objects are made while the server reads the next.
-
-    take: is given them, part by part.
+    first and read later, and objects are made while the server reads the next. Those of one key are in the query's
+    order.
     """
     whole = having_one_of(source, name, keys)
     plan = yield from planned(whole.query)
     page = yield from fetching.first_page(plan, in_parts=len(keys) > 1)
     make = _maker(source, asynchronous)
-    if make is not None and not plan.related:
-        make = partial(_load_and_give, make, take)
     if page.many:
         some = max(1, len(keys) * PART // page.count)
         plans: list[Plan] = []
@@ -122,16 +116,7 @@ def among(
         rows = yield from fetching.fetch_parts(plans, make)
     else:
         rows = yield from fetching.fetch(plan, make=make, begun=page)
-    records = yield from made(whole, plan, rows, asynchronous)
-    if rows.made is None or plan.related:
-        take(records)
-
-
-def _load_and_give(load: fetching.Make, take: Callable[[list[Any]], None], rows: Sequence[Any]) -> list[Any]:
-    with without_collector(rows):
-        records = load(rows)
-        take(records)
-    return records
+    return (yield from made(whole, plan, rows, asynchronous))
 
 
 # One object ----------------------------------------------------------------------------------------------------------
