@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -335,8 +335,3 @@ class Schema:
                 **({"links": links} if links else {}),
             }
         )
-
-
-def find(schemas: Iterable[Schema], key: str) -> Schema:
-    """The schema with this key prefix."""
-    return next(schema for schema in schemas if schema.key == key)
