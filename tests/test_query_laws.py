@@ -123,6 +123,8 @@ def test_orders_and_slices(store: Store, rows: Shelves, data: st.DataObject, bac
     first, last = found.first(), found.last()
     assert [first and first.id, last and last.id] == ([expected[0], expected[-1]] if expected else [None, None])
     assert [record.id for record in found.iterator(chunk_size=2)] == expected
+    assert [record.id for record in found.all()[start:stop].iterator(chunk_size=1)] == expected[start:stop]
+    assert [*found.values_list("id", flat=True).iterator(chunk_size=3)] == expected
 
 
 @pytest.mark.usefixtures("sizes")

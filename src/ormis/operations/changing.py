@@ -150,8 +150,8 @@ def change_each(
     Everything is computed before anything is written. Raises what `compute` raises.
     """
     residual = [] if plan.residual is None else sorted(plan.residual.columns(), key=lambda cell: cell.name)
-    reading = replace(plan, columns=(plan.schema.pk, *how.reads), related=(), order=())
     checked = [column for column in dict.fromkeys([*how.reads, *residual]) if isinstance(column, Column)]
+    reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most = how.wanted.most
     tally, rows = Tally(), (yield from (fetch(reading, tag) if keys is None else fetch_keys(reading, keys, tag)))
     for _ in range(_TRIES):

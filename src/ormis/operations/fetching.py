@@ -188,7 +188,7 @@ def next_page(
         reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]}, meanwhile)
         looked = reply[0][2]
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[looked:])
-    more |= {"step": True, "places": bool(plan.order)}
+    more |= {"step": True, "places": bool(plan.order) and enough is not None}  # all of them come in that order
     more |= {} if page.after is None else {"after": _score(page.after)}
     reply = yield from ask(plan, want, tag, more, meanwhile)
     after = reply[0][2]
@@ -205,8 +205,8 @@ def fetch(plan: Plan, tag: str = "", make: Make | None = None, begun: Page | Non
     """
     if plan.finds_nothing:
         return Rows()
-    if plan.sorts_here and plan.limit is not None:
-        return (yield from _fetch_chosen(plan, tag))
+    if plan.sorts_here and plan.limit is not None and begun is None:
+        return (yield from fetch_keys(plan, (yield from keys_in_order(plan, tag)), tag))
     first = page = begun or (yield from first_page(plan, tag=tag))
     if page.whole and plan.residual is None and not plan.sorts_here:
         return page.rows
@@ -236,7 +236,7 @@ class _Gathering:
         rows, places = page.found
         if self.plan.residual is not None:
             kept = [i for i, row in enumerate(rows) if meets(self.plan, row)]
-            rows, places = rows.picked(kept), [places[i] for i in kept] if places else places
+            rows, places = _kept(self.plan, rows, kept), [places[i] for i in kept] if places else places
         if self.make is not None:
             self.rows.made = (self.rows.made or []) + self.make(rows)
         self.rows += rows
@@ -264,33 +264,47 @@ def _gathered(plan: Plan, page: Page, tag: str, make: Make | None) -> Operation[
     return gathering.rows, gathering.places
 
 
+def _kept(plan: Plan, rows: Rows, which: Sequence[int]) -> Rows:
+    """These rows; where only keys are wanted, without what the residual alone needed, which may be long texts."""
+    kept = rows.picked(which)
+    if plan.columns == (plan.schema.pk,) and not plan.related:
+        width = len(replace(plan, residual=None).reading())
+        kept[:] = [row[:width] for row in kept]
+    return kept
+
+
 def _take_related(rows: Rows, more: list[dict[Any, Wire]]) -> None:
     rows.related = rows.related or [{} for _ in more]
     for known, found in zip(rows.related, more, strict=True):
         known.update(found)
 
 
-def _fetch_chosen(plan: Plan, tag: str) -> Operation[Rows]:
-    """A slice in an order that is computed here: the keys first, then the rows of those that are in it."""
-    chosen = yield from fetch(replace(plan, columns=(plan.schema.pk,), related=(), offset=0, limit=None), tag)
-    at = plan.schema.pk.codec
-    keys = [str(at.encode(at.finish(row[0]) if at.finish else row[0])) for row in _cut(plan, chosen)]
-    return (yield from fetch_keys(plan, keys, tag))
+def keys_in_order(plan: Plan, tag: str = "", begun: Page | None = None) -> Operation[list[str]]:
+    """The keys of what the query finds, each once, in order, cut as asked; nothing else is kept of the objects.
+
+    begun: the first page, where that is read already and is not the whole result.
+    """
+    keys_only = replace(plan, columns=(plan.schema.pk,), related=())
+    if plan.sorts_here:
+        rows = _cut(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), tag, begun=begun)))
+    else:
+        rows = yield from fetch(keys_only, tag, begun=begun)
+    encode, finish = plan.schema.pk.codec.encode, plan.schema.pk.codec.finish
+    rows.reverse()
+    keys: dict[str, None] = {}
+    while rows:  # they go as the keys come: both at once would be the most that is held
+        pk = rows.pop()[0]
+        keys[str(encode(finish(pk) if finish else pk))] = None
+    return [*keys]
 
 
 def fetch_keys(plan: Plan, keys: Sequence[str], tag: str = "") -> Operation[Rows]:
     """The rows of the objects with these keys that meet the condition, in the order of the keys."""
-    found: dict[Any, Wire] = {}
-    rows, page, at = Rows(), Page(0, keys=[*keys]), plan.reading().index(plan.schema.pk)
-    finish = plan.schema.pk.codec.finish
+    rows, page = Rows(), Page(0, keys=[*keys])
     while page.keys:
         page = yield from next_page(plan, page, tag=tag)
-        for row in page.rows:
-            if meets(plan, row):
-                key = plan.schema.pk.codec.encode(finish(row[at]) if finish else row[at])
-                found[key] = row
+        rows += (row for row in page.rows if meets(plan, row))
         _take_related(rows, page.rows.related)
-    rows += (found[key] for key in keys if key in found)
     return rows
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from ..conditions import Q
 from . import results
+from .portions import next_portion, portions
 from .source import Source
 
 M = TypeVar("M")
@@ -161,23 +162,30 @@ class Reading(Generic[M]):
     # Iterate ---------------------------------------------------------------------------------------------------------
 
     def iterator(self, chunk_size: int = 1000) -> Iterator[M]:
-        """The objects one after another, without a cache, about `chunk_size` in a call.
+        """The objects, or rows of values, one after another, without a cache: about `chunk_size` are read in a call,
+        and no more than two such portions are held. What prefetch_related() names is fetched for each portion.
 
-        In the order of creation the client holds one portion at a time; another order needs all keys to sort them.
+        A result that fits one call takes that call. A larger one is read as it is walked in the order of creation. In
+        another order, in a slice, and where an index tells which objects to look at, their keys are found first, some
+        thousand in a call, and held with what they are ordered by; the rows are read after, in that order. An object
+        that is gone by then, or no longer meets the conditions, is left out; one that has changed stays in its place;
+        one that was added is not among them; none comes twice. Unions and distinct rows are held whole.
+
+        Raises ValueError for a `chunk_size` below 1.
         """
         source = self._queryset()
-        reading = results.portions(source, chunk_size, False)
-        portion: list[M] | None = source._run(results.next_portion(reading))
+        reading = portions(source, chunk_size, False)
+        portion: list[M] | None = source._run(next_portion(reading))
         while portion is not None:
             yield from portion
-            portion = source._run(results.next_portion(reading))
+            portion = source._run(next_portion(reading))
 
     async def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
         """As iterator()."""
         source = self._queryset()
-        reading = results.portions(source, chunk_size, True)
-        portion: list[M] | None = await source._arun(results.next_portion(reading))
+        reading = portions(source, chunk_size, True)
+        portion: list[M] | None = await source._arun(next_portion(reading))
         while portion is not None:
             for record in portion:
                 yield record
-            portion = await source._arun(results.next_portion(reading))
+            portion = await source._arun(next_portion(reading))

@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -40,7 +40,7 @@ def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source)))
     wanted = yield from planned(query)
-    make = _maker(source, asynchronous) if wanted.limit is None else None
+    make = maker(source, asynchronous) if wanted.limit is None else None
     rows = yield from fetching.fetch(wanted, make=make)
     return (yield from made(source, wanted, rows, asynchronous))
 
@@ -53,13 +53,13 @@ def value_rows(source: Source[Any]) -> Operation[list[tuple[Any, ...]]]:
     else:
         wanted = yield from planned(query.having(offset=0, limit=None) if query.distinct else query)
         read = yield from fetching.fetch(wanted)
-        rows = _values_of(wanted, read)
+        rows = values_of(wanted, read)
     if not query.distinct:
         return rows
     return combining.each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
 
 
-def _values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
+def values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
     """The values of the plan's columns, of which one may be asked for twice. Raises StoredDataError."""
     cells = plan.reading()
     if any(column.codec.finish for column in plan.columns):
@@ -69,9 +69,9 @@ def _values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
     return [tuple(row[at] for at in places) for row in rows]
 
 
-def _maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
-    """What makes whole objects of rows; None where they are loaded in part."""
-    if source.query.fields is not None:
+def maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
+    """What makes whole objects of rows; None where they are loaded in part, or are to become no objects."""
+    if source.query.fields is not None or source.query.shape != "objects":
         return None
     return partial(source.model._load, database=source.db, asynchronous=asynchronous)
 
@@ -106,7 +106,7 @@ def among(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: boo
     whole = having_one_of(source, name, keys)
     plan = yield from planned(whole.query)
     page = yield from fetching.first_page(plan, in_parts=len(keys) > 1)
-    make = _maker(source, asynchronous)
+    make = maker(source, asynchronous)
     if page.many:
         some = max(1, len(keys) * PART // page.count)
         plans: list[Plan] = []
@@ -275,7 +275,7 @@ def rank(source: Source[Any], record: Any) -> Operation[int]:
         place = yield from _place(source, wanted, record)
         if place is not None:
             return place
-    keys = _values_of(wanted, (yield from fetching.fetch(wanted)))
+    keys = values_of(wanted, (yield from fetching.fetch(wanted)))
     return _at([row[0] for row in keys], record.pk, source, record)
 
 
@@ -339,84 +339,3 @@ def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
         return join("or", []) if term.nulls_first else Not(null)
     less = Compare(column, "gt" if term.descending else "lt", (value,))
     return join("or", [less, null]) if term.nulls_first and column.nullable else less
-
-
-# Portion by portion --------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Portions:
-    """A reading under way: where it stands. `plan` is None before the first portion.
-
-    Once objects were returned, which says that more than the first are wanted, the next portion is asked for before a
-    portion is made into objects: `ahead`.
-    """
-
-    source: Source[Any]
-    size: int
-    asynchronous: bool
-    plan: Plan | None = None
-    page: fetching.Page | None = None
-    ahead: fetching.Page | None = None
-    done: bool = False
-
-
-def portions(source: Source[Any], size: int, asynchronous: bool) -> Portions:
-    """A reading of all that the query finds, about `size` objects at a time. Raises ValueError for less than one."""
-    if size < 1:
-        raise ValueError(f"chunk_size={size}: give at least 1")
-    return Portions(source, size, asynchronous)
-
-
-def next_portion(reading: Portions) -> Operation[list[Any] | None]:
-    """The next objects, None after the last."""
-    if reading.done:
-        return None
-    if reading.plan is None:
-        return (yield from _first_portion(reading))
-    assert reading.page is not None
-    plan = reading.plan
-    page = reading.ahead or (yield from fetching.next_page(plan, reading.page, enough=reading.size))
-    begun, reading.ahead = reading.page.count > 0, None
-    reading.done, reading.page = page.last, page
-    if page.last or not begun:
-        return (yield from _portion(reading, plan, page))
-    portion = _Portion(plan, page, _maker(reading.source, reading.asynchronous))
-    reading.ahead = yield from fetching.next_page(plan, page, enough=reading.size, meanwhile=portion.make)
-    return (yield from made(reading.source, plan, portion.make(), reading.asynchronous))
-
-
-def _first_portion(reading: Portions) -> Operation[list[Any] | None]:
-    query = reading.source.query
-    if query.shape == "objects" and query.combined is None:
-        plan = yield from planned(query)
-        if not (plan.order or plan.limit is not None or plan.offset):
-            page = yield from fetching.first_page(plan)
-            if not page.keys:
-                reading.plan, reading.page, reading.done = plan, page, page.last
-                return (yield from _portion(reading, plan, page))
-    reading.done = True
-    return (yield from found(reading.source._copy(), reading.asynchronous))
-
-
-def _portion(reading: Portions, plan: Plan, page: fetching.Page) -> Operation[list[Any]]:
-    rows = _Portion(plan, page, _maker(reading.source, reading.asynchronous)).make()
-    return (yield from made(reading.source, plan, rows, reading.asynchronous))
-
-
-@dataclass(slots=True)
-class _Portion:
-    """The rows of a page that meet the residual, with their objects, once they are made."""
-
-    plan: Plan
-    page: fetching.Page
-    maker: fetching.Make | None
-    rows: fetching.Rows | None = None
-
-    def make(self) -> fetching.Rows:
-        """Them; made at the first call."""
-        if self.rows is None:
-            found = self.page.rows
-            self.rows = fetching.Rows((row for row in found if fetching.meets(self.plan, row)), found.related)
-            self.rows.made = None if self.maker is None else self.maker(self.rows)
-        return self.rows
