@@ -211,3 +211,17 @@ def test_keys_alone_are_held_without_what_the_condition_reads() -> None:
     """A count whose condition is evaluated here holds none of the texts that it looks at."""
     found = Jar.objects.filter(text__regex=".")
     assert _peak(found.count) < _peak(lambda: [*found.values_list("text", flat=True)]) / 4
+
+
+def test_nothing_found_has_no_related_objects() -> None:
+    """select_related() where nothing is found, known before or not, in any order."""
+    along = Jar.objects.select_related("shelf")
+    for nothing in (
+        along.filter(pk__in=[]),
+        along.order_by(F("grams") * 2).filter(grams=-7)[:3],
+        along.filter(pk__in=range(-5000, -1)),
+        along.filter(text__regex="^x").order_by(),
+        along.filter(text__regex="^x").order_by("label"),
+        along.order_by("label")[MANY : MANY + 9],
+    ):
+        assert [*nothing] == [*nothing.iterator(chunk_size=5)] == []

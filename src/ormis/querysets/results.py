@@ -85,7 +85,7 @@ def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: b
         records = model._load(rows, database, asynchronous)
     else:
         records = model._load_partly(rows, wanted.reading(), database, asynchronous)
-    if wanted.related:
+    if wanted.related and records:
         attach_related(records, wanted.related, rows.related, database, asynchronous)
     if source.query.prefetch:
         yield from prefetch(records, source.query.prefetch, database, asynchronous)
