@@ -187,6 +187,17 @@ def test_sums_are_known_after_the_block(pair: tuple[Account, Account], raw: Any)
     assert balances() == [7, 8]
 
 
+def test_the_same_expression_twice(pair: tuple[Account, Account]) -> None:
+    """An expression may be assigned more often than once in a block; saving without assigning does not count again."""
+    (a, _), step = pair, F("balance") + 1
+    with ormis.atomic():
+        for _ in range(3):
+            a.balance = step
+            a.save()
+            a.save()
+    assert a.balance == balances()[0] == 103
+
+
 def test_a_value_given_after_a_sum_stays(pair: tuple[Account, Account]) -> None:
     """What is assigned after save() and not saved is a change, as outside."""
     a, _ = pair

@@ -6,6 +6,7 @@ Arithmetic that the server can't do exactly takes two calls a try: read, then wr
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -216,6 +217,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         for column, value, text in written:
             state.remember(schema, column, value, text)
         for column, text in zip(summed, result if summed else (), strict=True):
+            if text is PENDING:  # a copy: the same expression may be assigned once more
+                summed[column] = copy(summed[column])
             values[column.name] = summed[column] if text is PENDING else _decoded(column, text)
             state.remember(schema, column, values[column.name], text)
         if not state.saved:
