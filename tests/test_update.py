@@ -479,22 +479,3 @@ def test_many_nulls_in_a_block() -> None:
     calls = sent(block)
     assert calls.count("commit") < 20
     assert values("rank") == [None] * 291 + [2] * 9
-
-
-class Stock(ormis.Model):
-    """A field with bounds."""
-
-    pieces: int = Field(default=0, ge=0)
-
-    class Meta:
-        key = "update_stock"
-
-
-def test_a_sum_is_held_to_the_bounds_of_its_field(db: ormis.Database) -> None:
-    """An expression whose result the field does not allow is refused and changes nothing, for one object or many."""
-    Stock.objects.bulk_create([Stock(pieces=3), Stock(pieces=9)])
-    with pytest.raises(ormis.IntegrityError, match=r"Stock.pieces=-2 does not fit"):
-        Stock.objects.update(pieces=F("pieces") - 5)
-    assert list(Stock.objects.values_list("pieces", flat=True)) == [3, 9]
-    assert Stock.objects.filter(pieces__gt=5).update(pieces=F("pieces") - 5) == 1
-    assert list(Stock.objects.values_list("pieces", flat=True)) == [3, 4]

@@ -8,9 +8,10 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
@@ -24,6 +25,7 @@ from .schema import Column, IndexSpec, IndexType, Link, Reference, Schema, Uniqu
 from .sides import Names
 
 _SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
+_BOUND_BY: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "decimal": (int, Decimal)}
 _KEY_KINDS = {"int", "text", "uuid", "date", "datetime", "decimal", "enum", "bool"}
 
 
@@ -215,7 +217,21 @@ def _column(model: str, name: str, info: FieldInfo, position: int, options: Opti
         raise ModelError(f"{model}.{name}: {error}") from error
     adapter, declared = TypeAdapter(annotation), options_of(info)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
-    return Column(name, position, codec, nullable, adapter.validate_python, _writer(codec, declared, indexed))
+    writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
+    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds)
+
+
+def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] | None:
+    """The bounds of a number, which pydantic keeps as objects Ge(ge=0); None where there are other constraints."""
+    bounds: list[str] = []
+    for item in info.metadata:
+        name = type(item).__name__.lower()
+        bound: Any = getattr(item, name) if name in ("ge", "gt", "le", "lt") else None
+        if type(bound) in _BOUND_BY.get(codec.kind, ()) and bound == bound:
+            bounds += (name, str(bound))
+        elif not isinstance(item, FieldOptions):
+            return None
+    return None if get_origin(annotation) is Annotated else tuple(bounds)
 
 
 def _writer(codec: Codec, options: FieldOptions, indexed: bool) -> Callable[[Any], str | bytes]:

@@ -18,7 +18,6 @@ from .database import Database, default_database
 from .descriptors import RelationDescriptor
 from .errors import FieldError, IntegrityError, ModelError
 from .expressions import Expression
-from .fields import FieldOptions
 from .keys import object_key
 from .metaclass import ModelMeta, complete
 from .operations import deleting, expiring, reading, saving
@@ -301,11 +300,6 @@ class Model(BaseModel, metaclass=ModelMeta):
         probe = self.model_copy()
         BaseModel.__setattr__(probe, name, value)
         return probe.__dict__[name]
-
-    @classmethod
-    def _bounded(cls, name: str) -> bool:
-        """Whether the field has constraints beyond its type."""
-        return any(not isinstance(item, FieldOptions) for item in cls.model_fields[name].metadata)
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:

@@ -31,6 +31,9 @@ class Column:
     write: Callable[[Any], str | bytes]
     """The text of a value, checked for what an index can't hold; ValueError where it can't be stored."""
 
+    bounds: tuple[str, ...] | None = ()
+    """The constraints beyond its type as the scripts compare them, ("ge", text, ...); None where there are others."""
+
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
 

@@ -14,7 +14,7 @@
 --   {'save', m, 1, texts, nil, ttl} insert, or replace the object with this key
 --   {'update', m, pk, changes} or {'update', m, pk, changes, expected, sums, ttl}
 --                                   changes {position, text|false, ...}; expected the same, compared first;
---                                   sums {position, kind, operator, left position, right position|0, right text, ...}
+--                                   sums, see updating.lua
 --   {'amend', m, ...}               an update of an object that may be gone; its result is false then
 --   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
@@ -23,7 +23,8 @@
 --   {'unlink', m, end, pk, {pk, ...}}  removes them
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
 -- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete, the count of an expire; or
--- {outcome, number of the mutation, ...} and nothing has changed.
+-- {outcome, number of the mutation, ...} and nothing has changed. {'inexact', number, model key, operands}: a sum that
+-- can't be done here; the operands are {number, position, text|false, ...} of this mutation and of others behind it.
 
 -- What expired objects of the model left behind is cleared away first, some of it.
 local function clear_away(m)
@@ -35,6 +36,7 @@ end
 return remember(answer(function()
   local batch = cmsgpack.unpack(ARGV[2])
   --@include actions
+  mutations.batch = batch
   local results = {}
   for number, mutation in ipairs(batch) do
     mutations.current = number

@@ -23,7 +23,7 @@ from ..schema import Column, Schema
 from ..scripts import script
 from ..state import Wire
 from .fetching import Page, decoded, fetch, fetch_keys, next_page
-from .mutations import Mutation, Reached, commit_call, shapes_with
+from .mutations import DoneHere, Mutation, Reached, commit_call, shapes_with
 from .outcomes import Inexact, raise_outcome, unpack
 
 _TRIES = 100
@@ -42,7 +42,7 @@ class Change:
     arguments: tuple[Any, ...] = ()
     most: int = 150
     referrers: Callable[[Schema], Sequence[Reached]] | None = None
-    computed: Callable[[Mutation], Operation[Mutation]] | None = None
+    computed: DoneHere | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
 
 

@@ -1,10 +1,13 @@
 """Commits with sums that the server can't do exactly: those are done here, and written on condition that what they are
-computed from still holds. One round trip for each object of which something is computed, and one for each try.
+computed from still holds.
+
+The server names the first mutation that it can't do, and says what is stored to compute it with, and all others behind
+it that it can't do. So that takes one call more, however many there are; and one for each that is about an object which
+another mutation of the batch changes, or someone else in between.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 from ..calls import Operation
@@ -16,37 +19,41 @@ _TRIES = 100
 
 
 def commit_computing(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
-    """As commit().
-
-    The server names the first mutation that it can't do; with it some of those behind it are computed, twice as many
-    each time, so that few tries are needed however many there are.
-    """
-    sent, computed, ahead, tries = [*mutations], set[int](), 1, 0
-    while tries < _TRIES:
+    """As commit(). Raises as well what the results of expressions are refused with."""
+    sent, computed, tries = [*mutations], set[int](), Counter[int]()
+    while True:
         reply: Any = yield commit_call(sent, tag)
         answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
-        at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else None
-        if at is None or (answer[0] == "changed" and at not in computed):
-            return settle(sent, results_of(sent, answer))
-        if at in computed:
-            tries, chosen = tries + 1, [at]
+        at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
+        if answer[0] == "inexact":
+            computed |= _compute(mutations, sent, answer[3], at)
+        elif at in computed and tries[at] < _TRIES:  # computed of what is no longer so: what is there now?
+            computed.remove(at)
+            sent[at] = mutations[at]
+            tries[at] += 1
+        elif at in computed:
+            raise OrmisError(f"others changed what is computed with, {_TRIES} times in a row")
         else:
-            chosen, ahead = _chosen(mutations, at, ahead), 2 * ahead
-        for one in chosen:
-            compute = mutations[one].computed
-            assert compute is not None
-            sent[one] = yield from compute(mutations[one])
-        computed.update(chosen)
-    raise OrmisError(f"others changed what is computed with, {_TRIES} times in a row")
+            return settle(sent, results_of(sent, answer))
 
 
-def _chosen(mutations: Sequence[Mutation], at: int, count: int) -> list[int]:
-    """This mutation and some behind it that have sums, of objects that no other mutation changes."""
-    objects = Counter(_object(mutation) for mutation in mutations)
-    behind = range(at + 1, len(mutations))
-    others = (i for i in behind if mutations[i].computed is not None and objects[_object(mutations[i])] == 1)
-    return [at, *islice(others, count - 1)]
+def _compute(
+    mutations: Sequence[Mutation], sent: list[Mutation], operands: Sequence[Sequence[Any]], at: int
+) -> set[int]:
+    """Computes mutations of these operands, (number, position, text|False, ...); returns which.
 
-
-def _object(mutation: Mutation) -> tuple[Any, ...]:
-    return (mutation.schema, mutation.arguments[0]) if mutation.code in ("update", "amend") else (id(mutation),)
+    What can't be done is refused where it is the turn of that mutation, `at`: those before may make it possible.
+    """
+    done = set[int]()
+    for number, *texts in operands:
+        one = int(number) - 1
+        compute = mutations[one].computed
+        assert compute is not None
+        try:
+            sent[one] = compute(mutations[one], dict(zip(texts[::2], texts[1::2], strict=True)))
+        except OrmisError:
+            if one == at:
+                raise
+        else:
+            done.add(one)
+    return done

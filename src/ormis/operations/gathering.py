@@ -77,7 +77,7 @@ class Gathering:
     def apply(self, tag: str = "") -> Operation[None]:
         """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
 
-        Sums that the server can't do exactly are done here, in two more calls a try.
+        Sums that the server can't do exactly are done here, see computing.py.
         Raises what the first mutation that is refused stands for; then, too, the objects are put back.
         """
         try:

@@ -7,7 +7,7 @@ Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the key
 `ormis/models`. One round trip.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +36,7 @@ class Mutation:
     late: takes the result at the end, where not all of it could be foreseen.
     records: the objects that it settles.
     loaded: the texts that an update changes, as they were loaded: {position, text|False, ...}.
-    computed: makes the mutation that does sums here which the server refused as inexact.
+    computed: makes the mutation that does sums here which the server refused as inexact, of what is stored.
     """
 
     schema: Schema
@@ -51,13 +51,16 @@ class Mutation:
     late: Callable[[Any], None] | None = None
     records: Sequence[Any] = ()
     loaded: Sequence[Any] = ()
-    computed: "Callable[[Mutation], Operation[Mutation]] | None" = None
+    computed: "DoneHere | None" = None
 
     def packed(self, number: int) -> list[Any]:
         """The mutation as lua/commit.lua reads it."""
         head = [self.code, number, *self.arguments]
         return head if self.ttl is None else [*head, *_BEFORE_TTL[self.code][len(head) :], self.ttl]
 
+
+DoneHere = Callable[[Mutation, Mapping[int, Any]], Mutation]
+"""The mutation instead of this one that was refused, computed of text|False by position."""
 
 _BEFORE_TTL: dict[str, list[Any]] = {
     "insert": [*[None] * 4, False],

@@ -45,6 +45,8 @@ def _readable(raw: msgspec.Raw) -> Any:
     try:
         return _decode(data)
     except (UnicodeDecodeError, msgspec.DecodeError):
+        if data[0] & 0xF0 == 0x90 or data[0] in (0xDC, 0xDD):
+            return [_readable(item) for item in _decode_raw(raw)]
         header = 1 if data[0] < 0xC0 else {0xD9: 2, 0xDA: 3, 0xDB: 5}.get(data[0], 1)
         return data[header:].decode("utf-8", "backslashreplace")
 
@@ -131,8 +133,8 @@ def _changed(schema: Schema, _key: str, pk: str, field: str, expected: Any, foun
     )
 
 
-def _inexact(_schema: Schema, _key: str, field: str, _value: Any) -> Inexact:
-    return Inexact(field)
+def _inexact(_schema: Schema, _key: str, _operands: Any) -> Inexact:
+    return Inexact()
 
 
 def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> ProtectedError:

@@ -33,11 +33,11 @@ def quick_count(
     schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
 ) -> list[Text]:
     """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
-    if expected or changes or len(sums) != 6:
+    if expected or changes or len(sums) != 7:
         return []
-    position, kind, operator, left, right, text = sums
+    position, kind, operator, left, right, text, bounds = sums
     column = schema.columns[int(position) - 1]
-    if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right:
+    if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right or bounds:
         return []
     index = schema.index_of.get(column)
     if index is not None and index.type != "sorted":

@@ -1,7 +1,7 @@
 """Saving an object: what is sent of it, and what it is after.
 
 One call of the script `commit`: the object's hash, its indexes, unique claims and the existence of what it refers to.
-Arithmetic that the server can't do exactly takes two calls a try: read, then write what still holds.
+Arithmetic that the server can't do exactly takes one call more: the first says what there is to compute with.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,22 +14,21 @@ from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Literal, Protocol
 
-from ..calls import Command, Operation
+from ..calls import Operation
 from ..codec import BadText
 from ..compile import reason
-from ..errors import ConflictError, FieldError, IntegrityError, OrmisError
+from ..errors import FieldError, IntegrityError
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
 from ..options import milliseconds
 from ..schema import Column, Schema
 from ..state import DEFERRED, PENDING, State, Text, state_of
+from .computing import commit_computing
 from .mutations import Mutation, commit
-from .outcomes import Inexact
 from .quick import quick_count, quick_insert, quick_update
 from .reading import bad_text
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
-_TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,7 @@ def save(
     mutation = mutation_for(record, update_fields, force_insert, force_update, if_unchanged)
     if ttl is not None:
         mutation.ttl = milliseconds(ttl)
-    try:
-        yield from commit([mutation])
-    except Inexact:
-        yield from _save_computed(mutation, if_unchanged)
+    yield from (commit if mutation.computed is None else commit_computing)([mutation])
 
 
 def mutation_for(
@@ -226,7 +222,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
 
     expected = loaded if if_unchanged else []
     more = [expected, sums] if expected or sums else []
-    changed = (*changes[::2], *sums[::6])
+    changed = (*changes[::2], *sums[::7])
     own = _text(schema.pk, pk)
     quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
     mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick, ttl=schema.ttl)
@@ -264,11 +260,11 @@ def _decoded(column: Column, text: Text | None) -> Any:
     return None if text is None else column.codec.decode(_bytes(text))
 
 
-def _stored(schema: Schema, pk: str, column: Column, text: bytes | None) -> Any:
+def _stored(schema: Schema, pk: str, column: Column, text: str | None) -> Any:
     try:
         return _decoded(column, text)
     except ValueError:
-        bad = BadText(0, column.name, (text or b"").decode("utf-8", "backslashreplace"), column.codec.kind)
+        bad = BadText(0, column.name, text or "", column.codec.kind)
         raise bad_text(bad, schema, object_key(schema.key, pk)) from None
 
 
@@ -295,9 +291,14 @@ def encode(schema: Schema, column: Column, value: Any) -> Text | None:
 
 
 def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:
-    """An expression as the script adds it up; one that it can't (operator '') makes it answer `inexact`."""
+    """An expression as the script adds it up; one that it can't (operator '') makes it answer `inexact`.
+
+    It can't where the field has constraints that are no plain bounds: results are held to these here.
+    """
+    bounds = column.bounds
     if (
-        isinstance(value, Arithmetic)
+        bounds is not None
+        and isinstance(value, Arithmetic)
         and value.operator in "+-*"
         and isinstance(value.left, F)
         and isinstance(value.right, F | Value)
@@ -307,13 +308,12 @@ def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:
         if isinstance(value.right, F):
             right = schema.column(value.right.name)
             if left.codec.kind == right.codec.kind == column.codec.kind:
-                return [column.position, column.codec.kind, value.operator, left.position, right.position, ""]
+                return [column.position, column.codec.kind, value.operator, left.position, right.position, "", bounds]
         elif left.codec.kind == column.codec.kind and _plain(column.codec.kind, value.right.value):
             text = column.codec.encode(_NUMBERS[column.codec.kind](value.right.value))
-            return [column.position, column.codec.kind, value.operator, left.position, 0, text]
-    for name in value.names():
-        schema.column(name)
-    return [column.position, column.codec.kind, "", column.position, 0, ""]
+            return [column.position, column.codec.kind, value.operator, left.position, 0, text, bounds]
+    read = [schema.column(name).position for name in value.names()]
+    return [column.position, column.codec.kind, "", column.position, 0, read, ()]
 
 
 def _plain(kind: str, value: Any) -> bool:
@@ -323,55 +323,34 @@ def _plain(kind: str, value: Any) -> bool:
     return kind != "decimal" or type(value).__name__ in ("int", "Decimal")
 
 
-def _save_computed(refused: Mutation, if_unchanged: bool) -> Operation[None]:
-    """Computes the expressions here and writes their values on condition that what was read still holds."""
-    assert refused.computed is not None
-    schema: Schema = refused.schema
-    unchanged = {schema.columns[int(position) - 1].name for position in refused.loaded[::2]}
-    for _ in range(_TRIES):
-        attempt = yield from refused.computed(refused)
-        try:
-            yield from commit([attempt])
-        except ConflictError as conflict:
-            if if_unchanged and conflict.field in unchanged:
-                raise
-        else:
-            return
-    raise OrmisError(f"{schema.name} {refused.arguments[0]}: others changed it {_TRIES} times in a row")
-
-
 def compute(
-    schema: Schema, expressions: Mapping[Column, Expression], convert: Convert, refused: Mutation
-) -> Operation[Mutation]:
+    schema: Schema,
+    expressions: Mapping[Column, Expression],
+    convert: Convert,
+    refused: Mutation,
+    texts: Mapping[int, Any],
+) -> Mutation:
     """The mutation that writes these expressions' values, on condition that what they are computed from still holds.
 
-    One round trip: HMGET of the object's hash.
+    texts: what is stored, text|False by position.
     """
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
-    own, *texts = yield Command(
-        ("HMGET", object_key(schema.key, pk), schema.pk.name, *(column.name for column in read))
-    )
-    if own is None:  # it has gone: the server will say so
-        return refused
-    stored = {column.name: _stored(schema, pk, column, text) for column, text in zip(read, texts, strict=True)}
+    before = {column: None if (text := texts[column.position]) is False else text for column in read}
+    stored = {column.name: _stored(schema, pk, column, text) for column, text in before.items()}
     computed = {column: text_of_result(schema, column, e, convert, stored) for column, e in expressions.items()}
 
     def settle(result: Any) -> None:
         if refused.settle is not None:
             refused.settle(result is not False and list(computed.values()))
 
-    still = _positioned(zip(read, (_text_of(text) for text in texts), strict=True))
+    still = _positioned(before.items())
     arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
     return Mutation(schema, refused.code, arguments, settle, ttl=refused.ttl)
 
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
     return [item for column, text in pairs for item in (column.position, False if text is None else text)]
-
-
-def _text_of(text: bytes | None) -> str | None:
-    return None if text is None else text.decode()
 
 
 def _bytes(text: Text) -> bytes:

@@ -29,13 +29,11 @@ class Writes:
     constants: list[Any]
     computed: dict[Column, Expression]
     sums: list[Any]
-    bounded: bool
-    """Whether a field has bounds (`ge=0`), which the server does not know: then results are checked here."""
 
     @property
     def by_server(self) -> bool:
-        """True where the server can try to do all of the sums."""
-        return not self.bounded and all(self.sums[2::6])
+        """True where the server can try to do all of the sums, and no field has bounds that may refuse one of them."""
+        return all(self.sums[2::7]) and all(column.bounds == () for column in self.computed)
 
     @property
     def arguments(self) -> list[Any]:
@@ -59,9 +57,7 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
         else:
             fitting = source.model._fitted(column.name, _key_of(source, name, value))
             constants += (column.position, _text(schema, column, fitting))
-    sums = [item for column, value in computed.items() for item in sum_of(schema, column, value)]
-    bounded = any(source.model._bounded(column.name) for column in computed)
-    return Writes(constants, computed, sums, bounded)
+    return Writes(constants, computed, [i for column, value in computed.items() for i in sum_of(schema, column, value)])
 
 
 def update(source: Source[Any], values: Mapping[str, Any]) -> Operation[int]:

@@ -2,8 +2,8 @@
 --@include objects
 -- The checks and the changes in memory behind every mutation. What is refused ends the script before a write.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
--- Out: mutations: .opened, the models by number, .there, keys that exist, .current, the number of the mutation at
---      work, .model(), .refuse(), .conflict(), .check_references(), .reclaim(), .change().
+-- Out: mutations: .opened, the models by number, .there, keys that exist, .batch, the mutations of a commit, .current,
+--      the number of the one at work, .model(), .refuse(), .conflict(), .check_references(), .reclaim(), .change().
 
 local mutations = {opened = {}, there = {}}
 
