@@ -233,13 +233,24 @@ def packable(item: Any) -> Any:
 class RowDecoder:
     """Decodes rows of some columns, as the scripts pack them: arrays of texts, nil where a field is absent."""
 
-    def __init__(self, codecs: Sequence[Codec], names: Sequence[str]) -> None:
+    def __init__(self, codecs: Sequence[Codec], names: Sequence[str], nullable: Sequence[bool] | None = None) -> None:
         self._codecs = codecs
         self._names = names
         self._raw = [i for i, codec in enumerate(codecs) if codec.wire is msgspec.Raw]
-        wires = tuple(codec.wire if codec.wire is msgspec.Raw else codec.wire | None for codec in codecs)
-        row_type = cast(Any, tuple)[wires]
-        self._decode = msgspec.msgpack.Decoder(list[row_type], strict=False).decode
+        self._decode = _decoder(codecs, [True] * len(codecs))
+        self._decode_whole = None if self._raw or nullable is None else _decoder(codecs, nullable)
+
+    def whole_rows(self, packed: bytes) -> list[tuple[Any, ...]] | None:
+        """As rows(), where no column that must have a value lacks it and all texts convert; otherwise None.
+
+        Whoever makes objects of them need not look at each value again.
+        """
+        if self._decode_whole is None:
+            return None
+        try:
+            return self._decode_whole(packed)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
     def rows(self, packed: bytes) -> list[tuple[Any, ...]]:
         """The wire values of packed rows. Raises BadText for the first text that does not convert."""
@@ -278,6 +289,14 @@ class RowDecoder:
                 codec.read(text)
             except ValueError:
                 raise BadText(number, name, _shown(text), codec.kind) from None
+
+
+def _decoder(codecs: Sequence[Codec], nullable: Sequence[bool]) -> Any:
+    wires = tuple(
+        codec.wire | None if absent and codec.wire is not msgspec.Raw else codec.wire
+        for codec, absent in zip(codecs, nullable, strict=True)
+    )
+    return msgspec.msgpack.Decoder(list[cast(Any, tuple)[wires]], strict=False).decode
 
 
 def raw_rows(packed: bytes) -> list[list[bytes | None]]:

