@@ -22,7 +22,7 @@ LAYERS = {
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],
-    "planning": ["query", "cells", "nodes", "predicates", "compile", "plan", "glance", "explain"],
+    "planning": ["query", "cells", "nodes", "predicates", "compile", "looks", "plan", "explain"],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "connections.*", "embedded", "embedded_keeper"),

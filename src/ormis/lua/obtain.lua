@@ -1,6 +1,5 @@
 --@include once
 --@include finding
---@include packing
 --@include actions
 -- Finds the one object that a query is about, or makes it: no other client can make it in between.
 -- KEYS[1]  ormis/models
@@ -18,7 +17,7 @@
 local function found(place, rows)
   local ended = not place
   place = place or tonumber(call('ZRANGE', search.ids, -1, -1, 'WITHSCORES')[2] or -1)
-  return {cmsgpack.pack({'ok', 'found', place, ended}), pack_rows(rows, request.columns, search.direct)}
+  return {cmsgpack.pack({'ok', 'found', place, ended}), pack_wanted(rows, request.columns)}
 end
 
 local function changed(pk)

@@ -1,6 +1,5 @@
---@include glance
+--@include looks
 --@include finding
---@include packing
 -- Answers a query on one model, or says how to go on where one call is not enough.
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first
@@ -18,7 +17,7 @@
 --   in_parts                       the caller can ask for some of it at a time
 --   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
---   glance                         where to look for the count first, see lib/glance.lua
+--   model, looks, walk, names, at  which indexes settle all of it, see lib/looks.lua
 --   budget                         how many objects one call may look at}
 -- Returns {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the packed list
 -- of their members; the answer is one of
@@ -45,7 +44,7 @@ local function reply(head, rows, places)
     --@include related
     related = related_rows(rows)
   end
-  answer_[2] = pack_rows(rows, request.want == 'keys' and {1} or request.columns, search.direct and not request.joins)
+  answer_[2] = pack_wanted(rows, request.want == 'keys' and {1} or request.columns)
   answer_[3] = places and cmsgpack.pack(places) or ''
   extend(answer_, related)
   return answer_

@@ -16,7 +16,6 @@ import msgspec
 from ..calls import Operation
 from ..cells import Cell, Computed
 from ..codec import BadText, raw_rows
-from ..glance import glance
 from ..keys import MODELS, object_key
 from ..nodes import MANY, Compare
 from ..plan import OrderTerm, Plan, Related
@@ -125,19 +124,17 @@ def first_page(
     want: str = "rows",
     tag: str = "",
     meanwhile: Callable[[], object] | None = None,
-    glance: Sequence[Any] | None = None,
     in_parts: bool = False,
 ) -> Operation[Page]:
     """All of a small result, or the beginning of a large one.
 
-    meanwhile: what can be done while the server reads it. glance: the command that may answer at once, see query.lua.
+    meanwhile: what can be done while the server reads it.
     in_parts: of a larger result nothing but how large it is, since the caller will ask for some of it at a time.
     """
     keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
     if keys is not None:
         return Page(0, keys=keys)
-    more: dict[str, Any] = {} if glance is None else {"glance": glance}
-    reply = yield from ask(plan, want, tag, more | ({"in_parts": True} if in_parts else {}), meanwhile)
+    reply = yield from ask(plan, want, tag, {"in_parts": True} if in_parts else {}, meanwhile)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
@@ -315,8 +312,7 @@ def count(plan: Plan, tag: str = "") -> Operation[int]:
         return 0
     if plan.residual is not None:
         return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))
-    at_once = glance(plan.schema, plan.where)
-    page = yield from first_page(plan, "count", tag, glance=at_once)
+    page = yield from first_page(plan, "count", tag)
     found = page.count
     while not page.last:
         page = yield from next_page(plan, page, "count", tag=tag)

@@ -1,9 +1,10 @@
 --@include access
 --@include request
+--@include packing
 -- Looking at candidates: which of some keys are objects that meet the condition, as rows.
 -- Out: search = {m, ids, spent, checks, columns, way_is_sure, chunk}, CHUNK, QUICK, held_long(), prepare(),
---      prepare_reading(), look(), look_at_all(), complete(). A row has the texts that were read by column position,
---      columns of related objects from 1001 on.
+--      prepare_reading(), look(), look_at_all(), complete(), pack_wanted(). A row has the texts that were read by
+--      column position, columns of related objects from 1001 on.
 
 local CHUNK, DEEP_CHUNK = 200, 20
 local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
@@ -164,4 +165,11 @@ local function look_at_all(keys, into, enough)
     look({unpack(keys, first, math.min(first + size - 1, #keys))}, into)
     first, size = first + size, CHUNK
   end
+end
+
+-- Rows as the caller reads them. What was read is packed as it is where it is just that.
+local function pack_wanted(rows, positions)
+  local direct = search.direct and not request.joins and #positions == #search.names
+  for i = 1, #positions do direct = direct and positions[i] == i end
+  return pack_rows(rows, #positions, not direct and positions or nil)
 end

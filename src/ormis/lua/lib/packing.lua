@@ -1,11 +1,9 @@
 -- Rows as one MessagePack text. cmsgpack writes an absent text as false and can't be told to write nil inside a
 -- table, so a row with one is packed from its values; runs of rows without are packed at once, less the head of their
 -- array.
--- Out: pack_rows(rows, positions, direct): `direct` says that a row has these columns and no others.
+-- Out: pack_rows(rows, width, positions): the texts at these positions; without them, a row has as many as are wanted.
 
-local function pack_rows(rows, positions, direct)
-  local width, all = #positions, direct
-  for j = 1, width do all = all and positions[j] == j end
+local function pack_rows(rows, width, positions)
   local head = width < 16 and string.char(0x90 + width) or string.char(0xdc, math.floor(width / 256), width % 256)
   local parts, run, length = {'\221' .. struct.pack('>I4', #rows)}, {}, 0
   local function flush()
@@ -16,7 +14,7 @@ local function pack_rows(rows, positions, direct)
   end
   for i = 1, #rows do
     local row, whole = rows[i], true
-    if not all or width < #row then
+    if positions then
       local values = {}
       for j = 1, width do values[j] = row[positions[j]] end
       row = values

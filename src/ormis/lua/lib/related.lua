@@ -22,9 +22,7 @@ local function related_rows(rows)
     found[r] = list
   end
   for r, spec in ipairs(request.related) do
-    local positions = {}
-    for i = 1, spec[5] do positions[i] = i end
-    packed[r] = pack_rows(found[r], positions, true)
+    packed[r] = pack_rows(found[r], spec[5])
   end
   return packed
 end

@@ -10,7 +10,7 @@ import redis
 import ormis
 from ormis import Field, Index, Q
 from ormis.compile import condition
-from ormis.glance import glance
+from ormis.looks import looks
 
 NOON = datetime(2026, 5, 1, 12)
 BIG = 2**53
@@ -65,7 +65,7 @@ def test_a_count_is_that_of_the_objects_found(sightings: list[Sighting], lookups
     """Whether a count is read off an index or searched for, it is the number of objects that are found."""
     found = Sighting.objects.filter(**lookups)
     assert found.count() == len(list(found)) == len([*found.iterator()])
-    assert (glance(Sighting._schema(), condition(found.query)) is not None) == (lookups in GLANCED)
+    assert (looks(Sighting._schema(), condition(found.query)) is not None) == (lookups in GLANCED)
 
 
 def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sighting]) -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sight
         Sighting.objects.exclude(place="lake"),
         Sighting.objects.none(),
     ):
-        assert glance(Sighting._schema(), condition(found.query)) is None
+        assert looks(Sighting._schema(), condition(found.query)) is None
         assert found.count() == len(list(found))
 
 
