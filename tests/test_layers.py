@@ -22,7 +22,9 @@ LAYERS = {
     "storage": ["keys", "codec", "scripts"],
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],
-    "planning": ["query", "cells", "nodes", "predicates", "compile", "looks", "plan", "explain"],
+    "planning": [
+        *("query", "cells", "nodes", "predicates", "compile", "looks", "blanks", "plan", "recipes", "explain"),
+    ],
     "operations": ["operations", "operations.*"],
     "drivers": [
         *("drivers", "drivers.*", "connections", "connections.*", "embedded", "embedded_keeper"),

@@ -30,7 +30,7 @@ def looks(schema: Schema, where: Node, order: Column | None = None) -> dict[str,
     parts = _comparisons(where)
     if schema.ttl is not None or parts is None:
         return None
-    left = {number: part for number, part in enumerate(parts, 1)}
+    left = dict(enumerate(parts, 1))
     found: list[Look] = []
     for index in sorted(schema.indexes, key=lambda index: -len(index.columns)):
         look, used = _look(index, left)

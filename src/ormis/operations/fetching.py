@@ -131,7 +131,9 @@ def first_page(
     meanwhile: what can be done while the server reads it.
     in_parts: of a larger result nothing but how large it is, since the caller will ask for some of it at a time.
     """
-    keys = [*plan.keys] if plan.keys is not None else (yield from _keys_among(plan, tag))
+    keys = [*plan.keys] if plan.keys is not None else None
+    if keys is None and plan.among is not None:
+        keys = yield from _keys_among(plan, plan.among, tag)
     if keys is not None:
         return Page(0, keys=keys)
     reply = yield from ask(plan, want, tag, {"in_parts": True} if in_parts else {}, meanwhile)
@@ -150,14 +152,12 @@ def first_page(
     return page
 
 
-def _keys_among(plan: Plan, tag: str) -> Operation[list[str] | None]:
+def _keys_among(plan: Plan, among: Compare, tag: str) -> Operation[list[str] | None]:
     """The keys of the objects that have one of very many values, by an index, some values at a time.
 
-    None where there are not so many, or no index helps.
+    None where no index helps.
     """
-    if plan.among is None:
-        return None
-    column, values, pk = plan.among.column, plan.among.values, plan.schema.pk
+    column, values, pk = among.column, among.values, plan.schema.pk
     found: list[str] = []
     for first in range(0, len(values), MANY):
         some = Compare(column, "in", values[first : first + MANY])

@@ -13,6 +13,7 @@ from ..compile import condition, converted
 from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, join
 from ..plan import Plan, plan_of
 from ..query import Query
+from ..recipes import recalled
 from ..schema import Column, Schema
 from .fetching import fetch
 
@@ -35,6 +36,9 @@ def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[
 
     node: its condition, where that is compiled already.
     """
+    recalled_plan = recalled(query) if node is None else None
+    if recalled_plan is not None:
+        return recalled_plan
     resolved = yield from _resolved(condition(query) if node is None else node, tag)
     parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
     there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
