@@ -5,6 +5,7 @@ a query that is asked again with other values, the request is kept as it was pac
 values were.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +15,23 @@ import msgspec
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
 
+_MARK = re.compile(rb"[\xa0-\xbf]\0(\d+)\0")
+
+
 @dataclass(frozen=True, slots=True)
 class Blanks:
-    """A packed request: its pieces, between which the texts go."""
+    """A packed request: its first piece, then which text comes and what follows it, again and again."""
 
-    pieces: tuple[bytes, ...]
+    first: bytes
+    rest: tuple[tuple[int, bytes], ...]
 
     def filled(self, texts: Sequence[str]) -> bytes:
         """The request with these texts."""
-        parts: list[bytes] = []
-        for piece, text in zip(self.pieces, texts, strict=False):
-            parts += (piece, _pack(text))
-        return b"".join((*parts, self.pieces[-1]))
+        packed = [_pack(text) for text in texts]
+        parts = [self.first]
+        for number, piece in self.rest:
+            parts += (packed[number], piece)
+        return b"".join(parts)
 
 
 def mark(number: int) -> str:
@@ -33,11 +39,7 @@ def mark(number: int) -> str:
     return f"\0{number}\0"
 
 
-def blanks(request: Any, count: int) -> Blanks:
-    """The request with a blank for each of the marks 0 to count - 1, which stand in it in this order."""
-    pieces: list[bytes] = []
-    rest = _pack(request)
-    for number in range(count):
-        piece, rest = rest.split(_pack(mark(number)))
-        pieces.append(piece)
-    return Blanks((*pieces, rest))
+def blanks(packed: bytes) -> Blanks:
+    """The packed request with a blank in the place of each mark."""
+    first, *rest = _MARK.split(packed)
+    return Blanks(first, tuple((int(number), piece) for number, piece in zip(rest[::2], rest[1::2], strict=True)))

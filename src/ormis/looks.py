@@ -5,45 +5,62 @@ common queries need stands before all the rest, and which indexes they need is f
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .nodes import Compare, Constant, Join, Node
 from .schema import Column, IndexSpec, Schema
 
-Look = list[Any]
-"""{command, field, {field before it, number of its comparison, ...}, number of a comparison, ...}; the command, SCARD
-or ZCOUNT, says how many there are."""
-
 _SCORED = frozenset(["int", "float", "date", "datetime", "time", "timedelta"])
 _EQUAL = frozenset(["int", "text", "bool", "uuid", "date"])
 """Kinds of which equal values have equal texts."""
-_LOW = frozenset(["gt", "gte"])
-_HIGH = frozenset(["lt", "lte"])
+_LOW = {"gt": True, "gte": False}
+_HIGH = {"lt": True, "lte": False}
 
 
-def looks(schema: Schema, where: Node, order: Column | None = None) -> dict[str, Any] | None:
-    """The looks that settle the whole condition; with an order, `walk` is the number of the one that has it.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look at one index that settles some comparisons: `packed` as the script reads it."""
+
+    column: Column
+    packed: list[Any]
+    settles: tuple[Compare, ...]
+
+    @property
+    def is_stretch(self) -> bool:
+        """Whether it is at a stretch of a sorted index."""
+        return self.packed[0] == "ZCOUNT"
+
+
+def looks(schema: Schema, where: Node) -> list[Look] | None:
+    """The looks that settle the whole condition, none where every object meets it.
 
     None where the script has to search. Objects that end are a matter for the search: what is left of expired ones has
     to be cleared away.
     """
-    parts = _comparisons(where)
-    if schema.ttl is not None or parts is None:
+    left = _comparisons(where)
+    if schema.ttl is not None or left is None:
         return None
-    left = dict(enumerate(parts, 1))
     found: list[Look] = []
     for index in sorted(schema.indexes, key=lambda index: -len(index.columns)):
-        look, used = _look(index, left)
+        look = _look(index, left)
         if look is not None:
             found.append(look)
-            left = {number: part for number, part in left.items() if number not in used}
-    if left:
+            left = [part for part in left if not any(part is settled for settled in look.settles)]
+    return None if left else found
+
+
+def in_order(schema: Schema, found: list[Look], order: Column) -> tuple[list[Look], int] | None:
+    """The looks, and which of them, from 1, is at an index with this order; one more where it is at all of one."""
+    if order.codec.kind not in _SCORED or order.codec.kind == "float":  # NaN is in no index
         return None
-    asked = {"model": schema.key, "looks": found}
-    if order is None:
-        return asked
-    walk = _walk(schema, found, order)
-    return None if walk is None else asked | {"walk": walk}
+    for number, look in enumerate(found, 1):
+        if look.is_stretch and look.column is order:
+            return found, number
+    own = schema.index_of.get(order)
+    if own is None or own.type != "sorted" or order.nullable:
+        return None
+    return [*found, Look(order, _stretch(order, [False] * 4), ())], len(found) + 1
 
 
 def _comparisons(where: Node) -> Sequence[Compare] | None:
@@ -55,37 +72,47 @@ def _comparisons(where: Node) -> Sequence[Compare] | None:
     return compared if len(compared) == len(parts) else None
 
 
-def _look(index: IndexSpec, parts: dict[int, Compare]) -> tuple[Look | None, set[int]]:
-    """How an index settles some of the comparisons, and which; None where it does not."""
+def _look(index: IndexSpec, parts: Sequence[Compare]) -> Look | None:
+    """How an index settles some of the comparisons; None where it does not."""
     *before, last = index.columns
-    equal = {part.column: n for n, part in parts.items() if part.operator == "eq" and part.column.codec.kind in _EQUAL}
-    about = [n for n, part in parts.items() if part.column is last]
-    prefix: list[Any] = []
-    for column in before:
-        if column not in equal or sum(part.column is column for part in parts.values()) > 1:
-            return None, set()
-        prefix += [column.name, equal[column]]
-    if index.type == "equal":
-        fits, command = len(about) == 1 and last in equal, "SCARD"
-    else:
-        fits, command = index.type == "sorted" and _is_stretch(last, [parts[n].operator for n in about]), "ZCOUNT"
-    return ([command, last.name, prefix, *about], {*about, *prefix[1::2]}) if fits else (None, set())
-
-
-def _is_stretch(column: Column, operators: list[str]) -> bool:
-    """Whether the comparisons are one stretch of a sorted index: one value, or a bound at one end or at both."""
-    low, high = sum(name in _LOW for name in operators), sum(name in _HIGH for name in operators)
-    bounded = low <= 1 and high <= 1 and low + high == len(operators) > 0
-    return column.codec.kind in _SCORED and (bounded or operators == ["eq"])
-
-
-def _walk(schema: Schema, found: list[Look], order: Column) -> int | None:
-    """The number of the look whose index has this order: one of those found, or one more, at all of an index."""
-    if order.codec.kind not in _SCORED or order.codec.kind == "float":  # NaN is in no index
+    prefix = [_equality(column, parts) for column in before]
+    about = [part for part in parts if part.column is last]
+    if not about or not all(prefix):
         return None
-    number = next((n for n, look in enumerate(found, 1) if look[0] == "ZCOUNT" and look[1] == order.name), None)
-    own = schema.index_of.get(order)
-    if number is None and own is not None and own.type == "sorted" and not order.nullable:
-        found.append(["ZCOUNT", order.name, []])
-        return len(found)
-    return number
+    if index.type == "equal":
+        own = _equality(last, parts)
+        packed = None if own is None else ["SCARD", last.name, own.texts[0]]
+    else:
+        bounds = _bounds(about) if index.type == "sorted" and last.codec.kind in _SCORED else None
+        packed = None if bounds is None else _stretch(last, bounds)
+    if packed is None:
+        return None
+    named = [item for part in prefix if part is not None for item in (part.column.name, part.texts[0])]
+    return Look(last, packed + named, (*about, *(part for part in prefix if part is not None)))
+
+
+def _equality(column: Column, parts: Sequence[Compare]) -> Compare | None:
+    """The comparison of a column, where there is one, and it is an equality that a text can tell."""
+    about = [part for part in parts if part.column is column]
+    alone = len(about) == 1 and about[0].operator == "eq" and column.codec.kind in _EQUAL
+    return about[0] if alone else None
+
+
+def _stretch(column: Column, bounds: list[Any]) -> list[Any]:
+    return ["ZCOUNT", column.name, column.codec.kind, *bounds]
+
+
+def _bounds(parts: Sequence[Compare]) -> list[Any] | None:
+    """{low, whether it is left out, high, whether it is left out}; None where they are not of that form."""
+    low: list[Any] = [False, False]
+    high: list[Any] = [False, False]
+    for part in parts:
+        if part.operator == "eq" and len(parts) == 1:
+            low = high = [part.texts[0], False]
+        elif part.operator in _LOW and low[0] is False:
+            low = [part.texts[0], _LOW[part.operator]]
+        elif part.operator in _HIGH and high[0] is False:
+            high = [part.texts[0], _HIGH[part.operator]]
+        else:
+            return None
+    return [*low, *high]

@@ -83,10 +83,15 @@ class Compare(Node):
         """With more values than every call of the server should carry."""
         return len(self.values) > MANY
 
+    @property
+    def texts(self) -> list[Any]:
+        """Those of its values."""
+        encode = self.column.codec.encode
+        return [encode(value) for value in self.values]
+
     def packed(self, _numbers: Numbering, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
-        codec = self.column.codec
-        return ["cmp", self.column.position, codec.kind, self.operator, *(codec.encode(v) for v in self.values)]
+        return ["cmp", self.column.position, self.column.codec.kind, self.operator, *self.texts]
 
     def holds(self, row: Row, /) -> bool:
         """False where the column is absent, except for `null`."""
@@ -100,6 +105,18 @@ class Compare(Node):
     def columns(self) -> set[Cell]:
         """Its column."""
         return {self.column}
+
+
+@dataclass(frozen=True, slots=True)
+class Blank(Compare):
+    """A comparison with a value that is still to come: `mark` stands for its text."""
+
+    mark: str = ""
+
+    @property
+    def texts(self) -> list[Any]:
+        """The mark."""
+        return [self.mark]
 
 
 @dataclass(frozen=True, slots=True)

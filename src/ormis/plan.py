@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import random
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from .blanks import Blanks, blanks, mark
+from .blanks import Blanks, blanks
 from .cells import Cell, Computed, Hop, Numbering
 from .codec import packable
 from .compile import cell_of, condition, resolve
 from .errors import FieldError
 from .expressions import Expression, F, OrderBy
-from .looks import looks
+from .looks import in_order, looks
 from .nodes import Compare, Constant, Join, Node, join
 from .query import Query
 from .schema import Column, Schema
@@ -60,8 +60,8 @@ class Plan:
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
-    texts: those of the values, in their order, where the condition is of comparisons and the plan is a recipe's;
-        requests: those packed so far for any values, by what is wanted. replace() takes over neither.
+    recipe: the plan of which this one is a copy with values of its own; `texts` are theirs.
+    requests: of a recipe the requests packed so far, by what is wanted. replace() takes over none of these.
     """
 
     schema: Schema
@@ -76,13 +76,14 @@ class Plan:
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
     among: Compare | None = None
-    texts: Sequence[str] | None = field(init=False, default=None)
+    recipe: "Plan | None" = field(init=False, default=None, compare=False)
+    texts: Sequence[str] = field(init=False, default=(), compare=False)
     requests: "dict[str, Prepared]" = field(init=False, default_factory=dict[str, "Prepared"], compare=False)
 
     def filled(self, where: Node, texts: Sequence[str]) -> "Plan":
         """The same with values: dataclasses.replace() takes five times as long."""
         copy = object.__new__(Plan)
-        vars(copy).update(vars(self), where=where, texts=texts)
+        vars(copy).update(vars(self), where=where, texts=texts, recipe=self)
         return copy
 
     @property
@@ -140,50 +141,53 @@ class Plan:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
         if self.groups is not None:
             request["groups"] = self.groups
-        if not more:
-            request |= self._looks(want)
         return request | more, numbers
 
-    def _looks(self, want: str) -> dict[str, Any]:
-        """What the short way of the script needs, where that may answer it all, see looks.py."""
+    def _looks(self, want: str) -> list[Any] | None:
+        """What the short way of the script needs, where it may answer all, see lua/lib/looks.lua."""
         if want not in ("rows", "count") or self.residual is not None or self.related or self.groups:
-            return {}
-        reading = self.reading() if want == "rows" else ()
-        ordered = self.order if want == "rows" else ()
-        if len(ordered) > 1 or not all(isinstance(cell, Column) for cell in [*reading, *(t.cell for t in ordered)]):
-            return {}
-        column = cast(Column, ordered[0].cell) if ordered else None
-        found = looks(self.schema, self.where, column)
+            return None
+        found = looks(self.schema, self.where)
         if found is None or want == "count":
-            return found or {}
-        return found | {"names": [cell.name for cell in reading], "at": reading.index(self.schema.pk) + 1}
+            return None if found is None else [self.schema.key, want, False, *(look.packed for look in found)]
+        reading = self.reading()
+        walk, descending = 0, False
+        if self.order:
+            column, descending = self.order[0].cell, self.order[0].descending
+            ordered = in_order(self.schema, found, column) if isinstance(column, Column) else None
+            if ordered is None or len(self.order) > 1:
+                return None
+            found, walk = ordered
+        if not found or not all(isinstance(cell, Column) for cell in reading):
+            return None
+        limit, at = self.limit or False, reading.index(self.schema.pk) + 1
+        wanted = [walk or False, descending, self.backwards, self.offset, limit, BUDGET, at]
+        wanted += [cell.name for cell in reading]
+        return [self.schema.key, want, wanted, *(look.packed for look in found)]
 
     def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:
         """The request of the script `query`, packed, and the models that go with it."""
-        if self.texts is not None and not more:
-            request, shapes = self.requests.get(want) or self._prepared(want, len(self.texts))
+        if self.recipe is not None and not more:
+            request, shapes = self.recipe.requests.get(want) or self.recipe.prepare(want)
             return request.filled(self.texts), shapes
         asked, numbers = self.asked(want, **more)
-        return packed(asked, numbers), _shapes(numbers)
+        return packed(None if more else self._looks(want), numbers) + packed(asked, numbers), _shapes(numbers)
 
-    def _prepared(self, want: str, count: int) -> "Prepared":
+    def prepare(self, want: str) -> "Prepared":
+        """The request with blanks, and the models that go with it; kept in `requests`."""
         request, numbers = self.asked(want)
-        where = request["where"]
-        for number, comparison in enumerate(where[1:] if count > 1 else [where][:count]):
-            comparison[4:] = [mark(number)]
-        prepared = self.requests[want] = blanks(request, count), _shapes(numbers)
+        prepared = self.requests[want] = blanks(_pack(self._looks(want)) + _pack(request)), _shapes(numbers)
         return prepared
 
 
 Prepared = tuple[Blanks, list[str | bytes]]
-"""A request with blanks for the values, and the models that go with it."""
 
 
 def _shapes(numbers: Numbering) -> list[str | bytes]:
     return [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
 
 
-def packed(request: dict[str, Any], numbers: Numbering) -> bytes:
+def packed(request: Any, numbers: Numbering) -> bytes:
     """A request as the scripts read it."""
     return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request)
 

@@ -2,7 +2,8 @@
 --@include finding
 -- Answers a query on one model, or says how to go on where one call is not enough.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first
+-- ARGV[1]  the partition tag; ARGV[2] looks, see lib/looks.lua, and the request; then a shape and a declaration per
+--          model, that of the query first
 -- The request: {want = 'rows' | 'count' | 'keys', where = condition, columns = {position, ...},
 --   order = {{position, descending, nulls_first, kind, nullable}, ...}
 --                                  then the order of creation, descending where `backwards`
@@ -17,7 +18,6 @@
 --   in_parts                       the caller can ask for some of it at a time
 --   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
---   model, looks, walk, names, at  which indexes settle all of it, see lib/looks.lua
 --   budget                         how many objects one call may look at}
 -- Returns {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the packed list
 -- of their members; the answer is one of

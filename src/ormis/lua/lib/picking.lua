@@ -1,17 +1,19 @@
+--@include packing
 -- Rows, or how many there are, by the looks of looks.lua.
+-- In: asked, base; asked[3] is {number of the look with the order that is asked for or false, descending, backwards,
+--   offset, limit or false, how many objects a call may look at, which of the columns is the key, column, ...}.
 -- Out: picked(best), which returns as query.lua does, nil where the search has to answer.
 
 local MOST = 1000  -- keys that are looked at
 
-local looks, base = request.looks, ARGV[1] .. request.model
-local call = redis.pcall
+local call, wanted = redis.pcall, asked[3]
 
 -- Of the keys those that a look allows; nil where the server refuses.
 local function sift(keys, look)
   local found, kept, count, in_set = nil, {}, 0, look[1] == 'SCARD'
   found = call(in_set and 'SMISMEMBER' or 'ZMSCORE', look.key, unpack(keys))
   if found.err then return nil end
-  local least, above, most, below = look.least, look.above, look.most, look.below
+  local least, above, most, below = look.least, look[5], look.most, look[7]
   for i = 1, #keys do
     local fits = found[i]
     if in_set then
@@ -31,9 +33,10 @@ end
 
 -- The same for all looks but one; what has no bound allows every object.
 local function sift_all(keys, but)
-  for i = 1, #looks do
-    if looks[i] ~= but and #looks[i] > 3 and #keys > 0 then
-      keys = sift(keys, looks[i])
+  for i = 4, #asked do
+    local look = asked[i]
+    if look ~= but and #keys > 0 and (look[1] == 'SCARD' or look.least or look.most) then
+      keys = sift(keys, look)
       if not keys then return nil end
     end
   end
@@ -63,17 +66,18 @@ local function scores_at(key, keys)
 end
 
 -- The keys by these scores, if any, then in the order of creation, in which they often are already.
-local function in_order(keys, scores, descending)
+local function in_order(keys, scores)
+  local descending, backwards = wanted[2], wanted[3]
   local places = scores_at(base .. '/ids', keys)
   if not places then return nil end
-  local sorted = not scores and not request.backwards
+  local sorted = not scores and not backwards
   for i = 2, #keys do sorted = sorted and places[i - 1] < places[i] end
   if sorted then return keys end
   local at, ordered = {}, {}
   for i = 1, #keys do at[i] = i end
   table.sort(at, function(a, b)
     if scores and scores[a] ~= scores[b] then return (scores[a] < scores[b]) ~= descending end
-    if request.backwards then a, b = b, a end
+    if backwards then a, b = b, a end
     return places[a] < places[b]
   end)
   for i = 1, #at do ordered[i] = keys[at[i]] end
@@ -81,9 +85,9 @@ local function in_order(keys, scores, descending)
 end
 
 -- As many keys as are needed on a walk from the end of an index that is asked for, with what stands with the last.
-local function walk(look, needed, descending)
+local function walk(look, needed)
   local command, low, high = 'ZRANGEBYSCORE', look.low, look.high
-  if descending then command, low, high = 'ZREVRANGEBYSCORE', high, low end
+  if wanted[2] then command, low, high = 'ZREVRANGEBYSCORE', high, low end
   local kept, count, score_of, start, size, tied = {}, 0, {}, 0, math.max(needed + 1, 16), false
   repeat
     local found, keys = call(command, look.key, low, high, 'WITHSCORES', 'LIMIT', start, size), {}
@@ -107,29 +111,28 @@ local function walk(look, needed, descending)
     scores[i] = tonumber(score_of[kept[i]])
     if scores[i] >= 9007199254740992 or scores[i] <= -9007199254740992 then return nil end
   end
-  return tied and in_order(kept, scores, descending) or not tied and kept or nil
+  return tied and in_order(kept, scores) or not tied and kept or nil
 end
 
 -- The keys of what is found, in the order that is asked for, as far as they are needed.
 local function first_keys(best, needed)
-  local ordered = request.walk and looks[request.walk]
-  local descending = ordered and request.order[1][2]
+  local ordered = wanted[1] and asked[3 + wanted[1]]
   if ordered and needed <= MOST and needed * ordered.count <= best.count * best.count then
-    return walk(ordered, needed, descending)
+    return walk(ordered, needed)
   end
   if best.count > MOST then return nil end
   local keys = keys_of(best)
   if not keys or #keys == 0 then return keys end
   local scores = ordered and scores_at(ordered.key, keys)
   if ordered and not scores then return nil end
-  return in_order(keys, scores, descending)
+  return in_order(keys, scores)
 end
 
 -- The rows of keys; nil where one is no object, or its key is of another type.
 local function rows_at(keys, first, last)
-  local rows, names, at, width = {}, request.names, request.at, #request.names
+  local rows, at, width = {}, wanted[7], #wanted
   for i = first, last do
-    local row = call('HMGET', base .. ':' .. keys[i], unpack(names, 1, width))
+    local row = call('HMGET', base .. ':' .. keys[i], unpack(wanted, 8, width))
     if not row[at] then return nil end
     rows[i - first + 1] = row
   end
@@ -137,14 +140,13 @@ local function rows_at(keys, first, last)
 end
 
 local function picked(best)
-  if request.want == 'count' then
+  if asked[2] == 'count' then
     local keys = best.count <= MOST and keys_of(best)
     return keys and {cmsgpack.pack({'ok', 'done', #keys})} or nil
   end
-  local offset, width = request.offset or 0, #request.names
-  local needed = request.limit and offset + request.limit or best.count
-  if math.min(needed - offset, best.count) * (4 + width) / 12 > request.budget then return nil end
-  local keys = first_keys(best, needed)
-  local rows = keys and rows_at(keys, offset + 1, math.min(needed, #keys))
+  local offset, limit, width = wanted[4], wanted[5], #wanted - 7
+  if math.min(limit or best.count, best.count) * (4 + width) / 12 > wanted[6] then return nil end
+  local keys = first_keys(best, limit and offset + limit or best.count)
+  local rows = keys and rows_at(keys, offset + 1, math.min(limit and offset + limit or #keys, #keys))
   return rows and {cmsgpack.pack({'ok', 'done', #keys}), pack_rows(rows, width), ''}
 end

@@ -1,4 +1,4 @@
 -- The request of a search, as query.lua describes it.
--- In: ARGV[2]. Out: request.
+-- In: ARGV[2], of query.lua with something before it. Out: request.
 
-local request = cmsgpack.unpack(ARGV[2])
+local request = select(-1, cmsgpack.unpack(ARGV[2]))
