@@ -22,13 +22,14 @@ local function measured(look, base)
   local key, stretch = base .. '/index/', look[1] == 'ZCOUNT'
   for i = stretch and 8 or 4, #look, 2 do key = key .. look[i] .. '=' .. short(look[i + 1]) .. '/' end
   key = key .. look[2]
-  if not stretch then key = key .. '=' .. short(look[3]) end
   if stretch then
-    look.low, look.least = end_of(look[3], look[4], look[5], '-inf')
+    look.key, look.low, look.least = key, end_of(look[3], look[4], look[5], '-inf')
     look.high, look.most = end_of(look[3], look[6], look[7], '+inf')
-    if not look.low or not look.high then return false end
+    look.count = look.low and look.high and redis.pcall('ZCOUNT', key, look.low, look.high)
+  else
+    look.key = key .. '=' .. short(look[3])
+    look.count = redis.pcall('SCARD', look.key)
   end
-  look.key, look.count = key, redis.pcall(look[1], key, look.low, look.high)
   return type(look.count) == 'number'
 end
 
