@@ -237,17 +237,33 @@ def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
 
 
 def converted(column: Column, value: Any, place: str) -> Any:
-    """A lookup value as the column holds it; an object stands for its key."""
+    """A lookup value as the column holds it; an object stands for its key. Raises FieldError naming the place."""
+    return with_text(column, value, place)[0]
+
+
+def with_text(column: Column, value: Any, place: str) -> tuple[Any, str | bytes]:
+    """As converted(), and the text that it is stored as."""
+    if value.__class__ is not column.exact:
+        value = _converted(column, value, place)
+    try:
+        return value, column.codec.encode(value)
+    except ValueError as error:
+        raise _unfit(column, value, place, error) from None
+
+
+def _converted(column: Column, value: Any, place: str) -> Any:
     if value is None:
         raise FieldError(f"{place}=None: only exact and isnull can be asked of None")
     if hasattr(value.__class__, "__schema__"):
         value = key_of(value, place)
     try:
-        result = column.convert(value)
-        column.codec.encode(result)
+        return column.convert(value)
     except ValueError as error:
-        raise FieldError(f"{place}={shown(value)} does not convert to {column.codec.kind}: {reason(error)}") from None
-    return result
+        raise _unfit(column, value, place, error) from None
+
+
+def _unfit(column: Column, value: Any, place: str, error: ValueError) -> FieldError:
+    return FieldError(f"{place}={shown(value)} does not convert to {column.codec.kind}: {reason(error)}")
 
 
 def key_of(value: Any, place: str) -> Any:

@@ -218,7 +218,11 @@ def _column(model: str, name: str, info: FieldInfo, position: int, options: Opti
     adapter, declared = TypeAdapter(annotation), options_of(info)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
     writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
-    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds)
+    exact = annotation if annotation in _EXACT else None
+    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds, exact)
+
+
+_EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
 
 
 def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] | None:

@@ -1,6 +1,7 @@
 """What a queryset asks for, as an immutable value."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from .conditions import Q
@@ -60,3 +61,9 @@ class Query:
             rest = max(0, self.limit - begin)
             limit = rest if limit is None else min(limit, rest)
         return self.having(offset=self.offset + begin, limit=limit)
+
+
+@lru_cache(maxsize=1024)
+def every(schema: Schema) -> Query:
+    """The query for every object, which all others begin with: one for each model."""
+    return Query(schema)

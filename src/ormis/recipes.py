@@ -9,9 +9,9 @@ from typing import Any
 
 from . import registry
 from .blanks import mark
-from .compile import converted, resolve
+from .compile import resolve, with_text
 from .expressions import Expression
-from .nodes import Blank, Compare, Node, join
+from .nodes import Blank, Compare, Constant, Join, join
 from .plan import Plan, plan_of
 from .query import Query
 from .schema import Column, Schema
@@ -28,18 +28,18 @@ class Recipe:
 
     def filled(self, values: list[Any]) -> Plan | None:
         """The plan with these values; None where one of them makes another query of it."""
-        nodes: list[Node] = []
+        nodes: list[Compare] = []
         texts: list[str] = []
         for (column, operator, place), value in zip(self.comparisons, values, strict=True):
             if value is None or isinstance(value, Expression):
                 return None
-            wanted = converted(column, value, place)
-            text = column.codec.encode(wanted)
+            wanted, text = with_text(column, value, place)
             if not isinstance(text, str):
                 return None
             nodes.append(Compare(column, operator, (wanted,)))
             texts.append(text)
-        return self.plan.filled(join("and", nodes), texts)
+        where = nodes[0] if len(nodes) == 1 else Join("and", (*nodes,)) if nodes else Constant(True)
+        return self.plan.filled(where, texts)
 
 
 def recalled(query: Query) -> Plan | None:

@@ -34,6 +34,9 @@ class Column:
     bounds: tuple[str, ...] | None = ()
     """The constraints beyond its type as the scripts compare them, ("ge", text, ...); None where there are others."""
 
+    exact: Any = None
+    """A type whose values need no conversion, where there is one."""
+
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
 

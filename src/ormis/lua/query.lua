@@ -19,8 +19,8 @@
 --   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
--- Returns {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the packed list
--- of their members; the answer is one of
+-- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
+-- packed list of their members; the answer is one of
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step

@@ -400,6 +400,8 @@ def ask(
     call = script("query")((MODELS,), (tag, request, *shapes))
     call.meanwhile = meanwhile
     reply = yield call
+    if isinstance(reply, int):
+        return [["ok", "done", reply]]
     if isinstance(reply, bytes):
         raise_outcome(unpack(reply), ())
     reply[0] = unpack(reply[0])

@@ -75,6 +75,6 @@ class DefaultManager:
     @overload
     def __get__(self, model: None, meta: type[M]) -> Manager[M]: ...
     def __get__(self, model: Any, meta: Any) -> Manager[Any]:
-        manager = Manager[Any]()
+        manager: Manager[Any] = Manager()
         manager.model = model
         return manager

@@ -17,6 +17,7 @@ from ..operations import explaining, fetching, ranking
 from ..operations.planning import planned
 from ..operations.spreading import spread, spreads
 from ..plan import OrderTerm, Plan
+from ..query import Query
 from ..schema import Column
 from . import combining
 from .prefetching import among as having_one_of
@@ -199,7 +200,13 @@ def count(source: Source[Any]) -> Operation[int]:
         return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
         return len((yield from found(source, True)))
-    return (yield from fetching.count((yield from planned(query.having(order=(), fields=None, related=())))))
+    return (yield from fetching.count((yield from planned(_bare(query)))))
+
+
+def _bare(query: Query) -> Query:
+    """The query for the same objects without what a count does not need."""
+    needless = query.order or query.fields or query.related or (query.order is None and query.schema.ordering)
+    return query.having(order=(), fields=None, related=()) if needless else query
 
 
 def exists(source: Source[Any]) -> Operation[bool]:

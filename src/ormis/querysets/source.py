@@ -5,7 +5,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from ..calls import Operation
 from ..database import Database
-from ..query import Query
+from ..query import Query, every
 from ..schema import Schema
 
 M = TypeVar("M")
@@ -16,7 +16,7 @@ class Source(Generic[M]):
 
     def __init__(self, model: type[M], query: Query | None = None, database: Database | None = None) -> None:
         self.model: Any = model
-        self.query = Query(self._schema) if query is None else query
+        self.query = every(self._schema) if query is None else query
         self._database = database
         self._cache: list[M] | None = None
 
@@ -37,7 +37,7 @@ class Source(Generic[M]):
 
     def _copy_of(self, query: Query) -> Self:
         copy = object.__new__(type(self))
-        copy.__dict__ |= self.__dict__ | {"query": query, "_cache": None}
+        vars(copy).update(vars(self), query=query, _cache=None)
         return copy
 
     def _copy(self, **changes: Any) -> Self:

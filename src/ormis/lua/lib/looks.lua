@@ -1,4 +1,3 @@
---@include scores
 --@include short
 -- The short way: what indexes alone answer. It stands before all other functions: making them costs ten times what a
 -- count does. Where anything is out of the ordinary, an incomplete index, objects that end, a number without an exact
@@ -7,12 +6,18 @@
 --   the beginning of the keys, rows is for picking.lua. A look is one of
 --   {'SCARD', field, text, prefix, text, ...}                                    an equality index
 --   {'ZCOUNT', field, kind, low, low_open, high, high_open, prefix, text, ...}   a stretch of a sorted one
--- Returns as query.lua does.
+-- Returns as query.lua does, a count as it is: to pack it would cost as much as to find it.
 
 -- An end of a stretch as a command has it, and as a number; nil where the score is not as good as the text.
 local function end_of(kind, text, open, otherwise)
   if not text then return otherwise end
-  local number = score(kind, text)
+  local number
+  if kind == 'int' then
+    number = tonumber(text)
+  else
+    --@include scores
+    number = score(kind, text)
+  end
   if not number or number >= 9007199254740992 or number <= -9007199254740992 then return nil end
   return (open and '(' or '') .. string.format('%.17g', number), number
 end
@@ -42,7 +47,7 @@ if asked and redis.pcall('HGET', KEYS[1], asked[1]) == ARGV[4] then
   end
   if sure and asked[2] == 'count' and #asked < 5 then
     local count = best and best.count or redis.pcall('ZCARD', base .. '/ids')
-    if type(count) == 'number' then return {cmsgpack.pack({'ok', 'done', count})} end
+    if type(count) == 'number' then return count end
   elseif sure and best then
     --@include picking
     local answered = picked(best)
