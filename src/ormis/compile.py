@@ -20,7 +20,23 @@ from .conditions import Leaf, Q
 from .errors import FieldError, shown
 from .expressions import Expression, F
 from .lookups import LOOKUPS, PARTS
-from .nodes import Among, Compare, CompareFields, Constant, Here, Linked, Many, Node, Not, One, compare_values, join
+from .nodes import (
+    COMPARISONS,
+    PATTERNS,
+    Among,
+    Compare,
+    CompareFields,
+    Constant,
+    Here,
+    Linked,
+    Many,
+    Node,
+    Not,
+    One,
+    comparable,
+    distinct,
+    join,
+)
 from .predicates import part_of, part_type, text_test
 from .query import Query
 from .schema import Column, Link, Schema, is_hidden
@@ -226,6 +242,8 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
     if name not in LOOKUPS or len(lookups) > 1:
         unknown = name if name not in LOOKUPS else lookups[1]
         known = [*LOOKUPS, *PARTS.get(column.codec.kind, ())]
+        if unknown in known:
+            raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
         near = get_close_matches(unknown, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
@@ -289,7 +307,7 @@ def _among(column: Column, value: Any, place: str) -> Node:
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
-    return Compare(column, "in", tuple(dict.fromkeys(values))) if values else Constant(False)
+    return Compare(column, "in", distinct(column, values)) if values else Constant(False)
 
 
 def _pair(value: Any, place: str) -> tuple[Any, Any]:
@@ -301,14 +319,28 @@ def _pair(value: Any, place: str) -> tuple[Any, Any]:
 def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
     if not isinstance(value, str):
         raise FieldError(f"{place}={shown(value)}: {name} takes a text")
+    _check_text(column, name, place)
+    if LOOKUPS[name].server:
+        return Compare(column, name, (_utf8(value, place),))
+    test, field, codec = text_test(name, value, place), column.name, column.codec
+
+    def holds(row: Any) -> bool:
+        return row[field] is not None and test(comparable(codec, row[field]))
+
+    return Here((column,), holds, f"{field} {name} {value!r}")
+
+
+def _check_text(column: Column, name: str, place: str) -> None:
     if column.codec.kind != "text":
         raise FieldError(f"{place}: {name} is for text, and {column.name} is a {column.codec.kind}")
-    if LOOKUPS[name].server:
-        return _one(column, name, value, place)
-    test, field = text_test(name, value, place), column.name
-    return Here(
-        (column,), lambda row: row[field] is not None and test(str(row[field])), f"{column.name} {name} {value!r}"
-    )
+
+
+def _utf8(value: str, place: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise FieldError(f"{place}={shown(value)} can't be looked for: {error}") from None
+    return value
 
 
 def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
@@ -389,19 +421,30 @@ def _back(hop: Step, place: str) -> Hop:
 
 
 def _comparison(own: Cell, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
-    name = _lookup(path.column, path.lookups, place)
+    part, lookups = None, path.lookups
+    if lookups and lookups[0] in PARTS.get(own.codec.kind, ()):
+        part, *lookups = lookups
+    name = _lookup(path.column, lookups, place)
     name = "eq" if name == "exact" else name
-    if name not in ("eq", "gt", "gte", "lt", "lte", "contains", "startswith", "endswith"):
+    if name not in COMPARISONS:
         raise FieldError(f"{place}: {name} can't be compared with an expression")
-    if isinstance(value, F) and cells[value.name].codec.kind == own.codec.kind:
+    if name in PATTERNS:
+        _check_text(path.column, name, place)
+    if isinstance(value, F) and cells[value.name].codec.kind == own.codec.kind and part is None:
         return CompareFields(own, name, cells[value.name])
+    codec = cells[value.name].codec if isinstance(value, F) else own.codec
 
     def test(row: Any) -> bool:
-        left = row[own.name]
-        right = value.evaluate({field: row[c.name] for field, c in cells.items()})
-        return left is not None and right is not None and compare_values(name, left, right)
+        left, right = row[own.name], value.found({field: row[c.name] for field, c in cells.items()})
+        if left is None or right is None:
+            return False
+        left = comparable(own.codec, left) if part is None else part_of(part, left)
+        try:
+            return COMPARISONS[name](left, comparable(codec, right))
+        except (TypeError, ValueError, LookupError) as error:
+            raise FieldError(f"{place}: {own.name} can't be compared with {value}: {error}") from None
 
-    return Here((own, *cells.values()), test, f"{own.name} {name} {value}")
+    return Here((own, *cells.values()), test, f"{own.name} {' '.join([*([part] if part else []), name])} {value}")
 
 
 def reason(error: ValueError) -> str:

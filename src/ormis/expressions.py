@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
 from typing import Any
 
+from .errors import FieldError
+
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -74,6 +76,18 @@ class Expression:
     def evaluate(self, values: Mapping[str, Any], /) -> Any:
         """Its value for an object with these fields, None where absent."""
         raise NotImplementedError
+
+    def found(self, values: Mapping[str, Any], /) -> Any:
+        """Its value in a query, None also where it is too large for its type.
+
+        Raises FieldError where the operands don't go together.
+        """
+        try:
+            return self.evaluate(values)
+        except ArithmeticError:
+            return None
+        except (TypeError, ValueError) as error:
+            raise FieldError(f"{self} can't be computed: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,21 @@ can't say (`here` is true of such a condition); it knows no other objects, so re
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from enum import Enum
 from typing import Any
 
 from .calls import Operation
 from .cells import Cell, Joined, Numbering, Row
+from .codec import Codec
 from .schema import Column, Link, Schema
 
 MANY = 1000
 """Values of an `in` that the server is sent at most: it unpacks them in every call."""
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
     "lt": operator.lt,
     "lte": operator.le,
@@ -27,6 +29,10 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "startswith": str.startswith,
     "endswith": str.endswith,
 }
+PATTERNS = frozenset({"contains", "startswith", "endswith"})
+"""Comparisons with a part of a text, which need not be a value of the column itself."""
+_TEXT_KINDS = frozenset({"text", "bytes", "uuid", "json"})
+"""Kinds whose values the server compares as they are stored, byte by byte."""
 
 
 class Node:
@@ -76,7 +82,8 @@ class Compare(Node):
 
     def __post_init__(self) -> None:
         if self.operator == "in":
-            object.__setattr__(self, "_set", frozenset(map(_plain, self.values)))
+            codec = self.column.codec
+            object.__setattr__(self, "_set", frozenset(comparable(codec, value) for value in self.values))
 
     @property
     def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -85,7 +92,9 @@ class Compare(Node):
 
     @property
     def texts(self) -> list[Any]:
-        """Those of its values."""
+        """Those of its values; a part of a text is one already."""
+        if self.operator in PATTERNS:
+            return [*self.values]
         encode = self.column.codec.encode
         return [encode(value) for value in self.values]
 
@@ -98,9 +107,10 @@ class Compare(Node):
         own = row[self.column.name]
         if self.operator == "null" or own is None:
             return own is None and self.operator == "null"
+        codec = self.column.codec
         if self.operator == "in":
-            return _plain(own) in self._set
-        return compare_values(self.operator, own, self.values[0])
+            return comparable(codec, own) in self._set
+        return COMPARISONS[self.operator](comparable(codec, own), comparable(codec, self.values[0]))
 
     def columns(self) -> set[Cell]:
         """Its column."""
@@ -140,7 +150,9 @@ class CompareFields(Node):
     def holds(self, row: Row, /) -> bool:
         """False where one of them is absent."""
         a, b = row[self.column.name], row[self.other.name]
-        return a is not None and b is not None and compare_values(self.operator, a, b)
+        if a is None or b is None:
+            return False
+        return COMPARISONS[self.operator](comparable(self.column.codec, a), comparable(self.other.codec, b))
 
     def columns(self) -> set[Cell]:
         """Both columns."""
@@ -293,13 +305,20 @@ class Among(Node):
     here = True
 
 
-def compare_values(name: str, own: Any, value: Any) -> bool:
-    """Whether two present values compare so; a naive time is taken as in UTC where the other is aware."""
+def comparable(codec: Codec, value: Any) -> Any:
+    """A present value, or a part of a text, as it is compared and sorted here: as the server does by what it stores."""
+    if codec.kind in _TEXT_KINDS:
+        return value if type(value) in (str, bytes) and codec.kind != "json" else codec.encode(value)
+    return _plain(value.value if isinstance(value, Enum) else value)
+
+
+def distinct(column: Column, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value of a column once, also of those that can't be hashed."""
+    values = [*values]
     try:
-        return _COMPARISONS[name](own, value)
+        return tuple(dict.fromkeys(values))
     except TypeError:
-        # Aware and naive times: as if the naive one were in UTC.
-        return _COMPARISONS[name](_plain(own), _plain(value))
+        return tuple({column.codec.encode(value): value for value in values}.values())
 
 
 def _plain(value: Any) -> Any:

@@ -341,6 +341,6 @@ def _computed(schema: Schema, expression: Expression) -> Computed:
     cells = {name: cell_of(schema, name) for name in expression.names()}
 
     def value(row: Any) -> Any:
-        return expression.evaluate({name: row[found.name] for name, found in cells.items()})
+        return expression.found({name: row[found.name] for name, found in cells.items()})
 
     return Computed(tuple(cells.values()), value, str(expression))

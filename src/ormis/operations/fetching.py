@@ -17,7 +17,7 @@ from ..calls import Operation
 from ..cells import Cell, Computed
 from ..codec import BadText, raw_rows
 from ..keys import MODELS, object_key
-from ..nodes import MANY, Compare
+from ..nodes import MANY, Compare, comparable
 from ..plan import OrderTerm, Plan, Related
 from ..schema import Schema
 from ..scripts import script
@@ -364,12 +364,11 @@ def sortable(value: Any) -> Any:
 
 def _sortable_wire(wanted: Cell, wire: Any) -> Any:
     codec = wanted.codec
-    if codec.kind in ("float", "datetime"):
+    if codec.finish is None and codec.kind in ("float", "datetime"):
         return sortable(wire)
-    if codec.sortable or codec.kind == "text":
-        return codec.finish(wire) if codec.finish else wire
-    text = codec.encode(codec.finish(wire) if codec.finish else wire)
-    return text.encode() if isinstance(text, str) else text
+    if codec.finish is None and codec.kind in ("int", "text", "date", "timedelta"):
+        return wire
+    return sortable(comparable(codec, codec.finish(wire) if codec.finish else wire))
 
 
 def _cut(plan: Plan, rows: Rows) -> Rows:

@@ -10,7 +10,7 @@ from typing import Any
 from ..calls import Operation
 from ..cells import Cell
 from ..compile import condition, converted
-from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, join
+from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, distinct, join
 from ..plan import Plan, plan_of
 from ..query import Query
 from ..recipes import recalled
@@ -114,7 +114,7 @@ def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tu
 def _among(node: Among) -> Operation[Node]:
     place = f"{node.column.name}__in"
     values = [converted(node.column, value, place) for value in (yield from node.values()) if value is not None]
-    return _one_of(node.column, tuple(dict.fromkeys(values)))
+    return _one_of(node.column, distinct(node.column, values))
 
 
 def _one_of(column: Column, values: tuple[Any, ...]) -> Node:

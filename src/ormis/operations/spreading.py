@@ -13,7 +13,7 @@ from ..cells import Cell, LinkHop, Step, cell
 from ..compile import resolve
 from ..errors import FieldError
 from ..expressions import F, OrderBy
-from ..nodes import Compare, Node
+from ..nodes import Compare, Node, comparable
 from ..query import Query
 from ..schema import Column, Schema
 from .fetching import decoded, fetch, sortable
@@ -52,7 +52,7 @@ def spread(query: Query, tag: str = "") -> Operation[list[tuple[Any, ...]]]:
         base = base.having(limit=query.offset + query.limit)
     rows = yield from _rows(base, None, wanted, tag)
     for at, (_, descending, nulls_first) in reversed([*enumerate(by, len(fields))]):
-        rows = _sorted(rows, at, descending, nulls_first)
+        rows = _sorted(rows, at, wanted[at].column, descending, nulls_first)
     stop = None if query.limit is None else query.offset + query.limit
     return [row[: len(fields)] for row in rows[query.offset : stop]]
 
@@ -166,9 +166,10 @@ def _ordered_by(item: Any, backwards: bool) -> tuple[str, bool, bool]:
     return (name, not descending, not first) if backwards else (name, descending, first)
 
 
-def _sorted(rows: list[tuple[Any, ...]], at: int, descending: bool, nulls_first: bool) -> list[tuple[Any, ...]]:
+def _sorted(
+    rows: list[tuple[Any, ...]], at: int, column: Column, descending: bool, nulls_first: bool
+) -> list[tuple[Any, ...]]:
     absent = [row for row in rows if row[at] is None]
-    present = sorted(
-        (row for row in rows if row[at] is not None), key=lambda row: sortable(row[at]), reverse=descending
-    )
+    present = [row for row in rows if row[at] is not None]
+    present.sort(key=lambda row: sortable(comparable(column.codec, row[at])), reverse=descending)
     return absent + present if nulls_first else present + absent

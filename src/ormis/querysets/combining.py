@@ -10,10 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..calls import Operation
+from ..compile import resolve
 from ..errors import FieldError, shown
 from ..expressions import F, OrderBy
+from ..nodes import comparable
 from ..operations.fetching import sortable
 from ..query import Query
+from ..schema import Column
 from .shapes import names_of, shaped
 from .source import Source
 
@@ -86,18 +89,26 @@ def _sorted(query: Query, rows: list[Any], item: Any) -> list[Any]:
     value = _value_of(query, name)
     keyed = [(value(row), row) for row in rows]
     absent = [row for key, row in keyed if key is None]
-    present = sorted((pair for pair in keyed if pair[0] is not None), key=lambda pair: pair[0], reverse=descending)
+    present = [pair for pair in keyed if pair[0] is not None]
+    try:
+        present.sort(key=lambda pair: pair[0], reverse=descending)
+    except TypeError as error:
+        raise FieldError(f"a combined queryset can't be ordered by {name!r}, whose values differ: {error}") from None
     found = [row for _, row in present]
     return absent + found if (not descending if nulls_first is None else nulls_first) else found + absent
 
 
 def _value_of(query: Query, name: str) -> Callable[[Any], Any]:
-    """How the value of this name is found in a row."""
+    """What a row is sorted by where this name is, None where that is absent."""
     if query.shape == "objects":
         column = query.schema.column(name)
-        return lambda record: sortable(getattr(record, column.name))
+        return lambda record: _sortable(column, getattr(record, column.name))
     names = names_of(query)
     if name not in names:
         raise FieldError(f"a combined queryset can be ordered by what it returns, {', '.join(names)}, not by {name!r}")
-    at = names.index(name)
-    return lambda row: sortable(row[at])
+    at, column = names.index(name), resolve(query.schema, name).column
+    return lambda row: _sortable(column, row[at])
+
+
+def _sortable(column: Column, value: Any) -> Any:
+    return None if value is None else sortable(comparable(column.codec, value))
