@@ -411,3 +411,24 @@ def test_sums_inside_a_block() -> None:
         assert not created
     assert good.stock == 2
     assert Good.get(1).stock == 2
+
+
+class Aliased(ormis.Model):
+    """pydantic knows a field by another name."""
+
+    name: str
+    size: int = Field(default=1, alias="theSize")
+    kind: str = Field(default="", validation_alias="theKind")
+
+    class Meta:
+        key = "ob_aliased"
+
+
+def test_fields_with_an_alias() -> None:
+    """Lookups and defaults go by the names of fields, as queries do, whatever pydantic asks for."""
+    made, created = Aliased.objects.get_or_create({"kind": "k"}, name="a", size=3)
+    assert (made.size, made.kind, created) == (3, "k", True)
+    assert Aliased.objects.get_or_create(name="a", size=3) == (made, False)
+    for expected in (True, False):
+        made, created = Aliased.objects.update_or_create({"size": 5, "kind": "l"}, name="b")
+        assert (made.size, made.kind, created) == (5, "l", expected)

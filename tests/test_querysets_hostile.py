@@ -312,3 +312,36 @@ def test_models_may_have_hostile_names(db: ormis.Database) -> None:
     family = library.declare("hostile_%d", True)
     family["author"].objects.create(name="a")
     assert family["author"].objects.filter(name="a", books__isnull=True).count() == 1
+
+
+def test_an_empty_condition_narrows_nothing(notes: list[str]) -> None:
+    """Neither alone nor negated, wherever it stands: code that builds conditions may end up with none."""
+    for empty in (Q(), ~Q(), Q(Q()), ~Q(Q(), ~Q())):
+        assert not empty
+        assert Note.objects.filter(empty).count() == Note.objects.exclude(empty).count() == len(notes)
+        assert Note.objects.filter(empty, pk=1).count() == Note.objects.filter(Q(pk=1) & empty).count() == 1
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: Note.objects.order_by(Note.text),
+        lambda: Note.objects.union(Note.objects.none()).order_by(Note.text),
+        lambda: Note.objects.only(Note.text),
+        lambda: Note.objects.defer(Note.text),
+        lambda: Note.objects.values(Note.text),
+    ],
+)
+def test_class_attributes_are_no_names(notes: list[str], use: Any) -> None:
+    """A class attribute is for conditions: where a name is expected it is refused, and gives no order of its own."""
+    with pytest.raises(FieldError, match="Note"):
+        [*use()]
+    for related in (Note.objects.prefetch_related, Note.objects.select_related):
+        with pytest.raises(TypeError, match=r"not Note\.text"):
+            related(Note.text)
+
+
+def test_a_number_too_long_to_be_shown(db: ormis.Database) -> None:
+    """An int of more digits than Python writes is a FieldError."""
+    with pytest.raises(FieldError, match=r"Reply\.votes__lt=<int that is too long"):
+        Reply.objects.filter(votes__lt=10**5000).count()

@@ -142,6 +142,33 @@ def test_prefetch_with_a_queryset_of_ones_own() -> None:
     assert [b.title for b in ann.books.all()] == ["Emma"]
 
 
+def test_an_attribute_for_one_object() -> None:
+    """to_attr of a relation to one object is that object, or None where there is none."""
+    lookups = Prefetch("author", Author.objects.filter(name="Ann"), "ann"), Prefetch("cover", to_attr="jacket")
+    with capture_calls() as calls:
+        books = [*Book.objects.order_by("title").prefetch_related(*lookups, "ann__books")]
+        assert {book.title: book.ann and book.ann.name for book in books}["Emma"] == "Ann"
+        assert {book.title: book.ann for book in books}["Dune"] is None
+        assert {book.jacket and book.jacket.colour for book in books} >= {"red", None}
+        assert all(book.ann is None or len(book.ann.books.all()) for book in books)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("lookup", "error"),
+    [
+        (Prefetch("books", to_attr="name"), ValueError),
+        (Prefetch("books", to_attr="books"), ValueError),
+        (Prefetch("books", to_attr="save"), ValueError),
+        (Prefetch("books", Review.objects.all()), TypeError),
+    ],
+)
+def test_what_can_not_be_prefetched(lookup: Prefetch, error: type[Exception]) -> None:
+    """An attribute that the objects have already is not hidden; a queryset of another model is refused."""
+    with pytest.raises(error, match="books"):
+        [*Author.objects.prefetch_related(lookup)]
+
+
 def test_prefetch_goes_on_through_its_attribute() -> None:
     """A deeper path may go through to_attr, and the queryset may have select_related and prefetches of its own."""
     with capture_calls() as calls:

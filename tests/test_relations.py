@@ -319,6 +319,46 @@ async def test_async_twins(db: ormis.Database) -> None:
         _ = (await Chapter.objects.afirst()).book
 
 
+# Objects of other models ---------------------------------------------------------------------------------------------
+
+
+def test_objects_of_another_model_are_refused_in_queries(db: ormis.Database) -> None:
+    """An object, and a queryset of objects, stands for its key where its own model is asked for, and nowhere else."""
+    author = Author(name="Ann").save()
+    book = Book(author=author, title="a").save()
+    cover, chapter = Cover(book=book).save(), Chapter(book=book).save()
+    assert book.pk == author.pk == cover.pk == chapter.pk
+    for wrong in (
+        {"author": book},
+        {"author__in": [author, book]},
+        {"author__in": (item for item in [book])},
+        {"author__in": Book.objects.all()},
+        {"author_id": cover},
+        {"pk": author},
+        {"chapter": cover},
+        {"chapter__in": Cover.objects.all()},
+        {"author__edited_book": author},
+        {"pages": book},
+        {"author__in": author},
+    ):
+        with pytest.raises(ormis.FieldError, match=next(iter(wrong))):
+            Book.objects.filter(**wrong).count()
+    for right in (
+        {"author": author},
+        {"author__in": [author, 7, None]},
+        {"author__in": Author.objects.all()},
+        {"author__in": Book.objects.values("author")},
+        {"author__gte": author},
+        {"chapter__range": [chapter, chapter]},
+        {"pk": book},
+        {"chapter": chapter},
+        {"cover__in": Cover.objects.all()},
+    ):
+        assert Book.objects.get(**right) == book
+    with pytest.raises(ormis.FieldError, match="not saved yet"):
+        Book.objects.filter(author__in=[Author()]).count()
+
+
 # Other databases -----------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +373,17 @@ def elsewhere(server: Server, db: ormis.Database) -> Iterator[ormis.Database]:
     client.flushdb()
 
 
+def test_two_temporary_databases_are_two(db: ormis.Database, server: Server) -> None:
+    """They have one URL, embedded://, and are not the same: their objects can't refer to each other."""
+    with ormis.connect("embedded://") as one, ormis.connect("embedded://") as two:
+        author, book = Author().save(using=one), Book().save(using=two)
+        for work in (lambda: setattr(book, "author", author), lambda: author.books.add(book)):
+            with pytest.raises(ormis.ForeignKeyViolation, match="another database"):
+                work()
+        assert one.same_as(one)
+    ormis.connect(server.url)
+
+
 def test_objects_of_another_database_are_refused(db: ormis.Database, elsewhere: ormis.Database) -> None:
     """Assigning, saving, creating and adding an object of another database is refused, whatever has its key here."""
     far = Author(name="far").save(using=elsewhere)
@@ -342,6 +393,7 @@ def test_objects_of_another_database_are_refused(db: ormis.Database, elsewhere: 
         lambda: Book(author=far).save(using=db),
         lambda: Book.objects.create(author=far),
         lambda: Book.objects.bulk_create([Book(author=far)]),
+        lambda: Book.objects.using(db).update(author=far),
         lambda: far.books.add(book),
         lambda: near.books.add(Book().save(using=elsewhere)),
     ):

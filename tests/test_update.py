@@ -479,3 +479,14 @@ def test_many_nulls_in_a_block() -> None:
     calls = sent(block)
     assert calls.count("commit") < 20
     assert values("rank") == [None] * 291 + [2] * 9
+
+
+def test_a_foreign_key_by_its_attribute() -> None:
+    """An expression may name a foreign key by its attribute, and the primary key as pk."""
+    team = Team(name="a").save()
+    (item,) = items(1, owner=team)
+    assert Item.objects.update(team=F("owner"), rank=F("pk") + 1) == 1
+    item.refresh_from_db()
+    assert (item.team_id, item.rank) == (team.id, item.id + 1)
+    item.place = F("team") + F("pk")
+    assert item.save().place == team.id + item.id

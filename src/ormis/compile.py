@@ -217,7 +217,48 @@ def _leaf(schema: Schema, name: str, value: Any) -> Found:
     place = f"{schema.name}.{name}"
     if isinstance(value, Expression):
         return _compared_with(schema, path, value, place)
-    return Found(path.hops, compare(path.column, path.lookups, value, place))
+    return Found(path.hops, compare(path.column, path.lookups, _without_objects(schema, path, value, place), place))
+
+
+def _without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
+    """The value, with keys where there are objects. Raises FieldError for those of a wrong model, and a queryset's."""
+    at = path.hops[-1].schema if path.hops else schema
+    query, keys = getattr(value, "query", None), _holds_keys_of(at, path.column)
+    if isinstance(query, Query):
+        if keys and query.shape == "objects":
+            _check_model(at, path.column, query.schema, value, place)
+        return value
+    single = not path.lookups or isinstance(value, str | bytes) or hasattr(value.__class__, "__schema__")
+    if single or not keys or not isinstance(value, Iterable):
+        return key_for(at, path.column, value, place)
+    return [key_for(at, path.column, item, place) for item in value]  # pyright: ignore[reportUnknownVariableType]
+
+
+def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
+    """The key of an object that stands for a value of this column; anything else as it is.
+
+    Raises FieldError for an object of another model than that whose keys the column holds, and for one without a key.
+    """
+    if not hasattr(value.__class__, "__schema__"):
+        return value
+    _check_model(schema, column, value._schema(), value, place)
+    if value.pk is None:
+        raise FieldError(f"{place}: {value!r} is not saved yet, it has no key to look for")
+    return value.pk
+
+
+def _check_model(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> None:
+    """Raises FieldError where the model's keys, or what they refer to, are not what the column holds."""
+    wanted = _holds_keys_of(schema, column)
+    if wanted.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
+        names = " or ".join(sorted(registry.model_for(key).__name__ for key in wanted)) or "no objects"
+        raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
+
+
+def _holds_keys_of(schema: Schema, column: Column) -> set[str]:
+    """The models whose keys the column holds."""
+    own = {schema.key} if column is schema.pk else set[str]()
+    return own | {reference.target for reference in schema.references if reference.column is column}
 
 
 def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
@@ -255,7 +296,7 @@ def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
 
 
 def converted(column: Column, value: Any, place: str) -> Any:
-    """A lookup value as the column holds it; an object stands for its key. Raises FieldError naming the place."""
+    """A lookup value as the column holds it. Raises FieldError naming the place."""
     return with_text(column, value, place)[0]
 
 
@@ -272,8 +313,6 @@ def with_text(column: Column, value: Any, place: str) -> tuple[Any, str | bytes]
 def _converted(column: Column, value: Any, place: str) -> Any:
     if value is None:
         raise FieldError(f"{place}=None: only exact and isnull can be asked of None")
-    if hasattr(value.__class__, "__schema__"):
-        value = key_of(value, place)
     try:
         return column.convert(value)
     except ValueError as error:
@@ -282,13 +321,6 @@ def _converted(column: Column, value: Any, place: str) -> Any:
 
 def _unfit(column: Column, value: Any, place: str, error: ValueError) -> FieldError:
     return FieldError(f"{place}={shown(value)} does not convert to {column.codec.kind}: {reason(error)}")
-
-
-def key_of(value: Any, place: str) -> Any:
-    """The key of an object that stands for a related one. Raises FieldError for one that has none yet."""
-    if value.pk is None:
-        raise FieldError(f"{place}: {value!r} is not saved yet, it has no key to look for")
-    return value.pk
 
 
 def _null(column: Column, value: Any, place: str) -> Node:
@@ -461,6 +493,8 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     whole: keep a last step whose end could be told without it, from the foreign key itself.
     Raises FieldError for a name that is nothing, with the nearest that is.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise FieldError(f"{schema.name}: fields and relations are named by texts, not by {shown(name)}")
     return _resolved(schema, name, whole, registry.changes())
 
 

@@ -15,7 +15,7 @@ Leaf = tuple[str, Any]
 class Q:
     """A condition. `Q(votes__gte=3, choice_text="Nike")` is true where all its parts are.
 
-    Immutable; compared and hashed by what it says. An empty Q narrows nothing.
+    Immutable; compared and hashed by what it says. An empty Q narrows nothing, nor does a negated one.
     """
 
     __slots__ = ("children", "connector", "negated")
@@ -23,7 +23,8 @@ class Q:
     def __init__(self, *conditions: "Q | Leaf | bool", **lookups: Any) -> None:
         self.connector: Connector = "and"
         self.negated = False
-        self.children: tuple[Q | Leaf, ...] = (*(_checked(c) for c in conditions), *lookups.items())
+        given = [_checked(condition) for condition in conditions]
+        self.children: tuple[Q | Leaf, ...] = (*(condition for condition in given if condition), *lookups.items())
 
     @classmethod
     def join(cls, connector: Connector, children: Iterable["Q | Leaf"], negated: bool = False) -> "Q":

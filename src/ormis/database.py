@@ -47,7 +47,8 @@ class Database:
 
     def same_as(self, other: "Database") -> bool:
         """Whether another object stands for the same database: one address, connected to twice."""
-        return self is other or self._connections.name == other._connections.name
+        own, others = self._connections, other._connections
+        return self is other or (own.name == others.name and own.directory == others.directory)
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""

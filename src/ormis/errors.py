@@ -112,4 +112,7 @@ class RelationNotLoaded(OrmisError):
 def shown(value: Any) -> str:
     """A value as a message shows it: its repr; of a queryset what it is, since its repr would ask the server."""
     described: Any = getattr(value.__class__, "_described", None)
-    return repr(value) if described is None else str(described(value))
+    try:
+        return repr(value) if described is None else str(described(value))
+    except ValueError:  # an int of more digits than Python writes
+        return f"<{type(value).__name__} that is too long to be shown>"

@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
@@ -27,7 +27,7 @@ from .query import Query
 from .querysets.queryset import QuerySet
 from .relations import LinkDeclaration, RelationDeclaration
 from .schema import Readable, Schema
-from .state import State, Wire, recall, remember, state_of
+from .state import State, Wire, recall, remember, remembers, state_of
 
 _new = object.__new__
 _set = object.__setattr__
@@ -227,9 +227,8 @@ class Model(BaseModel, metaclass=ModelMeta):
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:
                     return self._load_deferred([name])[name]
-                related = recall(self, name)
-                if related is not None:
-                    return related
+                if remembers(self, name):
+                    return recall(self, name)
             return super().__getattr__(name)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
@@ -300,6 +299,13 @@ class Model(BaseModel, metaclass=ModelMeta):
         probe = self.model_copy()
         BaseModel.__setattr__(probe, name, value)
         return probe.__dict__[name]
+
+    @classmethod
+    def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
+        aliases = {name: info.validation_alias for name, info in cls.model_fields.items()}
+        known = {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
+        return {known.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:

@@ -300,7 +300,7 @@ def _terms(schema: Schema, item: Any, within: tuple[Schema, ...]) -> list[OrderT
     descending, nulls_first = False, None
     if isinstance(item, OrderBy):
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression
-    if item == "?":
+    if isinstance(item, str) and item == "?":  # what a class attribute is compared with makes a condition
         return [OrderTerm(Computed((), lambda _row: random(), "?"), False, False)]  # noqa: S311 - no secret
     if isinstance(item, F):
         item = item.name

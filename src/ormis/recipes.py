@@ -9,7 +9,7 @@ from typing import Any
 
 from . import registry
 from .blanks import mark
-from .compile import resolve, with_text
+from .compile import key_for, resolve, with_text
 from .expressions import Expression
 from .nodes import Blank, Compare, Constant, Join, join
 from .plan import Plan, plan_of
@@ -33,7 +33,7 @@ class Recipe:
         for (column, operator, place), value in zip(self.comparisons, values, strict=True):
             if value is None or isinstance(value, Expression):
                 return None
-            wanted, text = with_text(column, value, place)
+            wanted, text = with_text(column, key_for(self.plan.schema, column, value, place), place)
             if not isinstance(text, str):
                 return None
             nodes.append(Compare(column, operator, (wanted,)))

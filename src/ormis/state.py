@@ -139,6 +139,12 @@ def recall(record: Any, name: str) -> Any:
     return known.get(name) if known else None
 
 
+def remembers(record: Any, name: str) -> bool:
+    """Whether something is kept under this name, be it None."""
+    known = _related(record)
+    return known is not None and name in known
+
+
 def forget(record: Any, name: str) -> None:
     """Drops what was kept of a relation."""
     known = _related(record)

@@ -111,7 +111,11 @@ def named(schema: Schema, name: str) -> Column:
 def _key_of(source: Source[Any], name: str, value: Any) -> Any:
     """The key that stands for a related object; anything else as it is."""
     relation: Any = getattr_static(source.model, name, None)
-    return relation.key_of(None, value) if value is not None and hasattr(relation, "key_of") else value
+    if value is None or not hasattr(relation, "key_of"):
+        return value
+    if isinstance(value, relation.model):
+        relation.check_database(source.db, value)
+    return relation.key_of(None, value)
 
 
 def _text(schema: Schema, column: Column, value: Any) -> Any:

@@ -7,6 +7,7 @@ Rows of values are combined as tuples, whatever the parts call them, and get the
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Iterable, Sequence
+from random import sample
 from typing import Any
 
 from ..calls import Operation
@@ -78,6 +79,8 @@ _COMBINE: dict[str, Callable[[Sequence[list[Any]]], list[Any]]] = {
 
 
 def _sorted(query: Query, rows: list[Any], item: Any) -> list[Any]:
+    if isinstance(item, str) and item == "?":
+        return sample(rows, len(rows))
     descending, nulls_first = False, None
     if isinstance(item, OrderBy):
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression
@@ -87,13 +90,15 @@ def _sorted(query: Query, rows: list[Any], item: Any) -> list[Any]:
     if name.startswith("-"):
         descending, name = not descending, name[1:]
     value = _value_of(query, name)
-    keyed = [(value(row), row) for row in rows]
-    absent = [row for key, row in keyed if key is None]
-    present = [pair for pair in keyed if pair[0] is not None]
     try:
+        keyed = [(value(row), row) for row in rows]
+        present = [pair for pair in keyed if pair[0] is not None]
         present.sort(key=lambda pair: pair[0], reverse=descending)
-    except TypeError as error:
-        raise FieldError(f"a combined queryset can't be ordered by {name!r}, whose values differ: {error}") from None
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise FieldError(
+            f"a combined queryset can't be ordered by {name!r}, which is of several types: {error}"
+        ) from None
+    absent = [row for key, row in keyed if key is None]
     found = [row for _, row in present]
     return absent + found if (not descending if nulls_first is None else nulls_first) else found + absent
 

@@ -171,7 +171,7 @@ def _new(
     values = {(pk if name == "pk" else name): value for name, value in lookups.items() if "__" not in name}
     values |= {name: _called(value) for name, value in defaults.items()}
     try:
-        record = narrowed.model(**values)
+        record = narrowed.model(**narrowed.model._by_alias(values))
         record._place(narrowed.db, asynchronous)
         return _New(record, Making(saving.insertion([record]), belonging.link))
     except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there

@@ -20,7 +20,8 @@ class Prefetch:
     """A relation to prefetch, by its path, with a queryset of one's own for its last step.
 
     queryset: narrows, orders and slices the related objects; a slice is of those of each object.
-    to_attr: they are kept as a list in this attribute, instead of what the relation's manager returns.
+    to_attr: they are kept as a list in this attribute, instead of what the relation's manager returns; of a relation to
+        one object that object, or None.
     """
 
     def __init__(self, lookup: str, queryset: Any = None, to_attr: str | None = None) -> None:
@@ -70,6 +71,12 @@ def _step(
     if relation is None or not hasattr(relation, "related_of"):
         raise FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation")
     query = wanted.queryset
+    if query is not None and query.model is not relation.model:
+        raise TypeError(
+            f"{wanted!r} has a queryset of {query.model.__name__}: {relation.place} leads to {relation.model.__name__}"
+        )
+    if wanted.to_attr is not None and hasattr(model, wanted.to_attr):
+        raise ValueError(f"{wanted!r}: {model.__name__}.{wanted.to_attr} is there already; give to_attr another name")
     queryset = relation.related_set() if query is None else query
     yield from _grouped(records, relation, queryset.using(database), wanted, asynchronous)
 
@@ -91,7 +98,7 @@ def _grouped(
         for record in records:
             own: list[Any] = found.get(relation.key_in(record), [])[query.offset : stop]
             if wanted.to_attr is not None:
-                remember(record, wanted.to_attr, own)
+                remember(record, wanted.to_attr, own if relation.many else own[0] if own else None)
             elif relation.key_in(record) in wanted_keys:
                 relation.keep(record, own)
 

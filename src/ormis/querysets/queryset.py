@@ -7,7 +7,7 @@ Lazy, immutable, cached once evaluated. What talks to the server is in `reading`
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import fields
 from itertools import islice
 from operator import index
@@ -123,9 +123,10 @@ class Queryable(Reading[M], Writing[M]):
         queryset = self._queryset()
         queryset._refuse_values("defer()")
         queryset._refuse_combined("given defer()")
-        if fields == (None,):
+        if _take_back(fields):
             return queryset._copy(fields=None)
-        schema, left_out = queryset._schema, {_own_field(queryset, name, "defer") for name in fields if name}
+        schema = queryset._schema
+        left_out = {_own_field(queryset, name, "defer") for name in fields if name is not None}
         present = queryset.query.fields or tuple(schema.by_name)
         return queryset._copy(fields=tuple(n for n in present if n not in left_out or n == schema.pk.name))
 
@@ -145,10 +146,11 @@ class Queryable(Reading[M], Writing[M]):
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
         queryset._refuse_combined("given select_related()")
-        if paths == (None,):
+        if _take_back(paths):
             return queryset._copy(related=())
         schema = queryset._schema
         names = [path for path in paths if path is not None]
+        _check_relations("select_related()", names)
         names = names or [r.name for r in schema.references if not r.column.nullable]
         related_of(schema, names)
         return queryset._copy(related=tuple(dict.fromkeys([*queryset.query.related, *names])))
@@ -160,8 +162,9 @@ class Queryable(Reading[M], Writing[M]):
         """
         queryset = self._queryset()
         queryset._refuse_values("prefetch_related()")
-        if lookups == (None,):
+        if _take_back(lookups):
             return queryset._copy(prefetch=())
+        _check_relations("prefetch_related()", lookups)
         return queryset._copy(prefetch=(*queryset.query.prefetch, *lookups))
 
     # Combine ---------------------------------------------------------------------------------------------------------
@@ -372,6 +375,18 @@ def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
     if path.hops or path.lookups:
         raise FieldError(f"{method}({name!r}): name fields of {queryset._schema.name} itself")
     return path.column.name
+
+
+def _take_back(names: tuple[object, ...]) -> bool:
+    """Whether None alone is given; a class attribute compared with it would make a condition, which is true."""
+    return len(names) == 1 and names[0] is None
+
+
+def _check_relations(method: str, lookups: Iterable[object]) -> None:
+    """Raises TypeError for what does not name a relation."""
+    for lookup in lookups:
+        if not isinstance(lookup, str | Prefetch):
+            raise TypeError(f"{method} takes the names of relations, not {shown(lookup)}")
 
 
 def _check_value(schema: Schema, name: object) -> None:
