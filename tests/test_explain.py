@@ -119,6 +119,15 @@ def test_combinations_are_explained_part_by_part() -> None:
     assert shown.count("Book: 5 objects") == 2
 
 
+def test_values_of_many_related_objects_are_explained() -> None:
+    """What is explained is the query of the objects themselves."""
+    for order, expected in (("pages", "order by pages on the server"), ("reviews__stars", "FULL WALK")):
+        shown = Book.objects.order_by(order).values("title", "reviews__stars")[:2].explain(analyze=True)
+        assert shown.startswith("a row for each related object of\nBook: 5 objects")
+        assert expected in shown
+        assert ("slice [0:2]" in shown) is (order == "pages")
+
+
 def test_an_index_declared_later_is_left_alone_until_it_is_complete(db: ormis.Database) -> None:
     """An index that a model declares after objects exist is named as incomplete, and answers stay right."""
 

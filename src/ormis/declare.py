@@ -241,7 +241,7 @@ def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] |
 def _writer(codec: Codec, options: FieldOptions, indexed: bool) -> Callable[[Any], str | bytes]:
     if codec.kind == "float" and indexed:
         return _write_ordered_float
-    return _write_text_key if codec.kind == "text" and options.primary_key else codec.encode
+    return _text_key_writer(codec) if codec.kind == "text" and options.primary_key else codec.encode
 
 
 def _write_ordered_float(value: float) -> str:
@@ -250,11 +250,14 @@ def _write_ordered_float(value: float) -> str:
     return float.__repr__(value)
 
 
-def _write_text_key(value: str) -> str:
-    value.encode()
-    if "\0" in value:
-        raise ValueError("a primary key can't hold a NUL character")
-    return value
+def _text_key_writer(codec: Codec) -> Callable[[Any], str | bytes]:
+    def write(value: Any) -> str | bytes:
+        text = codec.encode(value)
+        if "\0" in cast(str, text):
+            raise ValueError("a primary key can't hold a NUL character")
+        return text
+
+    return write
 
 
 def without_none(annotation: Any) -> tuple[Any, bool]:

@@ -47,14 +47,18 @@ def spread(query: Query, tag: str = "") -> Operation[list[tuple[Any, ...]]]:
     order = _order(query)
     by = [_ordered_by(item, query.backwards) for item in order] if _spreads_order(query) else []
     wanted = [_wanted(schema, name) for name in (*fields, *(name for name, _, _ in by))]
-    base = query.having(fields=None, offset=0, limit=None, order=() if by else query.order)
-    if not by and query.limit is not None:
-        base = base.having(limit=query.offset + query.limit)
-    rows = yield from _rows(base, None, wanted, tag)
+    rows = yield from _rows(objects_of(query), None, wanted, tag)
     for at, (_, descending, nulls_first) in reversed([*enumerate(by, len(fields))]):
         rows = _sorted(rows, at, wanted[at].column, descending, nulls_first)
     stop = None if query.limit is None else query.offset + query.limit
     return [row[: len(fields)] for row in rows[query.offset : stop]]
+
+
+def objects_of(query: Query) -> Query:
+    """The query of the objects themselves, whose rows are spread: as many as may be needed."""
+    by_many = _spreads_order(query)
+    limit = None if by_many or query.limit is None else query.offset + query.limit
+    return query.having(fields=None, offset=0, limit=limit, order=() if by_many else query.order)
 
 
 def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) -> Operation[list[tuple[Any, ...]]]:

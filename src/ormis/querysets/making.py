@@ -90,8 +90,9 @@ def update_or_create(
             if obtained.created:
                 return (yield from _belonging(new.record, belonging)), True
             if obtained.changed is not None:
-                changed = source._copy(where=(), empty=False)
-                return (yield from results.get(changed, Q(pk=obtained.changed), asynchronous)), False
+                changed, pk = source._copy(where=(), empty=False), source._schema.pk
+                key = pk.codec.decode(obtained.changed.encode())
+                return (yield from results.get(changed, Q(pk=key), asynchronous)), False
             if obtained.rows:
                 present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
                 yield from _write(present, values)

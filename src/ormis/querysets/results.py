@@ -15,7 +15,7 @@ from ..expressions import Expression
 from ..nodes import Compare, Node, Not, join
 from ..operations import explaining, fetching, ranking
 from ..operations.planning import planned
-from ..operations.spreading import spread, spreads
+from ..operations.spreading import objects_of, spread, spreads
 from ..plan import OrderTerm, Plan
 from ..query import Query
 from ..schema import Column
@@ -265,6 +265,9 @@ def explain(source: Source[Any], analyze: bool) -> Operation[str]:
         for part in source.query.parts:
             parts.append((yield from explain(part, analyze)))  # noqa: PERF401 - a comprehension can't yield
         return f"{source.query.combined} of\n" + "\n".join(parts)
+    if source.query.shape != "objects" and spreads(source.query):
+        objects = source._copy_of(objects_of(source.query).having(shape="objects"))
+        return "a row for each related object of\n" + (yield from explain(objects, analyze))
     return (yield from explaining.explain((yield from planned(source.query)), analyze))
 
 
