@@ -9,7 +9,7 @@ from ..querysets.prefetching import among, fetched
 from ..querysets.source import Source
 from ..schema import Reference
 from ..state import remember, state_of
-from .base import RelationDescriptor
+from .base import Give, RelationDescriptor
 
 
 class ForwardRelation(RelationDescriptor):
@@ -60,12 +60,10 @@ class ForwardRelation(RelationDescriptor):
         """The keys of what is not loaded yet, or of all of it."""
         return [key for key in super().keys_of(records, again) if key is not None]
 
-    def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
-    ) -> Operation[dict[Any, list[Any]]]:
-        """The related objects in the queryset, by key."""
+    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+        """Gives away the related objects in the queryset, by key."""
         found = yield from fetched(among(queryset, "pk", keys), asynchronous)
-        return {record.pk: [record] for record in found}
+        give({record.pk: [record] for record in found})
 
     def key_of(self, record: Any, value: Any) -> Any:
         """The key to store for a related object, or for a key itself.

@@ -12,7 +12,7 @@ from ..querysets.prefetching import among, fetched
 from ..querysets.results import made
 from ..querysets.source import Source
 from ..schema import Link
-from .base import RelationDescriptor
+from .base import Give, RelationDescriptor
 from .linked import LinkManager
 from .through import ThroughManager
 
@@ -34,11 +34,9 @@ class LinkRelation(RelationDescriptor):
         kind: Any = ThroughManager if self.link.through else LinkManager
         return kind.of(self, record)
 
-    def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
-    ) -> Operation[dict[Any, list[Any]]]:
-        """The linked objects in the queryset, by the key that they are linked to."""
-        return (yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous))
+    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+        """Gives away the linked objects in the queryset, by the key that they are linked to."""
+        give((yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous)))
 
     def _linked(self, queryset: Source[Any], keys: list[Any], asynchronous: bool) -> Operation[dict[Any, list[Any]]]:
         """One call for up to 900 keys: the objects, and the sets that say where each is linked."""

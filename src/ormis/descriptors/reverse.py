@@ -6,12 +6,13 @@ from typing import Any, TypeVar
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, IntegrityError, shown
 from ..operations import relating
-from ..querysets import changes, results
+from ..querysets import changes
+from ..querysets.parting import referring
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..schema import Reference
 from ..state import forget, remember, remember_with_all, state_of
-from .base import RelationDescriptor
+from .base import Give, RelationDescriptor
 from .related import RelatedManager
 
 M = TypeVar("M")
@@ -24,15 +25,17 @@ class _Reverse(RelationDescriptor):
         super().__init__(owner, reference.reverse_name, reference.query_name, model)
         self.reference = reference
 
-    def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, /
-    ) -> Operation[dict[Any, list[Any]]]:
-        """The related objects in the queryset, by the key they refer to."""
+    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+        """Gives away the related objects in the queryset, by the key they refer to."""
         column = self.reference.column.name
-        found: dict[Any, list[Any]] = {}
-        for record in (yield from results.among(queryset, column, keys, asynchronous)):
-            found.setdefault(vars(record)[column], []).append(record)
-        return found
+
+        def take(records: list[Any]) -> None:
+            found: dict[Any, list[Any]] = {}
+            for record in records:
+                found.setdefault(vars(record)[column], []).append(record)
+            give(found)
+
+        yield from referring(queryset, column, keys, asynchronous, take)
 
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record, which each of them refers to."""

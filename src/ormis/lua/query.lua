@@ -15,7 +15,7 @@
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
---   in_parts                       the caller can ask for some of it at a time
+--   in_parts = {position, count}   as many objects make up a part, see lib/parts.lua
 --   before, less                   count only what stands before this object, see lib/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
@@ -24,12 +24,12 @@
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
---   {'ok', 'many', count}          too many for one call, with `in_parts`
 --   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
 --                                  many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them
 -- with `less`, which no portion or step has, how many have lesser values as one more item, false where no index tells;
--- with `explain` what was done as one more item, see lib/explaining.lua
+-- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
+-- lib/explaining.lua
 
 local function reply(head, rows, places)
   if request.explain then
@@ -63,6 +63,7 @@ local function answer_query()
   local head = {'ok', how, count}
   if how == 'step' then head[4] = #rows end
   if request.less then head = {'ok', how, count or false, search.lesser} end
+  if request.in_parts then head[#head + 1] = search.values or 0 end
   local answer_ = reply(head, rows, places)
   return request.groups and add_groups(answer_) or answer_
 end

@@ -63,14 +63,15 @@ class Page:
     """A part of a result, and where the rest is, if there is any.
 
     count: how many objects met the server's part of the condition. read: decodes the rows, and their places where these
-    were asked for. whole: this is all, in its final order. many: it is to be asked for in parts, and has `count`.
-    keys: candidates still to be asked for. after: the place to go on behind while the objects are walked one by one.
+    were asked for. whole: this is all, in its final order. taken: of how many of the values of an `in`, where that was
+    asked for. keys: candidates still to be asked for. after: the place to go on behind while the objects are walked one
+    by one.
     """
 
     count: int
     read: Callable[[], tuple[Rows, list[float]]] = _nothing
     whole: bool = False
-    many: bool = False
+    taken: int = 0
     keys: list[str] = field(default_factory=list[str])
     walking: bool = False
     after: float | None = None
@@ -94,61 +95,37 @@ class Page:
         return not self.keys and not self.walking
 
 
-def fetch_parts(plans: Iterable[Plan], make: Make | None = None, tag: str = "") -> Operation[Rows]:
-    """The rows of each of the plans, of which each is expected to take one call.
-
-    make: makes the objects of one while the server reads the next.
-    """
-    rows, pending = Rows(), list[Rows | Page]()
-
-    def take() -> None:
-        while pending:
-            part = pending.pop()
-            found = part.rows if isinstance(part, Page) else part
-            if make is not None:
-                rows.made = (rows.made or []) + (make(found) if found.made is None else found.made)
-            rows.extend(found)
-            _take_related(rows, found.related)
-
-    for plan in plans:
-        page = yield from first_page(plan, tag=tag, meanwhile=take)
-        take()
-        done = page.whole and plan.residual is None and not plan.sorts_here
-        pending.append(page if done else (yield from fetch(plan, tag, make, page)))
-    take()
-    return rows
-
-
 def first_page(
     plan: Plan,
     want: str = "rows",
     tag: str = "",
     meanwhile: Callable[[], object] | None = None,
-    in_parts: bool = False,
+    in_parts: tuple[int, int] | None = None,
 ) -> Operation[Page]:
     """All of a small result, or the beginning of a large one.
 
     meanwhile: what can be done while the server reads it.
-    in_parts: of a larger result nothing but how large it is, since the caller will ask for some of it at a time.
+    in_parts: a position, and how many objects make up a part: of an `in` at the position only some values are asked
+        for, `taken`, where there are more objects than a part's.
     """
     keys = [*plan.keys] if plan.keys is not None else None
     if keys is None and plan.among is not None:
         keys = yield from _keys_among(plan, plan.among, tag)
     if keys is not None:
         return Page(0, keys=keys)
-    reply = yield from ask(plan, want, tag, {"in_parts": True} if in_parts else {}, meanwhile)
+    reply = yield from ask(plan, want, tag, {} if in_parts is None else {"in_parts": in_parts}, meanwhile)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
         page = _page(plan, want, reply, count=rest[0], whole=True)
     elif how == "keys":
         page = Page(0, keys=rest[0])
-    elif how == "many":
-        page = Page(int(rest[0]), many=True)
     else:
         page = Page(0, walking=True)
     if groups:
         page.rows.groups = groups
+    if in_parts is not None:
+        page.taken = int(rest[-1])
     return page
 
 
@@ -239,7 +216,7 @@ class _Gathering:
             self.rows.made = (self.rows.made or []) + self.make(rows)
         self.rows += rows
         self.places += places
-        _take_related(self.rows, rows.related)
+        take_related(self.rows.related, rows.related)
 
 
 def _gathered(plan: Plan, page: Page, tag: str, make: Make | None) -> Operation[tuple[Rows, list[float]]]:
@@ -271,10 +248,11 @@ def _kept(plan: Plan, rows: Rows, which: Sequence[int]) -> Rows:
     return kept
 
 
-def _take_related(rows: Rows, more: list[dict[Any, Wire]]) -> None:
-    rows.related = rows.related or [{} for _ in more]
-    for known, found in zip(rows.related, more, strict=True):
-        known.update(found)
+def take_related(known: list[dict[Any, Wire]], more: list[dict[Any, Wire]]) -> None:
+    """Adds the related rows of one part to those of the parts before it."""
+    known += [{} for _ in more[len(known) :]]
+    for before, found in zip(known, more, strict=False):
+        before.update(found)
 
 
 def keys_in_order(plan: Plan, tag: str = "", begun: Page | None = None) -> Operation[list[str]]:
@@ -302,7 +280,7 @@ def fetch_keys(plan: Plan, keys: Sequence[str], tag: str = "") -> Operation[Rows
     while page.keys:
         page = yield from next_page(plan, page, tag=tag)
         rows += (row for row in page.rows if meets(plan, row))
-        _take_related(rows, page.rows.related)
+        take_related(rows.related, page.rows.related)
     return rows
 
 

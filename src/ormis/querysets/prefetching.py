@@ -84,23 +84,29 @@ def _step(
 def _grouped(
     records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, asynchronous: bool
 ) -> Operation[None]:
-    """Fetches the related objects of all, and gives each object its own."""
-    query = queryset.query
-    keys: list[Any] = relation.keys_of(records, wanted.to_attr is not None)
-    found: dict[Any, list[Any]] = {}
-    if keys:
-        reading: Operation[dict[Any, list[Any]]]
-        reading = relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous)
-        found = yield from reading
+    """Fetches the related objects of all, and gives each object its own as soon as they are there."""
+    query, to_attr = queryset.query, wanted.to_attr
+    keys: list[Any] = relation.keys_of(records, to_attr is not None)
     stop = None if query.limit is None else query.offset + query.limit
-    wanted_keys = set(keys)
-    with without_collector(records):
-        for record in records:
-            own: list[Any] = found.get(relation.key_in(record), [])[query.offset : stop]
-            if wanted.to_attr is not None:
-                remember(record, wanted.to_attr, own if relation.many else own[0] if own else None)
-            elif relation.key_in(record) in wanted_keys:
-                relation.keep(record, own)
+    waiting: dict[Any, list[Any]] = {key: [] for key in keys}
+    for record in records:
+        key = relation.key_in(record)
+        if to_attr is not None or key in waiting:
+            waiting.setdefault(key, []).append(record)
+
+    def give(found: dict[Any, list[Any]]) -> None:
+        with without_collector(found):
+            for key, related in found.items():
+                for record in waiting.pop(key):
+                    own = related[query.offset : stop]
+                    if to_attr is None:
+                        relation.keep(record, own)
+                    else:
+                        remember(record, to_attr, own if relation.many else own[0] if own else None)
+
+    if keys:
+        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous, give)
+    give({key: [] for key in waiting})
 
 
 def among(queryset: Source[Any], name: str, keys: Sequence[Any], loaded: bool = True) -> Source[Any]:

@@ -20,7 +20,6 @@ from ..plan import OrderTerm, Plan
 from ..query import Query
 from ..schema import Column
 from . import combining
-from .prefetching import among as having_one_of
 from .prefetching import prefetch
 from .shapes import attach_related, shaped
 from .source import Source
@@ -79,45 +78,21 @@ def maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
 
 def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
     """The objects of the rows, with what comes along and what is fetched after them."""
-    model, database = source.model, source.db
-    if rows.made is not None:
-        records = rows.made
-    elif source.query.fields is None:
-        records = model._load(rows, database, asynchronous)
-    else:
-        records = model._load_partly(rows, wanted.reading(), database, asynchronous)
+    records = objects_of(source, wanted, rows, asynchronous)
     if wanted.related and records:
-        attach_related(records, wanted.related, rows.related, database, asynchronous)
+        attach_related(records, wanted.related, rows.related, source.db, asynchronous)
     if source.query.prefetch:
-        yield from prefetch(records, source.query.prefetch, database, asynchronous)
+        yield from prefetch(records, source.query.prefetch, source.db, asynchronous)
     return records
 
 
-PART = 1000
-"""Rows that one call of a prefetch is to read: the client makes objects of them while the server reads the next."""
-
-
-def among(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: bool) -> Operation[list[Any]]:
-    """The objects whose foreign key `name` is one of these: in one call, or in as many as keep the server free between.
-
-    Where they are too many for one call, each call asks for those of some of the keys. So none of them is looked for
-    first and read later, and objects are made while the server reads the next. Those of one key are in the query's
-    order.
-    """
-    whole = having_one_of(source, name, keys)
-    plan = yield from planned(whole.query)
-    page = yield from fetching.first_page(plan, in_parts=len(keys) > 1)
-    make = maker(source, asynchronous)
-    if page.many:
-        some = max(1, len(keys) * PART // page.count)
-        plans: list[Plan] = []
-        for first in range(0, len(keys), some):
-            part = having_one_of(source, name, keys[first : first + some])
-            plans.append((yield from planned(part.query)))
-        rows = yield from fetching.fetch_parts(plans, make)
-    else:
-        rows = yield from fetching.fetch(plan, make=make, begun=page)
-    return (yield from made(whole, plan, rows, asynchronous))
+def objects_of(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> list[Any]:
+    """The objects of the rows. Raises StoredDataError."""
+    if rows.made is not None:
+        return rows.made
+    if source.query.fields is None:
+        return source.model._load(rows, source.db, asynchronous)
+    return source.model._load_partly(rows, wanted.reading(), source.db, asynchronous)
 
 
 # One object ----------------------------------------------------------------------------------------------------------

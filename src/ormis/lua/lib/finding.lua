@@ -5,7 +5,6 @@
 --   'done', count, rows            all there is, in order and cut; no rows where only their number was asked for
 --   'keys', keys                   too many for one call: the candidates, to be asked for in portions
 --   'walk'                         too many for that: to be asked for step by step
---   'many', count                  too many for one call, where the caller would ask for less at a time
 --   'step', after, rows, places    one step or portion done; `after`: the place of the last object looked at, false at
 --                                  the end; of a portion how many of its keys were looked at
 --   'gone'                         the object whose place is asked for is not among them
@@ -183,10 +182,9 @@ end
 local function by_way(parts, way)
   prepare(parts, way.exact and way.used or {})
   prepare_reading(way.exact)
-  if request.in_parts and way.cost * search.price > request.budget then return 'many', way.cost end
   local keys = way.keys()
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
-  if #request.order == 0 and in_place() then
+  if #request.order == 0 and in_place() and not request.in_order then
     local ordered = in_creation_order(keys)
     keys, request.in_order = ordered or keys, ordered ~= nil
   end
@@ -205,7 +203,12 @@ local function find()
   end
   if request.keys then return portion(parts) end
   if request.step then return step(parts) end
-  local way, all = way_of(search.m, request.where, parts), call('ZCARD', search.ids)
+  local way, all = nil, call('ZCARD', search.ids)
+  if request.in_parts then
+    --@include parts
+    way = way_in_parts(parts)
+  end
+  way = way or way_of(search.m, request.where, parts)
   local counting = request.want == 'count'
   local sure = not search.m.unsure
   if counting and sure and #parts == 0 then return 'done', search.earlier or all, {} end
