@@ -43,3 +43,52 @@ def test_each_parent_has_its_own_in_order(
     found = Shelf.objects.prefetch_related(Prefetch("volumes", Volume.objects.order_by(*order)))
     shown = {shelf.pk: [volume.pk for volume in shelf.volumes.all()] for shelf in found}
     assert shown == {s.pk: [v.pk for v in Volume.objects.filter(shelf=s).order_by(*order)] for s in shelves}
+
+
+class Reader(ormis.Model):
+    """Has a key of its own, which says nothing of when it was made."""
+
+    name: str = Field(primary_key=True)
+
+    class Meta:
+        key = "prefetch_reader"
+
+
+class Loan(ormis.Model):
+    """What a reader has borrowed."""
+
+    number: str = Field(primary_key=True)
+    reader: ForeignKey[Reader] = ForeignKey(related_name="loans")
+
+    class Meta:
+        key = "prefetch_loan"
+
+
+@pytest.mark.parametrize("part", [1, 7, 1000])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_of_creation_is_not_that_of_the_keys(
+    db: ormis.Database, monkeypatch: pytest.MonkeyPatch, part: int, backwards: bool
+) -> None:
+    """Each parent's children are in the order in which they were made, or in the opposite one, in parts of any size."""
+    readers = Reader.objects.bulk_create([Reader(name=f"r{i * 7 % 10}") for i in range(10)])
+    made = [Loan(number=f"l{i * 37 % 60}", reader=readers[i * 3 % 9]) for i in range(60)]
+    for loan in made:
+        loan.save()
+    monkeypatch.setattr("ormis.querysets.parting.PART", part)
+    loans = Loan.objects.reverse() if backwards else Loan.objects.all()
+    with ormis.capture_calls() as calls:
+        found = list(Reader.objects.prefetch_related(Prefetch("loans", loans)))
+        shown = {reader.pk: [loan.pk for loan in reader.loans.all()] for reader in found}
+    wanted = {r.pk: [loan.pk for loan in made if loan.reader_id == r.pk] for r in readers}
+    assert shown == {pk: pks[::-1] if backwards else pks for pk, pks in wanted.items()}
+    assert len(calls) <= {1: 10, 7: 10, 1000: 1}[part] + 1
+
+
+def test_more_children_than_a_call_may_read(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One parent with more children than a call reads has them all, and so have those beside it."""
+    shelves = Shelf.objects.bulk_create([Shelf(), Shelf(), Shelf()])
+    Volume.objects.bulk_create([Volume(shelf=shelves[min(i, 1)], place=i) for i in range(60)])
+    monkeypatch.setattr("ormis.plan.BUDGET", 20)
+    monkeypatch.setattr("ormis.querysets.parting.PART", 30)
+    found = Shelf.objects.prefetch_related("volumes")
+    assert [[volume.place for volume in shelf.volumes.all()] for shelf in found] == [[0], [*range(1, 60)], []]
