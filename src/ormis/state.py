@@ -19,6 +19,12 @@ class Wires(list[Wire]):
     whole = False
 
 
+class Keyed(dict[Any, Wire]):
+    """Rows by what leads to them. `whole` as of Wires."""
+
+    whole = False
+
+
 class Pending(Enum):
     """The text of a sum that will be stored at the end of a block of `atomic()`."""
 

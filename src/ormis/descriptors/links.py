@@ -43,7 +43,7 @@ class LinkRelation(RelationDescriptor):
         schema, grouped = self.owner._schema(), dict[Any, list[Any]]()
         for first in range(0, len(keys), SETS):
             some = keys[first : first + SETS]
-            source = among(queryset, self.link.back_query_name, some, loaded=False)
+            source = among(queryset, self.link.back_query_name, some)
             plan = yield from planned(source.query)
             texts = tuple(str(schema.pk.codec.encode(key)) for key in some)
             rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))

@@ -21,7 +21,7 @@ from ..nodes import MANY, Compare, comparable
 from ..plan import OrderTerm, Plan, Related
 from ..schema import Schema
 from ..scripts import script
-from ..state import Wire, Wires
+from ..state import Keyed, Wire, Wires
 from .outcomes import raise_outcome, unpack
 from .reading import bad_text
 
@@ -36,9 +36,9 @@ class Rows(Wires):
     where these were made while the next rows were read.
     """
 
-    def __init__(self, rows: Iterable[Wire] = (), related: list[dict[Any, Wire]] | None = None) -> None:
+    def __init__(self, rows: Iterable[Wire] = (), related: list[Keyed] | None = None) -> None:
         super().__init__(rows)
-        self.related: list[dict[Any, Wire]] = related or []
+        self.related: list[Keyed] = related or []
         self.groups: list[list[str]] = []
         self.made: list[Any] | None = None
 
@@ -248,11 +248,12 @@ def _kept(plan: Plan, rows: Rows, which: Sequence[int]) -> Rows:
     return kept
 
 
-def take_related(known: list[dict[Any, Wire]], more: list[dict[Any, Wire]]) -> None:
+def take_related(known: list[Keyed], more: list[Keyed]) -> None:
     """Adds the related rows of one part to those of the parts before it."""
-    known += [{} for _ in more[len(known) :]]
     for before, found in zip(known, more, strict=False):
         before.update(found)
+        before.whole = before.whole and found.whole
+    known += more[len(known) :]
 
 
 def keys_in_order(plan: Plan, tag: str = "", begun: Page | None = None) -> Operation[list[str]]:
@@ -399,26 +400,27 @@ def _page(plan: Plan, want: str, reply: list[Any], **page: Any) -> Page:
 
 def rows_of(plan: Plan, packed: bytes) -> Rows:
     """The rows of `plan.reading()` in the reply of a script. Raises StoredDataError."""
-    schema, columns = plan.schema, plan.reading()
+    return _decoded(plan.schema, plan.reading(), packed)
+
+
+def _decoded(schema: Schema, columns: tuple[Cell, ...], packed: bytes) -> Rows:
     decoder = schema.decoder_for(columns)
     whole = decoder.whole_rows(packed)
-    if whole is not None:
-        rows = Rows(whole)
-        rows.whole = True
-        return rows
     try:
-        return Rows(decoder.rows(packed))
+        rows = Rows(decoder.rows(packed) if whole is None else whole)
     except BadText as bad:
         raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
+    rows.whole = whole is not None
+    return rows
 
 
-def _related(wanted: Related, packed: bytes) -> dict[Any, Wire]:
+def _related(wanted: Related, packed: bytes) -> Keyed:
     schema = wanted.hop.schema
     by = schema.pk if wanted.hop.forward else wanted.hop.reference.column
-    try:
-        return {row[by.position - 1]: row for row in schema.decoder.rows(packed)}
-    except BadText as bad:
-        raise bad_text(bad, schema, _key_of(schema, packed, bad.row, 0)) from None
+    rows = _decoded(schema, schema.columns, packed)
+    keyed = Keyed((row[by.position - 1], row) for row in rows)
+    keyed.whole = rows.whole
+    return keyed
 
 
 def _key_of(schema: Schema, packed: bytes, row: int, at: int) -> str:

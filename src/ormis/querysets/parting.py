@@ -1,16 +1,21 @@
 """The objects that refer to some others, part by part: for `prefetch_related` across foreign keys."""
 
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import nodes
 from ..calls import Operation
+from ..nodes import Compare, join
 from ..operations import fetching
 from ..operations.planning import planned
 from ..plan import Plan
+from ..state import Keyed
 from . import results
-from .prefetching import among, prefetch
+from .prefetching import prefetch, with_field
 from .shapes import attach_related
 from .source import Source
 
@@ -30,7 +35,7 @@ class _Parts:
     take: Take
     waiting: "list[tuple[Plan, fetching.Page | fetching.Rows]]" = field(default_factory=list[Any])
     records: list[Any] = field(default_factory=list[Any])
-    related: list[dict[Any, Any]] = field(default_factory=list[Any])
+    related: list[Keyed] = field(default_factory=list[Keyed])
 
     def finish(self) -> None:
         """Makes objects of what waits and gives them away."""
@@ -49,21 +54,20 @@ def referring(source: Source[Any], name: str, keys: Sequence[Any], asynchronous:
     Each call reads those of as many keys as make up a part, or of all. So none is looked for first and read later, the
     server is free between the calls, and the client makes objects of one part while the server reads the next.
     """
-    parts = _Parts(source, asynchronous, take)
+    parts, make = _Parts(source, asynchronous, take), results.maker(source, asynchronous)
+    column = source._schema.column(name)
+    whole = yield from planned(with_field(source, name).query)
     left, some = [*keys], nodes.MANY
-    position = source._schema.column(name).position  # pyright: ignore[reportPrivateUsage]
-    make = results.maker(source, asynchronous)
-    plan: Plan | None = None
-    while left:
-        asked = left[:some]
-        plan = yield from planned(among(source, name, asked).query)
-        page = yield from fetching.first_page(plan, in_parts=(position, PART), meanwhile=parts.finish)
+    while left and not whole.finds_nothing:
+        asked = Compare(column, "in", tuple(left[:some]))
+        plan = replace(whole, where=join("and", [whole.where, asked]))
+        page = yield from fetching.first_page(plan, in_parts=(column.position, PART), meanwhile=parts.finish)
         parts.finish()
-        whole = page.whole and plan.residual is None and not plan.sorts_here
-        parts.waiting.append((plan, page if whole else (yield from fetching.fetch(plan, make=make, begun=page))))
-        done = page.taken or len(asked)
+        ready = page.whole and plan.residual is None and not plan.sorts_here
+        parts.waiting.append((plan, page if ready else (yield from fetching.fetch(plan, make=make, begun=page))))
+        done = page.taken or len(asked.values)
         left, some = left[done:], min(nodes.MANY, done + done // 4 + 1)
     parts.finish()
-    if plan is not None and plan.related:
-        attach_related(parts.records, plan.related, parts.related, source.db, asynchronous)
+    if whole.related:
+        attach_related(parts.records, whole.related, parts.related, source.db, asynchronous)
     yield from prefetch(parts.records, source.query.prefetch, source.db, asynchronous)

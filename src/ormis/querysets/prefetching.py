@@ -109,11 +109,15 @@ def _grouped(
     give({key: [] for key in waiting})
 
 
-def among(queryset: Source[Any], name: str, keys: Sequence[Any], loaded: bool = True) -> Source[Any]:
-    """The queryset's objects whose field has one of these values; that field is loaded with them."""
-    query = queryset.query
-    more = {} if query.fields is None or not loaded else {"fields": tuple(dict.fromkeys([*query.fields, name]))}
-    return queryset._copy(where=(*query.where, Q((f"{name}__in", [*keys]))), **more)
+def among(queryset: Source[Any], name: str, keys: Sequence[Any]) -> Source[Any]:
+    """The queryset's objects whose field, or relation, has one of these values."""
+    return queryset._copy(where=(*queryset.query.where, Q((f"{name}__in", [*keys]))))
+
+
+def with_field(queryset: Source[Any], name: str) -> Source[Any]:
+    """The queryset with this field among those that are loaded."""
+    fields = queryset.query.fields
+    return queryset if fields is None else queryset._copy(fields=tuple(dict.fromkeys([*fields, name])))
 
 
 def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:

@@ -17,7 +17,7 @@ from ..plan import Related
 from ..query import Query
 from ..registry import model_for
 from ..schema import Schema
-from ..state import Wire, remember
+from ..state import Keyed, Wires, remember
 
 
 def names_of(query: Query) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def check_row_names(schema: Schema, fields: Sequence[str]) -> None:
 def attach_related(
     records: Sequence[Any],
     wanted: Sequence[Related],
-    found: Sequence[dict[Any, Wire]],
+    found: Sequence[Keyed],
     database: Database,
     asynchronous: bool,
 ) -> None:
@@ -76,9 +76,9 @@ def attach_related(
         for related, rows in zip(wanted, found, strict=True):
             hop = related.hop
             model = model_for(hop.schema.key)
-            made = dict(
-                zip(_keys(rows, hop.source.codec), model._load([*rows.values()], database, asynchronous), strict=True)
-            )
+            targets = Wires(rows.values())
+            targets.whole = rows.whole
+            made = dict(zip(_keys(rows, hop.source.codec), model._load(targets, database, asynchronous), strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             for record in levels[related.parent]:
                 target = made.get(vars(record)[hop.source.name])
@@ -89,5 +89,5 @@ def attach_related(
             levels.append([*made.values()])
 
 
-def _keys(rows: dict[Any, Wire], codec: Codec) -> list[Any]:
+def _keys(rows: Keyed, codec: Codec) -> list[Any]:
     return [*rows] if codec.finish is None else [codec.finish(key) for key in rows]
