@@ -124,6 +124,8 @@ class _Portion:
         """Them; made at the first call."""
         if self.rows is None:
             found = self.page.rows
-            self.rows = fetching.Rows((row for row in found if fetching.meets(self.plan, row)), found.related)
+            if self.plan.residual is not None:
+                found = found.picked([i for i, row in enumerate(found) if fetching.meets(self.plan, row)])
+            self.rows = found
             self.rows.made = None if self.maker is None else self.maker(self.rows)
         return self.rows

@@ -17,7 +17,7 @@ from ..plan import Related
 from ..query import Query
 from ..registry import model_for
 from ..schema import Schema
-from ..state import Keyed, Wires, remember
+from ..state import Keyed, Wires, remember, remember_with_all
 
 
 def names_of(query: Query) -> tuple[str, ...]:
@@ -80,13 +80,20 @@ def attach_related(
             targets.whole = rows.whole
             made = dict(zip(_keys(rows, hop.source.codec), model._load(targets, database, asynchronous), strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
-            for record in levels[related.parent]:
-                target = made.get(vars(record)[hop.source.name])
+            for key, owners in _by(hop.source.name, levels[related.parent]).items():
+                target = made.get(key)
                 if target is not None:
-                    remember(record, name, target)
+                    remember_with_all(owners, name, target)
                     if not hop.forward:
-                        remember(target, hop.reference.name, record)
+                        remember(target, hop.reference.name, owners[-1])
             levels.append([*made.values()])
+
+
+def _by(name: str, records: Sequence[Any]) -> dict[Any, list[Any]]:
+    grouped: dict[Any, list[Any]] = {}
+    for record in records:
+        grouped.setdefault(vars(record)[name], []).append(record)
+    return grouped
 
 
 def _keys(rows: Keyed, codec: Codec) -> list[Any]:
