@@ -42,7 +42,7 @@ class _Parts:
         while self.waiting:
             plan, part = self.waiting.pop()
             rows = part.rows if isinstance(part, fetching.Page) else part
-            objects = results.objects_of(self.source, plan, rows, self.asynchronous)
+            objects = results.records_of(self.source, plan, rows, self.asynchronous)
             fetching.take_related(self.related, rows.related)
             self.records += objects
             self.take(objects)

@@ -78,7 +78,7 @@ def maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
 
 def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
     """The objects of the rows, with what comes along and what is fetched after them."""
-    records = objects_of(source, wanted, rows, asynchronous)
+    records = records_of(source, wanted, rows, asynchronous)
     if wanted.related and records:
         attach_related(records, wanted.related, rows.related, source.db, asynchronous)
     if source.query.prefetch:
@@ -86,7 +86,7 @@ def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: b
     return records
 
 
-def objects_of(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> list[Any]:
+def records_of(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> list[Any]:
     """The objects of the rows. Raises StoredDataError."""
     if rows.made is not None:
         return rows.made
