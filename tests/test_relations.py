@@ -319,6 +319,18 @@ async def test_async_twins(db: ormis.Database) -> None:
         _ = (await Chapter.objects.afirst()).book
 
 
+def test_removing_what_is_not_there(db: ormis.Database) -> None:
+    """An object that refers to another, or to nothing, is named, whether it was loaded so or changed meanwhile."""
+    ann, bob = Author(name="Ann").save(), Author(name="Bob").save()
+    mine, his = Book(author=ann, title="mine").save(), Book(author=bob, title="his").save()
+    with pytest.raises(Book.DoesNotExist, match=r"refer to rel_author:1: Book\(id=2.*\) does not$"):
+        ann.books.remove(mine, his)
+    Book.objects.filter(pk=mine.pk).update(author=bob)
+    with pytest.raises(Book.DoesNotExist, match=r"author_id of rel_book:1 .* is '2' now"):
+        ann.books.remove(mine)
+    assert bob.books.count() == 2
+
+
 # Objects of other models ---------------------------------------------------------------------------------------------
 
 

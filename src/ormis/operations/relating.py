@@ -34,8 +34,9 @@ def release(records: Sequence[Record], reference: Reference, pk: Any) -> Operati
         yield from _in_steps(records, lambda record: _pointing(record, reference, None, None, expected))
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
+        others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != pk)
         raise schema.does_not_exist(
-            f"not among the objects that refer to {reference.target}:{pk}: {conflict}"
+            f"not among the objects that refer to {reference.target}:{pk}: {next(others, conflict)}"
         ) from None
 
 
