@@ -11,6 +11,7 @@ import pytest
 
 import library
 import ormis
+from making import make
 from ormis import F, Field, FieldError, ForeignKey, Q
 
 TEXTS = [
@@ -345,3 +346,43 @@ def test_a_number_too_long_to_be_shown(db: ormis.Database) -> None:
     """An int of more digits than Python writes is a FieldError."""
     with pytest.raises(FieldError, match=r"Reply\.votes__lt=<int that is too long"):
         Reply.objects.filter(votes__lt=10**5000).count()
+
+
+class Sender(ormis.Model):
+    class_: str = Field(default="", index="sorted")
+
+    class Meta:
+        key = "hostile_sender"
+
+
+class Letter(ormis.Model):
+    from_: ForeignKey[Sender] = ForeignKey(related_name="letters")
+    year_: int = Field(default=0, alias="year")
+
+    class Meta:
+        key = "hostile_letter"
+
+
+def test_names_that_end_with_an_underscore(db: ormis.Database) -> None:
+    """A field or relation called class_ or from_, as Python's keywords make it, has lookups and fields like others."""
+    sender = Sender(class_="abc").save()
+    letter = Letter(from_=sender, year=2026).save()
+    for condition in (
+        Q(year___gt=2025),
+        Letter.year_ > 2025,
+        Q(from___class___startswith="ab", year___in=[2026]),
+        Letter.from_.class_ >= "abc",
+        Q(from_id=sender.pk),
+        Q(from___letters__year_=2026),
+        Q(year_=F("from_id") + 2025),
+    ):
+        assert Letter.objects.order_by("-from___class_", "year_").get(condition) == letter
+    assert Letter.objects.values_list("from___class_", "from_id", "year_").get() == ("abc", sender.pk, 2026)
+    assert Letter.objects.select_related("from_").get().from_ == sender
+    assert Sender.objects.prefetch_related("letters__from_")[0].letters.all()[0].from_ == sender
+    assert Letter.objects.get_or_create(from_id=sender.pk, year_=2027)[1]
+    assert Letter.objects.filter(year___gt=2026).update(from_id=sender.pk, year_=F("year_") + 1) == 1
+    with pytest.raises(ormis.ModelError, match="both be stored as to_id"):
+        make("Two", __name__, to=(ForeignKey[Sender], ForeignKey()), to_=(ForeignKey[Sender], ForeignKey()))
+    with pytest.raises(FieldError, match="did you mean 'year_'"):
+        Letter.objects.filter(year__gt=1).count()

@@ -5,6 +5,7 @@ negated condition and the sides of `^` stand on their own.
 """
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -498,10 +499,18 @@ def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     return _resolved(schema, name, whole, registry.changes())
 
 
+_BETWEEN = re.compile("__(?!_)")
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a name between double underscores; a part may end with one of its own: `class___startswith`."""
+    return _BETWEEN.split(name)
+
+
 @lru_cache(maxsize=4096)
 def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
     hops: list[Step] = []
-    parts = name.split("__")
+    parts = parts_of(name)
     if len(parts) > DEEPEST:
         raise FieldError(f"{schema.name}: {name[:40]!r}... is too long, a name of more than {DEEPEST} parts")
     at = schema

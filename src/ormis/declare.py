@@ -92,7 +92,11 @@ def _take(model: str, name: str, relation: Relation, argument: Any, taken: Taken
         taken.links.append(LinkDeclaration(name, relation, target))
     elif isinstance(relation, ToOne):
         _check_rule(model, name, relation, nullable)
-        taken.references.append(RelationDeclaration(name, relation, target, nullable))
+        new = RelationDeclaration(name, relation, target, nullable)
+        for other in taken.references:
+            if other.attname == new.attname:
+                raise ModelError(f"{model}: {other.name} and {name} would both be stored as {new.attname}")
+        taken.references.append(new)
 
 
 def _replace_annotations(annotations: dict[str, Any], taken: Taken) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from .blanks import Blanks, blanks
 from .cells import Cell, Computed, Hop, Numbering
 from .codec import packable
-from .compile import cell_of, condition, resolve
+from .compile import cell_of, condition, parts_of, resolve
 from .errors import FieldError
 from .expressions import Expression, F, OrderBy
 from .looks import in_order, looks
@@ -266,7 +266,7 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
     found: dict[str, Related] = {}
     for path in paths:
         at, parent, walked = schema, 0, ""
-        for name in path.split("__"):
+        for name in parts_of(path):
             walked = f"{walked}__{name}" if walked else name
             if walked not in found:
                 found[walked] = Related(parent, _to_one(at, name, path), walked)
@@ -318,7 +318,7 @@ def _as_its_model_is(schema: Schema, name: str, descending: bool, within: tuple[
     """The order of a related model, where a relation is named; nothing for a field or a model without one."""
     path = resolve(schema, name, whole=True)
     target = path.hops[-1].schema if path.hops else None
-    named = target is not None and name.rsplit("__", 1)[-1] == path.hops[-1].name
+    named = target is not None and parts_of(name)[-1] == path.hops[-1].name
     if target is None or not named or not target.ordering or target in within:
         return []
     terms = [term for item in target.ordering for term in _prefixed(schema, name, item, (*within, target))]

@@ -120,8 +120,8 @@ class RelationDeclaration:
 
     @property
     def attname(self) -> str:
-        """The stored field that holds the key."""
-        return f"{self.name}_id"
+        """The stored field that holds the key: `from_id` of `from_`, since two underscores are for queries."""
+        return f"{self.name.rstrip('_')}_id"
 
 
 @dataclass(frozen=True, slots=True)

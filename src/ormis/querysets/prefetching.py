@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ..calls import Operation
 from ..collector import without_collector
+from ..compile import parts_of
 from ..conditions import Q
 from ..database import Database
 from ..errors import FieldError
@@ -45,7 +46,7 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Database,
     done: set[str] = set()
     for lookup in lookups:
         wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
-        names = wanted.lookup.split("__")
+        names = parts_of(wanted.lookup)
         level: list[Any] = [*records]
         for i, name in enumerate(names):
             own = wanted if i == len(names) - 1 else Prefetch(name)
