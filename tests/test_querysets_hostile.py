@@ -12,7 +12,7 @@ import pytest
 import library
 import ormis
 from making import make
-from ormis import F, Field, FieldError, ForeignKey, Q
+from ormis import F, Field, FieldError, ForeignKey, ManyToMany, Q
 
 TEXTS = [
     "",
@@ -386,3 +386,36 @@ def test_names_that_end_with_an_underscore(db: ormis.Database) -> None:
         make("Two", __name__, to=(ForeignKey[Sender], ForeignKey()), to_=(ForeignKey[Sender], ForeignKey()))
     with pytest.raises(FieldError, match="did you mean 'year_'"):
         Letter.objects.filter(year__gt=1).count()
+
+
+class Word(ormis.Model):
+    text: str = Field(primary_key=True)
+    size: int = 0
+    like: ManyToMany["Word"] = ManyToMany()
+
+    class Meta:
+        key = "hostile_word"
+
+
+def test_values_that_are_no_text(db: ormis.Database) -> None:
+    """Half a surrogate pair, an int of more digits than Python writes: a FieldError wherever they are given."""
+    word, half = Word(text="a").save(), "\ud800"
+    for work in (
+        lambda: Word.get(half),
+        lambda: word.like.add(half),
+        lambda: word.like.set([half]),
+        lambda: word.like.remove(half),
+        lambda: Word.objects.filter(like=half).count(),
+        lambda: Word.objects.filter(text__contains=half).count(),
+        lambda: Word(text=half).save(),
+        lambda: Word(text="b", size=10**5000).save(),
+        lambda: Word.objects.update(size=10**5000),
+    ):
+        with pytest.raises(FieldError, match=r"Word\.(text|size|like)"):
+            work()
+
+
+def test_using_takes_a_database(db: ormis.Database) -> None:
+    """Databases have no names here."""
+    with pytest.raises(TypeError, match="not 'default'"):
+        Note.objects.using("default")  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from . import errors, loading, registry
 from .calls import Operation
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
-from .errors import FieldError, IntegrityError, ModelError
+from .errors import FieldError, IntegrityError, ModelError, shown
 from .expressions import Expression
 from .keys import object_key
 from .metaclass import ModelMeta, complete
@@ -345,11 +345,13 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _key(cls, pk: Any) -> Any:
         schema = cls._schema()
         try:
-            return schema.pk.convert(pk)
+            key = schema.pk.convert(pk)
+            schema.pk.codec.encode(key)  # half a surrogate pair is a str, and no text
         except ValueError:
             raise FieldError(
-                f"{cls.__name__}.{schema.pk.name}={pk!r} does not convert to {schema.pk.codec.kind}"
+                f"{cls.__name__}.{schema.pk.name}={shown(pk)} does not convert to {schema.pk.codec.kind}"
             ) from None
+        return key
 
     @classmethod
     def _found(cls, pk: Any, row: Wire | None, database: Database, asynchronous: bool) -> Self:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from ..calls import Operation
 from ..codec import BadText
 from ..compile import reason
-from ..errors import FieldError, IntegrityError
+from ..errors import FieldError, IntegrityError, shown
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key
 from ..options import milliseconds
@@ -287,7 +287,7 @@ def encode(schema: Schema, column: Column, value: Any) -> Text | None:
     try:
         return column.write(value)
     except ValueError as error:
-        raise FieldError(f"{schema.name}.{column.name}={value!r} can't be stored: {error}") from None
+        raise FieldError(f"{schema.name}.{column.name}={shown(value)} can't be stored: {error}") from None
 
 
 def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:

@@ -63,7 +63,9 @@ class Queryable(Reading[M], Writing[M]):
         return self._queryset()._narrowed(~Q(*conditions, **lookups), "filtered")
 
     def using(self, database: Database) -> "QuerySet[M]":
-        """The same query in another database."""
+        """The same query in another database, as connect() returns it. Raises TypeError for a name of one."""
+        if not isinstance(database, Database | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"using() takes what connect() returns, not {shown(database)}")
         return self._queryset()._in(database)
 
     # Order -----------------------------------------------------------------------------------------------------------
