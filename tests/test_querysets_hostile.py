@@ -419,3 +419,15 @@ def test_using_takes_a_database(db: ormis.Database) -> None:
     """Databases have no names here."""
     with pytest.raises(TypeError, match="not 'default'"):
         Note.objects.using("default")  # type: ignore[arg-type]
+
+
+def test_class_attributes_compared_with_each_other(db: ormis.Database) -> None:
+    """Two class attributes that begin at one model are compared as a field and F are; of two models it is refused."""
+    note = Note(text="b", word="a").save()
+    reply = Reply(note=note, votes=1, ratio=0.5).save()
+    assert Note.objects.get(Note.text > Note.word) == Note.objects.get(Note.replies.votes == Note.id) == note
+    assert Reply.objects.get(Reply.votes == Reply.note.id, Reply.votes >= Reply.ratio) == reply
+    assert not Reply.objects.filter(Reply.votes != Reply.note.id).exists()
+    assert (Reply.votes < Reply.ratio) == Q(votes__lt=F("ratio"))
+    with pytest.raises(TypeError, match=r"Reply\.votes can't be compared with Note\.word"):
+        _ = Reply.votes == Note.word

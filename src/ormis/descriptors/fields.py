@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..conditions import Q
+from ..expressions import F
 
 
 class FieldPath:
@@ -20,22 +21,30 @@ class FieldPath:
         return FieldPath(self._model, f"{self._path}__{name}")
 
     def __eq__(self, value: object) -> Q:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Q((self._path, value))
+        return self._compared("exact", value)
 
     def __ne__(self, value: object) -> Q:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        return ~Q((self._path, value))
+        return ~self._compared("exact", value)
 
     def __lt__(self, value: Any) -> Q:
-        return Q((f"{self._path}__lt", value))
+        return self._compared("lt", value)
 
     def __le__(self, value: Any) -> Q:
-        return Q((f"{self._path}__lte", value))
+        return self._compared("lte", value)
 
     def __gt__(self, value: Any) -> Q:
-        return Q((f"{self._path}__gt", value))
+        return self._compared("gt", value)
 
     def __ge__(self, value: Any) -> Q:
-        return Q((f"{self._path}__gte", value))
+        return self._compared("gte", value)
+
+    def _compared(self, lookup: str, value: Any) -> Q:
+        """The condition. Another field of the same model is what F names; of another model it is a TypeError."""
+        if isinstance(value, FieldPath):
+            if value._model is not self._model:
+                raise TypeError(f"{self!r} can't be compared with {value!r}: both have to begin at one model")
+            value = F(value._path)
+        return Q((self._path if lookup == "exact" else f"{self._path}__{lookup}", value))
 
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
