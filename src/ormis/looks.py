@@ -4,12 +4,13 @@ A script makes all its functions anew in every call, which costs as much as read
 common queries need stands before all the rest, and which indexes they need is found out here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .nodes import Compare, Constant, Join, Node
-from .schema import Column, IndexSpec, Schema
+from .schema import Column, IndexSpec, Schema, UniqueSpec
 
 _SCORED = frozenset(["int", "float", "date", "datetime", "time", "timedelta"])
 _EQUAL = frozenset(["int", "text", "bool", "uuid", "date"])
@@ -42,8 +43,8 @@ def looks(schema: Schema, where: Node) -> list[Look] | None:
     if schema.ttl is not None or left is None:
         return None
     found: list[Look] = []
-    for index in sorted(schema.indexes, key=lambda index: -len(index.columns)):
-        look = _look(index, left)
+    for way in _ways(schema):
+        look = way(left)
         if look is not None:
             found.append(look)
             left = [part for part in left if not any(part is settled for settled in look.settles)]
@@ -70,6 +71,25 @@ def _comparisons(where: Node) -> Sequence[Compare] | None:
     parts = where.parts if isinstance(where, Join) and where.connector == "and" else (where,)
     compared = [part for part in parts if isinstance(part, Compare)]
     return compared if len(compared) == len(parts) else None
+
+
+def _ways(schema: Schema) -> Iterator[Callable[[Sequence[Compare]], Look | None]]:
+    """From those that leave the fewest objects to those that leave the most; of indexes, with more fields first."""
+    yield partial(_key, schema.pk)
+    for unique in schema.unique:
+        yield partial(_claim, unique)
+    for index in sorted(schema.indexes, key=lambda index: -len(index.columns)):
+        yield partial(_look, index)
+
+
+def _key(pk: Column, parts: Sequence[Compare]) -> Look | None:
+    own = _equality(pk, parts)
+    return None if own is None else Look(pk, ["EXISTS", pk.name, own.texts[0]], (own,))
+
+
+def _claim(unique: UniqueSpec, parts: Sequence[Compare]) -> Look | None:
+    own = _equality(unique.columns[0], parts) if len(unique.columns) == 1 else None
+    return None if own is None else Look(own.column, ["HGET", unique.name, own.texts[0]], (own,))
 
 
 def _look(index: IndexSpec, parts: Sequence[Compare]) -> Look | None:

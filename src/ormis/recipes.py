@@ -33,7 +33,9 @@ class Recipe:
         for (column, operator, place), value in zip(self.comparisons, values, strict=True):
             if value is None or isinstance(value, Expression):
                 return None
-            wanted, text = with_text(column, key_for(self.plan.schema, column, value, place), place)
+            if value.__class__ is not column.exact:
+                value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
+            wanted, text = with_text(column, value, place)
             if not isinstance(text, str):
                 return None
             nodes.append(Compare(column, operator, (wanted,)))

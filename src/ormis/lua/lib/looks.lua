@@ -4,6 +4,8 @@
 -- score, a key of another type, too many candidates, it leaves everything to the search behind it.
 -- In: before the request, in ARGV[2], what plan.py makes of looks.py: nil, or {model, want, rows, look, ...}; model is
 --   the beginning of the keys, rows is for picking.lua. A look is one of
+--   {'EXISTS', field, text}                                                      a primary key
+--   {'HGET', constraint, text}                                                   a unique field
 --   {'SCARD', field, text, prefix, text, ...}                                    an equality index
 --   {'ZCOUNT', field, kind, low, low_open, high, high_open, prefix, text, ...}   a stretch of a sorted one
 -- Returns as query.lua does, a count as it is: to pack it would cost as much as to find it.
@@ -22,18 +24,31 @@ local function end_of(kind, text, open, otherwise)
   return (open and '(' or '') .. string.format('%.17g', number), number
 end
 
--- Adds the key of a look to it, its ends, and how many objects it allows; false where the search has to answer.
+-- Adds to a look how many objects it allows, and either their keys or its own key and ends; false where the search has
+-- to answer.
 local function measured(look, base)
-  local key, stretch = base .. '/index/', look[1] == 'ZCOUNT'
+  local command = look[1]
+  if command == 'EXISTS' or command == 'HGET' then
+    local pk = look[3]
+    if command == 'HGET' then
+      pk = redis.pcall(command, base .. '/unique/' .. look[2], pk)
+    elseif redis.pcall(command, base .. ':' .. pk) ~= 1 then
+      pk = false
+    end
+    look.keys = pk and {pk} or {}
+    look.count = #look.keys
+    return type(pk) ~= 'table'
+  end
+  local key, stretch = base .. '/index/', command == 'ZCOUNT'
   for i = stretch and 8 or 4, #look, 2 do key = key .. look[i] .. '=' .. short(look[i + 1]) .. '/' end
   key = key .. look[2]
   if stretch then
     look.key, look.low, look.least = key, end_of(look[3], look[4], look[5], '-inf')
     look.high, look.most = end_of(look[3], look[6], look[7], '+inf')
-    look.count = look.low and look.high and redis.pcall('ZCOUNT', key, look.low, look.high)
+    look.count = look.low and look.high and redis.pcall(command, key, look.low, look.high)
   else
     look.key = key .. '=' .. short(look[3])
-    look.count = redis.pcall('SCARD', look.key)
+    look.count = redis.pcall(command, look.key)
   end
   return type(look.count) == 'number'
 end

@@ -10,6 +10,12 @@ local call, wanted = redis.pcall, asked[3]
 
 -- Of the keys those that a look allows; nil where the server refuses.
 local function sift(keys, look)
+  if look.keys then
+    for i = 1, #keys do
+      if keys[i] == look.keys[1] then return look.keys end
+    end
+    return {}
+  end
   local found, kept, count, in_set = nil, {}, 0, look[1] == 'SCARD'
   found = call(in_set and 'SMISMEMBER' or 'ZMSCORE', look.key, unpack(keys))
   if found.err then return nil end
@@ -35,7 +41,7 @@ end
 local function sift_all(keys, but)
   for i = 4, #asked do
     local look = asked[i]
-    if look ~= but and #keys > 0 and (look[1] == 'SCARD' or look.least or look.most) then
+    if look ~= but and #keys > 0 and (look[1] ~= 'ZCOUNT' or look.least or look.most) then
       keys = sift(keys, look)
       if not keys then return nil end
     end
@@ -44,7 +50,8 @@ local function sift_all(keys, but)
 end
 
 local function keys_of(look)
-  local keys
+  local keys = look.keys
+  if keys then return sift_all(keys, look) end
   if look[1] == 'SCARD' then
     keys = call('SMEMBERS', look.key)
   else
@@ -122,7 +129,7 @@ local function first_keys(best, needed)
   end
   if best.count > MOST then return nil end
   local keys = keys_of(best)
-  if not keys or #keys == 0 then return keys end
+  if not keys or #keys < 2 then return keys end
   local scores = ordered and scores_at(ordered.key, keys)
   if ordered and not scores then return nil end
   return in_order(keys, scores)
