@@ -360,12 +360,12 @@ class Model(BaseModel, metaclass=ModelMeta):
         return loading.load(cls, (row,), database, asynchronous)[0]
 
     @classmethod
-    def _load(cls, rows: Iterable[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
+    def _load(cls, rows: Sequence[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
         return loading.load(cls, rows, database, asynchronous)
 
     @classmethod
     def _load_partly(
-        cls, rows: Iterable[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
+        cls, rows: Sequence[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
     ) -> builtins.list[Self]:
         return loading.load_partly(cls, rows, cells, database, asynchronous)
 

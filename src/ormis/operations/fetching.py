@@ -16,6 +16,7 @@ import msgspec
 from ..calls import Operation
 from ..cells import Cell, Computed
 from ..codec import BadText, raw_rows
+from ..collector import without_collector
 from ..keys import MODELS, object_key
 from ..nodes import MANY, Compare, comparable
 from ..plan import OrderTerm, Plan, Related
@@ -206,14 +207,18 @@ class _Gathering:
     def take(self) -> None:
         """Takes over the rows of the pending page that meet the residual."""
         page, self.pending = self.pending, None
-        if page is None:
-            return
+        if page is not None:
+            with without_collector():
+                self._take(page)
+
+    def _take(self, page: Page) -> None:
         rows, places = page.found
         if self.plan.residual is not None:
             kept = [i for i, row in enumerate(rows) if meets(self.plan, row)]
             rows, places = _kept(self.plan, rows, kept), [places[i] for i in kept] if places else places
         if self.make is not None:
-            self.rows.made = (self.rows.made or []) + self.make(rows)
+            self.rows.made = self.rows.made or []
+            self.rows.made += self.make(rows)
         self.rows += rows
         self.places += places
         take_related(self.rows.related, rows.related)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import nodes
 from ..calls import Operation
+from ..collector import without_collector
 from ..nodes import Compare, join
 from ..operations import fetching
 from ..operations.planning import planned
@@ -39,8 +40,10 @@ class _Parts:
 
     def finish(self) -> None:
         """Makes objects of what waits and gives them away."""
-        while self.waiting:
-            plan, part = self.waiting.pop()
+        if not self.waiting:
+            return
+        plan, part = self.waiting.pop()
+        with without_collector():
             rows = part.rows if isinstance(part, fetching.Page) else part
             objects = results.records_of(self.source, plan, rows, self.asynchronous)
             fetching.take_related(self.related, rows.related)

@@ -96,7 +96,7 @@ def _grouped(
             waiting.setdefault(key, []).append(record)
 
     def give(found: dict[Any, list[Any]]) -> None:
-        with without_collector(found):
+        with without_collector():
             for key, related in found.items():
                 for record in waiting.pop(key):
                     own = related[query.offset : stop]

@@ -71,7 +71,7 @@ def attach_related(
     asynchronous: bool,
 ) -> None:
     """Gives each object those it refers to, made once each. What points nowhere is left to be found out on use."""
-    with without_collector(records):
+    with without_collector():
         levels: list[Sequence[Any]] = [records]
         for related, rows in zip(wanted, found, strict=True):
             hop = related.hop
