@@ -1,4 +1,5 @@
 --@include looking
+--@include places
 -- The order of rows: by the terms of request.order, {position, descending, nulls_first, kind, nullable}, then by that
 -- of creation.
 -- Out: by_term(term), places, by primary key once they are known, know_places(rows), in_creation_order(keys),
@@ -6,36 +7,36 @@
 
 local places = {}
 
+-- What refuses to say them is a key of another type, which ZCARD names.
+local function stored_places(keys)
+  return places_of(search.m.key, keys) or call('ZCARD', search.ids)
+end
+
 local function know_places(rows)
-  for first = 1, #rows, CHUNK do
-    local last, keys = math.min(first + CHUNK - 1, #rows), {}
-    for i = first, last do keys[#keys + 1] = rows[i][1] end
-    local found = call('ZMSCORE', search.ids, unpack(keys))
-    for i = 1, #keys do places[keys[i]] = tonumber(found[i] or 0) end
-  end
+  local keys = {}
+  for i = 1, #rows do keys[i] = rows[i][1] end
+  for i, place in ipairs(stored_places(keys)) do places[keys[i]] = place end
 end
 
 -- The keys in the order of creation, in which they often are already; nil where two share a place. To sort numbers
 -- costs a fraction of sorting rows.
 local function in_creation_order(keys)
-  local found, previous, sorted = {}, request.backwards and math.huge or -math.huge, true
-  for first = 1, #keys, CHUNK do
-    local last = math.min(first + CHUNK - 1, #keys)
-    local scores = call('ZMSCORE', search.ids, unpack(keys, first, last))
-    for i = first, last do
-      local place = tonumber(scores[i - first + 1] or 0)
-      if request.backwards then sorted = sorted and place < previous else sorted = sorted and place > previous end
-      found[i], previous = place, place
+  local found = stored_places(keys)
+  local sorted, count = true, #found
+  for i = 2, count do
+    if request.backwards then
+      sorted = sorted and found[i] < found[i - 1]
+    else
+      sorted = sorted and found[i] > found[i - 1]
     end
   end
   if sorted then return keys end
   local key_at, ordered = {}, {}
-  for i = 1, #found do
+  for i = 1, count do
     if key_at[found[i]] then return nil end
     key_at[found[i]] = keys[i]
   end
   table.sort(found)
-  local count = #found
   for i = 1, count do ordered[request.backwards and count + 1 - i or i] = key_at[found[i]] end
   return ordered
 end

@@ -7,12 +7,7 @@
 
 -- Where groups of keys end, each of them in the order of creation; often they are in it already.
 local function order_groups(keys, ends)
-  local places_at, start = {}, 1
-  for first = 1, #keys, CHUNK do
-    local last = math.min(first + CHUNK - 1, #keys)
-    local scores = call('ZMSCORE', search.ids, unpack(keys, first, last))
-    for i = first, last do places_at[i] = tonumber(scores[i - first + 1] or 0) end
-  end
+  local places_at, start = stored_places(keys), 1
   local function before(i, j)
     if request.backwards then i, j = j, i end
     return places_at[i] < places_at[j]

@@ -1,4 +1,5 @@
 --@include packing
+--@include places
 -- Rows, or how many there are, by the looks of looks.lua.
 -- In: asked, base; asked[3] is {number of the look with the order that is asked for or false, descending, backwards,
 --   offset, limit or false, how many objects a call may look at, which of the columns is the key, column, ...}.
@@ -75,7 +76,7 @@ end
 -- The keys by these scores, if any, then in the order of creation, in which they often are already.
 local function in_order(keys, scores)
   local descending, backwards = wanted[2], wanted[3]
-  local places = scores_at(base .. '/ids', keys)
+  local places = places_of(asked[1], keys)
   if not places then return nil end
   local sorted = not scores and not backwards
   for i = 2, #keys do sorted = sorted and places[i - 1] < places[i] end
