@@ -1,9 +1,9 @@
--- Rows as one MessagePack text. cmsgpack writes an absent text as false and can't be told to write nil inside a
--- table, so a row with one is packed from its values; runs of rows without are packed at once, less the head of their
--- array.
+-- Rows as one MessagePack text. cmsgpack writes an absent text as false, the byte 194, and can't be told to write nil
+-- inside a table. Where that byte is nowhere in the packed rows, none is absent. Else each row is looked at: one with
+-- an absent text is packed from its values; runs of others are packed at once, less the head of their array.
 -- Out: pack_rows(rows, width, positions): the texts at these positions; without them, a row has as many as are wanted.
 
-local function pack_rows(rows, width, positions)
+local function pack_carefully(rows, width)
   local head = width < 16 and string.char(0x90 + width) or string.char(0xdc, math.floor(width / 256), width % 256)
   local parts, run, length = {'\221' .. struct.pack('>I4', #rows)}, {}, 0
   local function flush()
@@ -14,11 +14,6 @@ local function pack_rows(rows, width, positions)
   end
   for i = 1, #rows do
     local row, whole = rows[i], true
-    if positions then
-      local values = {}
-      for j = 1, width do values[j] = row[positions[j]] end
-      row = values
-    end
     for j = 1, width do
       if not row[j] then
         row[j] = nil
@@ -37,4 +32,18 @@ local function pack_rows(rows, width, positions)
   end
   flush()
   return table.concat(parts)
+end
+
+local function pack_rows(rows, width, positions)
+  if #rows == 0 then return '\144' end
+  local wanted = positions and {} or rows
+  if positions then
+    for i = 1, #rows do
+      local row, values = rows[i], {}
+      for j = 1, width do values[j] = row[positions[j]] or false end
+      wanted[i] = values
+    end
+  end
+  local packed = cmsgpack.pack(wanted)
+  return string.find(packed, '\194', 1, true) and pack_carefully(wanted, width) or packed
 end

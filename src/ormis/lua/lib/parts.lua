@@ -39,16 +39,17 @@ local function way_in_parts(parts)
   if not index or not part then return nil end
   local function keys_of_part()
     local keys, ends, values = {}, {}, #part - 4
-    local room = math.min(most, math.floor(request.budget / search.price))
+    local room = math.max(1, math.min(most, math.floor(request.budget / search.price)))
     for i = 1, values do
-      local key = index.base .. index.name .. '=' .. short(part[i + 4])
-      local more = call('SCARD', key)
-      if i > 1 and #keys + more > room then
+      -- All members, where they are not more than there is room for: SCARD need not be asked.
+      local key, left = index.base .. index.name .. '=' .. short(part[i + 4]), room - #keys
+      local members = left > 0 and call('SRANDMEMBER', key, left + 1)
+      if i > 1 and (not members or #members > left) then
         for j = values, i, -1 do part[j + 4] = nil end
         values = i - 1
         break
       end
-      if more > 0 then extend(keys, call('SMEMBERS', key)) end
+      extend(keys, #members > left and call('SMEMBERS', key) or members)
       ends[i] = #keys
     end
     search.values = values
