@@ -360,8 +360,14 @@ class Model(BaseModel, metaclass=ModelMeta):
         return loading.load(cls, (row,), database, asynchronous)[0]
 
     @classmethod
-    def _load(cls, rows: Sequence[Wire], database: Database, asynchronous: bool) -> builtins.list[Self]:
-        return loading.load(cls, rows, database, asynchronous)
+    def _load(
+        cls,
+        rows: Sequence[Wire],
+        database: Database,
+        asynchronous: bool,
+        related: Sequence[dict[str, Any]] | None = None,
+    ) -> builtins.list[Self]:
+        return loading.load(cls, rows, database, asynchronous, related)
 
     @classmethod
     def _load_partly(

@@ -14,15 +14,17 @@ DEFERRED: Any = Ellipsis  # stands in `seen` for a column that was not loaded
 
 
 class Wires(list[Wire]):
-    """Rows as they were decoded. `whole`: every column that must have a value has one, in each of them."""
+    """Rows as they were decoded. `whole`: the same as structs, where every column that must have a value has one in all
+    of them; else None.
+    """
 
-    whole = False
+    whole: list[Any] | None = None
 
 
 class Keyed(dict[Any, Wire]):
-    """Rows by what leads to them. `whole` as of Wires."""
+    """Rows by what leads to them. `whole` as of Wires, by the same keys."""
 
-    whole = False
+    whole: dict[Any, Any] | None = None
 
 
 class Pending(Enum):

@@ -1,17 +1,15 @@
 """What the descriptors of relations have in common: where they stand, where they lead, what is known already."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
+from ..querysets.prefetching import Giving
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..state import recall, remember, state_of
 from .fields import FieldPath
-
-Give = Callable[[dict[Any, list[Any]]], object]
-"""Is given related objects by the keys they belong to."""
 
 
 class RelationDescriptor:
@@ -63,7 +61,9 @@ class RelationDescriptor:
         """The keys of the records whose related objects are not loaded yet, or of all."""
         return [*{self.key_in(record): None for record in records if again or self.known(record) is None}]
 
-    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+    ) -> Operation[None]:
         """Gives away the related objects in the queryset, by key, all of a key's at once."""
         raise NotImplementedError
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from ..calls import Operation
 from ..operations import reading
-from ..querysets.prefetching import among, fetched
+from ..querysets.prefetching import Giving, among, fetched
 from ..querysets.source import Source
 from ..schema import Reference
 from ..state import remember, state_of
-from .base import Give, RelationDescriptor
+from .base import RelationDescriptor
 
 
 class ForwardRelation(RelationDescriptor):
@@ -60,7 +60,9 @@ class ForwardRelation(RelationDescriptor):
         """The keys of what is not loaded yet, or of all of it."""
         return [key for key in super().keys_of(records, again) if key is not None]
 
-    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+    ) -> Operation[None]:
         """Gives away the related objects in the queryset, by key."""
         found = yield from fetched(among(queryset, "pk", keys), asynchronous)
         give({record.pk: [record] for record in found})

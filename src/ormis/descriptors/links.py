@@ -8,11 +8,11 @@ from ..calls import Operation
 from ..keys import links_key
 from ..operations.fetching import fetch
 from ..operations.planning import planned
-from ..querysets.prefetching import among, fetched
+from ..querysets.prefetching import Giving, among, fetched
 from ..querysets.results import made
 from ..querysets.source import Source
 from ..schema import Link
-from .base import Give, RelationDescriptor
+from .base import RelationDescriptor
 from .linked import LinkManager
 from .through import ThroughManager
 
@@ -34,7 +34,9 @@ class LinkRelation(RelationDescriptor):
         kind: Any = ThroughManager if self.link.through else LinkManager
         return kind.of(self, record)
 
-    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+    ) -> Operation[None]:
         """Gives away the linked objects in the queryset, by the key that they are linked to."""
         give((yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous)))
 

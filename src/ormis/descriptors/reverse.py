@@ -8,11 +8,12 @@ from ..errors import ForeignKeyViolation, IntegrityError, shown
 from ..operations import relating
 from ..querysets import changes
 from ..querysets.parting import referring
+from ..querysets.prefetching import Giving
 from ..querysets.queryset import QuerySet
 from ..querysets.source import Source
 from ..schema import Reference
-from ..state import forget, remember, remember_with_all, state_of
-from .base import Give, RelationDescriptor
+from ..state import forget, recall, remember, remember_with_all, state_of
+from .base import RelationDescriptor
 from .related import RelatedManager
 
 M = TypeVar("M")
@@ -25,9 +26,12 @@ class _Reverse(RelationDescriptor):
         super().__init__(owner, reference.reverse_name, reference.query_name, model)
         self.reference = reference
 
-    def related_of(self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Give, /) -> Operation[None]:
+    def related_of(
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+    ) -> Operation[None]:
         """Gives away the related objects in the queryset, by the key they refer to."""
-        column = self.reference.column.name
+        column, name = self.reference.column.name, self.reference.name
+        known = {key: {name: owner} for key, owner in give.owners.items()}
 
         def take(records: list[Any]) -> None:
             found: dict[Any, list[Any]] = {}
@@ -35,12 +39,13 @@ class _Reverse(RelationDescriptor):
                 found.setdefault(vars(record)[column], []).append(record)
             give(found)
 
-        yield from referring(queryset, column, keys, asynchronous, take)
+        yield from referring(queryset, column, keys, asynchronous, take, known)
 
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record, which each of them refers to."""
         super().keep(record, related)
-        remember_with_all(related, self.reference.name, record)
+        if related and recall(related[0], self.reference.name) is not record:
+            remember_with_all(related, self.reference.name, record)
 
 
 class ReverseRelation(_Reverse):

@@ -46,7 +46,7 @@ class Rows(Wires):
     def picked(self, order: Sequence[int]) -> "Rows":
         """These of the rows, in this order."""
         rows = Rows((self[i] for i in order), self.related)
-        rows.whole = self.whole
+        rows.whole = None if self.whole is None else [self.whole[i] for i in order]
         rows.made = None if self.made is None else [self.made[i] for i in order]
         return rows
 
@@ -257,7 +257,7 @@ def take_related(known: list[Keyed], more: list[Keyed]) -> None:
     """Adds the related rows of one part to those of the parts before it."""
     for before, found in zip(known, more, strict=False):
         before.update(found)
-        before.whole = before.whole and found.whole
+        before.whole = None if before.whole is None or found.whole is None else before.whole | found.whole
     known += more[len(known) :]
 
 
@@ -412,10 +412,10 @@ def _decoded(schema: Schema, columns: tuple[Cell, ...], packed: bytes) -> Rows:
     decoder = schema.decoder_for(columns)
     whole = decoder.whole_rows(packed)
     try:
-        rows = Rows(decoder.rows(packed) if whole is None else whole)
+        rows = Rows(decoder.rows(packed) if whole is None else map(msgspec.structs.astuple, whole))
     except BadText as bad:
         raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
-    rows.whole = whole is not None
+    rows.whole = whole
     return rows
 
 
@@ -424,7 +424,7 @@ def _related(wanted: Related, packed: bytes) -> Keyed:
     by = schema.pk if wanted.hop.forward else wanted.hop.reference.column
     rows = _decoded(schema, schema.columns, packed)
     keyed = Keyed((row[by.position - 1], row) for row in rows)
-    keyed.whole = rows.whole
+    keyed.whole = None if rows.whole is None else dict(zip(keyed, rows.whole, strict=True))
     return keyed
 
 

@@ -3,7 +3,7 @@
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..nodes import Compare, join
 from ..operations import fetching
 from ..operations.planning import planned
 from ..plan import Plan
+from ..schema import Column
 from ..state import Keyed
 from . import results
 from .prefetching import prefetch, with_field
@@ -32,8 +33,10 @@ class _Parts:
     """What was read so far: a part that waits to be made into objects, the objects of those before it."""
 
     source: Source[Any]
+    column: Column
     asynchronous: bool
     take: Take
+    known: Mapping[Any, dict[str, Any]]
     waiting: "list[tuple[Plan, fetching.Page | fetching.Rows]]" = field(default_factory=list[Any])
     records: list[Any] = field(default_factory=list[Any])
     related: list[Keyed] = field(default_factory=list[Keyed])
@@ -45,20 +48,35 @@ class _Parts:
         plan, part = self.waiting.pop()
         with without_collector():
             rows = part.rows if isinstance(part, fetching.Page) else part
-            objects = results.records_of(self.source, plan, rows, self.asynchronous)
+            objects = results.records_of(self.source, plan, rows, self.asynchronous, self._related(plan, rows))
             fetching.take_related(self.related, rows.related)
             self.records += objects
             self.take(objects)
 
+    def _related(self, plan: Plan, rows: fetching.Rows) -> list[dict[str, Any]] | None:
+        if not self.known:
+            return None
+        at, finish = plan.reading().index(self.column), self.column.codec.finish
+        return [self.known[row[at] if finish is None else finish(row[at])] for row in rows]
 
-def referring(source: Source[Any], name: str, keys: Sequence[Any], asynchronous: bool, take: Take) -> Operation[None]:
+
+def referring(
+    source: Source[Any],
+    name: str,
+    keys: Sequence[Any],
+    asynchronous: bool,
+    take: Take,
+    known: Mapping[Any, dict[str, Any]],
+) -> Operation[None]:
     """Gives away the objects whose foreign key `name` is one of these, those of one key together and in order.
 
     Each call reads those of as many keys as make up a part, or of all. So none is looked for first and read later, the
     server is free between the calls, and the client makes objects of one part while the server reads the next.
+
+    known: the related objects that those of a key know of from the beginning, where they do.
     """
-    parts, make = _Parts(source, asynchronous, take), results.maker(source, asynchronous)
     column = source._schema.column(name)
+    parts, make = _Parts(source, column, asynchronous, take, known), results.maker(source, asynchronous)
     whole = yield from planned(with_field(source, name).query)
     left, some = [*keys], nodes.MANY
     while left and not whole.finds_nothing:

@@ -4,6 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from inspect import getattr_static
 from typing import Any, cast
 
@@ -82,29 +83,45 @@ def _step(
     yield from _grouped(records, relation, queryset.using(database), wanted, asynchronous)
 
 
+@dataclass(slots=True)
+class Giving:
+    """Gives related objects to the records that wait for them, by the keys that they belong to."""
+
+    relation: Any
+    to_attr: str | None
+    slice: slice
+    waiting: dict[Any, list[Any]]
+
+    @property
+    def owners(self) -> dict[Any, Any]:
+        """The record that related objects are kept with, by key, where they are to know it."""
+        return {} if self.to_attr is not None else {key: own[-1] for key, own in self.waiting.items() if own}
+
+    def __call__(self, found: dict[Any, list[Any]]) -> None:
+        """Gives the related objects of these keys, all of a key's at once."""
+        with without_collector():
+            for key, related in found.items():
+                for record in self.waiting.pop(key):
+                    own = related[self.slice]
+                    if self.to_attr is None:
+                        self.relation.keep(record, own)
+                    else:
+                        remember(record, self.to_attr, own if self.relation.many else own[0] if own else None)
+
+
 def _grouped(
     records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, asynchronous: bool
 ) -> Operation[None]:
     """Fetches the related objects of all, and gives each object its own as soon as they are there."""
-    query, to_attr = queryset.query, wanted.to_attr
-    keys: list[Any] = relation.keys_of(records, to_attr is not None)
-    stop = None if query.limit is None else query.offset + query.limit
+    query = queryset.query
+    keys: list[Any] = relation.keys_of(records, wanted.to_attr is not None)
     waiting: dict[Any, list[Any]] = {key: [] for key in keys}
     for record in records:
         key = relation.key_in(record)
-        if to_attr is not None or key in waiting:
+        if wanted.to_attr is not None or key in waiting:
             waiting.setdefault(key, []).append(record)
-
-    def give(found: dict[Any, list[Any]]) -> None:
-        with without_collector():
-            for key, related in found.items():
-                for record in waiting.pop(key):
-                    own = related[query.offset : stop]
-                    if to_attr is None:
-                        relation.keep(record, own)
-                    else:
-                        remember(record, to_attr, own if relation.many else own[0] if own else None)
-
+    stop = None if query.limit is None else query.offset + query.limit
+    give = Giving(relation, wanted.to_attr, slice(query.offset, stop), waiting)
     if keys:
         yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous, give)
     give({key: [] for key in waiting})

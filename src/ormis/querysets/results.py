@@ -86,12 +86,18 @@ def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: b
     return records
 
 
-def records_of(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> list[Any]:
-    """The objects of the rows. Raises StoredDataError."""
+def records_of(
+    source: Source[Any],
+    wanted: Plan,
+    rows: fetching.Rows,
+    asynchronous: bool,
+    related: Sequence[dict[str, Any]] | None = None,
+) -> list[Any]:
+    """The objects of the rows; whole ones know of these related objects from the beginning. Raises StoredDataError."""
     if rows.made is not None:
         return rows.made
     if source.query.fields is None:
-        return source.model._load(rows, source.db, asynchronous)
+        return source.model._load(rows, source.db, asynchronous, related)
     return source.model._load_partly(rows, wanted.reading(), source.db, asynchronous)
 
 

@@ -77,7 +77,7 @@ def attach_related(
             hop = related.hop
             model = model_for(hop.schema.key)
             targets = Wires(rows.values())
-            targets.whole = rows.whole
+            targets.whole = None if rows.whole is None else [*rows.whole.values()]
             made = dict(zip(_keys(rows, hop.source.codec), model._load(targets, database, asynchronous), strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             for key, owners in _by(hop.source.name, levels[related.parent]).items():
