@@ -23,7 +23,20 @@ LAYERS = {
     "language": ["lookups", "expressions", "aggregates", "conditions"],
     "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],
     "planning": [
-        *("query", "cells", "nodes", "predicates", "compile", "looks", "blanks", "plan", "recipes", "explain"),
+        *(
+            "query",
+            "cells",
+            "nodes",
+            "predicates",
+            "paths",
+            "comparing",
+            "compile",
+            "looks",
+            "blanks",
+            "plan",
+            "recipes",
+            "explain",
+        ),
     ],
     "operations": ["operations", "operations.*"],
     "drivers": [

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel
 
 from .collector import without_collector
-from .compile import reason
+from .comparing import reason
 from .database import Database
 from .errors import StoredDataError
 from .keys import object_key

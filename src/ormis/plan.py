@@ -15,11 +15,12 @@ import msgspec
 from .blanks import Blanks, blanks
 from .cells import Cell, Computed, Hop, Numbering
 from .codec import packable
-from .compile import cell_of, condition, parts_of, resolve
+from .compile import condition
 from .errors import FieldError
 from .expressions import Expression, F, OrderBy
 from .looks import in_order, looks
 from .nodes import Compare, Constant, Join, Node, join
+from .paths import cell_of, parts_of, resolve
 from .query import Query
 from .schema import Column, Schema
 

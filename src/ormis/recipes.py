@@ -9,9 +9,10 @@ from typing import Any
 
 from . import registry
 from .blanks import mark
-from .compile import key_for, resolve, with_text
+from .comparing import key_for, with_text
 from .expressions import Expression
 from .nodes import Blank, Compare, Constant, Join, join
+from .paths import resolve
 from .plan import Plan, plan_of
 from .query import Query
 from .schema import Column, Schema

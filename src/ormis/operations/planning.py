@@ -9,7 +9,8 @@ from typing import Any
 
 from ..calls import Operation
 from ..cells import Cell
-from ..compile import condition, converted
+from ..comparing import converted
+from ..compile import condition
 from ..nodes import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, distinct, join
 from ..plan import Plan, plan_of
 from ..query import Query

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ..calls import Operation
 from ..codec import BadText
-from ..compile import reason
+from ..comparing import reason
 from ..errors import FieldError, IntegrityError, shown
 from ..expressions import Arithmetic, Expression, F, Value
 from ..keys import object_key

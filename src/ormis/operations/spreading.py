@@ -10,10 +10,10 @@ from typing import Any
 
 from ..calls import Operation
 from ..cells import Cell, LinkHop, Step, cell
-from ..compile import resolve
 from ..errors import FieldError
 from ..expressions import F, OrderBy
 from ..nodes import Compare, Node, comparable
+from ..paths import resolve
 from ..query import Query
 from ..schema import Column, Schema
 from .fetching import decoded, fetch, sortable

@@ -11,11 +11,11 @@ from random import sample
 from typing import Any
 
 from ..calls import Operation
-from ..compile import resolve
 from ..errors import FieldError, shown
 from ..expressions import F, OrderBy
 from ..nodes import comparable
 from ..operations.fetching import sortable
+from ..paths import resolve
 from ..query import Query
 from ..schema import Column
 from .shapes import names_of, shaped

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from ..calls import Operation
 from ..collector import without_collector
-from ..compile import parts_of
 from ..conditions import Q
 from ..database import Database
 from ..errors import FieldError
+from ..paths import parts_of
 from ..state import recall, remember
 from .source import Source
 

@@ -14,10 +14,10 @@ from operator import index
 from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeVar, cast, overload
 
 from ..calls import Operation
-from ..compile import resolve
 from ..conditions import Q
 from ..database import Database
 from ..errors import FieldError, shown
+from ..paths import resolve
 from ..plan import related_of
 from ..query import Combination, Query
 from ..schema import Schema
