@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from . import plan as plans
 from . import registry
 from .blanks import mark
 from .comparing import key_for, with_text
@@ -63,9 +64,8 @@ def recalled(query: Query) -> Plan | None:
     order = query.schema.ordering if query.order is None else query.order
     if query.empty or query.related or not all(isinstance(item, str) for item in order):
         return None
-    recipe = _recipe(
-        query.schema, (*names,), order, query.backwards, query.offset, query.limit, query.fields, registry.changes()
-    )
+    asked = (query.schema, (*names,), order, query.backwards, query.offset, query.limit, query.fields)
+    recipe = _recipe(*asked, registry.changes(), plans.BUDGET)
     return None if recipe is None else recipe.filled(values)
 
 
@@ -79,6 +79,7 @@ def _recipe(
     limit: int | None,
     fields: tuple[str, ...] | None,
     _changes: int,
+    _budget: int,
 ) -> Recipe | None:
     comparisons: list[tuple[Column, str, str]] = []
     for name in names:
