@@ -188,10 +188,10 @@ def test_looks_as_data(lookups: dict[str, Any], packed: list[Any]) -> None:
 
 def test_blanks_are_filled_in_their_places() -> None:
     """A request is what it would have been with the texts in it, whatever is in these."""
-    texts = ["a", "", "\0 1\0", "x" * 300]
-    request = {"first": mark(1), "all": [mark(number) for number in range(4)], "n": 5}
-    filled = blanks(msgspec.msgpack.encode(request)).filled(texts)
-    assert msgspec.msgpack.decode(filled) == {"first": "", "all": texts, "n": 5}
+    values = ["a", "", "\0 1\0", "x" * 300, 70000, None]
+    request = {"first": mark(1), "all": [mark(number) for number in range(4)], "offset": mark(-2), "limit": mark(-1)}
+    filled = blanks(msgspec.msgpack.encode(request)).filled(values)
+    assert msgspec.msgpack.decode(filled) == {"first": "", "all": values[:4], "offset": 70000, "limit": None}
 
 
 def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sighting]) -> None:

@@ -1,8 +1,8 @@
 """Requests packed once for many values.
 
 Packing a request, and finding out what goes into it, takes longer than most of what a client does for a query. So for
-a query that is asked again with other values, the request is kept as it was packed, with blanks where the texts of the
-values were.
+a query that is asked again with other values, or for another slice, the request is kept as it was packed, with blanks
+where these were.
 """
 
 import re
@@ -13,21 +13,19 @@ from typing import Any
 import msgspec
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
-
-
-_MARK = re.compile(rb"[\xa0-\xbf]\0(\d+)\0")
+_MARK = re.compile(rb"[\xa0-\xbf]\0(-?\d+)\0")
 
 
 @dataclass(frozen=True, slots=True)
 class Blanks:
-    """A packed request: its first piece, then which text comes and what follows it, again and again."""
+    """A packed request: its first piece, then which value comes and what follows it, again and again."""
 
     first: bytes
     rest: tuple[tuple[int, bytes], ...]
 
-    def filled(self, texts: Sequence[str]) -> bytes:
-        """The request with these texts."""
-        packed = [_pack(text) for text in texts]
+    def filled(self, values: Sequence[Any]) -> bytes:
+        """The request with these values in the places of the marks with their numbers."""
+        packed = [_pack(value) for value in values]
         parts = [self.first]
         for number, piece in self.rest:
             parts += (packed[number], piece)
@@ -35,7 +33,7 @@ class Blanks:
 
 
 def mark(number: int) -> str:
-    """What stands for the text with this number, from 0: no name of a field or a model has a NUL."""
+    """What stands for the value with this number, counted as in a list: no name of a field or a model has a NUL."""
     return f"\0{number}\0"
 
 

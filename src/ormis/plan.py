@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from .blanks import Blanks, blanks
+from .blanks import Blanks, blanks, mark
 from .cells import Cell, Computed, Hop, Numbering
 from .codec import packable
 from .compile import condition
@@ -61,7 +61,7 @@ class Plan:
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
-    recipe: the plan of which this one is a copy with values of its own; `texts` are theirs.
+    recipe: the plan of which this one is a copy with values and a slice of its own; `texts` are those of the values.
     requests: of a recipe the requests packed so far, by what is wanted. replace() takes over none of these.
     """
 
@@ -81,10 +81,10 @@ class Plan:
     texts: Sequence[str] = field(init=False, default=(), compare=False)
     requests: "dict[str, Prepared]" = field(init=False, default_factory=dict[str, "Prepared"], compare=False)
 
-    def filled(self, where: Node, texts: Sequence[str]) -> "Plan":
-        """The same with values: dataclasses.replace() takes five times as long."""
+    def filled(self, where: Node, texts: Sequence[str], offset: int, limit: int | None) -> "Plan":
+        """The same with values and a slice: dataclasses.replace() takes five times as long."""
         copy = object.__new__(Plan)
-        vars(copy).update(vars(self), where=where, texts=texts, recipe=self)
+        vars(copy).update(vars(self), where=where, texts=texts, offset=offset, limit=limit, recipe=self)
         return copy
 
     @property
@@ -170,14 +170,18 @@ class Plan:
         """The request of the script `query`, packed, and the models that go with it."""
         if self.recipe is not None and not more:
             request, shapes = self.recipe.requests.get(want) or self.recipe.prepare(want)
-            return request.filled(self.texts), shapes
+            return request.filled((*self.texts, self.offset, self.limit)), shapes
         asked, numbers = self.asked(want, **more)
         return packed(None if more else self._looks(want), numbers) + packed(asked, numbers), _shapes(numbers)
 
     def prepare(self, want: str) -> "Prepared":
         """The request with blanks, and the models that go with it; kept in `requests`."""
         request, numbers = self.asked(want)
-        prepared = self.requests[want] = blanks(_pack(self._looks(want)) + _pack(request)), _shapes(numbers)
+        looked = self._looks(want)
+        if looked and looked[2]:
+            looked[2][3:5] = [mark(-2), looked[2][4] and mark(-1)]
+        request |= {name: at for name, at in (("offset", mark(-2)), ("limit", mark(-1))) if name in request}
+        prepared = self.requests[want] = blanks(_pack(looked) + _pack(request)), _shapes(numbers)
         return prepared
 
 

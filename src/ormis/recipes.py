@@ -28,8 +28,8 @@ class Recipe:
     plan: Plan
     comparisons: tuple[tuple[Column, str, str], ...]
 
-    def filled(self, values: list[Any]) -> Plan | None:
-        """The plan with these values; None where one of them makes another query of it."""
+    def filled(self, values: list[Any], offset: int, limit: int | None) -> Plan | None:
+        """The plan with these values and this slice; None where one of them makes another query of it."""
         nodes: list[Compare] = []
         texts: list[str] = []
         for (column, operator, place), value in zip(self.comparisons, values, strict=True):
@@ -43,7 +43,7 @@ class Recipe:
             nodes.append(Compare(column, operator, (wanted,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else Join("and", (*nodes,)) if nodes else Constant(True)
-        return self.plan.filled(where, texts)
+        return self.plan.filled(where, texts, offset, limit)
 
 
 def recalled(query: Query) -> Plan | None:
@@ -64,9 +64,9 @@ def recalled(query: Query) -> Plan | None:
     order = query.schema.ordering if query.order is None else query.order
     if query.empty or query.related or not all(isinstance(item, str) for item in order):
         return None
-    asked = (query.schema, (*names,), order, query.backwards, query.offset, query.limit, query.fields)
+    asked = (query.schema, (*names,), order, query.backwards, query.limit is not None, query.fields)
     recipe = _recipe(*asked, registry.changes(), plans.BUDGET)
-    return None if recipe is None else recipe.filled(values)
+    return None if recipe is None else recipe.filled(values, query.offset, query.limit)
 
 
 @lru_cache(maxsize=1024)
@@ -75,8 +75,7 @@ def _recipe(
     names: tuple[str, ...],
     order: tuple[str, ...],
     backwards: bool,
-    offset: int,
-    limit: int | None,
+    limited: bool,
     fields: tuple[str, ...] | None,
     _changes: int,
     _budget: int,
@@ -88,7 +87,7 @@ def _recipe(
         if path.hops or len(path.lookups) > 1 or lookup not in _COMPARED:
             return None
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))
-    query = Query(schema, order=order, backwards=backwards, offset=offset, limit=limit, fields=fields)
+    query = Query(schema, order=order, backwards=backwards, limit=1 if limited else None, fields=fields)
     compared = [Blank(column, operator, (), mark(i)) for i, (column, operator, _) in enumerate(comparisons)]
     plan = plan_of(query, join("and", [*compared]))
     return None if schema.binary or plan.sorts_here else Recipe(plan, tuple(comparisons))
