@@ -1,6 +1,7 @@
 """prefetch_related in every size: one call, parts by parents, portions by keys, a walk. The order is the query's."""
 
 import pytest
+import redis
 
 import ormis
 from ormis import Field, ForeignKey, Prefetch
@@ -92,3 +93,29 @@ def test_more_children_than_a_call_may_read(db: ormis.Database, monkeypatch: pyt
     monkeypatch.setattr("ormis.querysets.parting.PART", 30)
     found = Shelf.objects.prefetch_related("volumes")
     assert [[volume.place for volume in shelf.volumes.all()] for shelf in found] == [[0], [*range(1, 60)], []]
+
+
+def test_what_moves_on_between_two_calls(db: ormis.Database, raw: redis.Redis) -> None:
+    """A child that refers to another parent than its index says is in no one's way: be it one that is read later, one
+    that is not asked for, or none.
+    """
+    shelves = Shelf.objects.bulk_create([Shelf() for _ in range(40)])
+    volumes = Volume.objects.bulk_create([Volume(shelf=shelves[i % 40]) for i in range(4000)])
+    raw.hset(volumes[0].key, "shelf_id", shelves[39].pk)
+    raw.hset(volumes[1].key, "shelf_id", 1000)
+    found = Shelf.objects.prefetch_related("volumes")
+    shown = {shelf.pk: [volume.pk for volume in shelf.volumes.all()] for shelf in found}
+    stayed = [[volume.pk for volume in volumes[at::40] if volume.pk > 2] for at in range(40)]
+    assert shown == dict(zip((shelf.pk for shelf in shelves), stayed, strict=True))
+    raw.hdel(volumes[1].key, "shelf_id")
+    with pytest.raises(ormis.StoredDataError, match=r"Volume.shelf_id is required, and the key 'prefetch_volume:2'"):
+        list(Shelf.objects.prefetch_related("volumes"))
+
+
+def test_children_refer_to_the_parent_whatever_comes_along(db: ormis.Database) -> None:
+    """The parent is the very object that is prefetched for, also where the queryset selects it once more."""
+    Volume.objects.create(shelf=Shelf.objects.create())
+    (shelf,) = Shelf.objects.prefetch_related(Prefetch("volumes", Volume.objects.select_related("shelf")))
+    assert [volume.shelf is shelf for volume in shelf.volumes.all()] == [True]
+    (shelf,) = Shelf.objects.prefetch_related(Prefetch("volumes", Volume.objects.none().select_related("shelf")))
+    assert list(shelf.volumes.all()) == []

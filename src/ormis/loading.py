@@ -36,7 +36,7 @@ def load(
     rows: Sequence[Wire],
     database: Database,
     asynchronous: bool,
-    related: Sequence[dict[str, Any]] | None = None,
+    related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
     """Objects of decoded rows of all columns.
 

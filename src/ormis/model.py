@@ -365,7 +365,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         rows: Sequence[Wire],
         database: Database,
         asynchronous: bool,
-        related: Sequence[dict[str, Any]] | None = None,
+        related: Sequence[dict[str, Any] | None] | None = None,
     ) -> builtins.list[Self]:
         return loading.load(cls, rows, database, asynchronous, related)
 

@@ -33,10 +33,12 @@ class _Reverse(RelationDescriptor):
         column, name = self.reference.column.name, self.reference.name
         known = {key: {name: owner} for key, owner in give.owners.items()}
 
-        def take(records: list[Any]) -> None:
-            found: dict[Any, list[Any]] = {}
+        def take(records: list[Any], keys: Sequence[Any]) -> None:
+            found: dict[Any, list[Any]] = {key: [] for key in keys}
             for record in records:
-                found.setdefault(vars(record)[column], []).append(record)
+                own = found.get(vars(record)[column])
+                if own is not None:
+                    own.append(record)
             give(found)
 
         yield from referring(queryset, column, keys, asynchronous, take, known)

@@ -13,9 +13,9 @@ from ..collector import without_collector
 from ..nodes import Compare, join
 from ..operations import fetching
 from ..operations.planning import planned
-from ..plan import Plan
+from ..plan import Plan, Related
 from ..schema import Column
-from ..state import Keyed
+from ..state import Keyed, remember
 from . import results
 from .prefetching import prefetch, with_field
 from .shapes import attach_related
@@ -24,8 +24,9 @@ from .source import Source
 PART = 1000
 """Rows that one call is to read: the client makes objects of them while the server reads the next."""
 
-Take = Callable[[list[Any]], object]
-"""Is given objects: all of those that refer to some of the keys."""
+Take = Callable[[list[Any], Sequence[Any]], object]
+"""Is given objects, and the keys that were asked for: the objects are all of those that refer to one of these. Among
+them may be some that refer to none, where others change them meanwhile, or changed them without their indexes."""
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class _Parts:
     asynchronous: bool
     take: Take
     known: Mapping[Any, dict[str, Any]]
-    waiting: "list[tuple[Plan, fetching.Page | fetching.Rows]]" = field(default_factory=list[Any])
+    waiting: "list[tuple[Plan, fetching.Page | fetching.Rows, Sequence[Any]]]" = field(default_factory=list[Any])
     records: list[Any] = field(default_factory=list[Any])
     related: list[Keyed] = field(default_factory=list[Keyed])
 
@@ -45,19 +46,27 @@ class _Parts:
         """Makes objects of what waits and gives them away."""
         if not self.waiting:
             return
-        plan, part = self.waiting.pop()
+        plan, part, keys = self.waiting.pop()
         with without_collector():
             rows = part.rows if isinstance(part, fetching.Page) else part
             objects = results.records_of(self.source, plan, rows, self.asynchronous, self._related(plan, rows))
             fetching.take_related(self.related, rows.related)
             self.records += objects
-            self.take(objects)
+            self.take(objects, keys)
 
-    def _related(self, plan: Plan, rows: fetching.Rows) -> list[dict[str, Any]] | None:
-        if not self.known:
+    def _related(self, plan: Plan, rows: fetching.Rows) -> list[dict[str, Any] | None] | None:
+        if not self.known or self.column.codec.finish is not None:
             return None
-        at, finish = plan.reading().index(self.column), self.column.codec.finish
-        return [self.known[row[at] if finish is None else finish(row[at])] for row in rows]
+        at = plan.reading().index(self.column)
+        return [self.known.get(row[at]) for row in rows]
+
+    def attach(self, related: Sequence[Related]) -> None:
+        """Attaches what came along; those that objects of a key know of remain."""
+        attach_related(self.records, related, self.related, self.source.db, self.asynchronous)
+        if any(one.hop.forward and one.hop.reference.column is self.column for one in related):
+            for record in self.records:
+                for name, owner in self.known.get(vars(record)[self.column.name], {}).items():
+                    remember(record, name, owner)
 
 
 def referring(
@@ -85,10 +94,11 @@ def referring(
         page = yield from fetching.first_page(plan, in_parts=(column.position, PART), meanwhile=parts.finish)
         parts.finish()
         ready = page.whole and plan.residual is None and not plan.sorts_here
-        parts.waiting.append((plan, page if ready else (yield from fetching.fetch(plan, make=make, begun=page))))
+        part = page if ready else (yield from fetching.fetch(plan, make=make, begun=page))
         done = page.taken or len(asked.values)
+        parts.waiting.append((plan, part, asked.values[:done]))
         left, some = left[done:], min(nodes.MANY, done + done // 4 + 1)
     parts.finish()
-    if whole.related:
-        attach_related(parts.records, whole.related, parts.related, source.db, asynchronous)
+    if whole.related and parts.records:
+        parts.attach(whole.related)
     yield from prefetch(parts.records, source.query.prefetch, source.db, asynchronous)

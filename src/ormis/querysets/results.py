@@ -91,7 +91,7 @@ def records_of(
     wanted: Plan,
     rows: fetching.Rows,
     asynchronous: bool,
-    related: Sequence[dict[str, Any]] | None = None,
+    related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
     """The objects of the rows; whole ones know of these related objects from the beginning. Raises StoredDataError."""
     if rows.made is not None:
