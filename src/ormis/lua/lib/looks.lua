@@ -32,8 +32,9 @@ local function measured(look, base)
     local pk = look[3]
     if command == 'HGET' then
       pk = redis.pcall(command, base .. '/unique/' .. look[2], pk)
-    elseif redis.pcall(command, base .. ':' .. pk) ~= 1 then
-      pk = false
+    else
+      local there = redis.pcall(command, base .. ':' .. pk)
+      if there ~= 1 then pk = there ~= 0 and there end
     end
     look.keys = pk and {pk} or {}
     look.count = #look.keys
