@@ -135,6 +135,17 @@ def test_a_row_that_is_no_object_is_left_out(sightings: list[Sighting], raw: red
         list(Sighting.objects.filter(place="lake"))
 
 
+def test_pages_go_on_behind_what_is_left_out(sightings: list[Sighting], raw: redis.Redis) -> None:
+    """What was deleted by other hands takes no place on a page, neither in the order of creation nor in another."""
+    for order in ((), ("seen",)):
+        lake = Sighting.objects.filter(place="lake").order_by(*order)
+        everything = list(lake.all())
+        raw.delete(f"sighting:{everything[1].pk}")
+        del everything[1]
+        assert list(lake[:5]) == everything[:5]
+        assert list(lake[5:10]) == everything[5:10]
+
+
 def test_what_the_server_refuses_is_not_taken_for_nothing(sightings: list[Sighting], raw: redis.Redis) -> None:
     """Whoever may not read an object is told so, and not that there is none."""
     raw.acl_setuser("guest", enabled=True, nopass=True, keys=["ormis/*", "sighting/*"], categories=["+@all"])

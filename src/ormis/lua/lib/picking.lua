@@ -136,9 +136,11 @@ local function first_keys(best, needed)
   return in_order(keys, scores)
 end
 
--- The rows of keys; nil where one is no object, or its key is of another type.
+-- The rows of keys; nil where one of these or of those before is no object, or its key is of another type.
 local function rows_at(keys, first, last)
-  local rows, at, width = {}, wanted[7], #wanted
+  local rows, at, width, before = {}, wanted[7], #wanted, {}
+  for i = 1, math.min(first - 1, #keys) do before[i] = base .. ':' .. keys[i] end
+  if before[1] and call('EXISTS', unpack(before)) ~= #before then return nil end
   for i = first, last do
     local row = call('HMGET', base .. ':' .. keys[i], unpack(wanted, 8, width))
     if not row[at] then return nil end
