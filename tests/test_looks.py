@@ -161,6 +161,50 @@ def test_what_the_server_refuses_is_not_taken_for_nothing(sightings: list[Sighti
         raw.acl_deluser("guest")
 
 
+def declared_later() -> Any:
+    """A model of which objects are stored that lack a field with an index, and some that have it."""
+
+    def first() -> Any:
+        class Later(ormis.Model):
+            place: str = Field(index=True)
+            number: int = Field(default=0, index=True)
+
+            class Meta:
+                key = "later"
+
+        return Later
+
+    class Later(ormis.Model):
+        place: str = Field(index=True)
+        number: int = Field(default=0, index=True)
+        size: int = Field(default=7, index=True)
+
+        class Meta:
+            key = "later"
+            indexes = [Index("place", "size"), Index("number", "size")]
+
+    early: Any = first()
+    early.objects.bulk_create(early(place="lake", number=n % 2) for n in range(60))
+    Later.objects.bulk_create(Later(place="lake", size=size) for size in (3, 9))
+    return Later
+
+
+@pytest.mark.parametrize("lookups", [{}, {"place": "lake"}, {"number": 0}], ids=str)
+@pytest.mark.parametrize("order", ["size", "-size"])
+@pytest.mark.parametrize("closed", [Q(), Q(size=1) | ~Q(size=1)], ids=["short", "searched"])
+def test_an_index_lacks_objects_without_the_field(
+    db: ormis.Database, lookups: dict[str, Any], order: str, closed: Q
+) -> None:
+    """An index on a field that was declared later gives no order to those stored before: they are not left out."""
+    later = declared_later()
+    db.reindex(later)
+    found = later.objects.filter(closed, **lookups).order_by(order)
+    everything = list(found.all())
+    assert len(everything) == later.objects.filter(**lookups).count()
+    for cut in (slice(3), slice(1, 4), slice(200)):
+        assert list(found[cut]) == everything[cut]
+
+
 def test_an_incomplete_index_is_not_looked_at(sightings: list[Sighting], raw: redis.Redis) -> None:
     """While the database says that an index is incomplete, the search answers without it."""
     stored = json.loads(raw.hget("ormis/models", "sighting") or b"")

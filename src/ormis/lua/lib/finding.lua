@@ -98,6 +98,20 @@ local function walk_creation(parts, enough)
   return rows
 end
 
+-- Whether an index has all objects that its prefix allows. It lacks those in which its last field is absent, as that of
+-- one declared later is, required or not. What can't be counted is taken to be there where it is required.
+local function has_all(found, bounds, nullable)
+  local index = found.index
+  local prefix = index.prefix
+  if #prefix == 0 then return found.cost == call('ZCARD', search.ids) end
+  local equal = #prefix == 1 and index_on(search.m, prefix[1], 'equal')
+  if equal then return found.cost == call('SCARD', equal.base .. equal.name .. '=' .. short(bounds[prefix[1]].eq)) end
+  local sorted = #prefix == 1 and index_on(search.m, prefix[1], 'sorted')
+  local all = sorted and stretch(sorted, bounds)
+  if all and all.exact then return found.cost == all.cost end
+  return not nullable
+end
+
 -- The sorted index whose order is the first that is asked for, with the stretch that the condition allows.
 local function ordered_stretch(parts)
   local term, m = request.order[1], search.m
@@ -109,9 +123,8 @@ local function ordered_stretch(parts)
     if index.complete and index.type ~= 'equal' and index.last == term[1] then
       local found = stretch(index, bounds)
       local bounded = bounds[term[1]] and #bounds[term[1]].parts > 0
-      local whole = found
-        and (bounded or not term[5] or #index.prefix == 0 and found.cost == call('ZCARD', search.ids))
-      if whole and (not best or found.cost < best.cost) then best = found end
+      local shorter = found and (not best or found.cost < best.cost)
+      if shorter and (bounded or has_all(found, bounds, term[5])) then best = found end
     end
   end
   return best

@@ -122,13 +122,19 @@ local function walk(look, needed)
   return tied and in_order(kept, scores) or not tied and kept or nil
 end
 
+-- Whether an index has all that the looks allow. One without bounds lacks the objects without such a field, which was
+-- declared later.
+local function has_all(look)
+  return look.least or look.most or look.count == call('ZCARD', base .. '/ids')
+end
+
 -- The keys of what is found, in the order that is asked for, as far as they are needed.
 local function first_keys(best, needed)
   local ordered = wanted[1] and asked[3 + wanted[1]]
-  if ordered and needed <= MOST and needed * ordered.count <= best.count * best.count then
+  if ordered and needed <= MOST and needed * ordered.count <= best.count * best.count and has_all(ordered) then
     return walk(ordered, needed)
   end
-  if best.count > MOST then return nil end
+  if best.count > MOST or best == ordered and not has_all(best) then return nil end
   local keys = keys_of(best)
   if not keys or #keys < 2 then return keys end
   local scores = ordered and scores_at(ordered.key, keys)
