@@ -202,3 +202,12 @@ async def test_async_twins(db: ormis.Database) -> None:
     assert await group.members.acount() == 2
     await group.members.aclear()
     assert await Membership.objects.acount() == 0
+
+
+def test_prefetching_passes_over_a_link_that_an_index_has_wrong(db: ormis.Database, raw: Any) -> None:
+    """A link that was moved by other hands, to a group that nobody asked for, is no one's."""
+    group, other, member = Group().save(), Group().save(), Member().save()
+    group.members.add(member)
+    (link,) = Membership.objects.all()
+    raw.hset(link.key, "group_id", other.pk)
+    assert [[*found.members.all()] for found in Group.objects.filter(pk=group.pk).prefetch_related("members")] == [[]]

@@ -98,10 +98,13 @@ class Giving:
         return {} if self.to_attr is not None else {key: own[-1] for key, own in self.waiting.items() if own}
 
     def __call__(self, found: dict[Any, list[Any]]) -> None:
-        """Gives the related objects of these keys, all of a key's at once."""
+        """Gives the related objects of these keys, all of a key's at once.
+
+        Nobody waits for those of a key that a hash has, and the index by which it was found has not.
+        """
         with without_collector():
             for key, related in found.items():
-                for record in self.waiting.pop(key):
+                for record in self.waiting.pop(key, ()):
                     own = related[self.slice]
                     if self.to_attr is None:
                         self.relation.keep(record, own)
