@@ -115,7 +115,7 @@ def arguments_for(
     target: type[Any], options: Options, retry_class: type[Any], errors: type[Exception]
 ) -> dict[str, Any]:
     """The options as arguments of one world's connection class, with a retry of that world."""
-    taken = accepted(target) | {"maint_notifications_config"}
+    taken = accepted(target)
     for name, value in options.items():
         if name.startswith("ssl_") and value and name not in taken:
             raise OrmisError(
