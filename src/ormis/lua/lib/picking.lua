@@ -61,16 +61,20 @@ local function keys_of(look)
   return not keys.err and sift_all(keys, look) or nil
 end
 
--- The scores of keys; nil where one has none, or one that is not as good as its text.
-local function scores_at(key, keys)
-  local scores = call('ZMSCORE', key, unpack(keys))
-  if scores.err then return nil end
-  for i = 1, #keys do
-    local own = scores[i] and tonumber(scores[i])
+-- Scores as numbers; nil where one is missing, or is not as good as its text.
+local function exact_scores(texts, count)
+  local scores = {}
+  for i = 1, count do
+    local own = texts[i] and tonumber(texts[i])
     if not own or own >= 9007199254740992 or own <= -9007199254740992 then return nil end
     scores[i] = own
   end
   return scores
+end
+
+local function scores_at(key, keys)
+  local found = call('ZMSCORE', key, unpack(keys))
+  return not found.err and exact_scores(found, #keys) or nil
 end
 
 -- The keys by these scores, if any, then in the order of creation, in which they often are already.
@@ -114,11 +118,10 @@ local function walk(look, needed)
     end
     start, size = start + size, math.min(200, 2 * size)
   until not more or count > needed and score_of[kept[count]] ~= score_of[kept[needed]]
-  local scores = {}
-  for i = 1, count do
-    scores[i] = tonumber(score_of[kept[i]])
-    if scores[i] >= 9007199254740992 or scores[i] <= -9007199254740992 then return nil end
-  end
+  local texts = {}
+  for i = 1, count do texts[i] = score_of[kept[i]] end
+  local scores = exact_scores(texts, count)
+  if not scores then return nil end
   return tied and in_order(kept, scores) or not tied and kept or nil
 end
 
