@@ -8,7 +8,7 @@ from itertools import count
 from unittest.mock import patch
 
 from ormis import F
-from ormis.scripts import Script, library, script
+from ormis.storage.scripts import Script, library, script
 
 from .harness import Line, Target, Work
 from .model import Player, values
@@ -26,7 +26,7 @@ def without() -> Script:
 def forgetful() -> Generator[None]:
     """Commits are sent without their marks."""
     bare = without()
-    with patch("ormis.operations.mutations.script", lambda _: bare):
+    with patch("ormis.operations.writing.mutations.script", lambda _: bare):
         yield
 
 

@@ -84,7 +84,7 @@ def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
 def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Database"]:
     """As `db`; after the test everything derived from the objects of the test's module is as it should be."""
     import ormis
-    from ormis import registry
+    from ormis.schema import registry
 
     yield db
     models: Any = [m for m in registry.models() if m.__module__ == request.module.__name__]
@@ -100,7 +100,7 @@ def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> I
     Whatever it connects to is the test server.
     """
     import ormis
-    from ormis import registry
+    from ormis.schema import registry
 
     databases: list[Database] = []
     connect = ormis.connect
@@ -125,7 +125,7 @@ def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture(autouse=True)
 def isolated_registry() -> Iterator[None]:
     """Models that a test declares inside itself are forgotten after it; those of modules stay."""
-    registry = sys.modules.get("ormis.registry")  # the lint tests run without ormis
+    registry = sys.modules.get("ormis.schema.registry")  # the lint tests run without ormis
     known = set() if registry is None else {*registry.models()}
     modules = {*sys.modules}
     yield

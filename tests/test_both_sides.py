@@ -13,7 +13,8 @@ import pytest
 from pydantic import HttpUrl, SecretStr
 
 import ormis
-from ormis import F, Field, FieldError, Q, plan
+from ormis import F, Field, FieldError, Q
+from ormis.planning import plan
 
 
 class Colour(Enum):

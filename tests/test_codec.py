@@ -15,7 +15,7 @@ from pydantic import BaseModel, HttpUrl, SecretStr
 
 import ormis
 from ormis import Field
-from ormis.codec import BadText, RowDecoder, codec_for, packable
+from ormis.storage.codecs import BadText, RowDecoder, codec_for, packable
 
 
 class Color(Enum):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-import ormis.embedded
-from ormis.embedded import EmbeddedServer
+import ormis.connections.embedded
+from ormis.connections.embedded import EmbeddedServer
 from ormis.errors import OrmisError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at processes through /proc")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="look
 USER = """
 import sys
 from pathlib import Path
-from ormis.embedded import EmbeddedServer
+from ormis.connections.embedded import EmbeddedServer
 server = EmbeddedServer.join(Path(sys.argv[1]) if sys.argv[1:] else None)
 print(server.directory, flush=True)
 sys.stdin.read()
@@ -82,7 +82,7 @@ def send(server: EmbeddedServer, *words: str) -> object:
 
 @contextlib.contextmanager
 def user_process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(ormis.embedded.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(ormis.__file__).parents[1])}
     command = [sys.executable, "-c", USER, *arguments]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

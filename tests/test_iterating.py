@@ -10,9 +10,9 @@ import pytest
 
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey, Q, Related, capture_calls
-from ormis import plan as planning
-from ormis.operations import fetching
-from ormis.scripts import script
+from ormis.operations.reading import select as fetching
+from ormis.planning import plan as planning
+from ormis.storage.scripts import script
 
 MANY = 1500
 

@@ -1,13 +1,13 @@
-"""The arrows of the package: imports go to layers above, or stay in the layer without a circle.
+"""The arrows of the package: a folder is a layer, and imports go down the list of layers.
 
-The table is the design. A new module is entered here with its layer, which is the moment to think about it.
+The table is the design: a row a folder, or a public module at the top. A module belongs to the row of its folder; a new
+folder is entered here, which is the moment to think about it. Within a folder there is no circle.
 """
 
 import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -16,39 +16,33 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ormis"
 
-# From the top down: each row may import from the rows above it. `__init__` is the package itself.
-LAYERS = {
-    "leaf": ["errors", "calls", "collector", "reports"],
-    "storage": ["keys", "codec", "scripts"],
-    "language": ["lookups", "expressions", "aggregates", "conditions"],
-    "declaration": ["fields", "options", "relations", "schema", "declare", "sides", "registry", "state"],
-    "planning": [
-        *(
-            "query",
-            "cells",
-            "nodes",
-            "predicates",
-            "paths",
-            "comparing",
-            "compile",
-            "looks",
-            "blanks",
-            "plan",
-            "recipes",
-            "explain",
-        ),
-    ],
-    "operations": ["operations", "operations.*"],
-    "drivers": [
-        *("drivers", "drivers.*", "connections", "connections.*", "embedded", "embedded_keeper"),
-        *("database", "transactions"),
-    ],
-    "facade": [
-        *("querysets", "querysets.*", "descriptors", "descriptors.*", "annotations"),
-        *("attaching", "metaclass", "loading", "model", "maintenance", "__init__"),
-    ],
-    "outside": ["cli", "__main__", "testing", "contrib", "contrib.*"],
-}
+# From the bottom up: a row imports from the rows before it, and from itself. `__init__` is the package itself.
+LAYERS = """
+    errors calls reports
+    storage
+    schema
+    query
+    planning
+    records
+    operations
+    operations.reading
+    operations.writing
+    operations.upkeep
+    transactions
+    connections
+    drivers
+    database
+    querysets
+    descriptors
+    metaclass
+    model
+    maintenance
+    __init__
+    cli __main__ testing contrib
+"""
+ROWS = {folder: row for row, line in enumerate(LAYERS.strip().splitlines()) for folder in line.split()}
+OUTSIDE = max(ROWS.values())
+"""The row of what uses only the public root."""
 ROOT = "__init__"
 
 # Imports inside functions that are allowed: (module, imported module), with the reason beside each.
@@ -72,7 +66,7 @@ def problems(root: Path, deferred: set[tuple[str, str]] = DEFERRED) -> list[str]
     """What is wrong with the imports of the package at `root`."""
     modules = module_paths(root)
     imports = [found for name, path in modules.items() for found in imports_of(name, path, root.name, set(modules))]
-    known = [found for found in imports if layer_of(found.module) and layer_of(found.target)]
+    known = [found for found in imports if layer_of(found.module) is not None and layer_of(found.target) is not None]
     return [
         *unplaced(modules),
         *(problem for found in known if (problem := against_the_arrows(found))),
@@ -85,31 +79,31 @@ def problems(root: Path, deferred: set[tuple[str, str]] = DEFERRED) -> list[str]
 def unplaced(modules: Iterable[str]) -> list[str]:
     """Modules that the table does not know."""
     return [
-        f"say in tests/test_layers.py which layer {module} belongs to" for module in modules if not layer_of(module)
+        f"say in tests/test_layers.py which layer {module} belongs to" for module in modules if layer_of(module) is None
     ]
 
 
-def layer_of(module: str) -> str | None:
-    """The layer whose patterns match the module."""
-    for layer, patterns in LAYERS.items():
-        if any(fnmatchcase(module, pattern) for pattern in patterns):
-            return layer
+def layer_of(module: str) -> int | None:
+    """The row of the module: its own, or that of the innermost folder that has one."""
+    while module:
+        if module in ROWS:
+            return ROWS[module]
+        module = module.rpartition(".")[0]
     return None
 
 
 def against_the_arrows(found: Import) -> str | None:
-    """A module may import from rows above it or its own; what is outside uses the public root only."""
-    rows = list(LAYERS)
+    """A module may import from the rows before its own and from its own; what is outside uses the public root only."""
     layer, target_layer = layer_of(found.module), layer_of(found.target)
-    assert layer
-    assert target_layer
-    if layer == "outside":
-        inside = found.target != ROOT and target_layer != "outside"
+    assert layer is not None
+    assert target_layer is not None
+    if layer == OUTSIDE:
+        inside = found.target != ROOT and target_layer != OUTSIDE
         return f"{found}, but what is outside uses only what `ormis` itself exports" if inside else None
-    if rows.index(target_layer) > rows.index(layer):
-        return f"{found}, against the arrows: {layer} is above {target_layer}"
     if found.target == ROOT:
         return f"{found}: the package's own modules import from each other, not from the public root"
+    if target_layer > layer:
+        return f"{found}, against the arrows"
     return None
 
 
@@ -211,14 +205,14 @@ def test_a_good_tree_has_no_problems(tmp_path: Path) -> None:
     tree = {
         "__init__": "from .model import Model",
         "errors": "import ast",
-        "keys": "from .errors import OrmisError",
-        "codec": "from . import keys",
+        "storage.keys": "from ..errors import OrmisError",
+        "storage.codecs": "from . import keys",
         "operations.__init__": "",
-        "operations.save": "from ..keys import Keys\nfrom . import load\nimport ormis.codec",
+        "operations.save": "from ..storage.keys import Keys\nfrom . import load\nimport ormis.storage.codecs",
         "operations.load": "",
         "model": "from .operations import save",
         "cli": "import ormis\nfrom ormis import Model",
-        "query": "import redis\nfrom .unwritten import Plan",
+        "query.q": "import redis\nfrom .unwritten import Plan",
     }
     assert problems(planted(tmp_path, tree)) == []
 
@@ -226,24 +220,28 @@ def test_a_good_tree_has_no_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        ({"keys": "from .query import Query", "query": ""}, "keys:1 imports query, against the arrows"),
-        ({"keys": "import ormis.query", "query": ""}, "keys:1 imports query, against the arrows"),
-        ({"keys": "from . import query", "query": ""}, "keys:1 imports query, against the arrows"),
+        ({"schema": "from .query import Query", "query": ""}, "schema:1 imports query, against the arrows"),
+        ({"schema.a": "import ormis.query.q", "query.q": ""}, "schema.a:1 imports query.q, against the arrows"),
+        ({"schema": "from . import query", "query": ""}, "schema:1 imports query, against the arrows"),
         (
-            {"operations.save": "from ..model import Model", "model": ""},
-            "operations.save:1 imports model, against",
-        ),
-        ({"keys": "from .codec import a", "codec": "from .keys import b"}, "import circle: "),
-        (
-            {"keys": "def f():\n    from .errors import E", "errors": ""},
-            "keys:2 imports errors inside a function",
+            {"operations.writing.save": "from ...model import Model", "model": ""},
+            "operations.writing.save:1 imports model, against",
         ),
         (
-            {"keys": "if TYPE_CHECKING:\n    from .errors import E", "errors": ""},
-            "keys:2 imports errors under TYPE_CHECKING",
+            {"operations.reading.get": "from ..writing import save", "operations.writing.save": ""},
+            "operations.reading.get:1 imports operations.writing.save, against",
+        ),
+        ({"storage.keys": "from .codecs import a", "storage.codecs": "from .keys import b"}, "import circle: "),
+        (
+            {"schema": "def f():\n    from .errors import E", "errors": ""},
+            "schema:2 imports errors inside a function",
+        ),
+        (
+            {"schema": "if TYPE_CHECKING:\n    from .errors import E", "errors": ""},
+            "schema:2 imports errors under TYPE_CHECKING",
         ),
         ({"novelty": ""}, "say in tests/test_layers.py which layer novelty belongs to"),
-        ({"cli": "from .keys import key", "keys": ""}, "cli:1 imports keys, but what is outside"),
+        ({"cli": "from .schema import key", "schema": ""}, "cli:1 imports schema, but what is outside"),
         ({"model": "from . import Model"}, "model:1 imports __init__: the package's own modules"),
     ],
 )
@@ -257,19 +255,23 @@ def test_an_import_circle_is_spelled_out(tmp_path: Path) -> None:
     """The message lists the modules in the order in which they import each other."""
     root = planted(
         tmp_path,
-        {"keys": "from .codec import a", "codec": "from .scripts import b", "scripts": "from .keys import c"},
+        {
+            "query.a": "from .b import a",
+            "query.b": "from .c import b",
+            "query.c": "from .a import c",
+        },
     )
     (message,) = problems(root)
     around = message.removeprefix("import circle: ").split(" -> ")
-    assert list(pairwise(around)) in rotations([("keys", "codec"), ("codec", "scripts"), ("scripts", "keys")])
+    assert list(pairwise(around)) in rotations([("query.a", "query.b"), ("query.b", "query.c"), ("query.c", "query.a")])
 
 
 def test_a_permitted_deferred_import_passes_and_is_kept_up_to_date(tmp_path: Path) -> None:
     """The list of deferred imports works, and an entry that nothing needs any more fails."""
-    root = planted(tmp_path, {"keys": "def f():\n    from .errors import E", "errors": ""})
-    assert problems(root, {("keys", "errors")}) == []
-    assert problems(root, {("keys", "errors"), ("codec", "keys")}) == [
-        "DEFERRED names an import that is gone: ('codec', 'keys')"
+    root = planted(tmp_path, {"schema": "def f():\n    from .errors import E", "errors": ""})
+    assert problems(root, {("schema", "errors")}) == []
+    assert problems(root, {("schema", "errors"), ("query", "schema")}) == [
+        "DEFERRED names an import that is gone: ('query', 'schema')"
     ]
 
 

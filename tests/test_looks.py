@@ -11,9 +11,9 @@ import redis
 
 import ormis
 from ormis import F, Field, Index, Q
-from ormis.blanks import blanks, mark
-from ormis.compile import condition
-from ormis.looks import looks
+from ormis.planning.access_paths import looks
+from ormis.planning.condition_compiler import condition
+from ormis.storage.templates import blanks, mark
 
 NOON = datetime(2026, 5, 1, 12)
 BIG = 2**53

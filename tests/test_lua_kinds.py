@@ -15,7 +15,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ormis.scripts import library
+from ormis.storage.scripts import library
 from servers import start_server
 
 Text = str | bytes

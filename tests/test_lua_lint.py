@@ -20,7 +20,7 @@ def test_the_lua_files_keep_the_rules() -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_server_takes_every_script(name: str, raw: "redis.Redis") -> None:
     """Put together as ormis sends it, each script compiles on the server of this run, whose word is final."""
-    from ormis.scripts import script
+    from ormis.storage.scripts import script
 
     assert raw.script_load(script(name).source) == script(name).sha
 

@@ -28,8 +28,8 @@ class Item(ormis.Model):
 
 @pytest.fixture
 def items(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
-    monkeypatch.setattr("ormis.nodes.MANY", MANY)
-    monkeypatch.setattr("ormis.operations.fetching.MANY", MANY)
+    monkeypatch.setattr("ormis.planning.predicates.MANY", MANY)
+    monkeypatch.setattr("ormis.operations.reading.select.MANY", MANY)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     return Item.objects.bulk_create(
         Item(name=f"n{i}", code=f"c{i}", rank=i, plain=i, seen=start + timedelta(hours=i)) for i in range(COUNT + 20)

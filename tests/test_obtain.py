@@ -103,7 +103,7 @@ LOOKUPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What there is, is looked at in one call, or in steps (each ends after a few objects)."""
     if request.param == "steps":
-        monkeypatch.setattr("ormis.plan.BUDGET", 1)
+        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1)
     return request.param
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as Broken
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey
 from ormis.drivers import once
-from ormis.scripts import script
+from ormis.storage.scripts import script
 from proxy import Cut, Direction, Fault, Proxy, Weather, rain
 from servers import Server
 

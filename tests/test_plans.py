@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from bookshop import Author, Book, Review
-from ormis import F, FieldError, Q, QuerySet, explain
-from ormis.nodes import Among, Compare, Constant, Here, Join, Many, Not, One
-from ormis.plan import Plan, plan
+from ormis import F, FieldError, Q, QuerySet
+from ormis.planning import explain
+from ormis.planning.plan import Plan, plan
+from ormis.planning.predicates import Among, Compare, Constant, Here, Join, Many, Not, One
 
 
 def plan_of(queryset: QuerySet[Any]) -> Plan:

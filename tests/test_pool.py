@@ -12,7 +12,7 @@ import redis
 
 import ormis
 from ormis.calls import Command
-from ormis.drivers.pool import Pool
+from ormis.connections.pool import Pool
 
 
 @contextmanager

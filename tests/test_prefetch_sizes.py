@@ -37,10 +37,10 @@ def test_each_parent_has_its_own_in_order(
     Volume.objects.bulk_create(
         [Volume(shelf=shelves[i % 20], place=i * 7 % 60, title=f"{i * 11 % 60:02}") for i in range(60)]
     )
-    monkeypatch.setattr("ormis.plan.BUDGET", budget)
-    monkeypatch.setattr("ormis.nodes.MANY", many)
-    monkeypatch.setattr("ormis.operations.fetching.MANY", many)
-    monkeypatch.setattr("ormis.operations.fetching.PORTION", 7)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", budget)
+    monkeypatch.setattr("ormis.planning.predicates.MANY", many)
+    monkeypatch.setattr("ormis.operations.reading.select.MANY", many)
+    monkeypatch.setattr("ormis.operations.reading.select.PORTION", 7)
     found = Shelf.objects.prefetch_related(Prefetch("volumes", Volume.objects.order_by(*order)))
     shown = {shelf.pk: [volume.pk for volume in shelf.volumes.all()] for shelf in found}
     assert shown == {s.pk: [v.pk for v in Volume.objects.filter(shelf=s).order_by(*order)] for s in shelves}
@@ -75,7 +75,7 @@ def test_the_order_of_creation_is_not_that_of_the_keys(
     made = [Loan(number=f"l{i * 37 % 60}", reader=readers[i * 3 % 9]) for i in range(60)]
     for loan in made:
         loan.save()
-    monkeypatch.setattr("ormis.querysets.parting.PART", part)
+    monkeypatch.setattr("ormis.operations.reading.prefetch_batches.PART", part)
     loans = Loan.objects.reverse() if backwards else Loan.objects.all()
     with ormis.capture_calls() as calls:
         found = list(Reader.objects.prefetch_related(Prefetch("loans", loans)))
@@ -89,8 +89,8 @@ def test_more_children_than_a_call_may_read(db: ormis.Database, monkeypatch: pyt
     """One parent with more children than a call reads has them all, and so have those beside it."""
     shelves = Shelf.objects.bulk_create([Shelf(), Shelf(), Shelf()])
     Volume.objects.bulk_create([Volume(shelf=shelves[min(i, 1)], place=i) for i in range(60)])
-    monkeypatch.setattr("ormis.plan.BUDGET", 20)
-    monkeypatch.setattr("ormis.querysets.parting.PART", 30)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", 20)
+    monkeypatch.setattr("ormis.operations.reading.prefetch_batches.PART", 30)
     found = Shelf.objects.prefetch_related("volumes")
     assert [[volume.place for volume in shelf.volumes.all()] for shelf in found] == [[0], [*range(1, 60)], []]
 

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 import library
 import ormis
 from library import FIELDS, Shelves, conditions, holds, in_order, paths, shelves, terms, value_rows
-from ormis import Q, plan
-from ormis.operations import fetching
-from ormis.scripts import script
+from ormis import Q
+from ormis.operations.reading import select as fetching
+from ormis.planning import plan
+from ormis.storage.scripts import script
 
 FAMILIES = {"indexed": library.declare("laws_indexed", True), "bare": library.declare("laws_bare", False)}
 MODELS = st.sampled_from(list(FIELDS))

@@ -353,7 +353,7 @@ def test_rank_is_the_place_in_the_order(
     pages: list[Page], order: tuple[str, ...], backwards: bool, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every object, in every order with its ties, narrowed or not, in one call or step by step."""
-    monkeypatch.setattr("ormis.plan.BUDGET", budget)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", budget)
     pages[3].parent = pages[1]
     pages[3].save()
     Page.objects.bulk_create([Page(number=i % 2, name="0") for i in range(6)])

@@ -10,7 +10,7 @@ import pytest
 import ormis
 from bookshop import Author, Book, Review, Tag, stock
 from ormis import F, FieldError, Q, capture_calls
-from ormis.operations import fetching
+from ormis.operations.reading import select as fetching
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 import ormis
-from ormis import Field, Index, UniqueConstraint, registry
+from ormis import Field, Index, UniqueConstraint
 from ormis.drivers import sync
-from ormis.operations.reindexing import reindex
+from ormis.operations.upkeep.reindex import reindex
+from ormis.schema import registry
 
 KEY = "reindex_item"
 

@@ -8,7 +8,7 @@ import pytest
 
 import ormis
 from ormis import CASCADE, PROTECT, RESTRICT, SET_NULL, Field, ForeignKey, ManyToMany, Q
-from ormis.operations.changing import Change
+from ormis.operations.writing.set_changes import Change
 
 pytestmark = pytest.mark.usefixtures("checked")
 
@@ -91,7 +91,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Sets of some ten objects go in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        monkeypatch.setattr("ormis.plan.BUDGET", 1 if request.param == "steps" else 4)
+        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1 if request.param == "steps" else 4)
         small(monkeypatch)
     return request.param
 

@@ -428,7 +428,7 @@ class Owner(ormis.Model):
         key = "store_owner"
 
 
-def referring(rule: ormis.relations.OnDelete, name: str) -> Any:
+def referring(rule: ormis.schema.relations.OnDelete, name: str) -> Any:
     """A model whose objects refer to an Owner by this rule."""
     key = f"store_{name.lower()}"
     extra: dict[str, Any] = {"default": 1} if rule is SET_DEFAULT else {}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import ormis
 from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, Index, Q, UniqueConstraint
-from ormis.operations.changing import Change
+from ormis.operations.writing.set_changes import Change
 
 pytestmark = pytest.mark.usefixtures("checked")
 
@@ -65,7 +65,7 @@ def values(name: str) -> list[Any]:
 def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Sets of some ten objects are changed in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        monkeypatch.setattr("ormis.plan.BUDGET", 1 if request.param == "steps" else 4)
+        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1 if request.param == "steps" else 4)
         small(monkeypatch)
     return request.param
 
@@ -393,8 +393,8 @@ def test_steps_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     items(10)
     small(monkeypatch)
     assert sent(lambda: Item.objects.filter(votes__gte=0).update(name="x")) == ["change"] * 5
-    monkeypatch.setattr("ormis.plan.BUDGET", 1)
-    monkeypatch.setattr("ormis.operations.fetching.PORTION", 2)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", 1)
+    monkeypatch.setattr("ormis.operations.reading.select.PORTION", 2)
     calls = sent(lambda: Item.objects.update(name="y"))
     assert calls[0] == "change"
     assert len(calls) >= 2

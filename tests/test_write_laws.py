@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ormis
 from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, Index, UniqueConstraint
-from ormis.operations.changing import Change
+from ormis.operations.writing.set_changes import Change
 
 
 class Group(ormis.Model):
@@ -322,7 +322,7 @@ def test_any_sequence_of_writes(
     raw.flushdb()
     with monkeypatch.context() as patch:
         if steps:
-            patch.setattr("ormis.plan.BUDGET", 2)
+            patch.setattr("ormis.planning.plan.BUDGET", 2)
             patch.setattr(Change, "__init__", _one_at_a_time(Change.__init__))
             writes = [write for write in writes if not (write[0] == "update" and _may_be_refused(write[2]))]
         Group.objects.bulk_create([Group(name=f"g{n}") for n in (1, 2, 3)])

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as Broken
 
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey
-from ormis.operations.changing import Change
+from ormis.operations.writing.set_changes import Change
 from proxy import Direction, Proxy, rain
 from servers import Server
 
@@ -142,7 +142,7 @@ def test_each_step_once(proxy: Proxy, raw: redis.Redis, monkeypatch: pytest.Monk
         made(self, *arguments, **values | {"most": 5})
 
     monkeypatch.setattr(Change, "__init__", five)
-    monkeypatch.setattr("ormis.plan.BUDGET", 5)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", 5)
     Jar.objects.bulk_create([Jar(name="a", note="n") for _ in range(50)])
     proxy.weather = rain(0.1)
     for _ in range(4):

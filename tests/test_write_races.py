@@ -137,7 +137,7 @@ SUMS: dict[str, Any] = {"server": F("count") + 1, "here": (F("count") * 2 + 2) /
 @pytest.mark.parametrize("conditions", [{"group": 1}, {"name__regex": "^b"}])
 def test_sums_under_contention(kind: str, conditions: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Four threads count over the set, two by save(): every one counts, wherever the sum is done."""
-    monkeypatch.setattr("ormis.plan.BUDGET", 10)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", 10)
     made = Box.objects.bulk_create([Box(name=f"b{n}", group=1) for n in range(12)])
 
     def over_the_set() -> int:
@@ -195,7 +195,7 @@ def test_a_condition_is_met_when_it_is_written(monkeypatch: pytest.MonkeyPatch) 
         taken = Box.objects.filter(name="free").update(name=f"t{number}", count=F("count") + 1)
         return taken + Box.objects.filter(name__regex="^free$").update(name=f"t{number}", count=F("count") + 1)
 
-    monkeypatch.setattr("ormis.plan.BUDGET", 20)
+    monkeypatch.setattr("ormis.planning.plan.BUDGET", 20)
     counts = together([lambda number=number: take(number) for number in range(6)])
     assert sum(counts) == 200
     assert {box.count for box in Box.objects.all()} == {1}

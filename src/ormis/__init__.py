@@ -10,9 +10,8 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
-from .annotations import ForeignKey, ManyToMany, OneToOne, Related
-from .conditions import Q
 from .database import Database, connect
+from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related
 from .drivers.capture import capture_calls
 from .errors import (
     ConflictError,
@@ -31,23 +30,17 @@ from .errors import (
     StoredDataError,
     UniqueViolation,
 )
-from .expressions import F
-from .fields import Field
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
-from .options import Index, UniqueConstraint
+from .operations.reading.prefetch import Prefetch
+from .query.expressions import F
+from .query.q import Q
 from .querysets.managers import Manager
-from .querysets.prefetching import Prefetch
 from .querysets.queryset import QuerySet
-from .relations import (
-    CASCADE,
-    DO_NOTHING,
-    PROTECT,
-    RESTRICT,
-    SET_DEFAULT,
-    SET_NULL,
-)
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
+from .schema.fields import Field
+from .schema.options import Index, UniqueConstraint
+from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them

@@ -7,7 +7,7 @@ may turn them into ormis errors. The same operation runs under the sync, the asy
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Argument = str | bytes | int | float
@@ -49,6 +49,18 @@ class ScriptCall:
 
 Call = Command | ScriptCall
 Operation = Generator[Call, Any, T]
+
+
+class Runner(Protocol):
+    """A database, as far as the layers below it need one: it runs operations."""
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation with the sync client."""
+        ...
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """Runs an operation with the async client."""
+        ...
 
 
 def _shown(arg: Argument) -> str:

@@ -14,8 +14,8 @@ from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .errors import ConflictError, NotConnected
-from .operations.layout import check_layout
-from .operations.reindexing import reindex
+from .operations.upkeep.layout import check_layout
+from .operations.upkeep.reindex import reindex
 from .reports import Reindexed, Watcher
 from .transactions import Atomic, block_of, pause
 

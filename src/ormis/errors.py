@@ -21,6 +21,8 @@ Bad values raise pydantic's ValidationError. What the connection or the server r
 
 from typing import Any
 
+from pydantic import ValidationError
+
 
 class OrmisError(Exception):
     """Base of every error that ormis raises itself."""
@@ -116,3 +118,8 @@ def shown(value: Any) -> str:
         return repr(value) if described is None else str(described(value))
     except ValueError:  # an int of more digits than Python writes
         return f"<{type(value).__name__} that is too long to be shown>"
+
+
+def reason(error: ValueError) -> str:
+    """Why pydantic refuses a value, in one line."""
+    return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)

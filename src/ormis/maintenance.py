@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from . import registry
 from .database import Database, default_database
 from .model import Model
-from .operations import checking, inspecting, reindexing
-from .operations.checking import Subject
+from .operations.upkeep import check as checking
+from .operations.upkeep import inspect as inspecting
+from .operations.upkeep import reindex as reindexing
+from .operations.upkeep.check import Subject
 from .reports import ModelState, Reindexed, Report, Watcher
+from .schema import registry
 
 Models = Iterable[type[Model]]
 

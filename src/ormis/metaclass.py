@@ -7,17 +7,18 @@ from pydantic import PrivateAttr
 from pydantic._internal._model_construction import ModelMetaclass
 from pydantic.fields import FieldInfo
 
-from . import errors, registry
-from .attaching import attach, check_loops
-from .declare import annotations_of, build_schema, primary_key_of, take_relations, without_none
+from . import errors
 from .descriptors import class_field
+from .descriptors.install import attach, check_loops
 from .errors import ModelError
-from .fields import Field
-from .options import read_options
 from .querysets.managers import DefaultManager, Manager
-from .relations import RelationDeclaration
-from .schema import Schema
-from .sides import Names, link_of, names_of
+from .schema import registry
+from .schema.builder import annotations_of, build_schema, primary_key_of, take_relations, without_none
+from .schema.fields import Field
+from .schema.options import read_options
+from .schema.relation_names import Names, link_of, names_of
+from .schema.relations import RelationDeclaration
+from .schema.schema import Schema
 
 
 # Relations are no field specifiers: to a type checker what is assigned is a default, so that neither side asks for both

@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from . import errors, loading, registry
+from . import errors
 from .calls import Operation
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
 from .errors import FieldError, IntegrityError, ModelError, shown
-from .expressions import Expression
-from .keys import object_key
 from .metaclass import ModelMeta, complete
-from .operations import deleting, expiring, reading, saving
-from .operations.mutations import commit
-from .options import Options, milliseconds
-from .query import Query
+from .operations.reading import get as reading
+from .operations.writing import delete as deleting
+from .operations.writing import expire as expiring
+from .operations.writing import save as saving
+from .operations.writing.mutations import commit
+from .query.expressions import Expression
+from .query.state import Query
 from .querysets.queryset import QuerySet
-from .relations import LinkDeclaration, RelationDeclaration
-from .schema import Readable, Schema
-from .state import State, Wire, recall, remember, remembers, state_of
+from .records import hydration as loading
+from .records.state import State, Wire, recall, remember, remembers, state_of
+from .schema import registry
+from .schema.options import Options, milliseconds
+from .schema.relations import LinkDeclaration, RelationDeclaration
+from .schema.schema import Readable, Schema
+from .storage.keys import object_key
 
 _new = object.__new__
 _set = object.__setattr__

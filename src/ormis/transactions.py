@@ -10,27 +10,15 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from random import random
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from .calls import Operation, T
+from .calls import Operation, Runner, T
 from .errors import OrmisError
-from .operations.gathering import Gathering
+from .operations.writing.unit_of_work import Gathering
 
 _innermost: "ContextVar[Block | None]" = ContextVar("ormis_block", default=None)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-class Runner(Protocol):
-    """A database, as far as a block needs it."""
-
-    def run(self, operation: Operation[T]) -> T:
-        """Runs an operation with the sync client."""
-        ...
-
-    async def arun(self, operation: Operation[T]) -> T:
-        """Runs an operation with the async client."""
-        ...
 
 
 class Block:

@@ -10,8 +10,8 @@ import redis.exceptions
 import redis.retry
 import redis.sentinel
 
-from ..drivers.pool import Pool
 from .classes import ASYNC, SYNC, Options
+from .pool import Pool
 from .settings import Sentinels, Settings, arguments_for
 
 # Each thread needs a connection of its own, and redis-py raises when there are none left: a limit no

@@ -9,9 +9,9 @@ from pathlib import Path
 import redis
 import redis.asyncio
 
-from ..embedded import EmbeddedServer
 from ..errors import NotConnected, OrmisError
 from .clients import close_client, make_client
+from .embedded import EmbeddedServer
 from .loops import Loop, LoopClient, close_in_loop, running_loop
 from .settings import Settings, settings_of_client, settings_of_target
 from .urls import Target, parse

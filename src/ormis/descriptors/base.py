@@ -5,10 +5,10 @@ from typing import Any
 
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
-from ..querysets.prefetching import Giving
+from ..operations.reading.prefetch import Giving
+from ..operations.reading.source import Source
 from ..querysets.queryset import QuerySet
-from ..querysets.source import Source
-from ..state import recall, remember, state_of
+from ..records.state import recall, remember, state_of
 from .fields import FieldPath
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..conditions import Q
-from ..expressions import F
+from ..query.expressions import F
+from ..query.q import Q
 
 
 class FieldPath:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation
-from ..operations import reading
-from ..querysets.prefetching import Giving, among, fetched
-from ..querysets.source import Source
-from ..schema import Reference
-from ..state import remember, state_of
+from ..operations.reading import get as reading
+from ..operations.reading.prefetch import Giving, among, fetched
+from ..operations.reading.source import Source
+from ..records.state import remember, state_of
+from ..schema.schema import Reference
 from .base import RelationDescriptor
 
 

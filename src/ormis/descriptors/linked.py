@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..calls import Operation
-from ..operations import linking
-from ..querysets import making
-from ..state import state_of
+from ..operations.writing import get_or_create as making
+from ..operations.writing import links as linking
+from ..records.state import state_of
 from .related import RelatedManager
 
 M = TypeVar("M")

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from .. import registry
 from ..calls import Operation
-from ..keys import links_key
-from ..operations.fetching import fetch
-from ..operations.planning import planned
-from ..querysets.prefetching import Giving, among, fetched
-from ..querysets.results import made
-from ..querysets.source import Source
-from ..schema import Link
+from ..operations.reading.evaluate import made
+from ..operations.reading.prefetch import Giving, among, fetched
+from ..operations.reading.select import fetch
+from ..operations.reading.source import Source
+from ..operations.reading.subqueries import planned
+from ..schema import registry
+from ..schema.schema import Link
+from ..storage.keys import links_key
 from .base import RelationDescriptor
 from .linked import LinkManager
 from .through import ThroughManager

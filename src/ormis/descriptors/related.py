@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any, Self, TypeVar, cast
 
 from ..calls import Operation
-from ..conditions import Q
 from ..errors import ForeignKeyViolation
+from ..query.q import Q
 from ..querysets.managers import Manager
 from ..querysets.queryset import QuerySet
-from ..state import forget, state_of
+from ..records.state import forget, state_of
 from .base import RelationDescriptor
 
 M = TypeVar("M")

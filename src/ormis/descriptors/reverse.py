@@ -5,14 +5,14 @@ from typing import Any, TypeVar
 
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, IntegrityError, shown
-from ..operations import relating
-from ..querysets import changes
-from ..querysets.parting import referring
-from ..querysets.prefetching import Giving
+from ..operations.reading.prefetch import Giving
+from ..operations.reading.prefetch_batches import referring
+from ..operations.reading.source import Source
+from ..operations.writing import foreign_keys as relating
+from ..operations.writing import update as changes
 from ..querysets.queryset import QuerySet
-from ..querysets.source import Source
-from ..schema import Reference
-from ..state import forget, recall, remember, remember_with_all, state_of
+from ..records.state import forget, recall, remember, remember_with_all, state_of
+from ..schema.schema import Reference
 from .base import RelationDescriptor
 from .related import RelatedManager
 

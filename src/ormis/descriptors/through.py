@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from .. import registry
 from ..calls import Operation
-from ..operations import bulk
-from ..operations.saving import save
-from ..querysets import changes, making
-from ..querysets.prefetching import fetched
+from ..operations.reading.prefetch import fetched
+from ..operations.writing import bulk
+from ..operations.writing import get_or_create as making
+from ..operations.writing import update as changes
+from ..operations.writing.save import save
 from ..querysets.queryset import QuerySet
+from ..schema import registry
 from .linked import LinkManager
 
 M = TypeVar("M")

@@ -9,9 +9,9 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
+from ..connections.pool import Pool
 from . import once
 from .capture import note
-from .pool import Pool
 
 _pack: Any = cast(Any, hiredis).pack_command  # as redis-py packs, without a look at every argument, which takes it 4 us
 

@@ -13,7 +13,7 @@ from ..errors import (
     StoredDataError,
     UniqueViolation,
 )
-from ..schema import Schema
+from ..schema.schema import Schema
 
 _decode = msgspec.msgpack.Decoder().decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode

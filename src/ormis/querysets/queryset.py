@@ -14,18 +14,19 @@ from operator import index
 from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeVar, cast, overload
 
 from ..calls import Operation
-from ..conditions import Q
 from ..database import Database
 from ..errors import FieldError, shown
-from ..paths import resolve
-from ..plan import related_of
-from ..query import Combination, Query
-from ..schema import Schema
-from . import changes, results
-from .prefetching import Prefetch
+from ..operations.reading import evaluate as results
+from ..operations.reading.prefetch import Prefetch
+from ..operations.reading.row_shapes import check_row_names
+from ..operations.reading.source import Source
+from ..operations.writing import update as changes
+from ..planning.names import resolve
+from ..planning.plan import related_of
+from ..query.q import Q
+from ..query.state import Combination, Query
+from ..schema.schema import Schema
 from .reading import Reading
-from .shapes import check_row_names
-from .source import Source
 from .writing import Writing
 
 M = TypeVar("M")

@@ -9,10 +9,10 @@ Each has an async twin with an `a` in front, which runs the same operation.
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from ..conditions import Q
-from . import results
-from .portions import next_portion, portions
-from .source import Source
+from ..operations.reading import evaluate as results
+from ..operations.reading.iteration import next_portion, portions
+from ..operations.reading.source import Source
+from ..query.q import Q
 
 M = TypeVar("M")
 

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from ..operations import bulk, saving
-from ..options import milliseconds
-from . import changes, making, many
-from .source import Source
+from ..operations.reading.source import Source
+from ..operations.writing import bulk
+from ..operations.writing import bulk_objects as many
+from ..operations.writing import get_or_create as making
+from ..operations.writing import save as saving
+from ..operations.writing import update as changes
+from ..schema.options import milliseconds
 
 M = TypeVar("M")
 

@@ -1,0 +1,73 @@
+"""What users write in a class body for a relation: `ForeignKey`, `OneToOne`, `ManyToMany`, `Related`.
+
+When the class is made, each is replaced by a descriptor (see `descriptors`); for a type checker they are the
+descriptors, so that `choice.question` is a `Question` and `choice.tags.all()` a queryset of tags.
+"""
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from ..schema.relations import ReverseSide, ToMany, ToOne
+from . import LinkManager, RelatedManager
+
+T = TypeVar("T")
+
+
+class ForeignKey(ToOne, Generic[T]):
+    """A reference to one object of another model, held as its key.
+
+    on_delete: what becomes of this object when the other is deleted; PROTECT refuses that deletion.
+    related_name: what the other model calls the objects that refer to it; `choice_set` for a `Choice` by default, and a
+        name that ends with + for nothing at all.
+    related_query_name: what queries call them, related_name or `choice` by default.
+    default: the key or object that new objects refer to.
+    primary_key: the reference is this model's primary key (for `OneToOne`).
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: Any) -> Any: ...
+        @overload
+        def __get__(self, instance: object, owner: Any) -> T: ...
+        def __get__(self, instance: object | None, owner: Any) -> Any: ...
+        def __set__(self, instance: object, value: T | str | int) -> None: ...
+
+
+class OneToOne(ForeignKey[T]):
+    """A reference that no two objects share; the other side has one related object, not many."""
+
+    kind = "OneToOne"
+    unique = True
+
+
+class ManyToMany(ToMany, Generic[T]):
+    """Links to objects of another model, each of which may be linked to many.
+
+    related_name, related_query_name: as for `ForeignKey`.
+    through: a model with a foreign key to each side, whose objects are the links; without one they are kept in sets.
+    through_fields: the names of these foreign keys, this model's first, where there are several.
+    symmetrical: in a relation of a model to itself, whether each link is one for both; so it is unless told otherwise.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: Any) -> Any: ...
+        @overload
+        def __get__(self, instance: object, owner: Any) -> LinkManager[T]: ...
+        def __get__(self, instance: object | None, owner: Any) -> Any: ...
+
+
+class Related(ReverseSide, Generic[T]):
+    """Types the reverse side of a relation: `choices: Related["Choice"]`. It declares nothing for the database.
+
+    Written `choices: Related["Choice"] = Related()`, a type checker does not ask for it in the constructor.
+    """
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: Any) -> Any: ...
+        @overload
+        def __get__(self, instance: object, owner: Any) -> RelatedManager[T]: ...
+        def __get__(self, instance: object | None, owner: Any) -> Any: ...

@@ -1,0 +1,35 @@
+"""Many-to-many links, read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ...calls import Operation
+from ...schema import registry
+from ...schema.schema import Link, Schema
+from ...storage.keys import MODELS, links_key
+from ...storage.scripts import script
+from ..outcomes import raise_outcome, unpack
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[Any, list[Any]]]:
+    """The keys of the objects that each of these objects is linked to. One call of the script `members`."""
+    encode, target = schema.pk.codec.encode, registry.model_for(link.target).__schema__
+    base = links_key(schema.key, link.name, "")
+    reply = unpack((yield script("members")((MODELS,), ("", base, _pack([encode(pk) for pk in pks])))))
+    if reply[0] != "ok":
+        raise_outcome(reply, ())
+    decode = target.pk.codec.decode
+    return {pk: [decode(text.encode()) for text in found] for pk, found in zip(pks, reply[1], strict=True)}
+
+
+def turned(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:
+    """The same links from the other side."""
+    back: dict[Any, list[Any]] = {}
+    for pk, others in pairs.items():
+        for other in others:
+            back.setdefault(other, []).append(pk)
+    return back

@@ -1,0 +1,155 @@
+"""`prefetch_related`: the related objects of many objects, one query per level, never one per object."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from inspect import getattr_static
+from typing import Any, cast
+
+from ...calls import Operation, Runner
+from ...errors import FieldError
+from ...planning.names import parts_of
+from ...query.q import Q
+from ...records.gc_pause import without_collector
+from ...records.state import recall, remember
+from .source import Source
+
+
+class Prefetch:
+    """A relation to prefetch, by its path, with a queryset of one's own for its last step.
+
+    queryset: narrows, orders and slices the related objects; a slice is of those of each object.
+    to_attr: they are kept as a list in this attribute, instead of what the relation's manager returns; of a relation to
+        one object that object, or None.
+    """
+
+    def __init__(self, lookup: str, queryset: Any = None, to_attr: str | None = None) -> None:
+        self.lookup = lookup
+        self.queryset = queryset
+        self.to_attr = to_attr
+        if queryset is not None and queryset.query.shape != "objects":
+            raise ValueError(f"Prefetch({lookup!r}): the queryset has values(); give one of objects")
+        if queryset is not None and queryset.query.combined is not None:
+            raise TypeError(f"Prefetch({lookup!r}): a {queryset.query.combined} can't be narrowed to what is related")
+
+    def __repr__(self) -> str:
+        return f"Prefetch({self.lookup!r})"
+
+
+def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Runner, asynchronous: bool) -> Operation[None]:
+    """Loads what the lookups name for all of the records, each relation once.
+
+    Raises FieldError for what is no relation, ValueError for a queryset that comes too late.
+    """
+    done: set[str] = set()
+    for lookup in lookups:
+        wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
+        names = parts_of(wanted.lookup)
+        level: list[Any] = [*records]
+        for i, name in enumerate(names):
+            own = wanted if i == len(names) - 1 else Prefetch(name)
+            kept = own.to_attr or name
+            path = "__".join([*names[:i], kept])
+            if path not in done:
+                yield from _step(level, name, own, database, asynchronous, wanted.lookup)
+                done.add(path)
+            elif own.queryset is not None:
+                raise ValueError(f"{wanted!r}: {path} is prefetched already by another lookup; name it first")
+            if i < len(names) - 1:
+                level = _next_level(level, kept)
+
+
+def _step(
+    records: list[Any], name: str, wanted: Prefetch, database: Runner, asynchronous: bool, lookup: str
+) -> Operation[None]:
+    """One relation of objects, which are of one model."""
+    if not records:
+        return
+    model = cast(Any, type(records[0]))
+    relation = getattr_static(model, name, None)
+    if relation is None or not hasattr(relation, "related_of"):
+        raise FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation")
+    query = wanted.queryset
+    if query is not None and query.model is not relation.model:
+        raise TypeError(
+            f"{wanted!r} has a queryset of {query.model.__name__}: {relation.place} leads to {relation.model.__name__}"
+        )
+    if wanted.to_attr is not None and hasattr(model, wanted.to_attr):
+        raise ValueError(f"{wanted!r}: {model.__name__}.{wanted.to_attr} is there already; give to_attr another name")
+    queryset = relation.related_set() if query is None else query
+    yield from _grouped(records, relation, queryset.using(database), wanted, asynchronous)
+
+
+@dataclass(slots=True)
+class Giving:
+    """Gives related objects to the records that wait for them, by the keys that they belong to."""
+
+    relation: Any
+    to_attr: str | None
+    slice: slice
+    waiting: dict[Any, list[Any]]
+
+    @property
+    def owners(self) -> dict[Any, Any]:
+        """The record that related objects are kept with, by key, where they are to know it."""
+        return {} if self.to_attr is not None else {key: own[-1] for key, own in self.waiting.items() if own}
+
+    def __call__(self, found: dict[Any, list[Any]]) -> None:
+        """Gives the related objects of these keys, all of a key's at once.
+
+        Nobody waits for those of a key that a hash has, and the index by which it was found has not.
+        """
+        with without_collector():
+            for key, related in found.items():
+                for record in self.waiting.pop(key, ()):
+                    own = related[self.slice]
+                    if self.to_attr is None:
+                        self.relation.keep(record, own)
+                    else:
+                        remember(record, self.to_attr, own if self.relation.many else own[0] if own else None)
+
+
+def _grouped(
+    records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, asynchronous: bool
+) -> Operation[None]:
+    """Fetches the related objects of all, and gives each object its own as soon as they are there."""
+    query = queryset.query
+    keys: list[Any] = relation.keys_of(records, wanted.to_attr is not None)
+    waiting: dict[Any, list[Any]] = {key: [] for key in keys}
+    for record in records:
+        key = relation.key_in(record)
+        if wanted.to_attr is not None or key in waiting:
+            waiting.setdefault(key, []).append(record)
+    stop = None if query.limit is None else query.offset + query.limit
+    give = Giving(relation, wanted.to_attr, slice(query.offset, stop), waiting)
+    if keys:
+        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous, give)
+    give({key: [] for key in waiting})
+
+
+def among(queryset: Source[Any], name: str, keys: Sequence[Any]) -> Source[Any]:
+    """The queryset's objects whose field, or relation, has one of these values."""
+    return queryset._copy(where=(*queryset.query.where, Q((f"{name}__in", [*keys]))))
+
+
+def with_field(queryset: Source[Any], name: str) -> Source[Any]:
+    """The queryset with this field among those that are loaded."""
+    fields = queryset.query.fields
+    return queryset if fields is None else queryset._copy(fields=tuple(dict.fromkeys([*fields, name])))
+
+
+def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
+    """What the queryset finds."""
+    return queryset._fetch(asynchronous)
+
+
+def _next_level(records: list[Any], name: str) -> list[Any]:
+    level: dict[Any, Any] = {}
+    for record in records:
+        related = recall(record, name)
+        for one in related if isinstance(related, list) else [related]:  # pyright: ignore[reportUnknownVariableType]
+            if one is not None:
+                level[id(one)] = one  # pyright: ignore[reportUnknownArgumentType]
+    return [*level.values()]

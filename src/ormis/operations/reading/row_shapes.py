@@ -1,0 +1,100 @@
+"""What rows become: dicts, tuples and single values; related objects that came along with them."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections import namedtuple
+from collections.abc import Sequence
+from functools import lru_cache
+from keyword import iskeyword
+from typing import Any
+
+from ...calls import Runner
+from ...errors import FieldError
+from ...planning.plan import Related
+from ...query.state import Query
+from ...records.gc_pause import without_collector
+from ...records.state import Keyed, Wires, remember, remember_with_all
+from ...schema.registry import model_for
+from ...schema.schema import Schema
+from ...storage.codecs import Codec
+
+
+def names_of(query: Query) -> tuple[str, ...]:
+    """What the values of a row are called."""
+    return query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
+
+
+def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The rows in the shape that the query asks for."""
+    if query.shape == "dicts":
+        names = names_of(query)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    if query.shape == "flat":
+        return [row[0] for row in rows]
+    if query.shape == "named":
+        make = _row_class(names_of(query))._make
+        return [make(row) for row in rows]
+    return [*rows]
+
+
+@lru_cache(maxsize=256)
+def _row_class(names: tuple[str, ...]) -> Any:
+    # The names are known at run time only, and so is the class: a pickle holds the names instead.
+    base: Any = namedtuple("Row", names)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
+    return type("Row", (base,), {"__slots__": (), "__reduce__": _reduced})
+
+
+def _reduced(row: Any) -> tuple[Any, ...]:
+    return _row, (row._fields, tuple(row))
+
+
+def _row(names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _row_class(names)(*values)
+
+
+def check_row_names(schema: Schema, fields: Sequence[str]) -> None:
+    """Raises FieldError for fields that can't name the values of one row."""
+    names = [schema.pk.name if name == "pk" else name for name in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise FieldError(f"{schema.name}: values_list(named=True) names {name!r} twice")
+        if name.startswith("_") or iskeyword(name) or not name.isidentifier():
+            raise FieldError(f"{schema.name}.{name}: values_list(named=True) can't call a value {name!r}")
+
+
+def attach_related(
+    records: Sequence[Any],
+    wanted: Sequence[Related],
+    found: Sequence[Keyed],
+    database: Runner,
+    asynchronous: bool,
+) -> None:
+    """Gives each object those it refers to, made once each. What points nowhere is left to be found out on use."""
+    with without_collector():
+        levels: list[Sequence[Any]] = [records]
+        for related, rows in zip(wanted, found, strict=True):
+            hop = related.hop
+            model = model_for(hop.schema.key)
+            targets = Wires(rows.values())
+            targets.whole = None if rows.whole is None else [*rows.whole.values()]
+            made = dict(zip(_keys(rows, hop.source.codec), model._load(targets, database, asynchronous), strict=True))
+            name = hop.reference.name if hop.forward else hop.reference.reverse_name
+            for key, owners in _by(hop.source.name, levels[related.parent]).items():
+                target = made.get(key)
+                if target is not None:
+                    remember_with_all(owners, name, target)
+                    if not hop.forward:
+                        remember(target, hop.reference.name, owners[-1])
+            levels.append([*made.values()])
+
+
+def _by(name: str, records: Sequence[Any]) -> dict[Any, list[Any]]:
+    grouped: dict[Any, list[Any]] = {}
+    for record in records:
+        grouped.setdefault(vars(record)[name], []).append(record)
+    return grouped
+
+
+def _keys(rows: Keyed, codec: Codec) -> list[Any]:
+    return [*rows] if codec.finish is None else [codec.finish(key) for key in rows]

@@ -1,0 +1,72 @@
+"""`Source`: the model, the query and the database of a queryset, with which everything that reads or writes begins."""
+
+from collections.abc import Generator
+from typing import Any, Generic, Self, TypeVar
+
+from ...calls import Operation, Runner
+from ...query.state import Query, every
+from ...schema.schema import Schema
+
+M = TypeVar("M")
+
+
+class Source(Generic[M]):
+    """A query on a model in a database, and what it found once it has been evaluated."""
+
+    def __init__(self, model: type[M], query: Query | None = None, database: Runner | None = None) -> None:
+        self.model: Any = model
+        self.query = every(self._schema) if query is None else query
+        self._database = database
+        self._cache: list[M] | None = None
+
+    @property
+    def db(self) -> Runner:
+        """The database it reads from."""
+        return self._database or self.model._database_for(None)
+
+    @property
+    def _schema(self) -> Schema:
+        return self.model._schema()
+
+    def _run(self, operation: Operation[Any]) -> Any:
+        return self.db.run(operation)
+
+    async def _arun(self, operation: Operation[Any]) -> Any:
+        return await self.db.arun(operation)
+
+    def _copy_of(self, query: Query) -> Self:
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self), query=query, _cache=None)
+        return copy
+
+    def _copy(self, **changes: Any) -> Self:
+        return self._copy_of(self.query.having(**changes))
+
+    def _in(self, database: Runner) -> Self:
+        """The same in another database."""
+        copy = self._copy()
+        copy._database = database
+        return copy
+
+    def _refuse(self, what: str) -> None:
+        """Raises TypeError for a slice and a combination, whose rows can't be told by a condition any more."""
+        self._refuse_sliced(what)
+        self._refuse_combined(what)
+
+    def _refuse_sliced(self, what: str) -> None:
+        if self.query.sliced:
+            raise TypeError(f"a sliced queryset can't be {what}: do that before the slice")
+
+    def _refuse_combined(self, what: str) -> None:
+        how = self.query.combined
+        if how is not None:
+            article = "an" if how == "intersection" else "a"
+            raise TypeError(f"{article} {how.split()[0]} can't be {what}: do that to its parts")
+
+    def _described(self) -> str:
+        """What it is, for messages, which never ask the server."""
+        return f"<{type(self).__name__} of {self.model.__name__}>"
+
+    def _fetch(self, asynchronous: bool) -> Generator[Any, Any, list[M]]:
+        """What the query finds, in the shape it asks for; evaluated once."""
+        raise NotImplementedError

@@ -1,0 +1,128 @@
+"""Planning a query that needs other queries first.
+
+A queryset in `in`, and conditions across relations that the server can't evaluate (a regular expression on a related
+object's text), are looked up before: one query each, whose keys take their place in the condition.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...calls import Operation
+from ...planning.columns import Cell
+from ...planning.condition_compiler import condition
+from ...planning.lookup_compiler import converted
+from ...planning.plan import Plan, plan_of
+from ...planning.plan_cache import recalled
+from ...planning.predicates import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, distinct, join
+from ...query.state import Query
+from ...schema.schema import Column, Schema
+from .select import fetch
+
+
+class _Nothing(Mapping[str, Any]):
+    """An object without any field."""
+
+    def __getitem__(self, name: str) -> None:
+        return None
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[Plan]:
+    """The plan of a query, with what has to be looked up before. No call where there is nothing of that.
+
+    node: its condition, where that is compiled already.
+    """
+    recalled_plan = recalled(query) if node is None else None
+    if recalled_plan is not None:
+        return recalled_plan
+    resolved = yield from _resolved(condition(query) if node is None else node, tag)
+    parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
+    there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
+    if not here:
+        return plan_of(query, resolved)
+    own = yield from _without_relations(query.schema, join("and", here), tag)
+    return plan_of(query, join("and", [*there, own]))
+
+
+def _resolved(node: Node, tag: str) -> Operation[Node]:
+    if not node.here:
+        return node
+    if isinstance(node, Join):
+        parts: list[Node] = []
+        for part in node.parts:
+            parts.append((yield from _resolved(part, tag)))  # noqa: PERF401 - a comprehension can't yield
+        return join(node.connector, parts)
+    if isinstance(node, Not):
+        return Not((yield from _resolved(node.part, tag)))
+    if isinstance(node, Among):
+        return (yield from _among(node))
+    if isinstance(node, One):
+        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
+    if isinstance(node, Many):
+        keys = yield from _found(node.source, node.part, node.column, tag)
+        none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
+        return _or_nothing(node.part, _one_of(node.key, keys), none)
+    if isinstance(node, Linked):
+        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
+        return _or_nothing(node.part, Linked(node.target, node.link, found), Linked(node.target, node.link, none))
+    return node
+
+
+def _without_relations(schema: Schema, node: Node, tag: str) -> Operation[Node]:
+    """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
+    if isinstance(node, Join):
+        parts: list[Node] = []
+        for part in node.parts:
+            parts.append((yield from _without_relations(schema, part, tag)))  # noqa: PERF401 - a comprehension can't yield
+        return join(node.connector, parts)
+    if isinstance(node, Not):
+        return Not((yield from _without_relations(schema, node.part, tag)))
+    if isinstance(node, One | Many | Linked):
+        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk, tag)))
+    return node
+
+
+def _or_nothing(part: Node, found: Node, nothing: Node) -> Node:
+    """Where an object without fields meets the condition, so does one without the relation."""
+    return join("or", [found, nothing]) if _holds_for_nothing(part) else found
+
+
+def _holds_for_nothing(part: Node) -> bool:
+    if isinstance(part, Join):
+        answers = [_holds_for_nothing(inner) for inner in part.parts]
+        return sum(answers) % 2 == 1 if part.connector == "xor" else (all if part.connector == "and" else any)(answers)
+    if isinstance(part, Not):
+        return not _holds_for_nothing(part.part)
+    if isinstance(part, One | Many | Linked):
+        return _holds_for_nothing(part.part)
+    return not isinstance(part, Among) and part.holds(_Nothing())
+
+
+def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tuple[Any, ...]]:
+    """The values of a column in the objects that meet a condition."""
+    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), tag, part)
+    rows = yield from fetch(plan, tag)
+    return _values(column, [row[0] for row in rows])
+
+
+def _among(node: Among) -> Operation[Node]:
+    place = f"{node.column.name}__in"
+    values = [converted(node.column, value, place) for value in (yield from node.values()) if value is not None]
+    return _one_of(node.column, distinct(node.column, values))
+
+
+def _one_of(column: Column, values: tuple[Any, ...]) -> Node:
+    return Compare(column, "in", values) if values else Constant(False)
+
+
+def _values(column: Cell, wires: list[Any]) -> tuple[Any, ...]:
+    finish = column.codec.finish
+    present = dict.fromkeys(wire for wire in wires if wire is not None)
+    return tuple(present if finish is None else (finish(wire) for wire in present))

@@ -1,0 +1,1 @@
+"""Operations that check, rebuild and inspect what is stored."""

@@ -1,0 +1,53 @@
+"""What a database holds, in numbers. Touched, read only: `ormis/models`, `model/ids`, MEMORY USAGE of some objects."""
+
+from collections.abc import Sequence
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from ...calls import Command, Operation
+from ...reports import IndexState, ModelState
+from ...schema.schema import Schema
+from ...storage.keys import MODELS, ids_key, object_key
+from ..reading.get import wrong_type
+from .check import declaration, definitions, incomplete, shown
+
+SAMPLE = 20
+
+
+def inspect(schemas: Sequence[Schema], tag: str = "") -> Operation[list[ModelState]]:
+    """The state of these models, and of those that the database knows beside them."""
+    names: list[bytes] = yield Command(("HKEYS", MODELS))
+    stored: dict[str, bytes] = {}
+    for name in names:
+        stored[name.decode()] = yield Command(("HGET", MODELS, name))
+    states: list[ModelState] = []
+    for schema in schemas:
+        kept = stored.pop(schema.key, None)
+        states.append((yield from _state(schema.name, schema.key, schema, kept, tag)))
+    for key, kept in stored.items():
+        states.append((yield from _state(key, key, None, kept, tag)))
+    return states
+
+
+def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, tag: str) -> Operation[ModelState]:
+    try:
+        objects: int = yield Command(("ZCARD", tag + ids_key(key)))
+    except ResponseError as error:
+        raise wrong_type(error, tag + ids_key(key)) from None
+    sizes: list[int] = []
+    for rank in sorted({objects * i // SAMPLE for i in range(SAMPLE)}) if objects else ():
+        pks: list[bytes] = yield Command(("ZRANGE", tag + ids_key(key), rank, rank))
+        for pk in pks:
+            size = yield Command(("MEMORY", "USAGE", (tag + object_key(key, "")).encode() + pk))
+            sizes += [size] if size else []
+    indexes = _indexes(schema, stored, objects > 0)
+    return ModelState(name, key, objects, sum(sizes) / len(sizes) if sizes else None, indexes, schema is not None)
+
+
+def _indexes(schema: Schema | None, stored: bytes | None, populated: bool) -> tuple[IndexState, ...]:
+    kept = definitions(declaration(stored))
+    declared = definitions(msgspec.json.decode(schema.declaration)) if schema else []
+    waiting = incomplete(schema, stored) if schema and populated else []
+    states = [IndexState(shown(d), "incomplete" if d in waiting else "complete") for d in declared]
+    return (*states, *(IndexState(shown(d), "undeclared") for d in kept if d not in declared))

@@ -1,0 +1,72 @@
+"""Building the indexes and unique claims that were declared after objects existed, and dropping undeclared ones.
+
+The script `reindex` says what is to be done and, at the end, that it is complete; between them the walks of `checking`
+do it in many short calls, while clients write and keep what is new for what they write. How far it is stands in
+`ormis/reindex`, so that it goes on where a crash has ended it.
+
+Touched: `ormis/models`, `ormis/reindex`, `model/ids`, the hashes, the keys of what is built or dropped.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ...calls import Command, Operation
+from ...errors import OrmisError
+from ...reports import Reindexed, Watcher
+from ...schema.schema import Schema
+from ...storage.keys import MODELS, ids_key
+from ...storage.scripts import script
+from ..outcomes import raise_outcome, unpack
+from .check import OBJECTS, Walk, keys, shown, step
+
+_pack = msgspec.msgpack.Encoder().encode
+_TRIES = 5
+
+
+def reindex(schema: Schema, watch: Watcher | None = None, tag: str = "") -> Operation[Reindexed]:
+    """Makes what is stored of the model what it declares: builds and drops indexes and unique claims.
+
+    Raises OrmisError where somebody else keeps reindexing the model to another declaration.
+    """
+    for _ in range(_TRIES):
+        build, dropped, after = yield from _ask(schema, ["begin"], tag)
+        result = Reindexed(schema.name, dropped=[shown(definition) for definition in dropped])
+        if not build and not dropped:
+            return result
+        walk = Walk(True, watch)
+        if dropped:
+            yield from keys(walk, [schema], tag, ("/index/", "/unique/"), build=True)
+        if (yield from _built(walk, schema, build, after, result, tag)):
+            answer = yield from _ask(schema, ["finish", list(build)], tag)
+            if answer[0] != "again":
+                left = answer[0]
+                result.built = [shown(definition) for definition in build if definition not in left]
+                result.incomplete = [shown(definition) for definition in left]
+                return result
+    raise OrmisError(f"{schema.name}: somebody else reindexes it to another declaration at the same time; run it again")
+
+
+def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed, tag: str) -> Operation[bool]:
+    """Adds what every object lacks; False where the reindexing is not what it was."""
+    walk.total += yield Command(("ZCARD", tag + ids_key(schema.key)))
+    while build and after is not None:
+        request = {"repair": True, "build": True, "progress": list(build), "after": after, "count": OBJECTS}
+        found, rest, _ = yield from step(schema, request, tag)
+        if not rest:
+            return False
+        walk.take(schema, found)
+        place, count = rest
+        result.objects += count
+        walk.advance(schema.name, count)
+        after = None if place is False else place
+    result.duplicates = [finding for finding in walk.report.findings if finding.kind == "unique-duplicate"]
+    return True
+
+
+def _ask(schema: Schema, request: list[Any], tag: str) -> Operation[list[Any]]:
+    reply = yield script("reindex")((MODELS,), (tag, _pack(request), schema.shape, schema.declaration))
+    outcome = unpack(reply)
+    if outcome[0] != "ok":
+        raise_outcome(outcome, ())
+    return outcome[1:]

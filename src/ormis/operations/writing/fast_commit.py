@@ -1,0 +1,62 @@
+"""The arguments of lua/lib/quick.lua: the short way of the commonest commits, flat. An empty list closes that way.
+
+A column may go there where it has no part in a constraint, a reference, or an index on text or with other columns.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...records.state import Text
+from ...schema.schema import Schema
+
+
+def quick_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
+    """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
+        return []
+    if len(rows) > 1:
+        return ["insert_many", schema.key]
+    texts = rows[0]
+    entries: list[Text] = []
+    for column, index in schema.index_of.items():
+        text = texts[column.position - 1]
+        if text is None:
+            continue
+        if index.type == "equal" and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
+            return []
+        entries += (index.type, column.codec.kind, column.name, text)
+    pairs = [item for c, text in zip(schema.columns, texts, strict=True) if text is not None for item in (c.name, text)]
+    return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
+
+
+def quick_count(
+    schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
+) -> list[Text]:
+    """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    if expected or changes or len(sums) != 7:
+        return []
+    position, kind, operator, left, right, text, bounds = sums
+    column = schema.columns[int(position) - 1]
+    if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right or bounds:
+        return []
+    index = schema.index_of.get(column)
+    if index is not None and index.type != "sorted":
+        return []
+    delta = text if operator == "+" else str(-int(text))
+    return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
+
+
+def quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
+    """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    kind = ""
+    pairs: list[Text] = []
+    for position, text in zip(changes[::2], changes[1::2], strict=True):
+        name, own = schema.quick_kinds[int(position) - 1]
+        if text is False or own is None or (own and kind):
+            return ()
+        if own:
+            kind = own
+            pairs = [name, text, *pairs]
+        else:
+            pairs += (name, text)
+    return ("update", schema.key, schema.pk.name, pk, kind, *pairs) if pairs else ()

@@ -1,0 +1,62 @@
+"""Pointing foreign keys somewhere else. One call of the script `commit` for every 1,000 objects, each all or nothing.
+
+Touched: the objects' hashes, the indexes and claims with their foreign key.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...calls import Operation
+from ...errors import ConflictError
+from ...records.state import remember, state_of
+from ...schema.schema import Reference, Schema
+from .mutations import Mutation, commit
+from .save import Record
+
+STEP = 1000
+
+
+def point(records: Sequence[Record], reference: Reference, related: Any) -> Operation[None]:
+    """Makes the records refer to this object.
+
+    Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
+    """
+    return _in_steps(records, lambda record: _pointing(record, reference, related.pk, related, ()))
+
+
+def release(records: Sequence[Record], reference: Reference, pk: Any) -> Operation[None]:
+    """Makes the records, which refer to the object with this key, refer to nothing.
+
+    Raises DoesNotExist for a record that is gone or does not refer to it.
+    """
+    expected = (reference.column.position, reference.column.codec.encode(pk))
+    try:
+        yield from _in_steps(records, lambda record: _pointing(record, reference, None, None, expected))
+    except ConflictError as conflict:
+        schema: Schema = records[0].__schema__
+        others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != pk)
+        raise schema.does_not_exist(
+            f"not among the objects that refer to {reference.target}:{pk}: {next(others, conflict)}"
+        ) from None
+
+
+def _in_steps(records: Sequence[Record], mutation: Callable[[Any], Mutation]) -> Operation[None]:
+    for first in range(0, len(records), STEP):
+        yield from commit([mutation(record) for record in records[first : first + STEP]])
+
+
+def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected: Sequence[Any]) -> Mutation:
+    schema: Schema = record.__schema__
+    column, state = reference.column, state_of(record)
+    text = None if pk is None else column.codec.encode(pk)
+
+    def settle(_: Any) -> None:
+        vars(record)[column.name] = pk
+        state.remember(schema, column, pk, text)
+        remember(record, reference.name, related)
+
+    own = schema.pk.codec.encode(record.pk)
+    changes = [column.position, False if text is None else text]
+    before = state.text(column)
+    loaded = (column.position, False if before is None else before) if state.saved else ()
+    return Mutation(schema, "update", [own, changes, list(expected), []], settle, records=(record,), loaded=loaded)

@@ -1,0 +1,82 @@
+"""Many-to-many links: adding, removing, replacing them. One call of the script `commit` for every 1,000 links, each all
+or nothing.
+
+Touched: on each side the set `model/links/relation/key`, `choice/links/tags/1` and `tag/links/choices/7`. Both objects
+must be there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from ...calls import Command, Operation
+from ...errors import StoredDataError
+from ...schema.schema import Link, Schema
+from ...storage.keys import links_key
+from .mutations import Mutation, commit
+from .save import Record, insertion
+
+_pack = msgspec.msgpack.Encoder().encode
+STEP = 1000
+"""Links in one call: some 5 us each."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An object whose links are changed: its model, the relation as it sees it, its key."""
+
+    schema: Schema
+    link: Link
+    pk: str
+
+    def adding(self, others: Sequence[str] | None) -> Mutation:
+        """The mutation that links these objects; None stands for what the mutation before inserts."""
+        arguments: list[Any] = [self.link.packed(), self.pk, False if others is None else list(others)]
+        return Mutation(self.schema, "link", arguments, changed=())
+
+    def removing(self, others: Sequence[str]) -> Mutation:
+        """The mutation that removes the links to these objects."""
+        return Mutation(self.schema, "unlink", [self.link.packed(), self.pk, list(others)], changed=())
+
+
+def change(end: End, added: Sequence[str], removed: Sequence[str]) -> Operation[None]:
+    """Removes links, then adds others.
+
+    Raises ForeignKeyViolation where the object, or one that it is to be linked to, is not there.
+    """
+    for first in range(0, len(removed) + len(added), STEP):
+        gone, start = removed[first : first + STEP], max(0, first - len(removed))
+        come = added[start : first + STEP - len(removed)] if first + STEP > len(removed) else ()
+        yield from commit([*([end.removing(gone)] if gone else []), *([end.adding(come)] if come else [])])
+
+
+def replace(end: End, wanted: Sequence[str], clear: bool = False) -> Operation[None]:
+    """Removes the links that are not wanted (all of them where `clear` says so) and adds those that are missing.
+
+    One call more: it reads the links first.
+    """
+    present = yield from linked(end)
+    kept = set[str]() if clear else present.intersection(wanted)
+    yield from change(end, [other for other in wanted if other not in kept], sorted(present - kept))
+
+
+def create(record: Record, end: End) -> Operation[None]:
+    """Stores a new object and links it. One call."""
+    yield from commit([insertion([record]), end.adding(None)])
+
+
+def linked(end: End) -> Operation[set[str]]:
+    """The keys of the objects that it is linked to. One call."""
+    key = links_key(end.schema.key, end.link.name, end.pk)
+    try:
+        members = yield Command(("SMEMBERS", key))
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        raise StoredDataError(
+            f"the key {key!r} holds no set: something else than ormis wrote it; rename or delete it", key=key
+        ) from None
+    return {member.decode() for member in members}

@@ -1,0 +1,164 @@
+"""Mutations and the one call that applies them: the script `commit`.
+
+A mutation knows its model, what is sent of it and what to do with its result. `commit` sends any number of them, for
+any models, in one call: all are applied or none.
+
+Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the keys of its indexes and unique claims; and
+`ormis/models`. One round trip.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ...calls import Operation, ScriptCall
+from ...schema.schema import Link, Schema
+from ...storage.codecs import packable
+from ...storage.keys import MODELS
+from ...storage.scripts import script
+from ..outcomes import raise_outcome, unpack
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(slots=True)
+class Mutation:
+    """One change: `code` and `arguments` as lua/commit.lua reads them, `settle` takes its result.
+
+    changed: the positions that an update changes, where they are all that it concerns.
+    quick: the same change as lua/lib/quick.lua reads it, where that way is open to it.
+    ttl: how many milliseconds the saved object lives from then on; None: as it is.
+
+    For a block of `atomic()`, where the mutation is applied later than the operation ends:
+    foreseen: the result that it is settled with at once, as if it were applied.
+    late: takes the result at the end, where not all of it could be foreseen.
+    records: the objects that it settles.
+    loaded: the texts that an update changes, as they were loaded: {position, text|False, ...}.
+    computed: makes the mutation that does sums here which the server refused as inexact, of what is stored.
+    """
+
+    schema: Schema
+    code: str
+    arguments: list[Any]
+    settle: Callable[[Any], None] | None = None
+    referrers: "Callable[[Schema], Sequence[Reached]] | None" = None
+    changed: tuple[int, ...] | None = None
+    quick: Sequence[str | bytes] = ()
+    ttl: int | None = None
+    foreseen: Any = True
+    late: Callable[[Any], None] | None = None
+    records: Sequence[Any] = ()
+    loaded: Sequence[Any] = ()
+    computed: "DoneHere | None" = None
+
+    def packed(self, number: int) -> list[Any]:
+        """The mutation as lua/commit.lua reads it."""
+        head = [self.code, number, *self.arguments]
+        return head if self.ttl is None else [*head, *_BEFORE_TTL[self.code][len(head) :], self.ttl]
+
+
+DoneHere = Callable[[Mutation, Mapping[int, Any]], Mutation]
+"""The mutation instead of this one that was refused, computed of text|False by position."""
+
+_BEFORE_TTL: dict[str, list[Any]] = {
+    "insert": [*[None] * 4, False],
+    "save": [*[None] * 4, False],
+    "update": [*[None] * 4, [], []],
+}
+
+
+@dataclass(slots=True)
+class CommitCall(ScriptCall):
+    """The call of `commit`, and the mutations it stands for."""
+
+    mutations: Sequence[Mutation] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A model that a deletion may reach.
+
+    referrers: (referring model, position of its key, on_delete, default). links: those that are kept in sets.
+    """
+
+    schema: Schema
+    referrers: Sequence[tuple[Schema, int, str, Any]]
+    links: Sequence[Link]
+
+
+def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
+    """Applies the mutations, all or nothing, and settles each with its result.
+
+    Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
+    ProtectedError, RestrictedError, ConflictError, StoredDataError.
+    """
+    return settle(mutations, results_of(mutations, (yield commit_call(mutations, tag))))
+
+
+def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
+    """The results in the reply of a commit, one for each mutation; raises what a refusal stands for.
+
+    reply: packed, as the script answers, or unpacked.
+    """
+    answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
+    if answer[0] != "ok":
+        raise_outcome(answer, mutations)
+    return answer[1]
+
+
+def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
+    """Gives each mutation its result."""
+    for mutation, result in zip(mutations, results, strict=True):
+        if mutation.settle is not None:
+            mutation.settle(result)
+    return results
+
+
+def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
+    """The call that applies the mutations."""
+    numbers: dict[Schema, int] = {}
+    batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
+    more: Sequence[str | bytes]
+    if len(mutations) == 1 and mutations[0].referrers is None:
+        more = _shape_and_quick(mutations[0])
+    elif any(mutation.referrers for mutation in mutations):
+        more = _shapes_with_referrers(mutations, numbers)
+    else:
+        more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
+    if any(schema.binary for schema in numbers):
+        batch = packable(batch)
+    return script("commit")((MODELS,), (tag, _pack(batch), *more), CommitCall, mutations=mutations)
+
+
+def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:
+    """What goes with a mutation that is sent alone: of its model only what it changes; the short way."""
+    schema, changed = mutation.schema, mutation.changed
+    if mutation.ttl is not None:
+        return schema.shape, schema.declaration
+    return schema.shape if changed is None else schema.shape_for(changed), schema.declaration, *mutation.quick
+
+
+def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:
+    reached: list[Reached] = []
+    for mutation in mutations:
+        if mutation.referrers is not None:
+            reached += mutation.referrers(mutation.schema)
+    return shapes_with(numbers, reached)
+
+
+def shapes_with(numbers: dict[Schema, int], reached: Sequence[Reached]) -> list[str | bytes]:
+    """Shape and declaration of every model of a call, those that a deletion may reach with what refers to them.
+
+    Models without a number yet get theirs.
+    """
+    by_schema = {found.schema: found for found in reached}
+    for schema in by_schema:
+        numbers.setdefault(schema, len(numbers) + 1)
+    shapes: list[str | bytes] = []
+    for schema in list(numbers):
+        found = by_schema.get(schema, Reached(schema, (), ()))
+        packed = [(numbers[child], *rest) for child, *rest in found.referrers]
+        shapes += (schema.shape_with(packed, found.links), schema.declaration)
+    return shapes

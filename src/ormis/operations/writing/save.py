@@ -1,0 +1,385 @@
+"""Saving an object: what is sent of it, and what it is after.
+
+One call of the script `commit`: the object's hash, its indexes, unique claims and the existence of what it refers to.
+Arithmetic that the server can't do exactly takes one call more: the first says what there is to compute with.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from itertools import chain
+from typing import Any, ClassVar, Literal, Protocol
+
+from ...calls import Operation
+from ...errors import FieldError, IntegrityError, reason, shown
+from ...query.expressions import Arithmetic, Expression, F, Value
+from ...records.state import DEFERRED, PENDING, State, Text, state_of
+from ...schema.options import milliseconds
+from ...schema.schema import Column, Schema
+from ...storage.codecs import BadText
+from ...storage.keys import object_key
+from ..reading.get import bad_text
+from .client_arithmetic import commit_computing
+from .fast_commit import quick_count, quick_insert, quick_update
+from .mutations import Mutation, commit
+
+_NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Of an object in the way, by one of the constraints `on`, the columns at these positions are updated."""
+
+    positions: list[int]
+    on: list[str]
+
+
+When = Literal["ignore"] | Instead | None
+Convert = Callable[[str, Any], Any]
+"""A value of the field of this name as the field holds it; ValueError where it does not fit."""
+
+
+class Record(Protocol):
+    """An object as saving sees it: its `__dict__` holds the fields."""
+
+    __schema__: ClassVar[Any]
+
+    def convert(self, name: str, value: Any) -> Any:
+        """The value as the field holds it; ValidationError where it does not fit."""
+        ...
+
+
+def save(
+    record: Record,
+    update_fields: Iterable[str] | None = None,
+    force_insert: bool = False,
+    force_update: bool = False,
+    if_unchanged: bool = False,
+    ttl: float | timedelta | None = None,
+) -> Operation[None]:
+    """Stores the record: a new one is inserted, of a stored one the changed fields are written.
+
+    Raises DoesNotExist, UniqueViolation, ForeignKeyViolation, ConflictError, FieldError, StoredDataError.
+    """
+    mutation = mutation_for(record, update_fields, force_insert, force_update, if_unchanged)
+    if ttl is not None:
+        mutation.ttl = milliseconds(ttl)
+    yield from (commit if mutation.computed is None else commit_computing)([mutation])
+
+
+def mutation_for(
+    record: Record,
+    update_fields: Iterable[str] | None = None,
+    force_insert: bool = False,
+    force_update: bool = False,
+    if_unchanged: bool = False,
+    when: When = None,
+) -> Mutation:
+    """The mutation that saves this record."""
+    schema, state = record.__schema__, state_of(record)
+    only = None if update_fields is None else _columns(schema, update_fields)
+    if force_insert and (force_update or only is not None):
+        raise ValueError("force_insert excludes force_update and update_fields")
+    if (state.saved or force_update or only is not None) and not force_insert:
+        return _update(record, schema, state, only, if_unchanged)
+    return _insert(record, force_insert, when)
+
+
+def _columns(schema: Schema, names: Iterable[str]) -> list[Column]:
+    if isinstance(names, str):
+        raise FieldError(f"update_fields={names!r}: give a list of field names")
+    columns = {schema.column(name) for name in names}
+    if schema.pk in columns:
+        raise FieldError(f"{schema.name}.{schema.pk.name} is the primary key: it can't be among update_fields")
+    return sorted(columns, key=lambda column: column.position)
+
+
+def _insert(record: Record, force: bool, when: When) -> Mutation:
+    mutation = insertion([record], when)
+    if not (force or when or mutation.arguments[1][0] is None):
+        mutation.code = "save"
+    return mutation
+
+
+def insertion(records: Sequence[Record], when: When = None) -> Mutation:
+    """The mutation that inserts new records of one model.
+
+    when: what becomes of one that is in the way of another: refused, "ignore", or what to update there instead.
+    """
+    schema = records[0].__schema__
+    rows = _rows(schema, records)
+
+    def settle(pks: list[Any]) -> None:
+        counted = schema.pk.codec.decode
+        for record, texts, pk in zip(records, rows, pks, strict=True):
+            if pk is False:
+                continue
+            if texts[0] is None or when:
+                vars(record)[schema.pk.name] = counted(pk.encode())
+            known = [pk, *texts[1:]]
+            if isinstance(when, Instead):  # what the object in the way had in other fields is not known
+                known = [text if at in when.positions or at == 1 else DEFERRED for at, text in enumerate(known, 1)]
+            state_of(record).remember_all(known)
+
+    arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
+    if when:  # which of them are stored can't be foreseen
+        none = [False] * len(rows)
+        arguments.append(_packed(when))
+        late = Mutation(schema, "insert", arguments, settle, foreseen=none, late=settle, records=records)
+        late.ttl = schema.ttl
+        return late
+    quick = quick_insert(schema, rows)
+    return Mutation(schema, "insert", arguments, settle, quick=quick, ttl=schema.ttl, records=records)
+
+
+def _packed(when: When) -> Any:
+    return {"positions": when.positions, "on": dict.fromkeys(when.on, True)} if isinstance(when, Instead) else when
+
+
+def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
+    """The texts of the records; those of many column by column, which takes two thirds of the time."""
+    if len(records) > 1:
+        values = [vars(record) for record in records]
+        with suppress(ValueError, TypeError, AttributeError):  # the other way says which
+            columns = [
+                [None if (value := own[name]) is None else write(value) for own in values]
+                for name, write in schema.writers
+            ]
+            if schema.automatic or all(columns[0]):
+                return [*zip(*columns, strict=True)]
+    return [_row(schema, record) for record in records]
+
+
+def _row(schema: Schema, record: Record) -> list[Text | None]:
+    values = vars(record)
+    try:
+        texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
+    except (ValueError, TypeError, AttributeError):
+        texts = [encode(schema, column, values[column.name]) for column in schema.columns]
+    if not texts[0]:
+        _check_key(schema, texts[0])
+    return texts
+
+
+def _check_key(schema: Schema, text: Text | None) -> None:
+    name = f"{schema.name}.{schema.pk.name}"
+    if text is None and not schema.automatic:
+        raise IntegrityError(
+            f"{name} is the primary key and has no value; give it one before save()",
+            model=schema.name,
+            field=schema.pk.name,
+        )
+    if text is not None:
+        raise IntegrityError(f"{name}='': an empty text is no primary key", model=schema.name, field=schema.pk.name)
+
+
+def _update(  # noqa: C901 - the hot path of save(): every call that a split would add is measurable
+    record: Record, schema: Schema, state: State, only: Collection[Column] | None, if_unchanged: bool
+) -> Mutation:
+    values = vars(record)
+    pk = values[schema.pk.name]
+    if pk is None:
+        raise schema.does_not_exist(
+            f"{schema.name} is not saved yet: save() without update_fields and force_update first"
+        )
+    changes: list[Any] = []
+    sums: list[Any] = []
+    written: list[tuple[Column, Any, Text | None]] = []
+    summed: dict[Column, Expression] = {}
+    loaded: list[Any] = []
+    for column in _candidates(schema, state, values) if only is None else only:
+        try:
+            value = values[column.name]
+        except KeyError:  # it was not loaded, so it has not changed
+            continue
+        if isinstance(value, Expression):
+            sums += sum_of(schema, column, value)
+            summed[column] = value
+            continue
+        text, before = encode(schema, column, value), state.text(column)
+        if text == before and only is None and state.saved:
+            continue
+        changes += (column.position, False if text is None else text)
+        written.append((column, value, text))
+        if state.saved and before is not DEFERRED:
+            loaded += (column.position, False if before is None else before)
+
+    def settle(result: Any) -> None:
+        for column, value, text in written:
+            state.remember(schema, column, value, text)
+        for column, text in zip(summed, result if summed else (), strict=True):
+            if text is PENDING:  # a copy: the same expression may be assigned once more
+                summed[column] = copy(summed[column])
+            values[column.name] = summed[column] if text is PENDING else _decoded(column, text)
+            state.remember(schema, column, values[column.name], text)
+        if not state.saved:
+            state.remember(schema, schema.pk, pk, _text(schema.pk, pk))
+
+    expected = loaded if if_unchanged else []
+    more = [expected, sums] if expected or sums else []
+    changed = (*changes[::2], *sums[::7])
+    own = _text(schema.pk, pk)
+    quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
+    mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick, ttl=schema.ttl)
+    mutation.records, mutation.loaded = (record,), loaded
+    if summed:
+        mutation.foreseen = [PENDING] * len(summed)
+        mutation.late = partial(_settle_late, record, state, summed)
+        mutation.computed = partial(compute, schema, summed, record.convert)
+    return mutation
+
+
+def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequence[Column]:
+    """The columns that may have changed: what still is the object that was stored has not."""
+    if not state.saved:
+        return schema.columns[1:]
+    return [
+        column
+        for column, seen in zip(schema.columns[1:], state.seen[1:], strict=True)
+        if column.mutable or values.get(column.name, seen) is not seen
+    ]
+
+
+def _settle_late(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:
+    """Takes the sums of a mutation that was part of a block, where nothing came after them there."""
+    schema, values = record.__schema__, vars(record)
+    for (column, expression), text in zip(summed.items(), texts, strict=True):
+        value = _decoded(column, text)
+        if values[column.name] is expression:
+            values[column.name] = value
+        if state.seen[column.position - 1] is expression:
+            state.remember(schema, column, value, text)
+
+
+def _decoded(column: Column, text: Text | None) -> Any:
+    return None if text is None else column.codec.decode(_bytes(text))
+
+
+def _stored(schema: Schema, pk: str, column: Column, text: str | None) -> Any:
+    try:
+        return _decoded(column, text)
+    except ValueError:
+        bad = BadText(0, column.name, text or "", column.codec.kind)
+        raise bad_text(bad, schema, object_key(schema.key, pk)) from None
+
+
+def _text(column: Column, value: Any) -> Text:
+    return column.codec.encode(value)
+
+
+def encode(schema: Schema, column: Column, value: Any) -> Text | None:
+    """The stored text of a field's value.
+
+    Raises FieldError where it has none: a text with half a surrogate pair, a NaN that an index should hold.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Expression):
+        raise FieldError(
+            f"{schema.name}.{column.name}={value}: an expression is computed from what is stored, and "
+            f"nothing is stored yet"
+        )
+    try:
+        return column.write(value)
+    except ValueError as error:
+        raise FieldError(f"{schema.name}.{column.name}={shown(value)} can't be stored: {error}") from None
+
+
+def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:
+    """An expression as the script adds it up; one that it can't (operator '') makes it answer `inexact`.
+
+    It can't where the field has constraints that are no plain bounds: results are held to these here.
+    """
+    bounds = column.bounds
+    if (
+        bounds is not None
+        and isinstance(value, Arithmetic)
+        and value.operator in "+-*"
+        and isinstance(value.left, F)
+        and isinstance(value.right, F | Value)
+        and column.codec.kind in _NUMBERS
+    ):
+        left = schema.column(value.left.name)
+        if isinstance(value.right, F):
+            right = schema.column(value.right.name)
+            if left.codec.kind == right.codec.kind == column.codec.kind:
+                return [column.position, column.codec.kind, value.operator, left.position, right.position, "", bounds]
+        elif left.codec.kind == column.codec.kind and _plain(column.codec.kind, value.right.value):
+            text = column.codec.encode(_NUMBERS[column.codec.kind](value.right.value))
+            return [column.position, column.codec.kind, value.operator, left.position, 0, text, bounds]
+    read = [schema.column(name).position for name in value.names()]
+    return [column.position, column.codec.kind, "", column.position, 0, read, ()]
+
+
+def _plain(kind: str, value: Any) -> bool:
+    exact = {"int": int, "float": (int, float), "decimal": object}[kind]
+    if isinstance(value, bool) or not isinstance(value, exact):
+        return False
+    return kind != "decimal" or type(value).__name__ in ("int", "Decimal")
+
+
+def compute(
+    schema: Schema,
+    expressions: Mapping[Column, Expression],
+    convert: Convert,
+    refused: Mutation,
+    texts: Mapping[int, Any],
+) -> Mutation:
+    """The mutation that writes these expressions' values, on condition that what they are computed from still holds.
+
+    texts: what is stored, text|False by position.
+    """
+    read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
+    pk, changes, expected, _sums = refused.arguments
+    before = {column: None if (text := texts[column.position]) is False else text for column in read}
+    stored = {column.name: _stored(schema, pk, column, text) for column, text in before.items()}
+    computed = {column: text_of_result(schema, column, e, convert, stored) for column, e in expressions.items()}
+
+    def settle(result: Any) -> None:
+        if refused.settle is not None:
+            refused.settle(result is not False and list(computed.values()))
+
+    still = _positioned(before.items())
+    arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
+    return Mutation(schema, refused.code, arguments, settle, ttl=refused.ttl)
+
+
+def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:
+    return [item for column, text in pairs for item in (column.position, False if text is None else text)]
+
+
+def _bytes(text: Text) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def text_of_result(
+    schema: Schema, column: Column, value: Expression, convert: Convert, stored: Mapping[str, Any]
+) -> Text | None:
+    """What an expression comes to for an object of which this is stored, as the text to write.
+
+    Raises IntegrityError where that is null and must not be, or does not fit the field.
+    """
+    try:
+        result = value.evaluate({name: stored[schema.column(name).name] for name in value.names()})
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise IntegrityError(
+            f"{schema.name}.{column.name}: {value} can't be computed: {error}", model=schema.name, field=column.name
+        ) from None
+    if result is None and not column.nullable:
+        raise IntegrityError(
+            f"{schema.name}.{column.name} can't be null: {value}", model=schema.name, field=column.name
+        )
+    try:
+        converted = None if result is None else convert(column.name, result)
+    except ValueError as error:
+        raise IntegrityError(
+            f"{schema.name}.{column.name}={result!r} does not fit: {reason(error)}",
+            model=schema.name,
+            field=column.name,
+            value=result,
+        ) from None
+    return encode(schema, column, converted)

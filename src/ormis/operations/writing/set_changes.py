@@ -1,0 +1,262 @@
+"""Changing all objects that a query finds. One call of the script `change` where they are few; otherwise step by step,
+each step whole.
+
+What the server can't evaluate, a condition or an expression, is evaluated here on rows that are read before; each
+object is then changed on condition that what was read of it still holds, and read again where it does not.
+
+Touched: `ormis/models`, `model/ids`, the indexes that help; of each object that is found its hash, indexes and claims;
+on deletion those of what refers to it as well.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from ...calls import Operation, ScriptCall
+from ...errors import OrmisError
+from ...planning.columns import Cell
+from ...planning.plan import Plan, packed
+from ...records.state import Wire
+from ...schema.schema import Column, Schema
+from ...storage.keys import MODELS
+from ...storage.scripts import script
+from ..outcomes import Inexact, raise_outcome, unpack
+from ..reading.select import Page, decoded, fetch, fetch_keys, next_page
+from .mutations import DoneHere, Mutation, Reached, commit_call, shapes_with
+
+_TRIES = 100
+Compute = Callable[[Mapping[str, Any]], list[Any]]
+"""From the values of a row to changes, {position, text|False, ...}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to each object: a mutation of lua/commit.lua without its model and key.
+
+    most: how many objects one call may change, so that it holds the server for some milliseconds.
+    """
+
+    code: str
+    arguments: tuple[Any, ...] = ()
+    most: int = 150
+    referrers: Callable[[Schema], Sequence[Reached]] | None = None
+    computed: DoneHere | None = None
+    """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was changed so far: how many objects the query found, and of deletions how many went of each model."""
+
+    count: int = 0
+    models: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, count: int, result: Any) -> None:
+        """One more step."""
+        self.count += count
+        self.models.update(dict(result) if result else {})
+
+    def include(self, other: "Tally") -> None:
+        """Another part of the same set."""
+        self.add(other.count, other.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The same change with its arithmetic done here: what is still sent, the columns to read of each object, and what
+    is computed of them.
+    """
+
+    wanted: Change
+    reads: Sequence[Column] = ()
+    compute: Compute | None = None
+
+
+def change(plan: Plan, wanted: Change, otherwise: Here | None = None, tag: str = "") -> Operation[Tally]:
+    """Changes every object that the query finds.
+
+    otherwise: how a step is done in which the server can't do all of the sums.
+    Raises what the mutation is refused with; the steps before stay done.
+    """
+    if plan.residual is not None:
+        return (yield from change_each(plan, Here(wanted), otherwise, tag))
+    tally = Tally()
+    if plan.keys is not None:
+        yield from _portions(plan, wanted, otherwise, tag, tally, plan.keys)
+        return tally
+    try:
+        how, *rest = yield from _ask(plan, wanted, tag, {})
+    except Inexact:
+        return (yield from change_each(plan, _present(otherwise), None, tag))
+    if how == "done":
+        tally.add(*rest)
+    elif how == "keys":
+        yield from _portions(plan, wanted, otherwise, tag, tally, rest[0])
+    else:
+        yield from _walk(plan, wanted, otherwise, tag, tally)
+    return tally
+
+
+def _portions(
+    plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally, keys: Sequence[str]
+) -> Operation[None]:
+    for first in range(0, len(keys), wanted.most):
+        some = keys[first : first + wanted.most]
+        try:
+            step = yield from _ask(plan, wanted, tag, {"keys": some})
+            tally.add(*step[2:4])
+        except Inexact:
+            tally.include((yield from change_each(plan, _present(otherwise), None, tag, some)))
+
+
+def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally) -> Operation[None]:
+    after: float | None = None
+    while True:
+        more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(after)})
+        try:
+            _, place, *done = yield from _ask(plan, wanted, tag, more)
+            tally.add(*done[:2])
+            after = None if place is False else float(place)
+        except Inexact:
+            after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tag, tally)
+        if after is None:
+            return
+
+
+def _step_here(
+    plan: Plan, otherwise: Here, most: int, after: float | None, tag: str, tally: Tally
+) -> Operation[float | None]:
+    """The next step of a walk, done here; the place to go on behind, None at the end."""
+    keys_only = _keys_only(plan)
+    page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most, tag=tag)
+    keys = [_key(keys_only, row) for row in page.rows]
+    tally.include((yield from change_each(plan, otherwise, None, tag, keys)))
+    return page.after
+
+
+def _present(otherwise: Here | None) -> Here:
+    if otherwise is None:
+        raise AssertionError("arithmetic that can be inexact needs another way")
+    return otherwise
+
+
+def change_each(
+    plan: Plan, how: Here, otherwise: Here | None = None, tag: str = "", keys: Sequence[str] | None = None
+) -> Operation[Tally]:
+    """Changes every object that the query finds, or of these keys, by what is computed here of each.
+
+    Everything is computed before anything is written. Raises what `compute` raises.
+    """
+    residual = [] if plan.residual is None else sorted(plan.residual.columns(), key=lambda cell: cell.name)
+    checked = [column for column in dict.fromkeys([*how.reads, *residual]) if isinstance(column, Column)]
+    reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
+    most = how.wanted.most
+    tally, rows = Tally(), (yield from (fetch(reading, tag) if keys is None else fetch_keys(reading, keys, tag)))
+    for _ in range(_TRIES):
+        changes = [_computed(reading, how, checked, row) for row in rows]
+        stale: list[str] = []
+        for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
+            try:
+                _, _, count, result, missed = yield from _ask(plan, how.wanted, tag, _expecting(how, batch))
+            except Inexact:
+                of_these = [planned.key for planned in batch]
+                tally.include((yield from change_each(plan, _present(otherwise), None, tag, of_these)))
+                continue
+            tally.add(count, result)
+            stale += missed
+        if not stale:
+            return tally
+        rows = yield from fetch_keys(reading, stale, tag)
+    raise OrmisError(f"{plan.schema.name}: others changed the same objects {_TRIES} times in a row")
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """One object: its key, what must still hold of it, first what the changes are computed from, what becomes of it."""
+
+    key: str
+    expected: list[Any]
+    changes: list[Any]
+
+
+def _computed(plan: Plan, how: Here, checked: Iterable[Column], row: Wire) -> _Planned:
+    values = decoded(plan.schema, plan.reading(), row)
+    expected = [item for column in checked for item in (column.position, _text(column, values[column.name]))]
+    key = str(plan.schema.pk.codec.encode(values[plan.schema.pk.name]))
+    return _Planned(key, expected, how.compute(values) if how.compute else [])
+
+
+def _keys_only(plan: Plan) -> Plan:
+    return replace(plan, columns=(plan.schema.pk,), related=(), order=())
+
+
+def _key(plan: Plan, row: Wire) -> str:
+    return str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reading(), row)[plan.schema.pk.name]))
+
+
+def _text(column: Cell, value: Any) -> Any:
+    return False if value is None else column.codec.encode(value)
+
+
+def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
+    return {
+        "keys": [planned.key for planned in batch],
+        "expected": {planned.key: planned.expected for planned in batch},
+        "each": {planned.key: planned.changes for planned in batch},
+        "computed_from": 2 * len(how.reads),
+    }
+
+
+def _ask(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+    request, numbers = plan.asked("change", mutation=[wanted.code, *wanted.arguments], most=wanted.most, **more)
+    reached: Sequence[Reached] = wanted.referrers(plan.schema) if wanted.referrers else []
+    arguments = (tag, packed(request, numbers), *shapes_with(numbers.models, reached))
+    in_block = partial(_in_block, plan, wanted, tag, more)
+    reply: bytes | list[Any] = yield script("change")((MODELS,), arguments, ScriptCall, in_block=in_block)
+    answer = unpack(reply) if isinstance(reply, bytes) else reply
+    if answer[0] != "ok":
+        raise_outcome(answer, (plan,))
+    return answer[1:]
+
+
+# Inside atomic() -----------------------------------------------------------------------------------------------------
+
+
+def _in_block(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+    """All of it as one step at the end of the block: the objects are those that the query finds now, whatever the block
+    has done to them before.
+    """
+    if "keys" in more:
+        keys: list[str] = more["keys"]
+        expected = {key: expected[: more.get("computed_from", 0)] for key, expected in more.get("expected", {}).items()}
+        more = more | {"expected": expected}
+    else:
+        keys = yield from _keys(plan, tag)
+    yield commit_call(_mutations(plan, wanted, keys, more), tag)
+    return ["ok", "step", False, len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
+
+
+def _keys(plan: Plan, tag: str) -> Operation[list[str]]:
+    keys_only = _keys_only(plan)
+    return [_key(keys_only, row) for row in (yield from fetch(keys_only, tag))]
+
+
+def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
+    if wanted.code == "delete":
+        return [Mutation(plan.schema, "delete", [keys], referrers=wanted.referrers, foreseen={})]
+    if wanted.code == "expire":
+        return [Mutation(plan.schema, "expire", [keys, *wanted.arguments])]
+    nothing: list[Any] = []
+    constants, _, sums = [*wanted.arguments, nothing, nothing][:3]
+    each, expected = more.get("each", {}), more.get("expected", {})
+    return [
+        Mutation(
+            plan.schema,
+            "amend",
+            [key, [*constants, *each.get(key, ())], expected.get(key, []), sums],
+            computed=wanted.computed,
+        )
+        for key in keys
+    ]

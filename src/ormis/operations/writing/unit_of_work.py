@@ -1,0 +1,140 @@
+"""What a block of `atomic()` gathers: the mutations of the operations run inside it, to be applied by one commit.
+
+An operation runs inside a block as it does outside: only, its commits are not sent, and it is told what will come of
+them if all goes well. A new object gets its key at once: INCRBY of `model/next_id`, one round trip for each save() or
+batch. What an operation reads is read from the database, which knows nothing of the block yet.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from ...calls import Call, Command, Operation, ScriptCall, T
+from ...errors import OrmisError, StoredDataError
+from ...records.state import PENDING, State, state_of
+from ...storage.keys import next_id_key
+from .client_arithmetic import commit_computing
+from .mutations import CommitCall, Mutation
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Mutations in their order, and what to put back where they come to nothing."""
+
+    mutations: list[Mutation] = field(default_factory=list[Mutation])
+    before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
+
+    def gather(self, operation: Operation[T], claim: Callable[[], None], tag: str = "") -> Operation[T]:
+        """The operation as it runs inside the block: its commits are gathered, all else is sent.
+
+        claim: called before something is gathered; raises where that may not be.
+        Raises OrmisError for a call that writes and can't be gathered.
+        """
+        try:
+            call = next(operation)
+            while True:
+                try:
+                    reply = yield from self._reply(call, claim, tag)
+                except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
+                    call = operation.throw(error)
+                else:
+                    call = operation.send(reply)
+        except StopIteration as end:
+            return end.value
+        finally:
+            operation.close()
+
+    def _reply(self, call: Call, claim: Callable[[], None], tag: str) -> Operation[Any]:
+        if not isinstance(call, ScriptCall) or not call.once:
+            return (yield call)
+        claim()
+        if isinstance(call, CommitCall):
+            return (yield from self._take(call, tag))
+        if call.in_block is None:
+            raise OrmisError(f"{call.name} can't be part of an atomic() block: do it before or after the block")
+        return (yield from self.gather(call.in_block(), claim, tag))
+
+    def _take(self, call: CommitCall, tag: str) -> Operation[list[Any]]:
+        if call.meanwhile is not None:
+            call.meanwhile()
+        results: list[Any] = []
+        for mutation in call.mutations:
+            foreseen = mutation.foreseen
+            if mutation.code in ("insert", "save") and not mutation.late:
+                foreseen = yield from _reserve_keys(mutation, tag)
+            results.append(foreseen)
+            self.before += [(record, state_of(record).copy()) for record in mutation.records]
+            self.mutations.append(_for_the_end(mutation, foreseen))
+        return ["ok", results]
+
+    def absorb(self, inner: "Gathering") -> None:
+        """Takes over what a block inside this one has gathered."""
+        self.mutations += inner.mutations
+        self.before += inner.before
+
+    def apply(self, tag: str = "") -> Operation[None]:
+        """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
+
+        Sums that the server can't do exactly are done here, see computing.py.
+        Raises what the first mutation that is refused stands for; then, too, the objects are put back.
+        """
+        try:
+            if self.mutations:
+                yield from commit_computing(self.mutations, tag)
+        except BaseException:
+            self.undo()
+            raise
+
+    def undo(self) -> None:
+        """The objects are to the database what they were, unsaved or changed. They keep their values and keys."""
+        for record, state in reversed(self.before):
+            state_of(record).restore(state)
+
+
+def _keys(mutation: Mutation) -> list[Any]:
+    """The keys of the rows of an insert, None where they are to be counted."""
+    count, texts = mutation.arguments[:2]
+    return texts[:: len(texts) // count]
+
+
+def _reserve_keys(mutation: Mutation, tag: str) -> Operation[list[Any]]:
+    """The keys of the new rows: those without one get the next."""
+    keys = _keys(mutation)
+    missing = keys.count(None)
+    if not missing:
+        return keys
+    last = yield from _count_up(tag + next_id_key(mutation.schema.key), missing)
+    counted = iter(range(last - missing + 1, last + 1))
+    return [str(next(counted)) if key is None else key for key in keys]
+
+
+def _count_up(key: str, by: int) -> Operation[int]:
+    try:
+        return (yield Command(("INCRBY", key, by)))
+    except ResponseError as error:
+        if "WRONGTYPE" not in str(error) and "not an integer" not in str(error):
+            raise
+        raise StoredDataError(
+            f"the key {key!r} does not hold the last key that was counted: {error}; set it to a number", key=key
+        ) from None
+
+
+def _for_the_end(mutation: Mutation, foreseen: Any) -> Mutation:
+    """The mutation as the block sends it: rows with their keys, what an update changes as it was loaded."""
+    arguments = mutation.arguments
+    if mutation.code in ("insert", "save") and not mutation.late:
+        count, texts = arguments
+        with_keys = [*texts]
+        with_keys[:: len(texts) // count] = foreseen
+        arguments = [count, with_keys]
+    elif mutation.code == "update":
+        pk, changes, expected, sums = (*arguments, (), ())[:4]
+        arguments = [pk, changes, _known([*expected, *mutation.loaded]), sums]
+    return replace(mutation, arguments=arguments, settle=mutation.late, quick=())
+
+
+def _known(loaded: Sequence[Any]) -> list[Any]:
+    """Without the sums of this block, which no one can have changed yet."""
+    return [item for at in range(0, len(loaded), 2) if loaded[at + 1] is not PENDING for item in loaded[at : at + 2]]

@@ -1,0 +1,149 @@
+"""What is written through a queryset, as operations: changes of all that it finds."""
+
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from inspect import getattr_static
+from typing import Any
+
+from ...calls import Operation
+from ...errors import FieldError
+from ...query.expressions import Expression
+from ...schema.schema import Column, Schema
+from ...storage.codecs import Text
+from ..reading import evaluate as results
+from ..reading.source import Source
+from ..reading.subqueries import planned
+from .delete import closure, counted
+from .save import compute, encode, sum_of, text_of_result
+from .set_changes import Change, Here, change, change_each
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """Values to write: `constants` and `sums` as lua/commit.lua reads them, `computed` the expressions by column."""
+
+    constants: list[Any]
+    computed: dict[Column, Expression]
+    sums: list[Any]
+
+    @property
+    def by_server(self) -> bool:
+        """True where the server can try to do all of the sums, and no field has bounds that may refuse one of them."""
+        return all(self.sums[2::7]) and all(column.bounds == () for column in self.computed)
+
+    @property
+    def arguments(self) -> list[Any]:
+        """The arguments of an update."""
+        nothing_expected: list[Any] = []
+        return [self.constants, nothing_expected, self.sums] if self.sums else [self.constants]
+
+
+def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
+    """What these values, which may be expressions, mean for the fields of the model.
+
+    Raises FieldError for what is no field that can be changed, ValidationError for a value that does not fit.
+    """
+    schema = source._schema
+    constants: list[Any] = []
+    computed: dict[Column, Expression] = {}
+    for name, value in values.items():
+        column = named(schema, name)
+        if isinstance(value, Expression):
+            computed[column] = value
+        else:
+            fitting = source.model._fitted(column.name, _key_of(source, name, value))
+            constants += (column.position, _text(schema, column, fitting))
+    return Writes(constants, computed, [i for column, value in computed.items() for i in sum_of(schema, column, value)])
+
+
+def update(source: Source[Any], values: Mapping[str, Any]) -> Operation[int]:
+    """Writes these values to every object of the query; how many there were."""
+    check_whole(source, "updated")
+    if not values:
+        return (yield from results.count(source))
+    source._cache = None
+    wanted = writes(source, values)
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    here = _here(source, wanted)
+    if not wanted.by_server or _may_be_null(source._schema, wanted):
+        return (yield from change_each(plan, here)).count
+    computed = partial(compute, source._schema, wanted.computed, source.model._fitted)
+    return (yield from change(plan, Change("update", tuple(wanted.arguments), computed=computed), here)).count
+
+
+def _may_be_null(schema: Schema, wanted: Writes) -> bool:
+    """True where an expression could come to null that must not be: then nothing is to be written before that."""
+    return any(
+        not column.nullable and any(schema.column(name).nullable for name in value.names())
+        for column, value in wanted.computed.items()
+    )
+
+
+def _here(source: Source[Any], wanted: Writes) -> Here:
+    """The same changes, computed from the fields that the expressions name."""
+    schema = source._schema
+    reads = dict.fromkeys(schema.column(name) for value in wanted.computed.values() for name in sorted(value.names()))
+
+    def values(row: Mapping[str, Any]) -> list[Any]:
+        return [
+            item
+            for column, value in wanted.computed.items()
+            for item in (column.position, _present(text_of_result(schema, column, value, source.model._fitted, row)))
+        ]
+
+    return Here(Change("update", (wanted.constants,)), tuple(reads), values)
+
+
+def named(schema: Schema, name: str) -> Column:
+    """The column of a field that can be changed. Raises FieldError for what is none."""
+    if "__" in name:
+        raise FieldError(f"{schema.name}.{name}: only fields of {schema.name} itself can be changed")
+    column = schema.column(name)
+    if column is schema.pk:
+        raise FieldError(f"{schema.name}.{name} is the primary key of saved objects: it can't be changed")
+    return column
+
+
+def _key_of(source: Source[Any], name: str, value: Any) -> Any:
+    """The key that stands for a related object; anything else as it is."""
+    relation: Any = getattr_static(source.model, name, None)
+    if value is None or not hasattr(relation, "key_of"):
+        return value
+    if isinstance(value, relation.model):
+        relation.check_database(source.db, value)
+    return relation.key_of(None, value)
+
+
+def _text(schema: Schema, column: Column, value: Any) -> Any:
+    return _present(encode(schema, column, value))
+
+
+def _present(text: Text | None) -> Text | bool:
+    return False if text is None else text
+
+
+def expire(source: Source[Any], ttl: int | None) -> Operation[int]:
+    """Lets every object of the query live so many milliseconds from now on, None for ever; how many there were."""
+    check_whole(source, "given an end")
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    return (yield from change(plan, Change("expire", (False if ttl is None else ttl,)))).count
+
+
+def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
+    """Deletes every object of the query, with what refers to them."""
+    check_whole(source, "deleted")
+    source._cache = None
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    tally = yield from change(plan, Change("delete", most=100, referrers=closure))
+    return counted(tally.models)
+
+
+def check_whole(source: Source[Any], what: str) -> None:
+    """Raises TypeError for a query that does not stand for objects that can be changed."""
+    source._refuse(what)
+    if source.query.shape != "objects":
+        raise TypeError(f"a queryset of values() can't be {what}: do that before values()")

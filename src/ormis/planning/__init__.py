@@ -1,0 +1,1 @@
+"""From what a query says to a plan: data, made without a server."""

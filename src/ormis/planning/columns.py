@@ -1,0 +1,150 @@
+"""What a query reads of an object: its own columns, those of objects it refers to, and what is computed from these.
+
+`Numbering` gives them their places in a request of the script `query`: a model its number, a column its position, a
+column of a related object a position of lua/lib/joining.lua.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..schema.schema import Column, Link, Reference, Schema
+from ..storage.codecs import Codec
+
+Row = Mapping[str, Any]
+_STEP = 1000  # positions kept for the columns of one related object
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step along a relation: forward to the object that `reference` points at, or back to those that point here."""
+
+    reference: Reference
+    forward: bool
+    schema: Schema
+    """Where the step leads."""
+    origin: Schema
+    """Where it starts."""
+
+    @property
+    def name(self) -> str:
+        """What a query calls the step."""
+        return self.reference.name if self.forward else self.reference.query_name
+
+    @property
+    def to_one(self) -> bool:
+        """True where it leads to one object at most."""
+        return self.forward or self.reference.unique
+
+    @property
+    def source(self) -> Column:
+        """The column, where the step starts, that holds the key it follows."""
+        return self.reference.column if self.forward else self.origin.pk
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHop:
+    """One step along a many-to-many relation whose links are kept in sets."""
+
+    link: Link
+    schema: Schema
+    """Where the step leads."""
+    origin: Schema
+    """Where it starts."""
+
+    forward = False
+    to_one = False
+
+    @property
+    def name(self) -> str:
+        """What a query calls the step."""
+        return self.link.query_name
+
+    @property
+    def source(self) -> Column:
+        """The column, where the step starts, that holds the key it follows."""
+        return self.origin.pk
+
+
+Step = Hop | LinkHop
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A column of the object at the end of steps that lead to one each; absent where one leads nowhere."""
+
+    hops: tuple[Hop, ...]
+    column: Column
+
+    @property
+    def name(self) -> str:
+        """As a query calls it: `question__published`."""
+        return "__".join([*(hop.name for hop in self.hops), self.column.name])
+
+    @property
+    def codec(self) -> Codec:
+        """That of its column."""
+        return self.column.codec
+
+    @property
+    def nullable(self) -> bool:
+        """Always: a step may lead nowhere."""
+        return True
+
+
+Cell = Column | Joined
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """A value that is computed here from the cells of a row, to order by; `shown` is for people."""
+
+    reads: tuple[Cell, ...]
+    value: Callable[[Row], Any]
+    shown: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in explanations."""
+        return self.shown
+
+
+def cell(steps: Sequence[Step], column: Column) -> Cell:
+    """The column at the end of these steps, which lead to one object each."""
+    hops = tuple(step for step in steps if isinstance(step, Hop))
+    return Joined(hops, column) if hops else column
+
+
+class Numbering:
+    """The numbers that one request gives to models, and the positions it gives to cells."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.models: dict[Schema, int] = {schema: 1}
+        self._joins: dict[tuple[Hop, ...], list[Any]] = {}
+
+    def model(self, schema: Schema) -> int:
+        """The number of a model in this request."""
+        return self.models.setdefault(schema, len(self.models) + 1)
+
+    def position(self, wanted: Cell) -> int:
+        """The position of a cell in the rows of this request."""
+        if isinstance(wanted, Column):
+            return wanted.position
+        join = self._joins.get(wanted.hops) or self._new_join(wanted.hops)
+        positions = join[4]
+        if wanted.column.position not in positions:
+            positions.append(wanted.column.position)
+        return join[3] + positions.index(wanted.column.position)
+
+    @property
+    def joins(self) -> list[list[Any]]:
+        """The joins so far, as lua/lib/joining.lua reads them."""
+        return list(self._joins.values())
+
+    def _new_join(self, hops: tuple[Hop, ...]) -> list[Any]:
+        hop = hops[-1]
+        source = self.position(cell(hops[:-1], hop.source))
+        reverse = 0 if hop.forward else hop.reference.column.position
+        at = _STEP * (len(self._joins) + 1) + 1
+        join = self._joins[hops] = [source, self.model(hop.schema), reverse, at, []]
+        return join

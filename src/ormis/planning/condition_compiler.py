@@ -1,0 +1,159 @@
+"""From `Q` to conditions: what comparing.py makes of lookups, joined; relations followed.
+
+Conditions joined by `&` and `|` in one call speak of the same related object: they are gathered under one `Many`. A
+negated condition and the sides of `^` stand on their own.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from ..errors import FieldError
+from ..query.q import Leaf, Q
+from ..query.state import Query
+from ..schema.schema import Schema
+from .columns import LinkHop, Step
+from .lookup_compiler import Found, leaf
+from .names import DEEPEST
+from .predicates import Constant, Linked, Many, Node, Not, One, join
+
+MOST_CHOICES = 10_000
+"""How many alternatives there may be of conditions that mix a related object's fields with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Leaves joined by and, or."""
+
+    connector: str
+    parts: "tuple[Part, ...]"
+
+
+Part = Found | Tree
+
+
+def condition(query: Query) -> Node:
+    """What all the filters of a query mean together.
+
+    Raises FieldError for unknown names and for values that do not convert.
+    """
+    if query.empty:
+        return Constant(False)
+    return join("and", [compile_q(query.schema, q) for q in query.where])
+
+
+def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:
+    """What one condition means for a model; `depth` is how deep it stands in another."""
+    return _build(_read(schema, q, depth))
+
+
+def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
+    if not isinstance(child, Q):
+        return leaf(schema, *child)
+    while len(child.children) == 1 and not child.negated and isinstance(inner := child.children[0], Q):
+        child = inner
+    if depth > DEEPEST:
+        raise FieldError(f"{schema.name}: a condition is nested more than {DEEPEST} deep; join its parts side by side")
+    if child.negated:
+        return Found((), Not(compile_q(schema, ~child, depth + 1)))
+    if child.connector == "xor":
+        return Found((), join("xor", [_build(_read(schema, part, depth + 1)) for part in child]))
+    return Tree(child.connector, tuple([_read(schema, part, depth + 1) for part in _joined_alike(child)]))
+
+
+def _joined_alike(q: Q) -> Iterable[Q | Leaf]:
+    """The parts of a condition, with those of parts that are joined as it is in their place, however deep they are."""
+    waiting = [*reversed(q.children)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Q) and _dissolves(part, q.connector):
+            waiting += reversed(part.children)
+        else:
+            yield part
+
+
+def _dissolves(part: Q, connector: str) -> bool:
+    alone = len(part.children) == 1 and part.connector != "xor"
+    return not part.negated and (part.connector == connector or alone)
+
+
+# One related object for all conditions of a call ---------------------------------------------------------------------
+
+
+def _build(part: Part) -> Node:
+    if isinstance(part, Found):
+        return _wrap(part.hops, part.node)
+    if part.connector == "or":
+        return join("or", [_build(p) for p in part.parts])
+    return _build_and(list(_flat(part)))
+
+
+def _flat(tree: Tree) -> Iterable[Part]:
+    for part in tree.parts:
+        if isinstance(part, Tree) and (part.connector == tree.connector or len(part.parts) == 1):
+            yield from _flat(Tree(tree.connector, part.parts))
+        else:
+            yield part
+
+
+def _build_and(parts: list[Part]) -> Node:
+    for prefix in {p for part in parts for p in _prefixes(part) if p is not None}:
+        about, rest = _parted(parts, lambda part, prefix=prefix: prefix in _prefixes(part))
+        if len(about) < 2:
+            continue
+        mixed = next((part for part in about if _prefixes(part) != {prefix}), None)
+        if isinstance(mixed, Tree):
+            _check_choices(about)
+            others = [part for part in parts if part is not mixed]
+            return join("or", [_build_and([*others, *_flat(Tree("and", (choice,)))]) for choice in mixed.parts])
+        inner = _build_and([_strip(part, len(prefix)) for part in about])
+        return join("and", [_wrap(prefix, inner), _build_and(rest)])
+    return join("and", [_build(part) for part in parts])
+
+
+def _check_choices(parts: list[Part]) -> None:
+    choices = _choices(Tree("and", tuple(parts)))
+    if choices > MOST_CHOICES:
+        raise FieldError(
+            "conditions on one related object, mixed by | with others, have too many combinations: "
+            "give them to filter() calls of their own"
+        )
+
+
+def _choices(part: Part) -> int:
+    """How many ways there are to meet a part by choosing one side of each or."""
+    if isinstance(part, Found):
+        return 1
+    choices = [_choices(inner) for inner in part.parts]
+    return sum(choices) if part.connector == "or" else prod(choices)
+
+
+def _parted(parts: Iterable[Part], test: Callable[[Part], bool]) -> tuple[list[Part], list[Part]]:
+    """The parts that pass the test, and the others."""
+    passed: list[Part] = []
+    others: list[Part] = []
+    for part in parts:
+        (passed if test(part) else others).append(part)
+    return passed, others
+
+
+def _prefixes(part: Part) -> set[tuple[Step, ...] | None]:
+    if isinstance(part, Found):
+        return {part.prefix()}
+    return {prefix for inner in part.parts for prefix in _prefixes(inner)}
+
+
+def _strip(part: Part, count: int) -> Part:
+    if isinstance(part, Found):
+        return Found(part.hops[count:], part.node)
+    return Tree(part.connector, tuple(_strip(inner, count) for inner in part.parts))
+
+
+def _wrap(hops: Sequence[Step], node: Node) -> Node:
+    for hop in reversed(hops):
+        if isinstance(hop, LinkHop):
+            node = Linked(hop.schema, hop.link, node)
+            continue
+        column = hop.reference.column
+        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, hop.source)
+    return node

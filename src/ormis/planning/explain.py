@@ -1,0 +1,167 @@
+"""A plan as a readable tree: what is walked, what is checked, what is left to Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .columns import Cell
+from .plan import Plan
+from .predicates import Among, Compare, CompareFields, Constant, Here, Join, Linked, Many, Node, Not, One
+
+_OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the server went about it, as lua/lib/explaining.lua says."""
+
+    by: str
+    index: str
+    cost: int
+    parts: tuple["Way", ...]
+    model: str
+
+    @classmethod
+    def read(cls, packed: Sequence[Any]) -> "Way":
+        """From the server's answer."""
+        by, index, cost, parts, model = packed
+        return cls(by, index, int(cost), tuple(cls.read(part) for part in parts), model)
+
+    def lines(self, total: int, outer: "Way | None" = None) -> list[str]:
+        """As a tree."""
+        text = _WAYS[self.by].format(index=self.index, model=self.model)
+        count = f"{self.cost:,} of {total:,}" if outer is None else f"{self.cost:,}"
+        inner = [line for part in self.parts for line in part.lines(total, self)]
+        return [f"{text}: {count}", *branches(inner)]
+
+
+_WAYS = {
+    "key": "primary key",
+    "unique": "unique claims of {index}",
+    "equal": "equality index on {index}",
+    "sorted": "sorted index on {index}",
+    "text": "text index on {index}",
+    "order": "index on {index}, walked in its order until the slice is full",
+    "creation": "objects in the order of creation, until the slice is full",
+    "all": "FULL WALK over every object, no index helps",
+    "union": "union of",
+    "forward": "objects that refer by {index} to {model} found by",
+    "reverse": "objects that are referred to by {model} found by",
+    "links": "objects linked with {model} found by",
+    "nothing": "nothing can match",
+    "portion": "a portion",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the server said of one query: its way, quick checks by indexes, objects looked at, objects in all."""
+
+    way: Way
+    checks: tuple[str, ...]
+    examined: float
+    total: int
+    incomplete: tuple[str, ...]
+
+    @classmethod
+    def read(cls, packed: Sequence[Any]) -> "Notes":
+        """From the server's answer."""
+        way, checks, examined, total, incomplete = packed
+        return cls(Way.read(way), tuple(checks), examined, int(total), tuple(incomplete))
+
+
+def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) -> str:
+    """The whole explanation. how: 'done', 'keys' or 'walk', as the server answered."""
+    lines = _named(plan) or [*notes.way.lines(notes.total)]
+    if how == "keys":
+        lines.append("too many for one call: their keys at once, then portion by portion")
+    if how == "walk":
+        lines.append("too many for one call: step by step in the order of creation")
+    lines += [f"check by index {key}" for key in notes.checks]
+    lines += _condition(plan.where, "on the server")
+    if plan.residual is not None:
+        lines += _condition(plan.residual, "in Python")
+    lines += _rest(plan)
+    if notes.incomplete:
+        lines.append(f"left alone, not complete until they are reindexed: {', '.join(notes.incomplete)}")
+    return "\n".join([f"{plan.schema.name}: {notes.total:,} objects", *branches([*lines, *measured])])
+
+
+def _named(plan: Plan) -> list[str]:
+    if plan.keys is not None:
+        return [f"{len(plan.keys):,} primary keys, portion by portion"]
+    if plan.among is None:
+        return []
+    count, name = len(plan.among.values), plan.among.column.name
+    return [f"{count:,} values of {name}, some at a time where an index can look them up, else a full walk"]
+
+
+def _rest(plan: Plan) -> list[str]:
+    lines: list[str] = []
+    if plan.order:
+        terms = ", ".join(f"{'-' if term.descending else ''}{term.cell.name}" for term in plan.order)
+        lines.append(f"order by {terms} {'in Python' if plan.sorts_here else 'on the server'}")
+    if plan.offset or plan.limit is not None:
+        lines.append(f"slice [{plan.offset}:{'' if plan.limit is None else plan.offset + plan.limit}]")
+    lines += [f"with {related.path}, in the same call" for related in plan.related]
+    return lines
+
+
+def branches(lines: Sequence[str]) -> list[str]:
+    """The lines as branches of a tree; what stands under a branch begins with its lines already drawn."""
+    heads = [i for i, line in enumerate(lines) if not line.startswith(("├", "└", "│", " "))]
+    drawn: list[str] = []
+    for i, line in enumerate(lines):
+        last = not heads or i >= heads[-1]
+        drawn.append(f"{'└─ ' if last else '├─ '}{line}" if i in heads else f"{'   ' if last else '│  '}{line}")
+    return drawn
+
+
+def _condition(node: Node, where: str) -> list[str]:
+    if isinstance(node, Constant) and node.value:
+        return []
+    return [f"condition {where}: {shown(node)}"]
+
+
+def shown(node: Node) -> str:
+    """A condition in words."""
+    if isinstance(node, Constant):
+        return "always" if node.value else "never"
+    if isinstance(node, Compare):
+        return _compared(node)
+    if isinstance(node, CompareFields):
+        return f"{node.column.name} {_OPERATORS.get(node.operator, node.operator)} {node.other.name}"
+    if isinstance(node, Here):
+        return node.shown
+    if isinstance(node, Not):
+        return f"not ({shown(node.part)})"
+    if isinstance(node, Join):
+        return f" {node.connector} ".join(f"({shown(p)})" if isinstance(p, Join) else shown(p) for p in node.parts)
+    if isinstance(node, One | Many | Linked):
+        return f"{_related(node)} ({shown(node.part)})"
+    if isinstance(node, Among):
+        return f"{node.column.name} in another query"
+    return type(node).__name__
+
+
+def _related(node: One | Many | Linked) -> str:
+    if isinstance(node, One):
+        return f"{node.column.name} -> {node.target.name}"
+    if isinstance(node, Many):
+        return f"some {node.source.name} by {node.column.name}"
+    return f"some {node.target.name} in {node.link.name}"
+
+
+def _compared(node: Compare) -> str:
+    cell: Cell = node.column
+    if node.operator == "null":
+        return f"{cell.name} is null"
+    values = ", ".join(_short(value) for value in node.values[:3]) + (", ..." if len(node.values) > 3 else "")
+    if node.operator == "in":
+        return f"{cell.name} in [{values}]"
+    return f"{cell.name} {_OPERATORS.get(node.operator, node.operator)} {values}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,316 @@
+"""One lookup and its value as a comparison: values converted, objects taken for their keys, expressions looked into."""
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, cast
+
+from pydantic import TypeAdapter
+
+from ..errors import FieldError, reason, shown
+from ..query.expressions import Expression, F
+from ..query.lookups import LOOKUPS, PARTS
+from ..query.state import Query
+from ..schema import registry
+from ..schema.schema import Column, Schema
+from .columns import Cell, Hop, LinkHop, Step, cell
+from .names import Path, resolve
+from .predicates import (
+    COMPARISONS,
+    PATTERNS,
+    Among,
+    Compare,
+    CompareFields,
+    Constant,
+    Here,
+    Node,
+    Not,
+    comparable,
+    distinct,
+    join,
+)
+from .python_tests import part_of, part_type, text_test
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A leaf: relations to follow, and what must hold at their end."""
+
+    hops: tuple[Step, ...]
+    node: Node
+
+    def prefix(self) -> tuple[Step, ...] | None:
+        """The hops up to the first back to other objects; None where there is none."""
+        for i, hop in enumerate(self.hops, 1):
+            if not hop.forward:
+                return self.hops[:i]
+        return None
+
+
+def leaf(schema: Schema, name: str, value: Any) -> Found:
+    """What one lookup and its value mean. Raises FieldError for an unknown name, and a value that does not fit."""
+    path = resolve(schema, name)
+    place = f"{schema.name}.{name}"
+    if isinstance(value, Expression):
+        return _compared_with(schema, path, value, place)
+    return Found(path.hops, compare(path.column, path.lookups, _without_objects(schema, path, value, place), place))
+
+
+def _without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
+    """The value, with keys where there are objects. Raises FieldError for those of a wrong model, and a queryset's."""
+    at = path.hops[-1].schema if path.hops else schema
+    query, keys = getattr(value, "query", None), _holds_keys_of(at, path.column)
+    if isinstance(query, Query):
+        if keys and query.shape == "objects":
+            _check_model(at, path.column, query.schema, value, place)
+        return value
+    single = not path.lookups or isinstance(value, str | bytes) or hasattr(value.__class__, "__schema__")
+    if single or not keys or not isinstance(value, Iterable):
+        return key_for(at, path.column, value, place)
+    return [key_for(at, path.column, item, place) for item in value]  # pyright: ignore[reportUnknownVariableType]
+
+
+def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
+    """The key of an object that stands for a value of this column; anything else as it is.
+
+    Raises FieldError for an object of another model than that whose keys the column holds, and for one without a key.
+    """
+    if not hasattr(value.__class__, "__schema__"):
+        return value
+    _check_model(schema, column, value._schema(), value, place)
+    if value.pk is None:
+        raise FieldError(f"{place}: {value!r} is not saved yet, it has no key to look for")
+    return value.pk
+
+
+def _check_model(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> None:
+    """Raises FieldError where the model's keys, or what they refer to, are not what the column holds."""
+    wanted = _holds_keys_of(schema, column)
+    if wanted.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
+        names = " or ".join(sorted(registry.model_for(key).__name__ for key in wanted)) or "no objects"
+        raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
+
+
+def _holds_keys_of(schema: Schema, column: Column) -> set[str]:
+    """The models whose keys the column holds."""
+    own = {schema.key} if column is schema.pk else set[str]()
+    return own | {reference.target for reference in schema.references if reference.column is column}
+
+
+def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
+    """The comparison of a column with a value. Raises FieldError naming `place` and the value."""
+    if lookups and lookups[0] in PARTS.get(column.codec.kind, ()):
+        return _compare_part(column, lookups, value, place)
+    name = _lookup(column, lookups, place)
+    if name == "isnull" or (name == "exact" and value is None):
+        return _null(column, True if value is None else value, place)
+    if name == "in":
+        return _among(column, value, place)
+    if name == "range":
+        low, high = _pair(value, place)
+        return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
+    if LOOKUPS[name].takes == "pattern":
+        return _pattern(column, name, value, place)
+    return _one(column, "eq" if name == "exact" else name, value, place)
+
+
+def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
+    name = lookups[0] if lookups else "exact"
+    if name not in LOOKUPS or len(lookups) > 1:
+        unknown = name if name not in LOOKUPS else lookups[1]
+        known = [*LOOKUPS, *PARTS.get(column.codec.kind, ())]
+        if unknown in known:
+            raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
+        near = get_close_matches(unknown, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
+    return name
+
+
+def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
+    return Compare(column, operator, (converted(column, value, place),))
+
+
+def converted(column: Column, value: Any, place: str) -> Any:
+    """A lookup value as the column holds it. Raises FieldError naming the place."""
+    return with_text(column, value, place)[0]
+
+
+def with_text(column: Column, value: Any, place: str) -> tuple[Any, str | bytes]:
+    """As converted(), and the text that it is stored as."""
+    if value.__class__ is not column.exact:
+        value = _converted(column, value, place)
+    try:
+        return value, column.codec.encode(value)
+    except ValueError as error:
+        raise _unfit(column, value, place, error) from None
+
+
+def _converted(column: Column, value: Any, place: str) -> Any:
+    if value is None:
+        raise FieldError(f"{place}=None: only exact and isnull can be asked of None")
+    try:
+        return column.convert(value)
+    except ValueError as error:
+        raise _unfit(column, value, place, error) from None
+
+
+def _unfit(column: Column, value: Any, place: str, error: ValueError) -> FieldError:
+    return FieldError(f"{place}={shown(value)} does not convert to {column.codec.kind}: {reason(error)}")
+
+
+def _null(column: Column, value: Any, place: str) -> Node:
+    if not isinstance(value, bool):
+        raise FieldError(f"{place}={shown(value)}: isnull takes True or False")
+    node = Compare(column, "null")
+    return node if value else Not(node)
+
+
+def _among(column: Column, value: Any, place: str) -> Node:
+    query = getattr(value, "query", None)
+    if isinstance(query, Query):
+        if query.shape != "objects" and len(query.fields or ()) != 1:
+            raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
+        return Among(column, value._single)
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
+    values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
+    return Compare(column, "in", distinct(column, values)) if values else Constant(False)
+
+
+def _pair(value: Any, place: str) -> tuple[Any, Any]:
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        raise FieldError(f"{place}={shown(value)}: range takes two values, the lowest and the highest")
+    return cast(tuple[Any, Any], (value[0], value[1]))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
+    if not isinstance(value, str):
+        raise FieldError(f"{place}={shown(value)}: {name} takes a text")
+    _check_text(column, name, place)
+    if LOOKUPS[name].server:
+        return Compare(column, name, (_utf8(value, place),))
+    test, field, codec = text_test(name, value, place), column.name, column.codec
+
+    def holds(row: Any) -> bool:
+        return row[field] is not None and test(comparable(codec, row[field]))
+
+    return Here((column,), holds, f"{field} {name} {value!r}")
+
+
+def _check_text(column: Column, name: str, place: str) -> None:
+    if column.codec.kind != "text":
+        raise FieldError(f"{place}: {name} is for text, and {column.name} is a {column.codec.kind}")
+
+
+def _utf8(value: str, place: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise FieldError(f"{place}={shown(value)} can't be looked for: {error}") from None
+    return value
+
+
+def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
+    """A part of a date or time compared: `published__year__gte=2025`."""
+    part, rest, field = lookups[0], lookups[1:], column.name
+    name = rest[0] if rest else "exact"
+    if len(rest) > 1 or name not in _PART_OPERATORS:
+        raise FieldError(
+            f"{place}: a part of a time has no lookup {'__'.join(rest)!r}: there are {', '.join(_PART_OPERATORS)}"
+        )
+    adapter = TypeAdapter(part_type(part))
+
+    def convert(item: Any) -> Any:
+        try:
+            return adapter.validate_python(item)
+        except ValueError as error:
+            raise FieldError(f"{place}={shown(item)} does not convert to {part}: {reason(error)}") from None
+
+    if name == "range":
+        wanted: Any = tuple(convert(item) for item in _pair(value, place))
+    elif name == "in":
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise FieldError(f"{place}={shown(value)}: in takes a list of values")
+        wanted = {convert(item) for item in value if item is not None}  # pyright: ignore[reportUnknownVariableType]
+    else:
+        wanted = convert(value)
+    holds = _PART_OPERATORS[name]
+    return Here(
+        (column,),
+        lambda row: row[field] is not None and holds(part_of(part, row[field]), wanted),
+        f"{field} {part} {name} {value!r}",
+    )
+
+
+_PART_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "exact": operator.eq,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "in": lambda own, wanted: own in wanted,
+    "range": lambda own, wanted: wanted[0] <= own <= wanted[1],
+}
+
+
+def _compared_with(schema: Schema, path: Path, value: Expression, place: str) -> Found:
+    """A column compared with an expression over the same object, and those it refers to.
+
+    Across a relation to many, the expression may also name fields of that same related object.
+    """
+    many = max((i for i, hop in enumerate(path.hops, 1) if not hop.to_one), default=0)
+    before, after = path.hops[:many], path.hops[many:]
+    cells = {name: _seen_from(schema, before, name, place) for name in value.names()}
+    return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
+
+
+def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> Cell:
+    """The cell that an expression names, as the object at the end of the steps before sees it."""
+    found = resolve(schema, name)
+    if found.lookups:
+        raise FieldError(f"{place}: F({name!r}) names no stored field")
+    if before and found.hops[: len(before)] == before:
+        hops = found.hops[len(before) :]
+    elif before:
+        hops = (*(_back(hop, place) for hop in reversed(before)), *found.hops)
+    else:
+        hops = found.hops
+    if not all(hop.to_one for hop in hops):
+        raise FieldError(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
+    return cell(hops, found.column)
+
+
+def _back(hop: Step, place: str) -> Hop:
+    """The step that leads back."""
+    if isinstance(hop, LinkHop) or (hop.forward and not hop.reference.unique):
+        raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
+    return Hop(hop.reference, not hop.forward, hop.origin, hop.schema)
+
+
+def _comparison(own: Cell, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
+    part, lookups = None, path.lookups
+    if lookups and lookups[0] in PARTS.get(own.codec.kind, ()):
+        part, *lookups = lookups
+    name = _lookup(path.column, lookups, place)
+    name = "eq" if name == "exact" else name
+    if name not in COMPARISONS:
+        raise FieldError(f"{place}: {name} can't be compared with an expression")
+    if name in PATTERNS:
+        _check_text(path.column, name, place)
+    if isinstance(value, F) and cells[value.name].codec.kind == own.codec.kind and part is None:
+        return CompareFields(own, name, cells[value.name])
+    codec = cells[value.name].codec if isinstance(value, F) else own.codec
+
+    def test(row: Any) -> bool:
+        left, right = row[own.name], value.found({field: row[c.name] for field, c in cells.items()})
+        if left is None or right is None:
+            return False
+        left = comparable(own.codec, left) if part is None else part_of(part, left)
+        try:
+            return COMPARISONS[name](left, comparable(codec, right))
+        except (TypeError, ValueError, LookupError) as error:
+            raise FieldError(f"{place}: {own.name} can't be compared with {value}: {error}") from None
+
+    return Here((own, *cells.values()), test, f"{own.name} {' '.join([*([part] if part else []), name])} {value}")

@@ -1,0 +1,133 @@
+"""Names in queries, resolved: which relations they follow, and which column and lookups they end with."""
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+
+from ..errors import FieldError, shown
+from ..query.lookups import LOOKUPS, PARTS
+from ..schema import registry
+from ..schema.schema import Column, Link, Schema, is_hidden
+from .columns import Cell, Hop, LinkHop, Step, cell
+
+DEEPEST = 100
+"""How many parts a name may have, and how deep conditions may be nested: what Python and Lua recurse through safely."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A name in a query, resolved: the relations to follow, the column at the end, the lookups that follow it."""
+
+    hops: tuple[Step, ...]
+    column: Column
+    lookups: tuple[str, ...]
+
+
+def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
+    """The path that a name such as `question__published__year` means.
+
+    whole: keep a last step whose end could be told without it, from the foreign key itself.
+    Raises FieldError for a name that is nothing, with the nearest that is.
+    """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise FieldError(f"{schema.name}: fields and relations are named by texts, not by {shown(name)}")
+    return _resolved(schema, name, whole, registry.changes())
+
+
+_BETWEEN = re.compile("__(?!_)")
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a name between double underscores; a part may end with one of its own: `class___startswith`."""
+    return _BETWEEN.split(name)
+
+
+@lru_cache(maxsize=4096)
+def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
+    hops: list[Step] = []
+    parts = parts_of(name)
+    if len(parts) > DEEPEST:
+        raise FieldError(f"{schema.name}: {name[:40]!r}... is too long, a name of more than {DEEPEST} parts")
+    at = schema
+    for i, part in enumerate(parts):
+        *first, hop = (None,) if part in at.by_name else _steps(at, part) or (None,)
+        rest = tuple(parts[i + 1 :])
+        if hop is None:
+            if part != "pk" and part not in at.by_name:
+                raise _unknown(name, at, part)
+            return Path(tuple(hops), at.column(part), rest)
+        hops += first
+        key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
+        by_key = isinstance(hop, Hop) and hop.forward and not whole
+        if rest and not _may_follow(hop.schema, rest[0]):
+            raise _unknown(name, hop.schema, rest[0])
+        if isinstance(hop, Hop) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
+            return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
+        hops.append(hop)
+        at = hop.schema
+        if not (rest and _is_name(at, rest[0])):
+            return Path(tuple(hops), at.pk, rest)
+    raise AssertionError("the last part has returned")
+
+
+def _is_name(schema: Schema, part: str) -> bool:
+    return part == "pk" or part in schema.by_name or bool(_steps(schema, part))
+
+
+def _may_follow(schema: Schema, part: str) -> bool:
+    """Whether a name may follow a relation: one of the related model's, or a lookup."""
+    return _is_name(schema, part) or part in LOOKUPS or part in PARTS.get(schema.pk.codec.kind, ())
+
+
+def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
+    """The steps that a name means: none where it is no relation, two where a through model is between."""
+    for reference in schema.references:
+        if reference.name == name:
+            return (Hop(reference, True, registry.model_for(reference.target).__schema__, schema),)
+    for source, reference in registry.referrers(schema):
+        if name == reference.query_name:
+            return (Hop(reference, False, source, schema),)
+    for link in registry.links(schema):
+        if name == link.query_name:
+            return _along(link, schema)
+    return ()
+
+
+def _along(link: Link, schema: Schema) -> tuple[Step, ...]:
+    target: Schema = registry.model_for(link.target).__schema__
+    if not link.through:
+        return (LinkHop(link, target, schema),)
+    through: Schema = registry.model_for(link.through).__schema__
+    near, far = through.reference(link.near), through.reference(link.far)
+    return Hop(near, False, through, schema), Hop(far, True, target, through)
+
+
+def cell_of(schema: Schema, name: str) -> Cell:
+    """The column that a name means, of the model itself or of an object it refers to.
+
+    Raises FieldError for names that are nothing, have lookups, or lead to many objects.
+    """
+    path = resolve(schema, name)
+    if path.lookups:
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+    many = next((hop for hop in path.hops if not hop.to_one), None)
+    if many is not None:
+        raise FieldError(f"{schema.name}.{name}: {many.name} leads to many objects; name Min or Max of them")
+    return cell(path.hops, path.column)
+
+
+def names_of(schema: Schema) -> list[str]:
+    """Every name that a query on this model may begin with."""
+    relations = [reference.name for reference in schema.references]
+    relations += [reference.query_name for _, reference in registry.referrers(schema)]
+    relations += [link.query_name for link in registry.links(schema)]
+    return [*schema.by_name, *(name for name in relations if not is_hidden(name)), "pk"]
+
+
+def _unknown(name: str, at: Schema, part: str) -> FieldError:
+    names = names_of(at)
+    near = get_close_matches(part, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    whole = f" (in {name!r})" if name != part else ""
+    return FieldError(f"{at.name} has no field or relation {part!r}{whole}: {hint}")

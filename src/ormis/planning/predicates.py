@@ -1,0 +1,348 @@
+"""Conditions on stored objects, as data: what a `Q` means for one model once its names are resolved.
+
+`packed` is how lua/lib/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
+can't say (`here` is true of such a condition); it knows no other objects, so relations are looked up before.
+"""
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from enum import Enum
+from typing import Any
+
+from ..calls import Operation
+from ..schema.schema import Column, Link, Schema
+from ..storage.codecs import Codec
+from .columns import Cell, Joined, Numbering, Row
+
+MANY = 1000
+"""Values of an `in` that the server is sent at most: it unpacks them in every call."""
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": operator.eq,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "contains": operator.contains,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+}
+PATTERNS = frozenset({"contains", "startswith", "endswith"})
+"""Comparisons with a part of a text, which need not be a value of the column itself."""
+_TEXT_KINDS = frozenset({"text", "bytes", "uuid", "json"})
+"""Kinds whose values the server compares as they are stored, byte by byte."""
+
+
+class Node:
+    """A condition on an object of one model."""
+
+    __slots__ = ()
+    here = False
+    joined = False
+    """True where it reads columns of related objects, which only a query of its own can."""
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """As lua/lib/predicates.lua reads it; `numbers` are those of the call."""
+        raise NotImplementedError
+
+    def holds(self, row: Row, /) -> bool:
+        """Whether the decoded row meets it."""
+        raise NotImplementedError
+
+    def columns(self) -> set[Cell]:
+        """The cells of an object that `holds` looks at."""
+        return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Node):
+    """True or false, whatever the object."""
+
+    value: bool
+
+    def packed(self, _numbers: Numbering, /) -> list[Any]:
+        """{'true'} or {'false'}."""
+        return ["true" if self.value else "false"]
+
+    def holds(self, _row: Row, /) -> bool:
+        """The constant."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Node):
+    """A column compared with values; their texts are what the server compares."""
+
+    column: Column
+    operator: str
+    values: tuple[Any, ...] = ()
+    _set: frozenset[Any] = field(init=False, default=frozenset(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.operator == "in":
+            codec = self.column.codec
+            object.__setattr__(self, "_set", frozenset(comparable(codec, value) for value in self.values))
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """With more values than every call of the server should carry."""
+        return len(self.values) > MANY
+
+    @property
+    def texts(self) -> list[Any]:
+        """Those of its values; a part of a text is one already."""
+        if self.operator in PATTERNS:
+            return [*self.values]
+        encode = self.column.codec.encode
+        return [encode(value) for value in self.values]
+
+    def packed(self, _numbers: Numbering, /) -> list[Any]:
+        """{'cmp', position, kind, operator, text, ...}."""
+        return ["cmp", self.column.position, self.column.codec.kind, self.operator, *self.texts]
+
+    def holds(self, row: Row, /) -> bool:
+        """False where the column is absent, except for `null`."""
+        own = row[self.column.name]
+        if self.operator == "null" or own is None:
+            return own is None and self.operator == "null"
+        codec = self.column.codec
+        if self.operator == "in":
+            return comparable(codec, own) in self._set
+        return COMPARISONS[self.operator](comparable(codec, own), comparable(codec, self.values[0]))
+
+    def columns(self) -> set[Cell]:
+        """Its column."""
+        return {self.column}
+
+
+@dataclass(frozen=True, slots=True)
+class Blank(Compare):
+    """A comparison with a value that is still to come: `mark` stands for its text."""
+
+    mark: str = ""
+
+    @property
+    def texts(self) -> list[Any]:
+        """The mark."""
+        return [self.mark]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareFields(Node):
+    """A column compared with another of the same kind, of the same object or of objects it refers to."""
+
+    column: Cell
+    operator: str
+    other: Cell
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of them is a related object's."""
+        return isinstance(self.column, Joined) or isinstance(self.other, Joined)
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'field', position, kind, operator, position}."""
+        own, other = numbers.position(self.column), numbers.position(self.other)
+        return ["field", own, self.column.codec.kind, self.operator, other]
+
+    def holds(self, row: Row, /) -> bool:
+        """False where one of them is absent."""
+        a, b = row[self.column.name], row[self.other.name]
+        if a is None or b is None:
+            return False
+        return COMPARISONS[self.operator](comparable(self.column.codec, a), comparable(self.other.codec, b))
+
+    def columns(self) -> set[Cell]:
+        """Both columns."""
+        return {self.column, self.other}
+
+
+@dataclass(frozen=True, slots=True)
+class Here(Node):
+    """What the server can't evaluate: a function of some columns. False where `test` says so of absent ones."""
+
+    reads: tuple[Cell, ...]
+    test: Callable[[Row], bool]
+    shown: str
+    here = True
+
+    def holds(self, row: Row, /) -> bool:
+        """What the function says."""
+        return self.test(row)
+
+    def columns(self) -> set[Cell]:
+        """What it reads."""
+        return set(self.reads)
+
+
+@dataclass(frozen=True, slots=True)
+class Join(Node):
+    """Conditions joined by and, or, xor."""
+
+    connector: str
+    parts: tuple[Node, ...]
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of its parts is."""
+        return any(part.here for part in self.parts)
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where one of its parts does."""
+        return any(part.joined for part in self.parts)
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{connector, condition, ...}."""
+        return [self.connector, *(part.packed(numbers) for part in self.parts)]
+
+    def holds(self, row: Row, /) -> bool:
+        """As the connector says."""
+        answers = (part.holds(row) for part in self.parts)
+        if self.connector == "xor":
+            return sum(answers) % 2 == 1
+        return all(answers) if self.connector == "and" else any(answers)
+
+    def columns(self) -> set[Cell]:
+        """Those of its parts."""
+        return {column for part in self.parts for column in part.columns()}
+
+
+@dataclass(frozen=True, slots=True)
+class Not(Node):
+    """The complement of a condition."""
+
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is."""
+        return self.part.here
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part does."""
+        return self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'not', condition}."""
+        return ["not", self.part.packed(numbers)]
+
+    def holds(self, row: Row, /) -> bool:
+        """The opposite."""
+        return not self.part.holds(row)
+
+    def columns(self) -> set[Cell]:
+        """Those of its part."""
+        return self.part.columns()
+
+
+@dataclass(frozen=True, slots=True)
+class One(Node):
+    """A condition on the object that a foreign key points at; where it points nowhere, on an object without fields."""
+
+    column: Column
+    target: Schema
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'one', position, model, condition}."""
+        return ["one", self.column.position, numbers.model(self.target), self.part.packed(numbers)]
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Node):
+    """A condition that some object referring here meets; where none does, an object without fields."""
+
+    source: Schema
+    column: Column
+    part: Node
+    key: Column
+    """The primary key of the model itself, which the column points at."""
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'many', model, position, condition}."""
+        return ["many", numbers.model(self.source), self.column.position, self.part.packed(numbers)]
+
+
+@dataclass(frozen=True, slots=True)
+class Linked(Node):
+    """A condition that some object linked to this one meets; where none is, an object without fields."""
+
+    target: Schema
+    link: Link
+    part: Node
+
+    @property
+    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part is, or needs a query of its own."""
+        return self.part.here or self.part.joined
+
+    def packed(self, numbers: Numbering, /) -> list[Any]:
+        """{'linked', model, name here, name there, condition}."""
+        part = self.part.packed(numbers)
+        return ["linked", numbers.model(self.target), self.link.name, self.link.back_name, part]
+
+
+@dataclass(frozen=True, slots=True)
+class Among(Node):
+    """A column's value is among those that another query finds; `values` runs it first."""
+
+    column: Column
+    values: Callable[[], Operation[list[Any]]]
+    here = True
+
+
+def comparable(codec: Codec, value: Any) -> Any:
+    """A present value, or a part of a text, as it is compared and sorted here: as the server does by what it stores."""
+    if codec.kind in _TEXT_KINDS:
+        return value if type(value) in (str, bytes) and codec.kind != "json" else codec.encode(value)
+    return _plain(value.value if isinstance(value, Enum) else value)
+
+
+def distinct(column: Column, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Each value of a column once, also of those that can't be hashed."""
+    values = [*values]
+    try:
+        return tuple(dict.fromkeys(values))
+    except TypeError:
+        return tuple({column.codec.encode(value): value for value in values}.values())
+
+
+def _plain(value: Any) -> Any:
+    """A time as a naive one in UTC, anything else as it is."""
+    offset = value.utcoffset() if isinstance(value, datetime | time) else None
+    if offset is None:
+        return value
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None) - offset
+    return (datetime.combine(date.min + timedelta(days=1), value.replace(tzinfo=None)) - offset).time()
+
+
+def join(connector: str, parts: list[Node]) -> Node:
+    """The parts joined; one part stands alone, constants are left out where they change nothing."""
+    if len(parts) == 1:
+        return parts[0]
+    if connector != "xor":
+        neutral = connector == "and"
+        if any(isinstance(p, Constant) and p.value is not neutral for p in parts):
+            return Constant(not neutral)
+        parts = [p for p in parts if not isinstance(p, Constant)]
+        parts = [
+            inner for p in parts for inner in (p.parts if isinstance(p, Join) and p.connector == connector else (p,))
+        ]
+        if not parts:
+            return Constant(neutral)
+    return parts[0] if len(parts) == 1 else Join(connector, tuple(parts))

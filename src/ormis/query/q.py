@@ -1,0 +1,88 @@
+"""`Q`: conditions as values, joined by `& | ^ ~`.
+
+A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute makes the same: `Choice.votes >= 3`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from ..errors import shown
+
+Connector = Literal["and", "or", "xor"]
+Leaf = tuple[str, Any]
+
+
+class Q:
+    """A condition. `Q(votes__gte=3, choice_text="Nike")` is true where all its parts are.
+
+    Immutable; compared and hashed by what it says. An empty Q narrows nothing, nor does a negated one.
+    """
+
+    __slots__ = ("children", "connector", "negated")
+
+    def __init__(self, *conditions: "Q | Leaf | bool", **lookups: Any) -> None:
+        self.connector: Connector = "and"
+        self.negated = False
+        given = [_checked(condition) for condition in conditions]
+        self.children: tuple[Q | Leaf, ...] = (*(condition for condition in given if condition), *lookups.items())
+
+    @classmethod
+    def join(cls, connector: Connector, children: Iterable["Q | Leaf"], negated: bool = False) -> "Q":
+        """The condition that joins these by this connector."""
+        new = cls.__new__(cls)
+        new.connector, new.negated, new.children = connector, negated, tuple(children)
+        return new
+
+    def _with(self, other: Any, connector: Connector) -> "Q":
+        if not isinstance(other, Q):
+            raise TypeError(f"{shown(other)} is no condition: join Q objects, or class attributes that are compared")
+        if not other:
+            return self
+        if not self:
+            return other
+        parts: list[Q | Leaf] = []
+        for side in (self, other):
+            parts += side.children if side.connector == connector and not side.negated else [side]
+        return Q.join(connector, parts)
+
+    def __and__(self, other: "Q") -> "Q":
+        return self._with(other, "and")
+
+    def __or__(self, other: "Q") -> "Q":
+        return self._with(other, "or")
+
+    def __xor__(self, other: "Q") -> "Q":
+        return self._with(other, "xor")
+
+    def __invert__(self) -> "Q":
+        return Q.join(self.connector, self.children, not self.negated)
+
+    def __bool__(self) -> bool:
+        return bool(self.children)
+
+    def __iter__(self) -> Iterator["Q | Leaf"]:
+        return iter(self.children)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Q):
+            return NotImplemented
+        return (self.connector, self.negated, self.children) == (other.connector, other.negated, other.children)
+
+    def __hash__(self) -> int:
+        return hash((self.connector, self.negated, repr(self.children)))
+
+    def __repr__(self) -> str:
+        inner = f" {self.connector} ".join(
+            repr(child) if isinstance(child, Q) else f"{child[0]}={shown(child[1])}" for child in self.children
+        )
+        return f"{'~' if self.negated else ''}Q({inner})"
+
+
+def _checked(condition: Any) -> "Q | Leaf":
+    if isinstance(condition, Q):
+        return condition
+    if isinstance(condition, tuple) and len(condition) == 2 and isinstance(condition[0], str):  # pyright: ignore[reportUnknownArgumentType]
+        return condition  # pyright: ignore[reportUnknownVariableType]
+    raise TypeError(
+        f"{shown(condition)} is no condition: give Q(...), Model.field >= value, or a lookup such as votes__gte=3"
+    )

@@ -1,0 +1,69 @@
+"""What a queryset asks for, as an immutable value."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from ..schema.schema import Schema
+from .q import Q
+
+Shape = Literal["objects", "dicts", "tuples", "flat", "named"]
+Combination = Literal["union", "union all", "intersection", "difference"]
+
+
+@dataclass(frozen=True)
+class Query:
+    """The state of a queryset.
+
+    where: one condition per filter() or exclude() call; each speaks of its own related objects.
+    order: names, `-names`, expressions or "?"; None where the model's own order holds.
+    offset, limit: the slice.
+    fields: the columns asked for, None for all; of objects, those that are loaded at once.
+    shape: what a row becomes: an object, or what values() and values_list() make of it.
+    distinct: equal rows come once.
+    related: the relations to one object whose objects come along.
+    prefetch: the relations, by name or as a Prefetch, whose objects are fetched after.
+    combined: how the parts, other queries, make up this one; it has an order and a slice of its own then.
+    empty: none() was called.
+    """
+
+    schema: Schema
+    where: tuple[Q, ...] = ()
+    order: tuple[Any, ...] | None = None
+    backwards: bool = False
+    offset: int = 0
+    limit: int | None = None
+    fields: tuple[str, ...] | None = None
+    shape: Shape = "objects"
+    distinct: bool = False
+    related: tuple[str, ...] = ()
+    prefetch: tuple[Any, ...] = ()
+    combined: Combination | None = None
+    parts: tuple[Any, ...] = ()
+    empty: bool = False
+
+    def having(self, **changes: Any) -> "Query":
+        """A copy with these changes. Every method of a queryset makes one: dataclasses.replace() takes 5x the time."""
+        copy = object.__new__(Query)
+        vars(copy).update(vars(self), **changes)
+        return copy
+
+    @property
+    def sliced(self) -> bool:
+        """True where a slice was taken."""
+        return self.offset > 0 or self.limit is not None
+
+    def slice(self, start: int | None, stop: int | None) -> "Query":
+        """The slice of this query's results, counted from its own start."""
+        begin = start or 0
+        limit = None if stop is None else max(0, stop - begin)
+        if self.limit is not None:
+            rest = max(0, self.limit - begin)
+            limit = rest if limit is None else min(limit, rest)
+        return self.having(offset=self.offset + begin, limit=limit)
+
+
+@lru_cache(maxsize=1024)
+def every(schema: Schema) -> Query:
+    """The query for every object, which all others begin with: one for each model."""
+    return Query(schema)

@@ -1,0 +1,1 @@
+"""Objects: made of stored rows, and what they remember of the database."""

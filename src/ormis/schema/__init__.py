@@ -1,0 +1,1 @@
+"""What a model class declares, compiled to a frozen `Schema`."""

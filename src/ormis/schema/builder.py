@@ -1,0 +1,339 @@
+"""Reading a class body: relations out of its annotations, the schema out of its fields.
+
+Nothing here knows `Model`: it works on the namespace of the class body and on pydantic's fields.
+"""
+
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
+
+from ..errors import DoesNotExist, ModelError
+from ..storage.codecs import Codec, codec_for
+from .fields import FieldOptions, options_of
+from .options import Options, ttl_of
+from .relation_names import Names
+from .relations import KINDS, LinkDeclaration, OnDelete, Relation, RelationDeclaration, ReverseSide, ToMany, ToOne
+from .schema import Column, IndexSpec, IndexType, Link, Reference, Schema, UniqueSpec
+
+_SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
+_BOUND_BY: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "decimal": (int, Decimal)}
+_KEY_KINDS = {"int", "text", "uuid", "date", "datetime", "decimal", "enum", "bool"}
+
+
+# Class bodies --------------------------------------------------------------------------------------------------------
+
+
+def annotations_of(namespace: dict[str, Any]) -> dict[str, Any]:
+    """The annotations of a class body, to be changed in place before the class is made."""
+    if "__annotations__" not in namespace and sys.version_info >= (3, 14):
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        found = {}
+        if annotate is not None:
+            found = annotationlib.call_annotate_function(annotate, annotationlib.Format.FORWARDREF)
+            namespace.pop("__annotate__", None)
+            namespace.pop("__annotate_func__", None)
+        namespace["__annotations__"] = dict(found)
+    return namespace.setdefault("__annotations__", {})
+
+
+@dataclass(slots=True)
+class Taken:
+    """The relations of a class body: those to one object, those to many, and the names that `Related` types."""
+
+    references: list[RelationDeclaration] = field(default_factory=list[RelationDeclaration])
+    links: list[LinkDeclaration] = field(default_factory=list[LinkDeclaration])
+    related: set[str] = field(default_factory=set[str])
+
+
+def take_relations(model: str, namespace: dict[str, Any]) -> Taken:
+    """Takes the relations out of a class body.
+
+    Raises ModelError for a relation without an annotation or the other way round.
+    """
+    annotations, taken = annotations_of(namespace), Taken()
+    for name, annotation in list(annotations.items()):
+        kind, argument = _relation_annotation(annotation)
+        if kind is not None:
+            _take(model, name, _declared(model, name, kind, namespace.pop(name, None)), argument, taken)
+    _replace_annotations(annotations, taken)
+    for name, value in namespace.items():
+        if isinstance(value, Relation):
+            raise ModelError(f'{model}.{name} needs an annotation: {name}: {value.kind}["Other"]')
+    return taken
+
+
+def _declared(model: str, name: str, kind: str, value: Any) -> Relation:
+    """What is assigned to a relation, or what it says where nothing is."""
+    relation = KINDS[kind]() if value is None else value  # pyright: ignore[reportCallIssue]
+    if getattr(relation, "kind", None) != kind:
+        raise ModelError(f"{model}.{name}: is annotated as {kind} and assigned {relation!r}")
+    return relation
+
+
+def _take(model: str, name: str, relation: Relation, argument: Any, taken: Taken) -> None:
+    if isinstance(relation, ReverseSide):
+        taken.related.add(name)
+        return
+    target, nullable = _target(argument)
+    if isinstance(relation, ToMany):
+        if nullable:
+            raise ModelError(f'{model}.{name}: a many-to-many relation may have no objects; write ManyToMany["Other"]')
+        taken.links.append(LinkDeclaration(name, relation, target))
+    elif isinstance(relation, ToOne):
+        _check_rule(model, name, relation, nullable)
+        new = RelationDeclaration(name, relation, target, nullable)
+        for other in taken.references:
+            if other.attname == new.attname:
+                raise ModelError(f"{model}: {other.name} and {name} would both be stored as {new.attname}")
+        taken.references.append(new)
+
+
+def _replace_annotations(annotations: dict[str, Any], taken: Taken) -> None:
+    """A foreign key's stored field takes its place among the annotations; its type is set when it is known."""
+    key_fields = {d.name: d.attname for d in taken.references}
+    gone = taken.related | {d.name for d in taken.links}
+    kept = {name: kind for name, kind in annotations.items() if name not in gone and name not in key_fields}
+    merged: dict[str, Any] = {}
+    for name in annotations:
+        if name in key_fields:
+            merged[key_fields[name]] = kept.get(key_fields[name], Any)
+        elif name in kept:
+            merged[name] = kept[name]
+    annotations.clear()
+    annotations.update(merged)
+
+
+def _relation_annotation(annotation: Any) -> tuple[str | None, Any]:
+    """The kind of relation that an annotation means, None for another one, and of what."""
+    if isinstance(annotation, str):
+        match = _SUBSCRIPT.match(annotation)
+        return (match[1], match[2]) if match else (None, None)
+    origin = get_origin(annotation)
+    if _is_relation(origin):
+        return origin.kind, get_args(annotation)[0]
+    if _is_relation(annotation):
+        raise ModelError(f'{annotation.__name__} needs to say of what: {annotation.__name__}["Other"]')
+    return None, None
+
+
+def _is_relation(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Relation)
+
+
+def _target(argument: Any) -> tuple[Any, bool]:
+    """The class or its name, and whether None is allowed."""
+    if isinstance(argument, typing.ForwardRef):
+        argument = argument.__forward_arg__
+    if isinstance(argument, str):
+        text = argument.strip().strip("\"'").strip()
+        optional = re.match(r"^(?:\w+\.)*Optional\[(.*)\]$", text)
+        parts = [part.strip().strip("\"'") for part in (optional[1] if optional else text).split("|")]
+        names = [part for part in parts if part != "None"]
+        return names[0], optional is not None or len(names) < len(parts)
+    if get_origin(argument) in (Union, UnionType):
+        targets = [a for a in get_args(argument) if a is not NoneType]
+        return _target(targets[0])[0], len(targets) < len(get_args(argument))
+    return argument, False
+
+
+def _check_rule(model: str, name: str, relation: ToOne, nullable: bool) -> None:
+    if relation.on_delete is OnDelete.SET_NULL and not nullable:
+        raise ModelError(f'{model}.{name}: on_delete=SET_NULL needs an optional relation: ForeignKey["Other | None"]')
+    if relation.on_delete is OnDelete.SET_DEFAULT and not relation.has_default:
+        raise ModelError(f"{model}.{name}: on_delete=SET_DEFAULT needs a default=")
+
+
+# Schemas -------------------------------------------------------------------------------------------------------------
+
+
+def primary_key_of(model: str, fields: Mapping[str, FieldInfo]) -> str | None:
+    """The field declared as primary key, None where there is none. Raises ModelError where there are several."""
+    names = [name for name, info in fields.items() if options_of(info).primary_key]
+    if len(names) > 1:
+        raise ModelError(f"{model} has two primary keys, {' and '.join(names)}: one field is enough")
+    return names[0] if names else None
+
+
+def build_schema(
+    name: str,
+    key: str,
+    pk: str,
+    automatic: bool,
+    fields: Mapping[str, FieldInfo],
+    options: Options,
+    relations: Sequence[tuple[RelationDeclaration, str, Names, Any]],
+    links: Sequence[Link],
+    does_not_exist: type[DoesNotExist],
+) -> Schema:
+    """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
+
+    Raises ModelError for a field that can't be stored, indexed or found.
+    """
+    order = [pk, *(field for field in fields if field != pk)]
+    columns = tuple(_column(name, field, fields[field], i, options) for i, field in enumerate(order, 1))
+    if columns[0].codec.kind not in _KEY_KINDS:
+        raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
+    by_name = {column.name: column for column in columns}
+    references = tuple(
+        _reference(d, by_name[d.attname], target, names, default) for d, target, names, default in relations
+    )
+    aliases = by_name | {reference.name: reference.column for reference in references}
+    indexes = [IndexSpec("equal", (r.column,)) for r in references if not r.unique]
+    unique = [UniqueSpec((r.column,)) for r in references if r.unique]
+    for column in columns[1:]:
+        declared = options_of(fields[column.name])
+        indexes += _single_index(name, column, fields[column.name], declared)
+        if declared.unique:
+            unique.append(UniqueSpec((_indexable(name, column),)))
+    indexes += [_index(name, _columns(name, aliases, index.fields, index)) for index in options.indexes]
+    unique += [UniqueSpec(_columns(name, aliases, c.fields, c)) for c in options.constraints]
+    return Schema(
+        name,
+        key,
+        automatic,
+        columns,
+        _distinct(indexes),
+        tuple(unique),
+        references,
+        tuple(links),
+        options.ordering,
+        does_not_exist,
+        ttl=ttl_of(options),
+    )
+
+
+def _column(model: str, name: str, info: FieldInfo, position: int, options: Options) -> Column:
+    annotation, nullable = without_none(info.annotation)
+    try:
+        codec = codec_for(annotation)
+    except TypeError as error:
+        raise ModelError(f"{model}.{name}: {error}") from error
+    adapter, declared = TypeAdapter(annotation), options_of(info)
+    indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
+    writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
+    exact = annotation if annotation in _EXACT else None
+    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds, exact)
+
+
+_EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
+
+
+def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] | None:
+    """The bounds of a number, which pydantic keeps as objects Ge(ge=0); None where there are other constraints."""
+    bounds: list[str] = []
+    for item in info.metadata:
+        name = type(item).__name__.lower()
+        bound: Any = getattr(item, name) if name in ("ge", "gt", "le", "lt") else None
+        if type(bound) in _BOUND_BY.get(codec.kind, ()) and bound == bound:
+            bounds += (name, str(bound))
+        elif not isinstance(item, FieldOptions):
+            return None
+    return None if get_origin(annotation) is Annotated else tuple(bounds)
+
+
+def _writer(codec: Codec, options: FieldOptions, indexed: bool) -> Callable[[Any], str | bytes]:
+    if codec.kind == "float" and indexed:
+        return _write_ordered_float
+    return _text_key_writer(codec) if codec.kind == "text" and options.primary_key else codec.encode
+
+
+def _write_ordered_float(value: float) -> str:
+    if value != value:
+        raise ValueError("NaN has no place in the order of an index")
+    return float.__repr__(value)
+
+
+def _text_key_writer(codec: Codec) -> Callable[[Any], str | bytes]:
+    def write(value: Any) -> str | bytes:
+        text = codec.encode(value)
+        if "\0" in cast(str, text):
+            raise ValueError("a primary key can't hold a NUL character")
+        return text
+
+    return write
+
+
+def without_none(annotation: Any) -> tuple[Any, bool]:
+    """`X | None` as (X, True), anything else as (it, False)."""
+    if get_origin(annotation) in (Union, UnionType):
+        rest = [a for a in get_args(annotation) if a is not NoneType]
+        if len(rest) < len(get_args(annotation)):
+            return (rest[0] if len(rest) == 1 else cast(Any, Union)[tuple(rest)]), True
+    return annotation, False
+
+
+def _reference(declaration: RelationDeclaration, column: Column, target: str, names: Names, default: Any) -> Reference:
+    text = None if default is None else cast(str, column.codec.encode(default))
+    relation = declaration.relation
+    return Reference(
+        declaration.name,
+        column,
+        target,
+        relation.on_delete,
+        relation.unique,
+        names.reverse,
+        names.query,
+        text,
+    )
+
+
+def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOptions) -> list[IndexSpec]:
+    if not declared.index:
+        return []
+    if declared.index == "sorted" and column.codec.kind not in ("text", *_NUMBERS):
+        raise ModelError(f'{model}.{column.name}: index="sorted" is for text and numbers, not {column.codec.kind}')
+    if declared.index is True and (_named_values(info.annotation) or column.codec.kind not in _NUMBERS):
+        return [IndexSpec("equal", (_indexable(model, column),))]
+    return [_index(model, (column,))]
+
+
+_NUMBERS = ("int", "float", "decimal", "datetime", "date", "time", "timedelta")
+
+
+def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
+    kind: IndexType = "sorted" if columns[-1].codec.kind in _NUMBERS else "text"
+    for column in columns:
+        _indexable(model, column)
+    return IndexSpec(kind, columns)
+
+
+def _indexable(model: str, column: Column) -> Column:
+    if column.codec.kind == "json":
+        raise ModelError(
+            f"{model}.{column.name}: a field that is stored as JSON has no index and is never unique; "
+            f"index a plain field beside it"
+        )
+    return column
+
+
+def _named_values(annotation: Any) -> bool:
+    inner = without_none(annotation)[0]
+    return get_origin(inner) is Literal or (isinstance(inner, type) and issubclass(inner, Enum))
+
+
+def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], where: object) -> tuple[Column, ...]:
+    found: list[Column] = []
+    for name in names:
+        if name not in aliases:
+            raise ModelError(
+                f"{model}.Meta: {where!r} names {name!r}, which is no field; there are {', '.join(aliases)}"
+            )
+        found.append(aliases[name])
+    if len(set(found)) < len(found):
+        raise ModelError(f"{model}.Meta: {where!r} names a field twice")
+    return tuple(found)
+
+
+def _distinct(indexes: Iterable[IndexSpec]) -> tuple[IndexSpec, ...]:
+    return tuple({index.definition: index for index in indexes}.values())

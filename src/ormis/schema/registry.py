@@ -1,0 +1,157 @@
+"""Which models there are, and the completion of those that refer to models declared later.
+
+A model is `declared` when its class is made and `complete`, with a Schema, once every class it refers to is declared.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ..errors import ModelError
+from .relations import LinkDeclaration, RelationDeclaration
+from .schema import Link, Reference, Schema
+
+
+class Declared(Protocol):
+    """A model class as the registry sees it."""
+
+    __name__: str
+    __qualname__: str
+    __module__: str
+    __key__: str
+    __declarations__: tuple[RelationDeclaration, ...]
+    __links__: tuple[LinkDeclaration, ...]
+    __schema__: Schema
+
+    @classmethod
+    def _complete(cls, targets: dict[str, Any]) -> None:
+        """Makes the schema and the descriptors, now that the targets of the relations are known by their names."""
+        ...
+
+
+_models: dict[str, Any] = {}
+_pending: list[Any] = []
+_changes = 0
+
+
+def changes() -> int:
+    """How often models came, went or were completed: what was found out before then may not hold any more."""
+    return _changes
+
+
+def register(model: Any) -> None:
+    """Takes a new model class, completes it and those that waited for it.
+
+    Raises ModelError where another model has its key.
+    """
+    key = model.__key__
+    other = _models.get(key)
+    _changed()
+    if other is not None and not _replaces(model, other):
+        raise ModelError(
+            f"{model.__module__}.{model.__name__} and {other.__module__}.{other.__name__} have the same key {key!r}: "
+            f'give one of them another: class Meta: key = "..."'
+        )
+    for prefix, near in _models.items():
+        if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
+            raise ModelError(
+                f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
+                f"{near.__name__} would mix: one of them starts with the other"
+            )
+    _models[key] = model
+    _pending[:] = [waiting for waiting in _pending if waiting is not other]
+    _pending.append(model)
+    try:
+        _complete_pending()
+    except BaseException:
+        forget(model)
+        raise
+
+
+def forget(model: Any) -> None:
+    """Drops a model class, for tests and interactive work."""
+    _changed()
+    if _models.get(model.__key__) is model:
+        del _models[model.__key__]
+    _pending[:] = [waiting for waiting in _pending if waiting is not model]
+
+
+def _changed() -> None:
+    global _changes  # noqa: PLW0603 - the registry is one for the process
+    _changes += 1
+
+
+def models() -> Sequence[Any]:
+    """All model classes, complete or not."""
+    return tuple(_models.values())
+
+
+def unresolved(model: Any) -> str:
+    """The relations of a model that wait for a class, for messages."""
+    return ", ".join(f"{name} -> {said}" for name, said in _needed(model).items() if target_of(model, said) is None)
+
+
+def resolve(model: Any, name: str) -> Any:
+    """The class that a model means by a name: itself, one of its module, one of this name elsewhere; None if unknown.
+
+    Raises ModelError where several modules have one of that name.
+    """
+    if name in ("self", model.__name__, model.__qualname__):
+        return model
+    named = [m for m in _models.values() if name in (m.__name__, f"{m.__module__}.{m.__name__}")]
+    near = [m for m in named if m.__module__ == model.__module__]
+    if len(near or named) > 1:
+        raise ModelError(
+            f"{model.__name__} refers to {name!r}, and there are several: write the module before the name"
+        )
+    return (near or named or [None])[0]
+
+
+def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
+    """The references of complete models to this one."""
+    return [
+        (model.__schema__, reference)
+        for model in _models.values()
+        if model.__schema__ is not None
+        for reference in model.__schema__.references
+        if reference.target == schema.key
+    ]
+
+
+def links(schema: Schema) -> list[Link]:
+    """The many-to-many relations of this model with complete ones, declared on either side, each as it sees them."""
+    found = list(schema.links)
+    for model in _models.values():
+        if model.__schema__ is not None:
+            found += [k.back for k in model.__schema__.links if k.target == schema.key and not k.symmetrical]
+    return found
+
+
+def model_for(key: str) -> Any:
+    """The class of a model by its key."""
+    return _models[key]
+
+
+def _replaces(model: Any, other: Any) -> bool:
+    """The same class made again, in an interactive session or in another call of a function."""
+    same_place = (model.__module__, model.__qualname__) == (other.__module__, other.__qualname__)
+    return same_place or (model.__name__ == other.__name__ and "<locals>" in other.__qualname__)
+
+
+def target_of(model: Any, said: Any) -> Any:
+    """The class that a declaration of this model refers to, itself or its name; None if it is not known yet."""
+    return resolve(model, said) if isinstance(said, str) else said
+
+
+def _needed(model: Any) -> dict[str, Any]:
+    """What the relations of a model refer to, by the names of the relations; `tags.through` for a through model."""
+    needed = {d.name: d.target for d in (*model.__declarations__, *model.__links__)}
+    return needed | {f"{d.name}.through": d.relation.through for d in model.__links__ if d.relation.through is not None}
+
+
+def _complete_pending() -> None:
+    for model in list(_pending):
+        targets = {name: target_of(model, said) for name, said in _needed(model).items()}
+        if all(target is not None for target in targets.values()):
+            model._complete(targets)
+            _pending.remove(model)
+            _changed()

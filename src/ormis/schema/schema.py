@@ -1,0 +1,349 @@
+"""A model as the layers below know it: a frozen `Schema` of columns, indexes, constraints and references.
+
+`Schema.shape` and `Schema.declaration` are what the scripts are told of it (see lua/lib/models.lua).
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from ..errors import DoesNotExist, FieldError
+from ..storage.codecs import Codec, RowDecoder
+from .relations import OnDelete
+
+IndexType = Literal["equal", "sorted", "text"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One stored field. `position` counts from 1, as Lua does; the primary key is the first."""
+
+    name: str
+    position: int
+    codec: Codec
+    nullable: bool
+    convert: Callable[[Any], Any]
+    """A value as the column holds it, as pydantic converts it; ValueError where it does not convert."""
+    write: Callable[[Any], str | bytes]
+    """The text of a value, checked for what an index can't hold; ValueError where it can't be stored."""
+
+    bounds: tuple[str, ...] | None = ()
+    """The constraints beyond its type as the scripts compare them, ("ge", text, ...); None where there are others."""
+
+    exact: Any = None
+    """A type whose values need no conversion, where there is one."""
+
+    mutable: bool = field(init=False)
+    """True where a value may change in place: a list, a dict, a model."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mutable", self.codec.kind == "json")
+
+    def __repr__(self) -> str:
+        return f"<Column {self.name}: {self.codec.kind}>"
+
+
+class Readable(Protocol):
+    """What can be read in a row: a column, of this model or of a related one."""
+
+    @property
+    def name(self) -> str:
+        """What a query calls it."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """How its values are stored."""
+        ...
+
+    @property
+    def nullable(self) -> bool:
+        """Whether it may be absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexSpec:
+    """One index: equality on all columns but the last, on the last what `type` allows."""
+
+    type: IndexType
+    columns: tuple[Column, ...]
+
+    @property
+    def last(self) -> Column:
+        """The column that a sorted index is ordered by."""
+        return self.columns[-1]
+
+    @property
+    def definition(self) -> str:
+        """How the database knows it: type, kind of the last column, columns."""
+        return f"{self.type} {self.last.codec.kind} {','.join(c.name for c in self.columns)}"
+
+    def packed(self) -> list[Any]:
+        """The five slots of lua/lib/models.lua."""
+        before = [column.position for column in self.columns[:-1]]
+        return [self.type, self.last.codec.kind, self.last.name, self.last.position, before or False]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UniqueSpec:
+    """Columns whose values together no two objects share."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of its columns, as in the key that holds the claims."""
+        return ",".join(c.name for c in self.columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix."""
+
+    name: str
+    column: Column
+    target: str
+    on_delete: OnDelete
+    unique: bool
+    reverse_name: str
+    query_name: str
+    default: str | None = None
+
+    @property
+    def definition(self) -> str:
+        """How the database knows it, see lua/lib/known.lua."""
+        optional = "1" if self.column.nullable else "0"
+        default = () if self.default is None else (self.default,)
+        return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A many-to-many relation as the objects of the model `source` see it; `back` is the same from the other side.
+
+    name: the attribute, which the keys of the sets are named by; one with a dot belongs to a side without an attribute.
+    query_name: what queries call it.
+    through: the key of the model whose objects are the links, `near` and `far` its foreign keys to this side and to the
+        other; empty where the links are kept in sets.
+    """
+
+    source: str
+    name: str
+    query_name: str
+    target: str
+    back_name: str
+    back_query_name: str
+    through: str = ""
+    near: str = ""
+    far: str = ""
+
+    @property
+    def symmetrical(self) -> bool:
+        """True where both sides are one: a friend of mine has me for a friend."""
+        return (self.source, self.name) == (self.target, self.back_name)
+
+    @property
+    def back(self) -> "Link":
+        """The relation as the other side sees it."""
+        return Link(
+            self.target,
+            self.back_name,
+            self.back_query_name,
+            self.source,
+            self.name,
+            self.query_name,
+            self.through,
+            self.far,
+            self.near,
+        )
+
+    def packed(self) -> list[str]:
+        """As lua/lib/links.lua reads it: its name, the key of the other model, its name there."""
+        return [self.name, self.target, self.back_name]
+
+    @property
+    def definition(self) -> str:
+        """How the database knows it, see lua/lib/known.lua."""
+        return "\n".join(self.packed())
+
+
+def is_hidden(name: str) -> bool:
+    """True for the name of a side that has no attribute (`related_name="+"`)."""
+    return "." in name
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """What the layers below the façade know of a model.
+
+    `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
+    `ttl` how many milliseconds an object lives from each save.
+    """
+
+    name: str
+    key: str
+    automatic: bool
+    columns: tuple[Column, ...]
+    indexes: tuple[IndexSpec, ...] = ()
+    unique: tuple[UniqueSpec, ...] = ()
+    references: tuple[Reference, ...] = ()
+    links: tuple[Link, ...] = ()
+    ordering: tuple[Any, ...] = ()
+    does_not_exist: type[DoesNotExist] = DoesNotExist
+    ttl: int | None = None
+    by_name: dict[str, Column] = field(init=False)
+    _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
+    _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+
+    def __repr__(self) -> str:
+        return f"<Schema {self.name}>"
+
+    @property
+    def pk(self) -> Column:
+        """The primary key's column, always the first."""
+        return self.columns[0]
+
+    def column(self, name: str) -> Column:
+        """The column of a field, of `pk` or of a foreign key by its attribute.
+
+        Raises FieldError where there is none.
+        """
+        if name == "pk":
+            return self.pk
+        column = self.by_name.get(name) or next((r.column for r in self.references if r.name == name), None)
+        if column is None:
+            raise FieldError(f"{self.name} has no stored field {name!r}; it has {', '.join(self.by_name)}")
+        return column
+
+    def reference(self, name: str) -> Reference:
+        """The reference of this name."""
+        return next(reference for reference in self.references if reference.name == name)
+
+    @cached_property
+    def writers(self) -> list[tuple[str, Callable[[Any], str | bytes]]]:
+        """Name and encoder of every column, for storing whole objects."""
+        return [(column.name, column.write) for column in self.columns]
+
+    @cached_property
+    def decoder(self) -> RowDecoder:
+        """Decodes rows of all columns."""
+        return self.decoder_for(self.columns)
+
+    def decoder_for(self, columns: tuple[Readable, ...]) -> RowDecoder:
+        """Decodes rows of these columns."""
+        decoder = self._decoders.get(columns)
+        if decoder is None:
+            decoder = RowDecoder([c.codec for c in columns], [c.name for c in columns], [c.nullable for c in columns])
+            self._decoders[columns] = decoder
+        return decoder
+
+    @cached_property
+    def declaration(self) -> str:
+        """What the scripts must keep for the model, as canonical JSON: compared with what the database stores."""
+        kept = {
+            "expires": self.ttl is not None,
+            "indexes": sorted(index.definition for index in self.indexes),
+            "links": sorted(link.definition for link in self.links if not link.through),
+            "pk": self.pk.name,
+            "references": sorted(reference.definition for reference in self.references),
+            "unique": sorted(unique.name for unique in self.unique),
+        }
+        needed = {name: value for name, value in kept.items() if value or name in ("indexes", "unique")}
+        return json.dumps(needed, separators=(",", ":"), ensure_ascii=False)
+
+    @cached_property
+    def shape(self) -> bytes:
+        """The model as lua/lib/models.lua reads it, without what refers to it."""
+        return self._shape(None)
+
+    @cached_property
+    def plain(self) -> bool:
+        """True where no column depends on another one or on other objects: lua/lib/quick.lua may serve."""
+        alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
+        return alone and not self.unique and not self.references and self.ttl is None
+
+    @cached_property
+    def binary(self) -> bool:
+        """True where a column holds bytes, which need not be UTF-8."""
+        return any(column.codec.kind == "bytes" for column in self.columns)
+
+    @cached_property
+    def alone(self) -> frozenset[Column]:
+        """The columns without a part in a constraint, a reference, or an index on text or with other columns.
+
+        None where objects end: what is kept to clear them away depends on all.
+        """
+        bound = {column for unique in self.unique for column in unique.columns}
+        bound |= {reference.column for reference in self.references}
+        bound |= {c for index in self.indexes if len(index.columns) > 1 or index.type == "text" for c in index.columns}
+        return frozenset(self.columns) - bound if self.ttl is None else frozenset()
+
+    @cached_property
+    def index_of(self) -> dict[Column, IndexSpec]:
+        """The index of each column that has one of its own."""
+        return {index.last: index for index in self.indexes if len(index.columns) == 1}
+
+    @cached_property
+    def quick_kinds(self) -> list[tuple[str, str | None]]:
+        """Name of every column and what lua/lib/quick.lua must know to update it.
+
+        The kind of its sorted index, nothing where it has no index, None where that way is closed.
+        """
+        return [(column.name, self._quick_kind(column)) for column in self.columns]
+
+    def _quick_kind(self, column: Column) -> str | None:
+        index = self.index_of.get(column)
+        if column not in self.alone or (index is not None and index.type != "sorted"):
+            return None
+        return "" if index is None else column.codec.kind
+
+    def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
+        """The model with what refers to it and what it is linked to, as lua/lib/deletion.lua reads it."""
+        return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
+
+    def shape_for(self, changed: tuple[int, ...]) -> bytes:
+        """What an update of the columns at these positions concerns of the model."""
+        if self.ttl is not None:
+            return self.shape
+        shape = self._shapes.get(changed)
+        if shape is None:
+            shape = self._shapes[changed] = self._shape(set(changed))
+        return shape
+
+    def _shape(
+        self, changed: set[int] | None, referrers: Sequence[Sequence[Any]] = (), links: Sequence[str] = ()
+    ) -> bytes:
+        def concerned(*columns: Column) -> bool:
+            return changed is None or any(column.position in changed for column in columns)
+
+        return msgspec.msgpack.encode(
+            {
+                "key": self.key,
+                "auto": self.automatic,
+                "columns": [column.name for column in self.columns],
+                "indexes": [slot for index in self.indexes if concerned(*index.columns) for slot in index.packed()],
+                "unique": [
+                    slot
+                    for unique in self.unique
+                    if concerned(*unique.columns)
+                    for slot in (unique.name, [column.position for column in unique.columns])
+                ],
+                "references": [
+                    slot
+                    for reference in self.references
+                    if concerned(reference.column)
+                    for slot in (reference.column.position, reference.target)
+                ],
+                **({"referrers": referrers} if referrers else {}),
+                **({"expires": True} if self.ttl is not None else {}),
+                **({"links": links} if links else {}),
+            }
+        )

@@ -1,0 +1,1 @@
+"""How values, keys and scripts are spelled."""
