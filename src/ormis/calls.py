@@ -5,27 +5,66 @@ A driver takes the calls, sends them and sends back the replies; redis-py's erro
 may turn them into ormis errors. The same operation runs under the sync, the async and the fake driver.
 """
 
+import re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Argument = str | bytes | int | float
+_GLOB = re.compile(r"[*?\[\]\\^-]")
+"""The characters with a meaning in the patterns of SCAN."""
 
 
 @dataclass(slots=True)
 class Command:
-    """One Redis command. `args[0]` is its name."""
+    """One Redis command. `args[0]` is its name.
+
+    key: the position of its key in `args`; 0 for a command without one.
+    """
 
     args: tuple[Argument, ...]
+    key: int = 1
+
+    def wire(self, prefix: str) -> tuple[Argument, ...]:
+        """The command as it is sent to a database whose keys begin with this prefix."""
+        if not prefix or not self.key:
+            return self.args
+        return *self.args[: self.key], _after(prefix, self.args[self.key]), *self.args[self.key + 1 :]
+
+    def under(self, prefix: str) -> "Command":
+        """The same command with its key as the server sees it."""
+        return Command(self.wire(prefix), self.key)
+
+    def received(self, reply: Any, prefix: str) -> Any:  # noqa: ARG002 - a reply that names keys depends on it
+        """The reply as the operation is sent it."""
+        return reply
 
     def __str__(self) -> str:
         return " ".join(_shown(arg) for arg in self.args)
 
 
+class Scan(Command):
+    """SCAN: some names of the database's keys, without the prefix. The reply is (cursor, names); b"0" ends the scan."""
+
+    def __init__(self, cursor: Argument, count: int) -> None:
+        super().__init__(("SCAN", cursor, "COUNT", count), key=0)
+
+    def wire(self, prefix: str) -> tuple[Argument, ...]:
+        """The command, limited to keys with the prefix."""
+        return (*self.args, "MATCH", _GLOB.sub(r"\\\g<0>", prefix) + "*") if prefix else self.args
+
+    def received(self, reply: Any, prefix: str) -> Any:
+        """The reply with names that lack the prefix."""
+        cursor, names = reply  # some clients convert the cursor to an int
+        return b"%d" % int(cursor), [name[len(prefix.encode()) :] for name in names] if prefix else names
+
+
 @dataclass(slots=True)
 class ScriptCall:
-    """One call of a Lua script; the driver sends EVALSHA, and EVAL where the server does not know the script yet.
+    """One call of a Lua script; the driver sends EVALSHA, and EVAL if the server does not know the script yet.
+
+    keys and args are without the prefix of the database: the driver adds it to each key and sends it as ARGV[1].
 
     once: the script writes and includes lib/once.lua; the driver adds what tells this call from its repetition.
     in_block: what to do inside a block of `atomic()` instead of a call that writes: an operation that reads what it
@@ -42,6 +81,15 @@ class ScriptCall:
     once: bool = False
     in_block: "Callable[[], Operation[Any]] | None" = field(default=None, repr=False)
     meanwhile: Callable[[], object] | None = field(default=None, repr=False)
+
+    def wire(self, prefix: str) -> tuple[Argument, ...]:
+        """The keys and arguments as they are sent after the SHA-1 or the text of the script."""
+        keys = tuple([prefix + key for key in self.keys]) if prefix else self.keys
+        return len(keys), *keys, prefix, *self.args
+
+    def under(self, prefix: str) -> "ScriptCall":
+        """The same call with its keys as the server sees them."""
+        return replace(self, keys=tuple(prefix + key for key in self.keys))
 
     def __str__(self) -> str:
         return " ".join([self.name, *self.keys, *(_shown(arg) for arg in self.args)])
@@ -61,6 +109,10 @@ class Runner(Protocol):
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
         ...
+
+
+def _after(prefix: str, key: Argument) -> Argument:
+    return prefix.encode() + key if isinstance(key, bytes) else f"{prefix}{key}"
 
 
 def _shown(arg: Argument) -> str:

@@ -36,6 +36,11 @@ class Database:
         return f"<Database {self._connections.name}>"
 
     @property
+    def prefix(self) -> str:
+        """The beginning of every key of this database; empty for most."""
+        return self._connections.prefix
+
+    @property
     def client(self) -> redis.Redis:
         """The sync redis-py client."""
         return self._connections.client
@@ -55,20 +60,20 @@ class Database:
         client = self._connections.client
         if not self._checked:
             with unseen():
-                sync.run(client, check_layout())
+                sync.run(client, check_layout(), self.prefix)
             self._checked = True
         block = block_of(self)
-        return sync.run(client, operation if block is None else block.gather(self, operation))
+        return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
         client = self._connections.aclient
         if not self._checked:
             with unseen():
-                await aio.run(client, check_layout())
+                await aio.run(client, check_layout(), self.prefix)
             self._checked = True
         block = block_of(self)
-        return await aio.run(client, operation if block is None else block.gather(self, operation))
+        return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
 
     def atomic(self) -> Atomic:
         """A block whose writes to this database are sent together at its end; see ormis.atomic()."""
@@ -139,17 +144,21 @@ class Database:
         await self.aclose()
 
 
-def connect(url: str | None = None, *, client: redis.Redis | aioredis.Redis | None = None) -> Database:
+def connect(
+    url: str | None = None, *, client: redis.Redis | aioredis.Redis | None = None, prefix: str | None = None
+) -> Database:
     """Opens a database and makes it the default one.
 
     url: `embedded:///directory`, `embedded://` (temporary), `redis://`, `rediss://`, `unix://`, `valkey://`,
         `redis+sentinel://host:port,host:port/service`; without one $ORMIS_URL, else an embedded server in ./.ormis.
     client: a redis-py client to use instead, sync or async; it stays the caller's to close.
+    prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
+        also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
     global _default  # noqa: PLW0603 - the database connected last is the default one
-    database = Database(Connections.open(url, client=client))
+    database = Database(Connections.open(url, client=client, prefix=prefix))
     _default = database
     return database
 

@@ -14,7 +14,7 @@ from .clients import close_client, make_client
 from .embedded import EmbeddedServer
 from .loops import Loop, LoopClient, close_in_loop, running_loop
 from .settings import Settings, settings_of_client, settings_of_target
-from .urls import Target, parse
+from .urls import Target, named_with, parse
 
 _open: "weakref.WeakSet[Connections]" = weakref.WeakSet()
 
@@ -29,7 +29,9 @@ class Connections:
         server: EmbeddedServer | None = None,
         client: redis.Redis | None = None,
         aclient: "redis.asyncio.Redis | None" = None,
+        prefix: str = "",
     ) -> None:
+        self.prefix = prefix
         self._settings = settings
         self._server = server
         self._client = client
@@ -46,33 +48,39 @@ class Connections:
 
     @classmethod
     def open(
-        cls, url: str | None = None, *, client: "redis.Redis | redis.asyncio.Redis | None" = None
+        cls,
+        url: str | None = None,
+        *,
+        client: "redis.Redis | redis.asyncio.Redis | None" = None,
+        prefix: str | None = None,
     ) -> "Connections":
-        """Take the database that the URL names, or that the client is connected to.
+        """Opens the database that the URL names, or that the client is connected to.
 
+        prefix: the beginning of every key; None: the one that the URL names, if any.
         Nothing is sent yet, except that an embedded server is joined.
         """
         if client is None:
-            return cls._open_target(parse(url))
+            target = parse(url)
+            return cls._open_target(target, target.prefix if prefix is None else prefix)
         if url is not None:
             raise TypeError("connect by a URL or by a client, not by both")
-        return cls._open_client(client)
+        return cls._open_client(client, prefix or "")
 
     @classmethod
-    def _open_target(cls, target: Target) -> "Connections":
+    def _open_target(cls, target: Target, prefix: str) -> "Connections":
         if target.kind == "cluster":
             raise OrmisError(f"{target.name} is a cluster; clusters are not supported yet by this version of ormis")
         if target.kind != "embedded":
-            return cls(settings_of_target(target, None))
+            return cls(settings_of_target(target, None), prefix=prefix)
         server = EmbeddedServer.join(target.directory)
-        return cls(settings_of_target(target, server.socket), server=server)
+        return cls(settings_of_target(target, server.socket), server=server, prefix=prefix)
 
     @classmethod
-    def _open_client(cls, client: object) -> "Connections":
+    def _open_client(cls, client: object, prefix: str) -> "Connections":
         if isinstance(client, redis.Redis):
-            return cls(settings_of_client(client), client=client)
+            return cls(settings_of_client(client), client=client, prefix=prefix)
         if isinstance(client, redis.asyncio.Redis):
-            return cls(settings_of_client(client), aclient=client)
+            return cls(settings_of_client(client), aclient=client, prefix=prefix)
         given = type(client)
         raise TypeError(
             f"client must be a redis.Redis or a redis.asyncio.Redis, not {given.__module__}.{given.__name__}"
@@ -80,8 +88,8 @@ class Connections:
 
     @property
     def name(self) -> str:
-        """What can be shown: the URL without user, password and options."""
-        return self._settings.name
+        """The URL without user, password and options but the prefix: it can be shown."""
+        return named_with(self._settings.name, self.prefix)
 
     @property
     def directory(self) -> Path | None:

@@ -5,11 +5,11 @@ password.
 import contextlib
 import difflib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import redis.asyncio
 import redis.connection
@@ -52,6 +52,8 @@ class Target:
     service: str = ""
     options: Options = field(default_factory=dict[str, Any], repr=False)
     """Of redis-py's connections, pools included; those of the sentinels' own connections begin with `sentinel_`."""
+    prefix: str = ""
+    """The beginning of every key of the database."""
 
 
 def parse(url: str | None) -> Target:
@@ -60,6 +62,25 @@ def parse(url: str | None) -> Target:
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise OrmisError(f"the database URL has no scheme; write one of {_KNOWN}")
+    rest, prefix = _without_prefix(rest)
+    return replace(_parse(scheme, rest), prefix=prefix)
+
+
+def _without_prefix(rest: str) -> tuple[str, str]:
+    """The URL after its scheme without the option `prefix`, and the value of that option."""
+    address, mark, query = rest.partition("?")
+    options = query.split("&")
+    own = [option.removeprefix("prefix=") for option in options if option.startswith("prefix=")]
+    others = "&".join(option for option in options if not option.startswith("prefix="))
+    return f"{address}{mark if others else ''}{others}", unquote(own[-1]) if own else ""
+
+
+def named_with(name: str, prefix: str) -> str:
+    """The name of a database, which can be shown, with its prefix."""
+    return f"{name}{'&' if '?' in name else '?'}prefix={quote(prefix, safe=':/')}" if prefix else name
+
+
+def _parse(scheme: str, rest: str) -> Target:
     if scheme == "embedded":
         return _parse_embedded(rest)
     if scheme not in _SCHEMES:

@@ -12,13 +12,13 @@ from . import once
 from .capture import note
 
 
-async def run(client: aioredis.Redis, operation: Operation[T]) -> T:
+async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
     """Runs the operation to its end and returns its result. The server's errors are thrown into the operation."""
     try:
         call = next(operation)
         while True:
             try:
-                reply = await send(client, call)
+                reply = await send(client, call, prefix)
             except RedisError as error:
                 call = operation.throw(error)
             else:
@@ -29,12 +29,12 @@ async def run(client: aioredis.Redis, operation: Operation[T]) -> T:
         operation.close()
 
 
-async def send(client: aioredis.Redis, call: Call) -> Any:
+async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
     """Sends one call and returns the raw reply."""
-    note(call)
+    note(call, prefix)
     if not isinstance(call, ScriptCall):
-        return await exchange(client, call.args)
-    arguments = (len(call.keys), *call.keys, *call.args)
+        return call.received(await exchange(client, call.wire(prefix)), prefix)
+    arguments = call.wire(prefix)
     if not call.once:
         return await evaluate(client, call, arguments)
     slot = once.take()

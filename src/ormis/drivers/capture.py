@@ -33,7 +33,7 @@ def unseen() -> Generator[None]:
         _captured.reset(token)
 
 
-def note(call: Call) -> None:
-    """A driver is about to send this call."""
+def note(call: Call, prefix: str = "") -> None:
+    """A driver is about to send this call to a database whose keys begin with this prefix."""
     for calls in _captured.get():
-        calls.append(call)
+        calls.append(call.under(prefix) if prefix else call)

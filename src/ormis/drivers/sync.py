@@ -16,13 +16,13 @@ from .capture import note
 _pack: Any = cast(Any, hiredis).pack_command  # as redis-py packs, without a look at every argument, which takes it 4 us
 
 
-def run(client: redis.Redis, operation: Operation[T]) -> T:
+def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
     """Runs the operation to its end and returns its result. The server's errors are thrown into the operation."""
     try:
         call = next(operation)
         while True:
             try:
-                reply = send(client, call)
+                reply = send(client, call, prefix)
             except RedisError as error:
                 call = operation.throw(error)
             else:
@@ -33,27 +33,27 @@ def run(client: redis.Redis, operation: Operation[T]) -> T:
         operation.close()
 
 
-def send(client: redis.Redis, call: Call) -> Any:
+def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
     """Sends one call and returns the raw reply."""
-    note(call)
+    note(call, prefix)
     if not isinstance(call, ScriptCall):
-        return exchange(client, call.args)
+        return call.received(exchange(client, call.wire(prefix)), prefix)
     if not call.once:
-        return evaluate(client, call)
+        return evaluate(client, call, prefix)
     slot = once.take()
     try:
-        return evaluate(client, call, slot.mark)
+        return evaluate(client, call, prefix, slot.mark)
     finally:
         once.give_back(slot)
 
 
-def evaluate(client: redis.Redis, call: ScriptCall, *mark: str) -> Any:
+def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, *mark: str) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    keys, args = call.keys, call.args
+    arguments = (*call.wire(prefix), *mark)
     try:
-        return exchange(client, ("EVALSHA", call.sha, len(keys), *keys, *args, *mark), call.meanwhile)
+        return exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
     except NoScriptError:
-        return exchange(client, ("EVAL", call.source, len(keys), *keys, *args, *mark))
+        return exchange(client, ("EVAL", call.source, *arguments))
 
 
 def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], object] | None = None) -> Any:

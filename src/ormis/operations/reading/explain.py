@@ -9,15 +9,15 @@ from ...planning.plan import Plan
 from .select import ask, fetch
 
 
-def explain(plan: Plan, analyze: bool = False, tag: str = "") -> Operation[str]:
+def explain(plan: Plan, analyze: bool = False) -> Operation[str]:
     """The plan as a readable tree, with the cardinalities that the server finds."""
-    reply = yield from ask(plan, "rows", tag, {"explain": True} | _some_keys(plan))
+    reply = yield from ask(plan, "rows", {"explain": True} | _some_keys(plan))
     head = reply[0]
     notes = Notes.read(head[-1])
     if not analyze:
         return explained(plan, notes, head[1])
     began = perf_counter()
-    rows, calls = yield from _counting(plan, tag)
+    rows, calls = yield from _counting(plan)
     spent = (perf_counter() - began) * 1000
     looked = f"{notes.examined:,.0f} objects looked at in the first call"
     measured = f"{rows:,} found in {calls} call{'s' if calls > 1 else ''} and {spent:.1f} ms"
@@ -28,9 +28,9 @@ def _some_keys(plan: Plan) -> dict[str, Any]:
     return {} if plan.keys is None else {"keys": plan.keys[:1]}
 
 
-def _counting(plan: Plan, tag: str) -> Operation[tuple[int, int]]:
+def _counting(plan: Plan) -> Operation[tuple[int, int]]:
     """Runs the query; how many rows it finds and how many calls it takes."""
-    reading, calls, reply = fetch(plan, tag), 0, None
+    reading, calls, reply = fetch(plan), 0, None
     try:
         while True:
             call = reading.send(reply)

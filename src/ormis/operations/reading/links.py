@@ -19,7 +19,7 @@ def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[An
     """The keys of the objects that each of these objects is linked to. One call of the script `members`."""
     encode, target = schema.pk.codec.encode, registry.model_for(link.target).__schema__
     base = links_key(schema.key, link.name, "")
-    reply = unpack((yield script("members")((MODELS,), ("", base, _pack([encode(pk) for pk in pks])))))
+    reply = unpack((yield script("members")((MODELS,), (base, _pack([encode(pk) for pk in pks])))))
     if reply[0] != "ok":
         raise_outcome(reply, ())
     decode = target.pk.codec.decode

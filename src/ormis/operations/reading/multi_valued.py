@@ -41,13 +41,13 @@ def spreads(query: Query) -> bool:
     return any(not hop.to_one for name in names if name for hop in resolve(schema, name).hops)
 
 
-def spread(query: Query, tag: str = "") -> Operation[list[tuple[Any, ...]]]:
+def spread(query: Query) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a query for values, in its order, cut as asked."""
     schema, fields = query.schema, query.fields or ()
     order = _order(query)
     by = [_ordered_by(item, query.backwards) for item in order] if _spreads_order(query) else []
     wanted = [_wanted(schema, name) for name in (*fields, *(name for name, _, _ in by))]
-    rows = yield from _rows(objects_of(query), None, wanted, tag)
+    rows = yield from _rows(objects_of(query), None, wanted)
     for at, (_, descending, nulls_first) in reversed([*enumerate(by, len(fields))]):
         rows = _sorted(rows, at, wanted[at].column, descending, nulls_first)
     stop = None if query.limit is None else query.offset + query.limit
@@ -61,7 +61,7 @@ def objects_of(query: Query) -> Query:
     return query.having(fields=None, offset=0, limit=limit, order=() if by_many else query.order)
 
 
-def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) -> Operation[list[tuple[Any, ...]]]:
+def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted]) -> Operation[list[tuple[Any, ...]]]:
     """A row for each object of the query and each combination of the related objects that are asked for."""
     groups: dict[tuple[Step, ...], list[int]] = {}
     for i, value in enumerate(wanted):
@@ -69,43 +69,41 @@ def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted], tag: str) 
             groups.setdefault(value.hops[: value.many], []).append(i)
     own = [i for i, value in enumerate(wanted) if not value.many]
     cells = [_whole(wanted[i]) for i in own] + [cell(hops[:-1], hops[-1].source) for hops in groups]
-    plan = replace((yield from planned(query, tag, node)), columns=tuple(dict.fromkeys(cells)))
-    objects = [decoded(plan.schema, plan.reading(), row) for row in (yield from fetch(plan, tag))]
+    plan = replace((yield from planned(query, node)), columns=tuple(dict.fromkeys(cells)))
+    objects = [decoded(plan.schema, plan.reading(), row) for row in (yield from fetch(plan))]
     columns: list[tuple[list[int], list[list[tuple[Any, ...]]]]] = [
         (own, [[tuple(row[_whole(wanted[i]).name] for i in own)] for row in objects])
     ]
     for hops, indexes in groups.items():
         keys = [row[cell(hops[:-1], hops[-1].source).name] for row in objects]
         rest = [_Wanted(wanted[i].hops[len(hops) :], wanted[i].column) for i in indexes]
-        columns.append((indexes, (yield from _across(hops[-1], keys, rest, tag))))
+        columns.append((indexes, (yield from _across(hops[-1], keys, rest))))
     return _combined(len(wanted), columns, len(objects))
 
 
-def _across(hop: Step, keys: list[Any], wanted: list[_Wanted], tag: str) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across(hop: Step, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that refer to it; one of Nones where none does."""
     if isinstance(hop, LinkHop):
-        return (yield from _across_links(hop, keys, wanted, tag))
+        return (yield from _across_links(hop, keys, wanted))
     reference = hop.reference.column
     present = tuple(dict.fromkeys(key for key in keys if key is not None))
     found: dict[Any, list[tuple[Any, ...]]] = {}
     if present:
         own = [*wanted, _Wanted((), reference)]
-        rows = yield from _rows(Query(hop.schema, order=()), Compare(reference, "in", present), own, tag)
+        rows = yield from _rows(Query(hop.schema, order=()), Compare(reference, "in", present), own)
         for row in rows:
             found.setdefault(row[-1], []).append(row[:-1])
     nothing = [(None,) * len(wanted)]
     return [found.get(key, nothing) for key in keys]
 
 
-def _across_links(
-    hop: LinkHop, keys: list[Any], wanted: list[_Wanted], tag: str
-) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across_links(hop: LinkHop, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that it is linked to; one of Nones where there are none."""
     pairs = yield from members(hop.origin, hop.link, [*dict.fromkeys(key for key in keys if key is not None)])
     linked_to = turned(pairs)
     pks = tuple(linked_to)
     own, pk = [*wanted, _Wanted((), hop.schema.pk)], hop.schema.pk
-    rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own, tag)) if pks else []
+    rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own)) if pks else []
     nothing = [(None,) * len(wanted)]
     grouped: dict[Any, list[tuple[Any, ...]]] = {}
     for row in rows:

@@ -99,7 +99,6 @@ class Page:
 def first_page(
     plan: Plan,
     want: str = "rows",
-    tag: str = "",
     meanwhile: Callable[[], object] | None = None,
     in_parts: tuple[int, int] | None = None,
 ) -> Operation[Page]:
@@ -111,10 +110,10 @@ def first_page(
     """
     keys = [*plan.keys] if plan.keys is not None else None
     if keys is None and plan.among is not None:
-        keys = yield from _keys_among(plan, plan.among, tag)
+        keys = yield from _keys_among(plan, plan.among)
     if keys is not None:
         return Page(0, keys=keys)
-    reply = yield from ask(plan, want, tag, {} if in_parts is None else {"in_parts": in_parts}, meanwhile)
+    reply = yield from ask(plan, want, {} if in_parts is None else {"in_parts": in_parts}, meanwhile)
     how, rest = reply[0][1], reply[0][2:]
     groups: list[list[str]] = unpack(reply.pop()) if plan.groups is not None else []
     if how == "done":
@@ -130,7 +129,7 @@ def first_page(
     return page
 
 
-def _keys_among(plan: Plan, among: Compare, tag: str) -> Operation[list[str] | None]:
+def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:
     """The keys of the objects that have one of very many values, by an index, some values at a time.
 
     None where no index helps.
@@ -140,7 +139,7 @@ def _keys_among(plan: Plan, among: Compare, tag: str) -> Operation[list[str] | N
     for first in range(0, len(values), MANY):
         some = Compare(column, "in", values[first : first + MANY])
         part = Plan(plan.schema, some, None, (), False, 0, None, (pk,))
-        reply = yield from ask(part, "keys", tag, {})
+        reply = yield from ask(part, "keys", {})
         if reply[0][1] == "walk":
             return None
         found += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in _row_keys(reply[1])]
@@ -152,7 +151,6 @@ def next_page(
     page: Page,
     want: str = "rows",
     enough: int | None = None,
-    tag: str = "",
     meanwhile: Callable[[], object] | None = None,
 ) -> Operation[Page]:
     """The next portion after this page; of its rows no more than `enough` are needed, the first by the plan's order.
@@ -161,18 +159,18 @@ def next_page(
     """
     more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:
-        reply = yield from ask(plan, want, tag, more | {"keys": page.keys[:PORTION]}, meanwhile)
+        reply = yield from ask(plan, want, more | {"keys": page.keys[:PORTION]}, meanwhile)
         looked = reply[0][2]
         return _page(plan, want, reply, count=reply[0][3], keys=page.keys[looked:])
     more |= {"step": True, "places": bool(plan.order) and enough is not None}  # all of them come in that order
     more |= {} if page.after is None else {"after": _score(page.after)}
-    reply = yield from ask(plan, want, tag, more, meanwhile)
+    reply = yield from ask(plan, want, more, meanwhile)
     after = reply[0][2]
     walking = after is not False
     return _page(plan, want, reply, count=reply[0][3], walking=walking, after=float(after) if walking else None)
 
 
-def fetch(plan: Plan, tag: str = "", make: Make | None = None, begun: Page | None = None) -> Operation[Rows]:
+def fetch(plan: Plan, make: Make | None = None, begun: Page | None = None) -> Operation[Rows]:
     """The rows of `plan.reading()`, all of them, in order, cut as asked.
 
     make: makes the objects of each portion of a longer result while the server reads the next.
@@ -182,11 +180,11 @@ def fetch(plan: Plan, tag: str = "", make: Make | None = None, begun: Page | Non
     if plan.finds_nothing:
         return Rows()
     if plan.sorts_here and plan.limit is not None and begun is None:
-        return (yield from fetch_keys(plan, (yield from keys_in_order(plan, tag)), tag))
-    first = page = begun or (yield from first_page(plan, tag=tag))
+        return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
+    first = page = begun or (yield from first_page(plan))
     if page.whole and plan.residual is None and not plan.sorts_here:
         return page.rows
-    rows, places = yield from _gathered(plan, page, tag, make)
+    rows, places = yield from _gathered(plan, page, make)
     if plan.sorts_here or (plan.order and not page.whole) or (places and not page.whole):
         rows = in_final_order(plan, rows, places)
     rows = _cut(plan, rows)
@@ -224,7 +222,7 @@ class _Gathering:
         take_related(self.rows.related, rows.related)
 
 
-def _gathered(plan: Plan, page: Page, tag: str, make: Make | None) -> Operation[tuple[Rows, list[float]]]:
+def _gathered(plan: Plan, page: Page, make: Make | None) -> Operation[tuple[Rows, list[float]]]:
     """The rows of this page and of all after it that meet the residual; no more than needed where they are in order.
 
     Each page is decoded while the server reads the next one.
@@ -237,7 +235,7 @@ def _gathered(plan: Plan, page: Page, tag: str, make: Make | None) -> Operation[
             gathering.take()
             if len(gathering.rows) >= needed:
                 break
-        page = yield from next_page(plan, page, enough=plan.enough, tag=tag, meanwhile=gathering.take)
+        page = yield from next_page(plan, page, enough=plan.enough, meanwhile=gathering.take)
         gathering.take()
         gathering.pending = page
     gathering.take()
@@ -261,16 +259,16 @@ def take_related(known: list[Keyed], more: list[Keyed]) -> None:
     known += more[len(known) :]
 
 
-def keys_in_order(plan: Plan, tag: str = "", begun: Page | None = None) -> Operation[list[str]]:
+def keys_in_order(plan: Plan, begun: Page | None = None) -> Operation[list[str]]:
     """The keys of what the query finds, each once, in order, cut as asked; nothing else is kept of the objects.
 
     begun: the first page, where that is read already and is not the whole result.
     """
     keys_only = replace(plan, columns=(plan.schema.pk,), related=())
     if plan.sorts_here:
-        rows = _cut(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), tag, begun=begun)))
+        rows = _cut(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), begun=begun)))
     else:
-        rows = yield from fetch(keys_only, tag, begun=begun)
+        rows = yield from fetch(keys_only, begun=begun)
     encode, finish = plan.schema.pk.codec.encode, plan.schema.pk.codec.finish
     rows.reverse()
     keys: dict[str, None] = {}
@@ -280,26 +278,26 @@ def keys_in_order(plan: Plan, tag: str = "", begun: Page | None = None) -> Opera
     return [*keys]
 
 
-def fetch_keys(plan: Plan, keys: Sequence[str], tag: str = "") -> Operation[Rows]:
+def fetch_keys(plan: Plan, keys: Sequence[str]) -> Operation[Rows]:
     """The rows of the objects with these keys that meet the condition, in the order of the keys."""
     rows, page = Rows(), Page(0, keys=[*keys])
     while page.keys:
-        page = yield from next_page(plan, page, tag=tag)
+        page = yield from next_page(plan, page)
         rows += (row for row in page.rows if meets(plan, row))
         take_related(rows.related, page.rows.related)
     return rows
 
 
-def count(plan: Plan, tag: str = "") -> Operation[int]:
+def count(plan: Plan) -> Operation[int]:
     """How many objects the query finds."""
     if plan.finds_nothing:
         return 0
     if plan.residual is not None:
-        return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()), tag)))
-    page = yield from first_page(plan, "count", tag)
+        return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()))))
+    page = yield from first_page(plan, "count")
     found = page.count
     while not page.last:
-        page = yield from next_page(plan, page, "count", tag=tag)
+        page = yield from next_page(plan, page, "count")
         found += page.count
     found = max(0, found - plan.offset)
     return found if plan.limit is None else min(found, plan.limit)
@@ -376,11 +374,11 @@ def decoded(schema: Schema, cells: Sequence[Cell], row: Wire) -> dict[str, Any]:
 
 
 def ask(
-    plan: Plan, want: str, tag: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
+    plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
 ) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
     request, shapes = plan.request(want, **more)
-    call = script("query")((MODELS,), (tag, request, *shapes))
+    call = script("query")((MODELS,), (request, *shapes))
     call.meanwhile = meanwhile
     reply = yield call
     if isinstance(reply, int):

@@ -32,7 +32,7 @@ class _Nothing(Mapping[str, Any]):
         return 0
 
 
-def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[Plan]:
+def planned(query: Query, node: Node | None = None) -> Operation[Plan]:
     """The plan of a query, with what has to be looked up before. No call where there is nothing of that.
 
     node: its condition, where that is compiled already.
@@ -40,52 +40,52 @@ def planned(query: Query, tag: str = "", node: Node | None = None) -> Operation[
     recalled_plan = recalled(query) if node is None else None
     if recalled_plan is not None:
         return recalled_plan
-    resolved = yield from _resolved(condition(query) if node is None else node, tag)
+    resolved = yield from _resolved(condition(query) if node is None else node)
     parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
     there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
     if not here:
         return plan_of(query, resolved)
-    own = yield from _without_relations(query.schema, join("and", here), tag)
+    own = yield from _without_relations(query.schema, join("and", here))
     return plan_of(query, join("and", [*there, own]))
 
 
-def _resolved(node: Node, tag: str) -> Operation[Node]:
+def _resolved(node: Node) -> Operation[Node]:
     if not node.here:
         return node
     if isinstance(node, Join):
         parts: list[Node] = []
         for part in node.parts:
-            parts.append((yield from _resolved(part, tag)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from _resolved(part)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
-        return Not((yield from _resolved(node.part, tag)))
+        return Not((yield from _resolved(node.part)))
     if isinstance(node, Among):
         return (yield from _among(node))
     if isinstance(node, One):
-        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        keys = yield from _found(node.target, node.part, node.target.pk)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, Many):
-        keys = yield from _found(node.source, node.part, node.column, tag)
+        keys = yield from _found(node.source, node.part, node.column)
         none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
         return _or_nothing(node.part, _one_of(node.key, keys), none)
     if isinstance(node, Linked):
-        keys = yield from _found(node.target, node.part, node.target.pk, tag)
+        keys = yield from _found(node.target, node.part, node.target.pk)
         found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
         return _or_nothing(node.part, Linked(node.target, node.link, found), Linked(node.target, node.link, none))
     return node
 
 
-def _without_relations(schema: Schema, node: Node, tag: str) -> Operation[Node]:
+def _without_relations(schema: Schema, node: Node) -> Operation[Node]:
     """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
     if isinstance(node, Join):
         parts: list[Node] = []
         for part in node.parts:
-            parts.append((yield from _without_relations(schema, part, tag)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from _without_relations(schema, part)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
-        return Not((yield from _without_relations(schema, node.part, tag)))
+        return Not((yield from _without_relations(schema, node.part)))
     if isinstance(node, One | Many | Linked):
-        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk, tag)))
+        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk)))
     return node
 
 
@@ -105,10 +105,10 @@ def _holds_for_nothing(part: Node) -> bool:
     return not isinstance(part, Among) and part.holds(_Nothing())
 
 
-def _found(schema: Schema, part: Node, column: Column, tag: str) -> Operation[tuple[Any, ...]]:
+def _found(schema: Schema, part: Node, column: Column) -> Operation[tuple[Any, ...]]:
     """The values of a column in the objects that meet a condition."""
-    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), tag, part)
-    rows = yield from fetch(plan, tag)
+    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), part)
+    rows = yield from fetch(plan)
     return _values(column, [row[0] for row in rows])
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from ...calls import Command, Operation
+from ...calls import Command, Operation, Scan
 from ...reports import Finding, Progress, Report, Watcher
 from ...schema.relations import OnDelete
 from ...schema.schema import Column, Schema
@@ -90,30 +90,28 @@ _MESSAGES = {
 }
 
 
-def check(
-    subjects: Sequence[Subject], repair: bool = False, watch: Watcher | None = None, tag: str = ""
-) -> Operation[Report]:
+def check(subjects: Sequence[Subject], repair: bool = False, watch: Watcher | None = None) -> Operation[Report]:
     """Walks through all that is stored of these models. With `repair` it mends what the hashes can mend."""
     walk = Walk(repair, watch)
-    walk.total = 2 * (yield Command(("DBSIZE",)))
+    walk.total = 2 * (yield Command(("DBSIZE",), key=0))
     for subject in subjects:
         with suppress(ResponseError):  # another type there is found on the walk
-            walk.total += yield Command(("ZCARD", tag + ids_key(subject.schema.key)))
+            walk.total += yield Command(("ZCARD", ids_key(subject.schema.key)))
     for subject in subjects:
-        yield from _objects(walk, subject, tag)
+        yield from _objects(walk, subject)
     schemas = [subject.schema for subject in subjects]
     for part in (":", "/"):  # what is no object is gone before the entries are looked at
-        yield from keys(walk, schemas, tag, (part,))
+        yield from keys(walk, schemas, (part,))
     yield from _incomplete(walk.report, subjects)
     return walk.report
 
 
-def _objects(walk: Walk, subject: Subject, tag: str) -> Operation[None]:
+def _objects(walk: Walk, subject: Subject) -> Operation[None]:
     schema, after = subject.schema, False
     walk.report.objects.setdefault(schema.name, 0)
     while after is not None:
         request = {"repair": walk.repair, "references": _references(schema), "width": len(schema.columns)}
-        found, (place, count), packed = yield from step(schema, request | {"after": after, "count": OBJECTS}, tag)
+        found, (place, count), packed = yield from step(schema, request | {"after": after, "count": OBJECTS})
         walk.take(schema, found)
         walk.take(schema, _unreadable(subject, packed))
         walk.report.objects[schema.name] += count
@@ -126,47 +124,47 @@ def _references(schema: Schema) -> list[Any]:
     return [slot for r in watched for slot in (r.column.position, r.target, r.column.nullable)]
 
 
-def keys(walk: Walk, schemas: Sequence[Schema], tag: str, parts: Sequence[str], build: bool = False) -> Operation[None]:
+def keys(walk: Walk, schemas: Sequence[Schema], parts: Sequence[str], build: bool = False) -> Operation[None]:
     """Looks at the keys of these models that go on with one of `parts`, and at the entries in them.
 
     build: of the indexes only at those that are incomplete.
     """
-    prefixes = {f"{tag}{schema.key}{part}".encode(): schema for schema in schemas for part in parts}
+    prefixes = {f"{schema.key}{part}".encode(): schema for schema in schemas for part in parts}
     waiting: dict[Schema, list[bytes]] = {schema: [] for schema in schemas}
     cursor: bytes | int = 0
     while cursor != b"0":
-        cursor, names = yield Command(("SCAN", cursor, "COUNT", SCAN))
+        cursor, names = yield Scan(cursor, SCAN)
         for name in names:
             prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
             if prefix is not None:
                 waiting[prefixes[prefix]].append(name)
         for schema, found in waiting.items():
             if len(found) >= KEYS or cursor == b"0":
-                yield from _entries(walk, schema, sorted(found), build, tag)
+                yield from _entries(walk, schema, sorted(found), build)
                 found.clear()
         walk.advance("keys", len(names))
     for schema in schemas if "/" in parts else ():
-        yield from _entries(walk, schema, [f"{tag}ormis/expiring/{schema.key}".encode()], build, tag)
+        yield from _entries(walk, schema, [f"ormis/expiring/{schema.key}".encode()], build)
 
 
-def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool, tag: str) -> Operation[None]:
+def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Operation[None]:
     at, cursor = 0, "0"
     while at < len(names):
         portion = packable(names[at : at + KEYS])
         request = {"repair": walk.repair, "build": build, "keys": portion, "cursor": cursor, "budget": ENTRIES}
-        found, (done, cursor, entries), _ = yield from step(schema, request, tag)
+        found, (done, cursor, entries), _ = yield from step(schema, request)
         walk.take(schema, found)
         walk.report.entries += entries
         at += done
 
 
-def step(schema: Schema, request: dict[str, Any], tag: str = "") -> Operation[tuple[list[Any], list[Any], bytes]]:
+def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], list[Any], bytes]]:
     """One call of the script: its findings, the rest of its answer, the packed rows.
 
     The rest is empty where the reindexing that it belongs to is not what it was.
     """
     whole: dict[str, Any] = {"references": (), "width": 0, **request}
-    reply = yield script("check")((MODELS,), (tag, _pack(whole), schema.shape, schema.declaration))
+    reply = yield script("check")((MODELS,), (_pack(whole), schema.shape, schema.declaration))
     if isinstance(reply, bytes):
         raise_outcome(unpack(reply), ())
     _ok, *answer = _undecoded(reply[0])

@@ -15,7 +15,7 @@ from .check import declaration, definitions, incomplete, shown
 SAMPLE = 20
 
 
-def inspect(schemas: Sequence[Schema], tag: str = "") -> Operation[list[ModelState]]:
+def inspect(schemas: Sequence[Schema]) -> Operation[list[ModelState]]:
     """The state of these models, and of those that the database knows beside them."""
     names: list[bytes] = yield Command(("HKEYS", MODELS))
     stored: dict[str, bytes] = {}
@@ -24,22 +24,22 @@ def inspect(schemas: Sequence[Schema], tag: str = "") -> Operation[list[ModelSta
     states: list[ModelState] = []
     for schema in schemas:
         kept = stored.pop(schema.key, None)
-        states.append((yield from _state(schema.name, schema.key, schema, kept, tag)))
+        states.append((yield from _state(schema.name, schema.key, schema, kept)))
     for key, kept in stored.items():
-        states.append((yield from _state(key, key, None, kept, tag)))
+        states.append((yield from _state(key, key, None, kept)))
     return states
 
 
-def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, tag: str) -> Operation[ModelState]:
+def _state(name: str, key: str, schema: Schema | None, stored: bytes | None) -> Operation[ModelState]:
     try:
-        objects: int = yield Command(("ZCARD", tag + ids_key(key)))
+        objects: int = yield Command(("ZCARD", ids_key(key)))
     except ResponseError as error:
-        raise wrong_type(error, tag + ids_key(key)) from None
+        raise wrong_type(error, ids_key(key)) from None
     sizes: list[int] = []
     for rank in sorted({objects * i // SAMPLE for i in range(SAMPLE)}) if objects else ():
-        pks: list[bytes] = yield Command(("ZRANGE", tag + ids_key(key), rank, rank))
+        pks: list[bytes] = yield Command(("ZRANGE", ids_key(key), rank, rank))
         for pk in pks:
-            size = yield Command(("MEMORY", "USAGE", (tag + object_key(key, "")).encode() + pk))
+            size = yield Command(("MEMORY", "USAGE", object_key(key, "").encode() + pk), key=2)
             sizes += [size] if size else []
     indexes = _indexes(schema, stored, objects > 0)
     return ModelState(name, key, objects, sum(sizes) / len(sizes) if sizes else None, indexes, schema is not None)

@@ -24,21 +24,21 @@ _pack = msgspec.msgpack.Encoder().encode
 _TRIES = 5
 
 
-def reindex(schema: Schema, watch: Watcher | None = None, tag: str = "") -> Operation[Reindexed]:
+def reindex(schema: Schema, watch: Watcher | None = None) -> Operation[Reindexed]:
     """Makes what is stored of the model what it declares: builds and drops indexes and unique claims.
 
     Raises OrmisError where somebody else keeps reindexing the model to another declaration.
     """
     for _ in range(_TRIES):
-        build, dropped, after = yield from _ask(schema, ["begin"], tag)
+        build, dropped, after = yield from _ask(schema, ["begin"])
         result = Reindexed(schema.name, dropped=[shown(definition) for definition in dropped])
         if not build and not dropped:
             return result
         walk = Walk(True, watch)
         if dropped:
-            yield from keys(walk, [schema], tag, ("/index/", "/unique/"), build=True)
-        if (yield from _built(walk, schema, build, after, result, tag)):
-            answer = yield from _ask(schema, ["finish", list(build)], tag)
+            yield from keys(walk, [schema], ("/index/", "/unique/"), build=True)
+        if (yield from _built(walk, schema, build, after, result)):
+            answer = yield from _ask(schema, ["finish", list(build)])
             if answer[0] != "again":
                 left = answer[0]
                 result.built = [shown(definition) for definition in build if definition not in left]
@@ -47,12 +47,12 @@ def reindex(schema: Schema, watch: Watcher | None = None, tag: str = "") -> Oper
     raise OrmisError(f"{schema.name}: somebody else reindexes it to another declaration at the same time; run it again")
 
 
-def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed, tag: str) -> Operation[bool]:
+def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed) -> Operation[bool]:
     """Adds what every object lacks; False where the reindexing is not what it was."""
-    walk.total += yield Command(("ZCARD", tag + ids_key(schema.key)))
+    walk.total += yield Command(("ZCARD", ids_key(schema.key)))
     while build and after is not None:
         request = {"repair": True, "build": True, "progress": list(build), "after": after, "count": OBJECTS}
-        found, rest, _ = yield from step(schema, request, tag)
+        found, rest, _ = yield from step(schema, request)
         if not rest:
             return False
         walk.take(schema, found)
@@ -64,8 +64,8 @@ def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed
     return True
 
 
-def _ask(schema: Schema, request: list[Any], tag: str) -> Operation[list[Any]]:
-    reply = yield script("reindex")((MODELS,), (tag, _pack(request), schema.shape, schema.declaration))
+def _ask(schema: Schema, request: list[Any]) -> Operation[list[Any]]:
+    reply = yield script("reindex")((MODELS,), (_pack(request), schema.shape, schema.declaration))
     outcome = unpack(reply)
     if outcome[0] != "ok":
         raise_outcome(outcome, ())

@@ -18,11 +18,11 @@ from .mutations import Mutation, commit_call, results_of, settle
 _TRIES = 100
 
 
-def commit_computing(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
+def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
     """As commit(). Raises as well what the results of expressions are refused with."""
     sent, computed, tries = [*mutations], set[int](), Counter[int]()
     while True:
-        reply: Any = yield commit_call(sent, tag)
+        reply: Any = yield commit_call(sent)
         answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
         at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
         if answer[0] == "inexact":

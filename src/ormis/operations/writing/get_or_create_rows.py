@@ -43,9 +43,7 @@ class Making:
         return [self.insertion] if self.link is None else [self.insertion, self.link]
 
 
-def obtain(
-    plan: Plan, making: Making | None, update: Sequence[Any] | None = None, tag: str = ""
-) -> Operation[Obtained]:
+def obtain(plan: Plan, making: Making | None, update: Sequence[Any] | None = None) -> Operation[Obtained]:
     """The rows that meet the condition, the first two at most; where there are none, the new object is stored.
 
     making: None where none is to be made; then there may be no rows.
@@ -56,7 +54,7 @@ def obtain(
     plan = plan.with_keys_as_condition()
     found, more = Rows(), dict[str, Any]()
     while True:
-        (how, *rest), *rows = yield from _ask(plan, None if found else making, update, tag, more)
+        (how, *rest), *rows = yield from _ask(plan, None if found else making, update, more)
         if how == "created":
             assert making is not None
             assert making.insertion.settle is not None
@@ -75,9 +73,7 @@ def obtain(
             more["after"] = repr(float(place))
 
 
-def _ask(
-    plan: Plan, making: Making | None, update: Sequence[Any] | None, tag: str, more: dict[str, Any]
-) -> Operation[list[Any]]:
+def _ask(plan: Plan, making: Making | None, update: Sequence[Any] | None, more: dict[str, Any]) -> Operation[list[Any]]:
     wanted = {} if update is None else {"mutation": update}
     request, numbers = plan.asked("rows", **wanted, **more)
     if making is not None:
@@ -85,8 +81,8 @@ def _ask(
         if making.link is not None:
             request["link"] = making.link.packed(numbers.model(making.link.schema))
     shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
-    arguments = (tag, packed(request, numbers), *shapes)
-    in_block = partial(_in_block, plan, making, tag)
+    arguments = (packed(request, numbers), *shapes)
+    in_block = partial(_in_block, plan, making)
     reply: Any = yield script("obtain")((MODELS,), arguments, ScriptCall, in_block=in_block)
     packed_head: Any = reply if isinstance(reply, bytes) else reply[0]
     head: list[Any] = unpack(packed_head) if isinstance(packed_head, bytes) else packed_head
@@ -95,10 +91,10 @@ def _ask(
     return [head[1:], *([] if isinstance(reply, bytes) else reply[1:])]
 
 
-def _in_block(plan: Plan, making: Making | None, tag: str) -> Operation[tuple[Any, ...]]:
+def _in_block(plan: Plan, making: Making | None) -> Operation[tuple[Any, ...]]:
     """Inside atomic() what is found is what there was before the block; a new object is made at its end."""
-    rows = yield from fetch(plan, tag)
+    rows = yield from fetch(plan)
     if rows or making is None:
         return (["ok", "block"], rows)
-    results = yield commit_call(making.mutations, tag)
+    results = yield commit_call(making.mutations)
     return (["ok", "created", results[1][0]],)

@@ -88,13 +88,13 @@ class Reached:
     links: Sequence[Link]
 
 
-def commit(mutations: Sequence[Mutation], tag: str = "") -> Operation[list[Any]]:
+def commit(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
     """Applies the mutations, all or nothing, and settles each with its result.
 
     Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
-    return settle(mutations, results_of(mutations, (yield commit_call(mutations, tag))))
+    return settle(mutations, results_of(mutations, (yield commit_call(mutations))))
 
 
 def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
@@ -116,7 +116,7 @@ def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
     return results
 
 
-def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
+def commit_call(mutations: Sequence[Mutation]) -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
     batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
@@ -129,7 +129,7 @@ def commit_call(mutations: Sequence[Mutation], tag: str = "") -> CommitCall:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
-    return script("commit")((MODELS,), (tag, _pack(batch), *more), CommitCall, mutations=mutations)
+    return script("commit")((MODELS,), (_pack(batch), *more), CommitCall, mutations=mutations)
 
 
 def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:

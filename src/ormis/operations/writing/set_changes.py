@@ -74,65 +74,61 @@ class Here:
     compute: Compute | None = None
 
 
-def change(plan: Plan, wanted: Change, otherwise: Here | None = None, tag: str = "") -> Operation[Tally]:
+def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operation[Tally]:
     """Changes every object that the query finds.
 
     otherwise: how a step is done in which the server can't do all of the sums.
     Raises what the mutation is refused with; the steps before stay done.
     """
     if plan.residual is not None:
-        return (yield from change_each(plan, Here(wanted), otherwise, tag))
+        return (yield from change_each(plan, Here(wanted), otherwise))
     tally = Tally()
     if plan.keys is not None:
-        yield from _portions(plan, wanted, otherwise, tag, tally, plan.keys)
+        yield from _portions(plan, wanted, otherwise, tally, plan.keys)
         return tally
     try:
-        how, *rest = yield from _ask(plan, wanted, tag, {})
+        how, *rest = yield from _ask(plan, wanted, {})
     except Inexact:
-        return (yield from change_each(plan, _present(otherwise), None, tag))
+        return (yield from change_each(plan, _present(otherwise), None))
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        yield from _portions(plan, wanted, otherwise, tag, tally, rest[0])
+        yield from _portions(plan, wanted, otherwise, tally, rest[0])
     else:
-        yield from _walk(plan, wanted, otherwise, tag, tally)
+        yield from _walk(plan, wanted, otherwise, tally)
     return tally
 
 
-def _portions(
-    plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally, keys: Sequence[str]
-) -> Operation[None]:
+def _portions(plan: Plan, wanted: Change, otherwise: Here | None, tally: Tally, keys: Sequence[str]) -> Operation[None]:
     for first in range(0, len(keys), wanted.most):
         some = keys[first : first + wanted.most]
         try:
-            step = yield from _ask(plan, wanted, tag, {"keys": some})
+            step = yield from _ask(plan, wanted, {"keys": some})
             tally.add(*step[2:4])
         except Inexact:
-            tally.include((yield from change_each(plan, _present(otherwise), None, tag, some)))
+            tally.include((yield from change_each(plan, _present(otherwise), None, some)))
 
 
-def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tag: str, tally: Tally) -> Operation[None]:
+def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tally: Tally) -> Operation[None]:
     after: float | None = None
     while True:
         more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(after)})
         try:
-            _, place, *done = yield from _ask(plan, wanted, tag, more)
+            _, place, *done = yield from _ask(plan, wanted, more)
             tally.add(*done[:2])
             after = None if place is False else float(place)
         except Inexact:
-            after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tag, tally)
+            after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tally)
         if after is None:
             return
 
 
-def _step_here(
-    plan: Plan, otherwise: Here, most: int, after: float | None, tag: str, tally: Tally
-) -> Operation[float | None]:
+def _step_here(plan: Plan, otherwise: Here, most: int, after: float | None, tally: Tally) -> Operation[float | None]:
     """The next step of a walk, done here; the place to go on behind, None at the end."""
     keys_only = _keys_only(plan)
-    page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most, tag=tag)
+    page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most)
     keys = [_key(keys_only, row) for row in page.rows]
-    tally.include((yield from change_each(plan, otherwise, None, tag, keys)))
+    tally.include((yield from change_each(plan, otherwise, None, keys)))
     return page.after
 
 
@@ -143,7 +139,7 @@ def _present(otherwise: Here | None) -> Here:
 
 
 def change_each(
-    plan: Plan, how: Here, otherwise: Here | None = None, tag: str = "", keys: Sequence[str] | None = None
+    plan: Plan, how: Here, otherwise: Here | None = None, keys: Sequence[str] | None = None
 ) -> Operation[Tally]:
     """Changes every object that the query finds, or of these keys, by what is computed here of each.
 
@@ -153,22 +149,22 @@ def change_each(
     checked = [column for column in dict.fromkeys([*how.reads, *residual]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most = how.wanted.most
-    tally, rows = Tally(), (yield from (fetch(reading, tag) if keys is None else fetch_keys(reading, keys, tag)))
+    tally, rows = Tally(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
     for _ in range(_TRIES):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
-                _, _, count, result, missed = yield from _ask(plan, how.wanted, tag, _expecting(how, batch))
+                _, _, count, result, missed = yield from _ask(plan, how.wanted, _expecting(how, batch))
             except Inexact:
                 of_these = [planned.key for planned in batch]
-                tally.include((yield from change_each(plan, _present(otherwise), None, tag, of_these)))
+                tally.include((yield from change_each(plan, _present(otherwise), None, of_these)))
                 continue
             tally.add(count, result)
             stale += missed
         if not stale:
             return tally
-        rows = yield from fetch_keys(reading, stale, tag)
+        rows = yield from fetch_keys(reading, stale)
     raise OrmisError(f"{plan.schema.name}: others changed the same objects {_TRIES} times in a row")
 
 
@@ -209,11 +205,11 @@ def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
     }
 
 
-def _ask(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+def _ask(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any]]:
     request, numbers = plan.asked("change", mutation=[wanted.code, *wanted.arguments], most=wanted.most, **more)
     reached: Sequence[Reached] = wanted.referrers(plan.schema) if wanted.referrers else []
-    arguments = (tag, packed(request, numbers), *shapes_with(numbers.models, reached))
-    in_block = partial(_in_block, plan, wanted, tag, more)
+    arguments = (packed(request, numbers), *shapes_with(numbers.models, reached))
+    in_block = partial(_in_block, plan, wanted, more)
     reply: bytes | list[Any] = yield script("change")((MODELS,), arguments, ScriptCall, in_block=in_block)
     answer = unpack(reply) if isinstance(reply, bytes) else reply
     if answer[0] != "ok":
@@ -224,7 +220,7 @@ def _ask(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operatio
 # Inside atomic() -----------------------------------------------------------------------------------------------------
 
 
-def _in_block(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Operation[list[Any]]:
+def _in_block(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any]]:
     """All of it as one step at the end of the block: the objects are those that the query finds now, whatever the block
     has done to them before.
     """
@@ -233,14 +229,14 @@ def _in_block(plan: Plan, wanted: Change, tag: str, more: dict[str, Any]) -> Ope
         expected = {key: expected[: more.get("computed_from", 0)] for key, expected in more.get("expected", {}).items()}
         more = more | {"expected": expected}
     else:
-        keys = yield from _keys(plan, tag)
-    yield commit_call(_mutations(plan, wanted, keys, more), tag)
+        keys = yield from _keys(plan)
+    yield commit_call(_mutations(plan, wanted, keys, more))
     return ["ok", "step", False, len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
 
 
-def _keys(plan: Plan, tag: str) -> Operation[list[str]]:
+def _keys(plan: Plan) -> Operation[list[str]]:
     keys_only = _keys_only(plan)
-    return [_key(keys_only, row) for row in (yield from fetch(keys_only, tag))]
+    return [_key(keys_only, row) for row in (yield from fetch(keys_only))]
 
 
 def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:

@@ -26,7 +26,7 @@ class Gathering:
     mutations: list[Mutation] = field(default_factory=list[Mutation])
     before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
 
-    def gather(self, operation: Operation[T], claim: Callable[[], None], tag: str = "") -> Operation[T]:
+    def gather(self, operation: Operation[T], claim: Callable[[], None]) -> Operation[T]:
         """The operation as it runs inside the block: its commits are gathered, all else is sent.
 
         claim: called before something is gathered; raises where that may not be.
@@ -36,7 +36,7 @@ class Gathering:
             call = next(operation)
             while True:
                 try:
-                    reply = yield from self._reply(call, claim, tag)
+                    reply = yield from self._reply(call, claim)
                 except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
                     call = operation.throw(error)
                 else:
@@ -46,24 +46,24 @@ class Gathering:
         finally:
             operation.close()
 
-    def _reply(self, call: Call, claim: Callable[[], None], tag: str) -> Operation[Any]:
+    def _reply(self, call: Call, claim: Callable[[], None]) -> Operation[Any]:
         if not isinstance(call, ScriptCall) or not call.once:
             return (yield call)
         claim()
         if isinstance(call, CommitCall):
-            return (yield from self._take(call, tag))
+            return (yield from self._take(call))
         if call.in_block is None:
             raise OrmisError(f"{call.name} can't be part of an atomic() block: do it before or after the block")
-        return (yield from self.gather(call.in_block(), claim, tag))
+        return (yield from self.gather(call.in_block(), claim))
 
-    def _take(self, call: CommitCall, tag: str) -> Operation[list[Any]]:
+    def _take(self, call: CommitCall) -> Operation[list[Any]]:
         if call.meanwhile is not None:
             call.meanwhile()
         results: list[Any] = []
         for mutation in call.mutations:
             foreseen = mutation.foreseen
             if mutation.code in ("insert", "save") and not mutation.late:
-                foreseen = yield from _reserve_keys(mutation, tag)
+                foreseen = yield from _reserve_keys(mutation)
             results.append(foreseen)
             self.before += [(record, state_of(record).copy()) for record in mutation.records]
             self.mutations.append(_for_the_end(mutation, foreseen))
@@ -74,7 +74,7 @@ class Gathering:
         self.mutations += inner.mutations
         self.before += inner.before
 
-    def apply(self, tag: str = "") -> Operation[None]:
+    def apply(self) -> Operation[None]:
         """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
 
         Sums that the server can't do exactly are done here, see computing.py.
@@ -82,7 +82,7 @@ class Gathering:
         """
         try:
             if self.mutations:
-                yield from commit_computing(self.mutations, tag)
+                yield from commit_computing(self.mutations)
         except BaseException:
             self.undo()
             raise
@@ -99,13 +99,13 @@ def _keys(mutation: Mutation) -> list[Any]:
     return texts[:: len(texts) // count]
 
 
-def _reserve_keys(mutation: Mutation, tag: str) -> Operation[list[Any]]:
+def _reserve_keys(mutation: Mutation) -> Operation[list[Any]]:
     """The keys of the new rows: those without one get the next."""
     keys = _keys(mutation)
     missing = keys.count(None)
     if not missing:
         return keys
-    last = yield from _count_up(tag + next_id_key(mutation.schema.key), missing)
+    last = yield from _count_up(next_id_key(mutation.schema.key), missing)
     counted = iter(range(last - missing + 1, last + 1))
     return [str(next(counted)) if key is None else key for key in keys]
 
