@@ -11,7 +11,7 @@ import redis
 
 import ormis
 from ormis import F, Field, Index, Q
-from ormis.planning.access_paths import looks
+from ormis.planning.access_paths import index_probes
 from ormis.planning.condition_compiler import condition
 from ormis.storage.templates import blanks, mark
 
@@ -83,7 +83,7 @@ def test_a_count_is_that_of_the_objects_found(sightings: list[Sighting], lookups
     """Whether a count is read off an index or searched for, it is the number of objects that are found."""
     found = Sighting.objects.filter(**lookups)
     assert found.count() == len(list(found)) == len([*found.iterator()])
-    assert (looks(Sighting._schema(), condition(found.query)) is not None) == (lookups in GLANCED)
+    assert (index_probes(Sighting._schema(), condition(found.query)) is not None) == (lookups in GLANCED)
 
 
 ORDERS = [(), ("-seen",), ("seen",), ("size",), ("-size",), ("-pk",), ("species",)]
@@ -251,7 +251,7 @@ def test_a_value_that_does_not_convert(db: ormis.Database) -> None:
 )
 def test_looks_as_data(lookups: dict[str, Any], packed: list[Any]) -> None:
     """The index of most fields comes first; what it settles needs no other look."""
-    found = looks(Sighting._schema(), condition(Sighting.objects.filter(**lookups).query))
+    found = index_probes(Sighting._schema(), condition(Sighting.objects.filter(**lookups).query))
     assert found is not None
     assert [look.packed for look in found] == packed
 
@@ -271,7 +271,7 @@ def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sight
         Sighting.objects.exclude(place="lake"),
         Sighting.objects.none(),
     ):
-        assert looks(Sighting._schema(), condition(found.query)) is None
+        assert index_probes(Sighting._schema(), condition(found.query)) is None
         assert found.count() == len(list(found))
 
 

@@ -8,7 +8,7 @@ from bookshop import Author, Book, Review
 from ormis import F, FieldError, Q, QuerySet
 from ormis.planning import explain
 from ormis.planning.plan import Plan, plan
-from ormis.planning.predicates import Among, Compare, Constant, Here, Join, Many, Not, One
+from ormis.planning.predicates import BoolOp, Compare, Constant, ForwardMatch, Here, InSubquery, Not, ReverseMatch
 
 
 def plan_of(queryset: QuerySet[Any]) -> Plan:
@@ -19,7 +19,7 @@ def plan_of(queryset: QuerySet[Any]) -> Plan:
 def said(queryset: QuerySet[Any]) -> tuple[str, str | None]:
     """The server's part of the condition and the one that is left, in words."""
     found = plan_of(queryset)
-    return explain.shown(found.where), None if found.residual is None else explain.shown(found.residual)
+    return explain.shown(found.where), None if found.client_where is None else explain.shown(found.client_where)
 
 
 def column(name: str) -> Any:
@@ -29,7 +29,13 @@ def column(name: str) -> Any:
 def test_an_empty_query_asks_for_everything() -> None:
     """No condition, no order, every column, no slice."""
     found = plan_of(Book.objects.all())
-    assert (found.where, found.residual, found.order, found.offset, found.limit) == (Constant(True), None, (), 0, None)
+    assert (found.where, found.client_where, found.order, found.offset, found.limit) == (
+        Constant(True),
+        None,
+        (),
+        0,
+        None,
+    )
     assert [cell.name for cell in found.columns] == ["id", "author_id", "title", "pages", "published", "notes"]
     assert (found.related, found.backwards, found.enough, found.sorts_here) == ((), False, None, False)
 
@@ -49,11 +55,11 @@ def test_an_empty_query_asks_for_everything() -> None:
         (Q(author__isnull=True), Compare(column("author_id"), "null")),
         (
             Q(pages__range=(1, 2)),
-            Join("and", (Compare(column("pages"), "gte", (1,)), Compare(column("pages"), "lte", (2,)))),
+            BoolOp("and", (Compare(column("pages"), "gte", (1,)), Compare(column("pages"), "lte", (2,)))),
         ),
         (
             Q(pages=1) & (Q(pages=2) & Q(title="a")),
-            Join(
+            BoolOp(
                 "and",
                 (
                     Compare(column("pages"), "eq", (1,)),
@@ -64,11 +70,11 @@ def test_an_empty_query_asks_for_everything() -> None:
         ),
         (
             Q(author__born=3),
-            One(column("author_id"), Author.__schema__, Compare(Author.__schema__.column("born"), "eq", (3,))),
+            ForwardMatch(column("author_id"), Author.__schema__, Compare(Author.__schema__.column("born"), "eq", (3,))),
         ),
         (
             Q(reviews__stars=3),
-            Many(
+            ReverseMatch(
                 Review.__schema__,
                 Review.__schema__.column("book_id"),
                 Compare(Review.__schema__.column("stars"), "eq", (3,)),
@@ -82,7 +88,7 @@ def test_conditions_for_the_server(condition: Any, node: Any) -> None:
     """Comparisons of stored fields, joined and across relations: all of it is the server's."""
     found = plan_of(Book.objects.filter(condition))
     assert found.where == node
-    assert found.residual is None
+    assert found.client_where is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_what_the_server_can_not_say_is_left_for_here(queryset: Any, expected: A
 def test_arithmetic_is_done_here() -> None:
     """A comparison with a computed value reads its columns."""
     found = plan_of(Book.objects.filter(pages__gt=F("author__born") + 1).values("title"))
-    assert isinstance(found.residual, Here)
+    assert isinstance(found.client_where, Here)
     assert {cell.name for cell in found.reading()} == {"title", "pages", "author__born", "id"}
     assert found.enough is None
 
@@ -132,8 +138,8 @@ def test_arithmetic_is_done_here() -> None:
 def test_a_subquery_is_a_question_of_its_own() -> None:
     """A queryset in `in` is not for one call: it is looked up before."""
     found = plan_of(Book.objects.filter(author__in=Author.objects.filter(born=3)))
-    assert isinstance(found.residual, Among)
-    assert found.residual.column is column("author_id")
+    assert isinstance(found.client_where, InSubquery)
+    assert found.client_where.column is column("author_id")
 
 
 @pytest.mark.parametrize(
@@ -218,7 +224,7 @@ def test_conditions_side_by_side_stay_side_by_side() -> None:
     for n in range(300):
         queryset = queryset.exclude(pages=n)
     where = plan_of(queryset).where
-    assert isinstance(where, Join)
+    assert isinstance(where, BoolOp)
     assert len(where.parts) == 300
 
 

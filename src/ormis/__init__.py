@@ -30,6 +30,7 @@ from .errors import (
     StoredDataError,
     UniqueViolation,
 )
+from .limits import Limits
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
 from .operations.reading.prefetch import Prefetch
@@ -45,7 +46,7 @@ from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
-    "connect", "Database", "capture_calls",
+    "connect", "Database", "Limits", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "Index", "UniqueConstraint",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",

@@ -10,6 +10,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from .limits import Limits
+
 T = TypeVar("T")
 Argument = str | bytes | int | float
 _GLOB = re.compile(r"[*?\[\]\\^-]")
@@ -100,7 +102,12 @@ Operation = Generator[Call, Any, T]
 
 
 class Runner(Protocol):
-    """A database, as far as the layers below it need one: it runs operations."""
+    """A database, as far as the layers below it need one: it runs operations within its limits."""
+
+    @property
+    def limits(self) -> Limits:
+        """How much one call does."""
+        ...
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
@@ -109,6 +116,19 @@ class Runner(Protocol):
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an operation runs: the database, and whether async code asked; objects that it loads remember both."""
+
+    database: Runner
+    asynchronous: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the database."""
+        return self.database.limits
 
 
 def _after(prefix: str, key: Argument) -> Argument:

@@ -14,6 +14,7 @@ from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .errors import ConflictError, NotConnected
+from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
 from .reports import Reindexed, Watcher
@@ -28,8 +29,9 @@ class Database:
     `client` and `aclient` are the redis-py clients, for anything ormis does not do.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, limits: Limits = DEFAULT) -> None:
         self._connections = connections
+        self.limits = limits
         self._checked = False
 
     def __repr__(self) -> str:
@@ -145,7 +147,11 @@ class Database:
 
 
 def connect(
-    url: str | None = None, *, client: redis.Redis | aioredis.Redis | None = None, prefix: str | None = None
+    url: str | None = None,
+    *,
+    client: redis.Redis | aioredis.Redis | None = None,
+    prefix: str | None = None,
+    limits: Limits = DEFAULT,
 ) -> Database:
     """Opens a database and makes it the default one.
 
@@ -154,11 +160,12 @@ def connect(
     client: a redis-py client to use instead, sync or async; it stays the caller's to close.
     prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
         also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
+    limits: how much one call does; smaller ones hold the server for a shorter time.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
     global _default  # noqa: PLW0603 - the database connected last is the default one
-    database = Database(Connections.open(url, client=client, prefix=prefix))
+    database = Database(Connections.open(url, client=client, prefix=prefix), limits)
     _default = database
     return database
 

@@ -27,7 +27,7 @@ from .query.expressions import Expression
 from .query.state import Query
 from .querysets.queryset import QuerySet
 from .records import hydration as loading
-from .records.state import State, Wire, recall, remember, remembers, state_of
+from .records.state import State, Wire, cache_related, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
@@ -72,7 +72,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         related = _take_related(type(self), values)
         super().__init__(**values)
         for name, record in related.items():
-            remember(self, name, record)
+            cache_related(self, name, record)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -232,8 +232,8 @@ class Model(BaseModel, metaclass=ModelMeta):
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:
                     return self._load_deferred([name])[name]
-                if remembers(self, name):
-                    return recall(self, name)
+                if has_cached_related(self, name):
+                    return cached_related(self, name)
             return super().__getattr__(name)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
@@ -429,7 +429,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         for name in names:
             column, value = schema.column(name), fresh.__dict__[name]
             vars(self)[name] = value
-            state.remember(schema, column, value, seen.text(column))
+            state.mark_stored(schema, column, value, seen.text(column))
         if fields is None:
             state.related = None
 

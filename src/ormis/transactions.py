@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .calls import Operation, Runner, T
 from .errors import OrmisError
-from .operations.writing.unit_of_work import Gathering
+from .operations.writing.unit_of_work import UnitOfWork
 
 _innermost: "ContextVar[Block | None]" = ContextVar("ormis_block", default=None)
 
@@ -28,7 +28,7 @@ class Block:
         self.database = database
         self.any_database = database is None
         self.around = around
-        self.gathering = Gathering()
+        self.gathering = UnitOfWork()
         self.ended = False
 
     def gather(self, database: Runner, operation: Operation[T]) -> Operation[T]:

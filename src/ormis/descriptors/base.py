@@ -5,10 +5,10 @@ from typing import Any
 
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
-from ..operations.reading.prefetch import Giving
+from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.source import Source
 from ..querysets.queryset import QuerySet
-from ..records.state import recall, remember, state_of
+from ..records.state import cache_related, cached_related, state_of
 from .fields import FieldPath
 
 
@@ -45,7 +45,7 @@ class RelationDescriptor:
 
     def known(self, record: Any) -> Any:
         """What is loaded of it already, None where nothing is."""
-        return recall(record, self.name)
+        return cached_related(record, self.name)
 
     # What prefetch_related() asks of a relation.
 
@@ -62,7 +62,7 @@ class RelationDescriptor:
         return [*{self.key_in(record): None for record in records if again or self.known(record) is None}]
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
     ) -> Operation[None]:
         """Gives away the related objects in the queryset, by key, all of a key's at once."""
         raise NotImplementedError
@@ -70,7 +70,7 @@ class RelationDescriptor:
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record."""
         if self.many or related:
-            remember(record, self.name, related if self.many else related[0])
+            cache_related(record, self.name, related if self.many else related[0])
 
     # What every access checks.
 

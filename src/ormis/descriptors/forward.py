@@ -5,9 +5,9 @@ from typing import Any
 
 from ..calls import Operation
 from ..operations.reading import get as reading
-from ..operations.reading.prefetch import Giving, among, fetched
+from ..operations.reading.prefetch import PrefetchTarget, among, fetched
 from ..operations.reading.source import Source
-from ..records.state import remember, state_of
+from ..records.state import cache_related, state_of
 from ..schema.schema import Reference
 from .base import RelationDescriptor
 
@@ -27,7 +27,7 @@ class ForwardRelation(RelationDescriptor):
         related = self.known(record)
         if related is None:
             related = self._load(record, pk)
-            remember(record, self.name, related)
+            cache_related(record, self.name, related)
         return related
 
     def _load(self, record: Any, pk: Any) -> Any:
@@ -61,7 +61,7 @@ class ForwardRelation(RelationDescriptor):
         return [key for key in super().keys_of(records, again) if key is not None]
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
     ) -> Operation[None]:
         """Gives away the related objects in the queryset, by key."""
         found = yield from fetched(among(queryset, "pk", keys), asynchronous)
@@ -77,4 +77,4 @@ class ForwardRelation(RelationDescriptor):
     def assign(self, record: Any, value: Any, /) -> None:
         """`choice.question = value`."""
         setattr(record, self.reference.column.name, self.key_of(record, value))
-        remember(record, self.name, value if isinstance(value, self.model) else None)
+        cache_related(record, self.name, value if isinstance(value, self.model) else None)

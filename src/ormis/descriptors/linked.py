@@ -82,9 +82,9 @@ class LinkManager(RelatedManager[M]):
         belonging = self._belonging(defaults)
         return (yield from obtain(self._queryset(), *given, lookups, asynchronous, belonging))
 
-    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.Belonging:
+    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         self._refuse_defaults(defaults)
-        return making.Belonging(link=self._end.adding(None))
+        return making.RelatedLink(link=self._end.adding(None))
 
     def _new(self, values: dict[str, Any]) -> Any:
         return self.model(**values)
@@ -94,9 +94,9 @@ class LinkManager(RelatedManager[M]):
         return linking.create(record, self._end)
 
     @property
-    def _end(self) -> linking.End:
+    def _end(self) -> linking.LinkEnd:
         schema = self._relation.owner._schema()
-        return linking.End(schema, self._relation.link, schema.pk.codec.encode(self._record.pk))
+        return linking.LinkEnd(schema, self._relation.link, schema.pk.codec.encode(self._record.pk))
 
     def _narrowing(self) -> dict[str, Any]:
         return {self._relation.link.back_query_name: self._record.pk}

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..calls import Operation
 from ..operations.reading.evaluate import made
-from ..operations.reading.prefetch import Giving, among, fetched
+from ..operations.reading.prefetch import PrefetchTarget, among, fetched
 from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
@@ -35,7 +35,7 @@ class LinkRelation(RelationDescriptor):
         return kind.of(self, record)
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
     ) -> Operation[None]:
         """Gives away the linked objects in the queryset, by the key that they are linked to."""
         give((yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous)))

@@ -12,7 +12,7 @@ from ..errors import ForeignKeyViolation
 from ..query.q import Q
 from ..querysets.managers import Manager
 from ..querysets.queryset import QuerySet
-from ..records.state import forget, state_of
+from ..records.state import drop_related, state_of
 from .base import RelationDescriptor
 
 M = TypeVar("M")
@@ -110,11 +110,11 @@ class RelatedManager(Manager[M]):
         return self.model._database_for(state_of(self._record).database)
 
     def _run(self, operation: Operation[Any]) -> Any:
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return self._database.run(operation)
 
     async def _arun(self, operation: Operation[Any]) -> Any:
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return await self._database.arun(operation)
 
     def _narrowing(self) -> dict[str, Any]:

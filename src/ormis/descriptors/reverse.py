@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from ..calls import Operation
 from ..errors import ForeignKeyViolation, IntegrityError, shown
-from ..operations.reading.prefetch import Giving
+from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import Source
 from ..operations.writing import foreign_keys as relating
 from ..operations.writing import update as changes
 from ..querysets.queryset import QuerySet
-from ..records.state import forget, recall, remember, remember_with_all, state_of
+from ..records.state import cache_related, cache_related_for_all, cached_related, drop_related, state_of
 from ..schema.schema import Reference
 from .base import RelationDescriptor
 from .related import RelatedManager
@@ -27,7 +27,7 @@ class _Reverse(RelationDescriptor):
         self.reference = reference
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: Giving, /
+        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
     ) -> Operation[None]:
         """Gives away the related objects in the queryset, by the key they refer to."""
         column, name = self.reference.column.name, self.reference.name
@@ -46,8 +46,8 @@ class _Reverse(RelationDescriptor):
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record, which each of them refers to."""
         super().keep(record, related)
-        if related and recall(related[0], self.reference.name) is not record:
-            remember_with_all(related, self.reference.name, record)
+        if related and cached_related(related[0], self.reference.name) is not record:
+            cache_related_for_all(related, self.reference.name, record)
 
 
 class ReverseRelation(_Reverse):
@@ -69,8 +69,8 @@ class ReverseOne(_Reverse):
         related = self.known(record)
         if related is None:
             related = self._load(record)
-            remember(record, self.name, related)
-            remember(related, self.reference.name, record)
+            cache_related(record, self.name, related)
+            cache_related(related, self.reference.name, record)
         return related
 
     def _load(self, record: Any) -> Any:
@@ -96,7 +96,7 @@ class ReverseOne(_Reverse):
         if not isinstance(value, self.model):
             raise TypeError(f"{self.place} takes a {self.model.__name__}, not {shown(value)}")
         setattr(value, self.reference.name, record)
-        remember(record, self.name, value)
+        cache_related(record, self.name, value)
 
 
 class ReverseManager(RelatedManager[M]):
@@ -106,22 +106,22 @@ class ReverseManager(RelatedManager[M]):
 
     def create(self, **values: Any) -> M:
         """Makes an object that refers to this one, and stores it. One call."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return super().create(**values | self._own())
 
     async def acreate(self, **values: Any) -> M:
         """As create()."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return await super().acreate(**values | self._own())
 
     def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """The one related object that meets the lookups, or a new one that refers to this one. One call."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return super().get_or_create(defaults, **lookups | self._own())
 
     async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """As get_or_create()."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return await super().aget_or_create(defaults, **lookups | self._own())
 
     def update_or_create(
@@ -131,7 +131,7 @@ class ReverseManager(RelatedManager[M]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """The one related object that meets the lookups, changed, or a new one that refers to this one."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return super().update_or_create(defaults, create_defaults, **lookups | self._own())
 
     async def aupdate_or_create(
@@ -141,7 +141,7 @@ class ReverseManager(RelatedManager[M]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """As update_or_create()."""
-        forget(self._record, self._relation.name)
+        drop_related(self._record, self._relation.name)
         return await super().aupdate_or_create(defaults, create_defaults, **lookups | self._own())
 
     def _own(self) -> dict[str, Any]:

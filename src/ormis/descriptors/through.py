@@ -37,8 +37,8 @@ class ThroughManager(LinkManager[M]):
         for near, far in self._directions:
             yield from bulk.create([self._made({near: self._record.pk, far: record.pk}, defaults)])
 
-    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.Belonging:
-        return making.Belonging(after=lambda record: self._add([record], defaults))
+    def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
+        return making.RelatedLink(after=lambda record: self._add([record], defaults))
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         keys = dict.fromkeys(self._keys(objects))

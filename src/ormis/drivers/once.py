@@ -16,7 +16,7 @@ LIFETIME = 1200  # seconds; the script keeps what a caller did for 3,600, so a c
 FIRST = 10**11  # so that numbers have 12 digits and compare as text
 
 
-class Caller:
+class Session:
     """The name that calls are made under, and its free slots. Safe to share by threads."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Slot:
 
     __slots__ = ("caller", "number", "sequence")
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Session) -> None:
         self.caller = caller
         self.number = next(caller.numbers)
         self.sequence = FIRST
@@ -42,7 +42,7 @@ class Slot:
         return f"{self.caller.name}{self.sequence}{self.number}"
 
 
-_current = Caller()
+_current = Session()
 
 
 def take() -> Slot:
@@ -61,9 +61,9 @@ def give_back(slot: Slot) -> None:
     slot.caller.free.append(slot)
 
 
-def _renew() -> Caller:
+def _renew() -> Session:
     global _current  # noqa: PLW0603 - one caller for the process: its name is what makes it known
-    _current = Caller()
+    _current = Session()
     return _current
 
 

@@ -19,7 +19,7 @@ _decode = msgspec.msgpack.Decoder().decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
-class Inexact(Exception):
+class InexactArithmetic(Exception):
     """The server can't do this arithmetic exactly; it is done here, and the write is checked against what was read."""
 
 
@@ -133,8 +133,8 @@ def _changed(schema: Schema, _key: str, pk: str, field: str, expected: Any, foun
     )
 
 
-def _inexact(_schema: Schema, _key: str, _operands: Any) -> Inexact:
-    return Inexact()
+def _inexact(_schema: Schema, _key: str, _operands: Any) -> InexactArithmetic:
+    return InexactArithmetic()
 
 
 def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> ProtectedError:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..schema.schema import Column, IndexSpec, Schema, UniqueSpec
-from .predicates import Compare, Constant, Join, Node
+from .predicates import BoolOp, Compare, Constant, Node
 
 _SCORED = frozenset(["int", "float", "date", "datetime", "time", "timedelta"])
 _EQUAL = frozenset(["int", "text", "bool", "uuid", "date"])
@@ -20,7 +20,7 @@ _HIGH = {"lt": True, "lte": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class IndexProbe:
     """A look at one index that settles some comparisons: `packed` as the script reads it."""
 
     column: Column
@@ -33,7 +33,7 @@ class Look:
         return self.packed[0] == "ZCOUNT"
 
 
-def looks(schema: Schema, where: Node) -> list[Look] | None:
+def index_probes(schema: Schema, where: Node) -> list[IndexProbe] | None:
     """The looks that settle the whole condition, none where every object meets it.
 
     None where the script has to search. Objects that end are a matter for the search: what is left of expired ones has
@@ -42,7 +42,7 @@ def looks(schema: Schema, where: Node) -> list[Look] | None:
     left = _comparisons(where)
     if schema.ttl is not None or left is None:
         return None
-    found: list[Look] = []
+    found: list[IndexProbe] = []
     for way in _ways(schema):
         look = way(left)
         if look is not None:
@@ -51,7 +51,7 @@ def looks(schema: Schema, where: Node) -> list[Look] | None:
     return None if left else found
 
 
-def in_order(schema: Schema, found: list[Look], order: Column) -> tuple[list[Look], int] | None:
+def in_order(schema: Schema, found: list[IndexProbe], order: Column) -> tuple[list[IndexProbe], int] | None:
     """The looks, and which of them, from 1, is at an index with this order; one more where it is at all of one."""
     if order.codec.kind not in _SCORED or order.codec.kind == "float":  # NaN is in no index
         return None
@@ -61,19 +61,19 @@ def in_order(schema: Schema, found: list[Look], order: Column) -> tuple[list[Loo
     own = schema.index_of.get(order)
     if own is None or own.type != "sorted" or order.nullable:
         return None
-    return [*found, Look(order, _stretch(order, [False] * 4), ())], len(found) + 1
+    return [*found, IndexProbe(order, _stretch(order, [False] * 4), ())], len(found) + 1
 
 
 def _comparisons(where: Node) -> Sequence[Compare] | None:
     """The comparisons that all have to hold; None where there is something else."""
     if isinstance(where, Constant):
         return () if where.value else None
-    parts = where.parts if isinstance(where, Join) and where.connector == "and" else (where,)
+    parts = where.parts if isinstance(where, BoolOp) and where.connector == "and" else (where,)
     compared = [part for part in parts if isinstance(part, Compare)]
     return compared if len(compared) == len(parts) else None
 
 
-def _ways(schema: Schema) -> Iterator[Callable[[Sequence[Compare]], Look | None]]:
+def _ways(schema: Schema) -> Iterator[Callable[[Sequence[Compare]], IndexProbe | None]]:
     """From those that leave the fewest objects to those that leave the most; of indexes, with more fields first."""
     yield partial(_key, schema.pk)
     for unique in schema.unique:
@@ -82,17 +82,17 @@ def _ways(schema: Schema) -> Iterator[Callable[[Sequence[Compare]], Look | None]
         yield partial(_look, index)
 
 
-def _key(pk: Column, parts: Sequence[Compare]) -> Look | None:
+def _key(pk: Column, parts: Sequence[Compare]) -> IndexProbe | None:
     own = _equality(pk, parts)
-    return None if own is None else Look(pk, ["EXISTS", pk.name, own.texts[0]], (own,))
+    return None if own is None else IndexProbe(pk, ["EXISTS", pk.name, own.texts[0]], (own,))
 
 
-def _claim(unique: UniqueSpec, parts: Sequence[Compare]) -> Look | None:
+def _claim(unique: UniqueSpec, parts: Sequence[Compare]) -> IndexProbe | None:
     own = _equality(unique.columns[0], parts) if len(unique.columns) == 1 else None
-    return None if own is None else Look(own.column, ["HGET", unique.name, own.texts[0]], (own,))
+    return None if own is None else IndexProbe(own.column, ["HGET", unique.name, own.texts[0]], (own,))
 
 
-def _look(index: IndexSpec, parts: Sequence[Compare]) -> Look | None:
+def _look(index: IndexSpec, parts: Sequence[Compare]) -> IndexProbe | None:
     """How an index settles some of the comparisons; None where it does not."""
     *before, last = index.columns
     prefix = [_equality(column, parts) for column in before]
@@ -108,7 +108,7 @@ def _look(index: IndexSpec, parts: Sequence[Compare]) -> Look | None:
     if packed is None:
         return None
     named = [item for part in prefix if part is not None for item in (part.column.name, part.texts[0])]
-    return Look(last, packed + named, (*about, *(part for part in prefix if part is not None)))
+    return IndexProbe(last, packed + named, (*about, *(part for part in prefix if part is not None)))
 
 
 def _equality(column: Column, parts: Sequence[Compare]) -> Compare | None:

@@ -16,7 +16,7 @@ _STEP = 1000  # positions kept for the columns of one related object
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class RelationStep:
     """One step along a relation: forward to the object that `reference` points at, or back to those that point here."""
 
     reference: Reference
@@ -43,7 +43,7 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkHop:
+class LinkStep:
     """One step along a many-to-many relation whose links are kept in sets."""
 
     link: Link
@@ -66,14 +66,14 @@ class LinkHop:
         return self.origin.pk
 
 
-Step = Hop | LinkHop
+Step = RelationStep | LinkStep
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class RelatedColumn:
     """A column of the object at the end of steps that lead to one each; absent where one leads nowhere."""
 
-    hops: tuple[Hop, ...]
+    hops: tuple[RelationStep, ...]
     column: Column
 
     @property
@@ -92,14 +92,14 @@ class Joined:
         return True
 
 
-Cell = Column | Joined
+ColumnRef = Column | RelatedColumn
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
     """A value that is computed here from the cells of a row, to order by; `shown` is for people."""
 
-    reads: tuple[Cell, ...]
+    reads: tuple[ColumnRef, ...]
     value: Callable[[Row], Any]
     shown: str
 
@@ -109,24 +109,24 @@ class Computed:
         return self.shown
 
 
-def cell(steps: Sequence[Step], column: Column) -> Cell:
+def cell(steps: Sequence[Step], column: Column) -> ColumnRef:
     """The column at the end of these steps, which lead to one object each."""
-    hops = tuple(step for step in steps if isinstance(step, Hop))
-    return Joined(hops, column) if hops else column
+    hops = tuple(step for step in steps if isinstance(step, RelationStep))
+    return RelatedColumn(hops, column) if hops else column
 
 
-class Numbering:
+class Positions:
     """The numbers that one request gives to models, and the positions it gives to cells."""
 
     def __init__(self, schema: Schema) -> None:
         self.models: dict[Schema, int] = {schema: 1}
-        self._joins: dict[tuple[Hop, ...], list[Any]] = {}
+        self._joins: dict[tuple[RelationStep, ...], list[Any]] = {}
 
     def model(self, schema: Schema) -> int:
         """The number of a model in this request."""
         return self.models.setdefault(schema, len(self.models) + 1)
 
-    def position(self, wanted: Cell) -> int:
+    def position(self, wanted: ColumnRef) -> int:
         """The position of a cell in the rows of this request."""
         if isinstance(wanted, Column):
             return wanted.position
@@ -141,7 +141,7 @@ class Numbering:
         """The joins so far, as lua/lib/joining.lua reads them."""
         return list(self._joins.values())
 
-    def _new_join(self, hops: tuple[Hop, ...]) -> list[Any]:
+    def _new_join(self, hops: tuple[RelationStep, ...]) -> list[Any]:
         hop = hops[-1]
         source = self.position(cell(hops[:-1], hop.source))
         reverse = 0 if hop.forward else hop.reference.column.position

@@ -12,10 +12,10 @@ from ..errors import FieldError
 from ..query.q import Leaf, Q
 from ..query.state import Query
 from ..schema.schema import Schema
-from .columns import LinkHop, Step
+from .columns import LinkStep, Step
 from .lookup_compiler import Found, leaf
 from .names import DEEPEST
-from .predicates import Constant, Linked, Many, Node, Not, One, join
+from .predicates import Constant, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, join
 
 MOST_CHOICES = 10_000
 """How many alternatives there may be of conditions that mix a related object's fields with others."""
@@ -151,9 +151,13 @@ def _strip(part: Part, count: int) -> Part:
 
 def _wrap(hops: Sequence[Step], node: Node) -> Node:
     for hop in reversed(hops):
-        if isinstance(hop, LinkHop):
-            node = Linked(hop.schema, hop.link, node)
+        if isinstance(hop, LinkStep):
+            node = LinkMatch(hop.schema, hop.link, node)
             continue
         column = hop.reference.column
-        node = One(column, hop.schema, node) if hop.forward else Many(hop.schema, column, node, hop.source)
+        node = (
+            ForwardMatch(column, hop.schema, node)
+            if hop.forward
+            else ReverseMatch(hop.schema, column, node, hop.source)
+        )
     return node

@@ -4,9 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .columns import Cell
+from .columns import ColumnRef
 from .plan import Plan
-from .predicates import Among, Compare, CompareFields, Constant, Here, Join, Linked, Many, Node, Not, One
+from .predicates import (
+    BoolOp,
+    Compare,
+    CompareFields,
+    Constant,
+    ForwardMatch,
+    Here,
+    InSubquery,
+    LinkMatch,
+    Node,
+    Not,
+    ReverseMatch,
+)
 
 _OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
@@ -79,8 +91,8 @@ def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) 
         lines.append("too many for one call: step by step in the order of creation")
     lines += [f"check by index {key}" for key in notes.checks]
     lines += _condition(plan.where, "on the server")
-    if plan.residual is not None:
-        lines += _condition(plan.residual, "in Python")
+    if plan.client_where is not None:
+        lines += _condition(plan.client_where, "in Python")
     lines += _rest(plan)
     if notes.incomplete:
         lines.append(f"left alone, not complete until they are reindexed: {', '.join(notes.incomplete)}")
@@ -135,25 +147,25 @@ def shown(node: Node) -> str:
         return node.shown
     if isinstance(node, Not):
         return f"not ({shown(node.part)})"
-    if isinstance(node, Join):
-        return f" {node.connector} ".join(f"({shown(p)})" if isinstance(p, Join) else shown(p) for p in node.parts)
-    if isinstance(node, One | Many | Linked):
+    if isinstance(node, BoolOp):
+        return f" {node.connector} ".join(f"({shown(p)})" if isinstance(p, BoolOp) else shown(p) for p in node.parts)
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
         return f"{_related(node)} ({shown(node.part)})"
-    if isinstance(node, Among):
+    if isinstance(node, InSubquery):
         return f"{node.column.name} in another query"
     return type(node).__name__
 
 
-def _related(node: One | Many | Linked) -> str:
-    if isinstance(node, One):
+def _related(node: ForwardMatch | ReverseMatch | LinkMatch) -> str:
+    if isinstance(node, ForwardMatch):
         return f"{node.column.name} -> {node.target.name}"
-    if isinstance(node, Many):
+    if isinstance(node, ReverseMatch):
         return f"some {node.source.name} by {node.column.name}"
     return f"some {node.target.name} in {node.link.name}"
 
 
 def _compared(node: Compare) -> str:
-    cell: Cell = node.column
+    cell: ColumnRef = node.column
     if node.operator == "null":
         return f"{cell.name} is null"
     values = ", ".join(_short(value) for value in node.values[:3]) + (", ..." if len(node.values) > 3 else "")

@@ -14,16 +14,16 @@ from ..query.lookups import LOOKUPS, PARTS
 from ..query.state import Query
 from ..schema import registry
 from ..schema.schema import Column, Schema
-from .columns import Cell, Hop, LinkHop, Step, cell
+from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 from .names import Path, resolve
 from .predicates import (
     COMPARISONS,
     PATTERNS,
-    Among,
     Compare,
     CompareFields,
     Constant,
     Here,
+    InSubquery,
     Node,
     Not,
     comparable,
@@ -172,7 +172,7 @@ def _among(column: Column, value: Any, place: str) -> Node:
     if isinstance(query, Query):
         if query.shape != "objects" and len(query.fields or ()) != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
-        return Among(column, value._single)
+        return InSubquery(column, value._single)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
@@ -266,7 +266,7 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
     return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
 
 
-def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> Cell:
+def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> ColumnRef:
     """The cell that an expression names, as the object at the end of the steps before sees it."""
     found = resolve(schema, name)
     if found.lookups:
@@ -282,14 +282,14 @@ def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) 
     return cell(hops, found.column)
 
 
-def _back(hop: Step, place: str) -> Hop:
+def _back(hop: Step, place: str) -> RelationStep:
     """The step that leads back."""
-    if isinstance(hop, LinkHop) or (hop.forward and not hop.reference.unique):
+    if isinstance(hop, LinkStep) or (hop.forward and not hop.reference.unique):
         raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
-    return Hop(hop.reference, not hop.forward, hop.origin, hop.schema)
+    return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 
 
-def _comparison(own: Cell, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
+def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, ColumnRef], place: str) -> Node:
     part, lookups = None, path.lookups
     if lookups and lookups[0] in PARTS.get(own.codec.kind, ()):
         part, *lookups = lookups

@@ -9,7 +9,7 @@ from ..errors import FieldError, shown
 from ..query.lookups import LOOKUPS, PARTS
 from ..schema import registry
 from ..schema.schema import Column, Link, Schema, is_hidden
-from .columns import Cell, Hop, LinkHop, Step, cell
+from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 
 DEEPEST = 100
 """How many parts a name may have, and how deep conditions may be nested: what Python and Lua recurse through safely."""
@@ -59,10 +59,10 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
             return Path(tuple(hops), at.column(part), rest)
         hops += first
         key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
-        by_key = isinstance(hop, Hop) and hop.forward and not whole
+        by_key = isinstance(hop, RelationStep) and hop.forward and not whole
         if rest and not _may_follow(hop.schema, rest[0]):
             raise _unknown(name, hop.schema, rest[0])
-        if isinstance(hop, Hop) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
+        if isinstance(hop, RelationStep) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
             return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
         hops.append(hop)
         at = hop.schema
@@ -84,10 +84,10 @@ def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
     """The steps that a name means: none where it is no relation, two where a through model is between."""
     for reference in schema.references:
         if reference.name == name:
-            return (Hop(reference, True, registry.model_for(reference.target).__schema__, schema),)
+            return (RelationStep(reference, True, registry.model_for(reference.target).__schema__, schema),)
     for source, reference in registry.referrers(schema):
         if name == reference.query_name:
-            return (Hop(reference, False, source, schema),)
+            return (RelationStep(reference, False, source, schema),)
     for link in registry.links(schema):
         if name == link.query_name:
             return _along(link, schema)
@@ -97,13 +97,13 @@ def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
 def _along(link: Link, schema: Schema) -> tuple[Step, ...]:
     target: Schema = registry.model_for(link.target).__schema__
     if not link.through:
-        return (LinkHop(link, target, schema),)
+        return (LinkStep(link, target, schema),)
     through: Schema = registry.model_for(link.through).__schema__
     near, far = through.reference(link.near), through.reference(link.far)
-    return Hop(near, False, through, schema), Hop(far, True, target, through)
+    return RelationStep(near, False, through, schema), RelationStep(far, True, target, through)
 
 
-def cell_of(schema: Schema, name: str) -> Cell:
+def cell_of(schema: Schema, name: str) -> ColumnRef:
     """The column that a name means, of the model itself or of an object it refers to.
 
     Raises FieldError for names that are nothing, have lookups, or lead to many objects.

@@ -18,11 +18,11 @@ from ..query.state import Query
 from ..schema.schema import Column, Schema
 from ..storage.codecs import packable
 from ..storage.templates import Blanks, blanks, mark
-from .access_paths import in_order, looks
-from .columns import Cell, Computed, Hop, Numbering
+from .access_paths import in_order, index_probes
+from .columns import ColumnRef, Computed, Positions, RelationStep
 from .condition_compiler import condition
 from .names import cell_of, parts_of, resolve
-from .predicates import Compare, Constant, Join, Node, join
+from .predicates import BoolOp, Compare, Constant, Node, join
 
 BUDGET = 2000
 """How many objects of eight columns a call looks at whose answer is whole: 4 to 6 us each, so that the server is held
@@ -33,7 +33,7 @@ for less than 10 ms. The steps of a longer reading end by the clock."""
 class OrderTerm:
     """One cell to order by. Absent values come first ascending and last descending, unless told otherwise."""
 
-    cell: Cell | Computed
+    cell: ColumnRef | Computed
     descending: bool
     nulls_first: bool
 
@@ -47,7 +47,7 @@ class Related:
     """The objects at the end of one more step, whole: of the rows (parent 0), or of the parent-th of these."""
 
     parent: int
-    hop: Hop
+    hop: RelationStep
     path: str
 
 
@@ -67,12 +67,12 @@ class Plan:
 
     schema: Schema
     where: Node
-    residual: Node | None
+    client_where: Node | None
     order: tuple[OrderTerm, ...]
     backwards: bool
     offset: int
     limit: int | None
-    columns: tuple[Cell, ...]
+    columns: tuple[ColumnRef, ...]
     related: tuple[Related, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
@@ -100,7 +100,7 @@ class Plan:
     @property
     def enough(self) -> int | None:
         """How many rows of each portion are needed, None where all are."""
-        if self.limit is None or self.residual is not None or self.sorts_here:
+        if self.limit is None or self.client_where is not None or self.sorts_here:
             return None
         return self.offset + self.limit
 
@@ -112,19 +112,19 @@ class Plan:
         named = Compare(pk, "in", tuple(pk.codec.decode(key.encode()) for key in self.keys))
         return replace(self, where=join("and", [self.where, named]), keys=None)
 
-    def reading(self) -> tuple[Cell, ...]:
+    def reading(self) -> tuple[ColumnRef, ...]:
         """The cells that must come back: those asked for, those of the residual and, to merge steps, of the order."""
-        wanted: list[Cell] = [*self.columns]
+        wanted: list[ColumnRef] = [*self.columns]
         for term in self.order:
             wanted += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
-        if self.residual is not None:
-            wanted += sorted(self.residual.columns(), key=lambda found: found.name)
+        if self.client_where is not None:
+            wanted += sorted(self.client_where.columns(), key=lambda found: found.name)
         wanted += [related.hop.source for related in self.related if related.parent == 0]
         return tuple(dict.fromkeys([*wanted, self.schema.pk]))
 
-    def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Numbering]:
+    def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Positions]:
         """The request of the script `query`, and the numbers that it gives to models."""
-        numbers = Numbering(self.schema)
+        numbers = Positions(self.schema)
         request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
         more = {name: part.packed(numbers) if isinstance(part, Node) else part for name, part in more.items()}
         early = len(numbers.joins)
@@ -138,7 +138,7 @@ class Plan:
         request |= {"backwards": self.backwards, "budget": BUDGET}
         if "keys" in more or "step" in more:
             return request | more, numbers
-        if self.residual is None and not self.sorts_here:
+        if self.client_where is None and not self.sorts_here:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
         if self.groups is not None:
             request["groups"] = self.groups
@@ -146,9 +146,9 @@ class Plan:
 
     def _looks(self, want: str) -> list[Any] | None:
         """What the short way of the script needs, where it may answer all, see lua/lib/looks.lua."""
-        if want not in ("rows", "count") or self.residual is not None or self.related or self.groups:
+        if want not in ("rows", "count") or self.client_where is not None or self.related or self.groups:
             return None
-        found = looks(self.schema, self.where)
+        found = index_probes(self.schema, self.where)
         if found is None or want == "count":
             return None if found is None else [self.schema.key, want, False, *(look.packed for look in found)]
         reading = self.reading()
@@ -188,11 +188,11 @@ class Plan:
 Prepared = tuple[Blanks, list[str | bytes]]
 
 
-def _shapes(numbers: Numbering) -> list[str | bytes]:
+def _shapes(numbers: Positions) -> list[str | bytes]:
     return [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
 
 
-def packed(request: Any, numbers: Numbering) -> bytes:
+def packed(request: Any, numbers: Positions) -> bytes:
     """A request as the scripts read it."""
     return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request)
 
@@ -200,13 +200,13 @@ def packed(request: Any, numbers: Numbering) -> bytes:
 _pack = msgspec.msgpack.Encoder().encode
 
 
-def _packed_term(term: OrderTerm, numbers: Numbering) -> list[Any]:
+def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
     assert not isinstance(term.cell, Computed)
     position = numbers.position(term.cell)
     return [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
 
 
-def _packed_related(related: Related, numbers: Numbering) -> list[Any]:
+def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     hop = related.hop
     reverse = 0 if hop.forward else hop.reference.column.position
     return [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
@@ -223,17 +223,19 @@ def plan(query: Query) -> Plan:
 def plan_of(query: Query, node: Node) -> Plan:
     """The plan of a query whose condition is compiled already."""
     schema = query.schema
-    where, residual = split(node)
-    keys, residual = _keys_of(schema, residual)
+    where, client_where = split(node)
+    keys, client_where = _keys_of(schema, client_where)
     order = order_terms(schema, schema.ordering if query.order is None else query.order)
     if query.backwards:
         order = tuple(term.reversed() for term in order)
     columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
     related = related_of(schema, query.related)
-    found = Plan(schema, where, residual, order, query.backwards, query.offset, query.limit, columns, related)
-    if keys is None and residual is None:
+    found = Plan(schema, where, client_where, order, query.backwards, query.offset, query.limit, columns, related)
+    if keys is None and client_where is None:
         return found
-    return replace(found, keys=keys, among=next((part for part in _parts(residual) if isinstance(part, Compare)), None))
+    return replace(
+        found, keys=keys, among=next((part for part in _parts(client_where) if isinstance(part, Compare)), None)
+    )
 
 
 def split(node: Node) -> tuple[Node, Node | None]:
@@ -248,15 +250,15 @@ def split(node: Node) -> tuple[Node, Node | None]:
 def _parts(node: Node | None) -> tuple[Node, ...]:
     if node is None:
         return ()
-    return node.parts if isinstance(node, Join) and node.connector == "and" else (node,)
+    return node.parts if isinstance(node, BoolOp) and node.connector == "and" else (node,)
 
 
-def _keys_of(schema: Schema, residual: Node | None) -> tuple[tuple[str, ...] | None, Node | None]:
+def _keys_of(schema: Schema, client_where: Node | None) -> tuple[tuple[str, ...] | None, Node | None]:
     """The keys that a condition with very many of them names, and the rest of the condition."""
-    by_key = next((p for p in _parts(residual) if isinstance(p, Compare) and p.column is schema.pk), None)
+    by_key = next((p for p in _parts(client_where) if isinstance(p, Compare) and p.column is schema.pk), None)
     if by_key is None:
-        return None, residual
-    rest = [part for part in _parts(residual) if part is not by_key]
+        return None, client_where
+    rest = [part for part in _parts(client_where) if part is not by_key]
     return tuple(str(schema.pk.codec.encode(value)) for value in by_key.values), join("and", rest) if rest else None
 
 
@@ -280,9 +282,9 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
     return tuple(found.values())
 
 
-def _to_one(schema: Schema, name: str, path: str) -> Hop:
+def _to_one(schema: Schema, name: str, path: str) -> RelationStep:
     hop = next((hop for hop in resolve(schema, f"{name}__pk", whole=True).hops if hop.name == name), None)
-    if not isinstance(hop, Hop) or not hop.to_one:
+    if not isinstance(hop, RelationStep) or not hop.to_one:
         raise FieldError(
             f"select_related({path!r}): {schema.name}.{name} is no relation to one object"
             + ("; prefetch_related() is for relations to many" if hop is not None else "")

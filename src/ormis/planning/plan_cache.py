@@ -16,13 +16,13 @@ from . import plan as plans
 from .lookup_compiler import key_for, with_text
 from .names import resolve
 from .plan import Plan, plan_of
-from .predicates import Blank, Compare, Constant, Join, join
+from .predicates import Blank, BoolOp, Compare, Constant, join
 
 _COMPARED = {"exact": "eq", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class CachedPlan:
     """The plan of a query with blanks, and what is compared with the values to come: column, operator, place."""
 
     plan: Plan
@@ -42,11 +42,11 @@ class Recipe:
                 return None
             nodes.append(Compare(column, operator, (wanted,)))
             texts.append(text)
-        where = nodes[0] if len(nodes) == 1 else Join("and", (*nodes,)) if nodes else Constant(True)
+        where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
         return self.plan.filled(where, texts, offset, limit)
 
 
-def recalled(query: Query) -> Plan | None:
+def cached_plan(query: Query) -> Plan | None:
     """The plan of a query that is one of the common ones; None for another.
 
     Raises FieldError for a value that does not convert.
@@ -79,7 +79,7 @@ def _recipe(
     fields: tuple[str, ...] | None,
     _changes: int,
     _budget: int,
-) -> Recipe | None:
+) -> CachedPlan | None:
     comparisons: list[tuple[Column, str, str]] = []
     for name in names:
         path = resolve(schema, name)
@@ -90,4 +90,4 @@ def _recipe(
     query = Query(schema, order=order, backwards=backwards, limit=1 if limited else None, fields=fields)
     compared = [Blank(column, operator, (), mark(i)) for i, (column, operator, _) in enumerate(comparisons)]
     plan = plan_of(query, join("and", [*compared]))
-    return None if schema.binary or plan.sorts_here else Recipe(plan, tuple(comparisons))
+    return None if schema.binary or plan.sorts_here else CachedPlan(plan, tuple(comparisons))

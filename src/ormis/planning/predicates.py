@@ -14,7 +14,7 @@ from typing import Any
 from ..calls import Operation
 from ..schema.schema import Column, Link, Schema
 from ..storage.codecs import Codec
-from .columns import Cell, Joined, Numbering, Row
+from .columns import ColumnRef, Positions, RelatedColumn, Row
 
 MANY = 1000
 """Values of an `in` that the server is sent at most: it unpacks them in every call."""
@@ -43,7 +43,7 @@ class Node:
     joined = False
     """True where it reads columns of related objects, which only a query of its own can."""
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """As lua/lib/predicates.lua reads it; `numbers` are those of the call."""
         raise NotImplementedError
 
@@ -51,7 +51,7 @@ class Node:
         """Whether the decoded row meets it."""
         raise NotImplementedError
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """The cells of an object that `holds` looks at."""
         return set()
 
@@ -62,7 +62,7 @@ class Constant(Node):
 
     value: bool
 
-    def packed(self, _numbers: Numbering, /) -> list[Any]:
+    def packed(self, _numbers: Positions, /) -> list[Any]:
         """{'true'} or {'false'}."""
         return ["true" if self.value else "false"]
 
@@ -98,7 +98,7 @@ class Compare(Node):
         encode = self.column.codec.encode
         return [encode(value) for value in self.values]
 
-    def packed(self, _numbers: Numbering, /) -> list[Any]:
+    def packed(self, _numbers: Positions, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
         return ["cmp", self.column.position, self.column.codec.kind, self.operator, *self.texts]
 
@@ -112,7 +112,7 @@ class Compare(Node):
             return comparable(codec, own) in self._set
         return COMPARISONS[self.operator](comparable(codec, own), comparable(codec, self.values[0]))
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """Its column."""
         return {self.column}
 
@@ -133,16 +133,16 @@ class Blank(Compare):
 class CompareFields(Node):
     """A column compared with another of the same kind, of the same object or of objects it refers to."""
 
-    column: Cell
+    column: ColumnRef
     operator: str
-    other: Cell
+    other: ColumnRef
 
     @property
     def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Where one of them is a related object's."""
-        return isinstance(self.column, Joined) or isinstance(self.other, Joined)
+        return isinstance(self.column, RelatedColumn) or isinstance(self.other, RelatedColumn)
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'field', position, kind, operator, position}."""
         own, other = numbers.position(self.column), numbers.position(self.other)
         return ["field", own, self.column.codec.kind, self.operator, other]
@@ -154,7 +154,7 @@ class CompareFields(Node):
             return False
         return COMPARISONS[self.operator](comparable(self.column.codec, a), comparable(self.other.codec, b))
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """Both columns."""
         return {self.column, self.other}
 
@@ -163,7 +163,7 @@ class CompareFields(Node):
 class Here(Node):
     """What the server can't evaluate: a function of some columns. False where `test` says so of absent ones."""
 
-    reads: tuple[Cell, ...]
+    reads: tuple[ColumnRef, ...]
     test: Callable[[Row], bool]
     shown: str
     here = True
@@ -172,13 +172,13 @@ class Here(Node):
         """What the function says."""
         return self.test(row)
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """What it reads."""
         return set(self.reads)
 
 
 @dataclass(frozen=True, slots=True)
-class Join(Node):
+class BoolOp(Node):
     """Conditions joined by and, or, xor."""
 
     connector: str
@@ -194,7 +194,7 @@ class Join(Node):
         """Where one of its parts does."""
         return any(part.joined for part in self.parts)
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{connector, condition, ...}."""
         return [self.connector, *(part.packed(numbers) for part in self.parts)]
 
@@ -205,7 +205,7 @@ class Join(Node):
             return sum(answers) % 2 == 1
         return all(answers) if self.connector == "and" else any(answers)
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """Those of its parts."""
         return {column for part in self.parts for column in part.columns()}
 
@@ -226,7 +226,7 @@ class Not(Node):
         """Where its part does."""
         return self.part.joined
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'not', condition}."""
         return ["not", self.part.packed(numbers)]
 
@@ -234,13 +234,13 @@ class Not(Node):
         """The opposite."""
         return not self.part.holds(row)
 
-    def columns(self) -> set[Cell]:
+    def columns(self) -> set[ColumnRef]:
         """Those of its part."""
         return self.part.columns()
 
 
 @dataclass(frozen=True, slots=True)
-class One(Node):
+class ForwardMatch(Node):
     """A condition on the object that a foreign key points at; where it points nowhere, on an object without fields."""
 
     column: Column
@@ -252,13 +252,13 @@ class One(Node):
         """Where its part is, or needs a query of its own."""
         return self.part.here or self.part.joined
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'one', position, model, condition}."""
         return ["one", self.column.position, numbers.model(self.target), self.part.packed(numbers)]
 
 
 @dataclass(frozen=True, slots=True)
-class Many(Node):
+class ReverseMatch(Node):
     """A condition that some object referring here meets; where none does, an object without fields."""
 
     source: Schema
@@ -272,13 +272,13 @@ class Many(Node):
         """Where its part is, or needs a query of its own."""
         return self.part.here or self.part.joined
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'many', model, position, condition}."""
         return ["many", numbers.model(self.source), self.column.position, self.part.packed(numbers)]
 
 
 @dataclass(frozen=True, slots=True)
-class Linked(Node):
+class LinkMatch(Node):
     """A condition that some object linked to this one meets; where none is, an object without fields."""
 
     target: Schema
@@ -290,14 +290,14 @@ class Linked(Node):
         """Where its part is, or needs a query of its own."""
         return self.part.here or self.part.joined
 
-    def packed(self, numbers: Numbering, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'linked', model, name here, name there, condition}."""
         part = self.part.packed(numbers)
         return ["linked", numbers.model(self.target), self.link.name, self.link.back_name, part]
 
 
 @dataclass(frozen=True, slots=True)
-class Among(Node):
+class InSubquery(Node):
     """A column's value is among those that another query finds; `values` runs it first."""
 
     column: Column
@@ -341,8 +341,8 @@ def join(connector: str, parts: list[Node]) -> Node:
             return Constant(not neutral)
         parts = [p for p in parts if not isinstance(p, Constant)]
         parts = [
-            inner for p in parts for inner in (p.parts if isinstance(p, Join) and p.connector == connector else (p,))
+            inner for p in parts for inner in (p.parts if isinstance(p, BoolOp) and p.connector == connector else (p,))
         ]
         if not parts:
             return Constant(neutral)
-    return parts[0] if len(parts) == 1 else Join(connector, tuple(parts))
+    return parts[0] if len(parts) == 1 else BoolOp(connector, tuple(parts))

@@ -78,7 +78,7 @@ class State:
             return _UNKNOWN
         return None if wire is None else codec.encode(codec.finish(wire) if codec.finish else wire)
 
-    def remember(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
+    def mark_stored(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
         """Takes this value and its text for what is stored now."""
         if self.seen is None or self._texts is None:
             self.seen = list(self.seen or [None] * len(schema.columns))
@@ -88,7 +88,7 @@ class State:
         self.seen[column.position - 1] = value
         self._texts[column.position - 1] = text
 
-    def remember_all(self, texts: list[Any]) -> None:
+    def mark_all_stored(self, texts: list[Any]) -> None:
         """Takes these texts of all columns for what is stored now."""
         self.seen = self._texts = texts
 
@@ -124,13 +124,13 @@ def state_of(record: Any) -> State:
     return state
 
 
-def remember(record: Any, name: str, related: Any) -> None:
+def cache_related(record: Any, name: str, related: Any) -> None:
     """Keeps a related object, or a list of them, with the record."""
     known = _related(record)
     _keep(record, {name: related} if not known else {**known, name: related})
 
 
-def remember_with_all(records: Iterable[Any], name: str, related: Any) -> None:
+def cache_related_for_all(records: Iterable[Any], name: str, related: Any) -> None:
     """Keeps the same related object with many records."""
     alone = {name: related}
     for record in records:
@@ -138,22 +138,22 @@ def remember_with_all(records: Iterable[Any], name: str, related: Any) -> None:
         if type(state) is tuple and len(state) == 3:  # pyright: ignore[reportUnknownArgumentType]
             _set(record, "__state__", (*state, None, alone))
         else:
-            remember(record, name, related)
+            cache_related(record, name, related)
 
 
-def recall(record: Any, name: str) -> Any:
+def cached_related(record: Any, name: str) -> Any:
     """The related object, or the list of them, that is kept with the record; None where nothing is."""
     known = _related(record)
     return known.get(name) if known else None
 
 
-def remembers(record: Any, name: str) -> bool:
+def has_cached_related(record: Any, name: str) -> bool:
     """Whether something is kept under this name, be it None."""
     known = _related(record)
     return known is not None and name in known
 
 
-def forget(record: Any, name: str) -> None:
+def drop_related(record: Any, name: str) -> None:
     """Drops what was kept of a relation."""
     known = _related(record)
     if known and name in known:

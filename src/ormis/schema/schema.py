@@ -292,7 +292,7 @@ class Schema:
         return {index.last: index for index in self.indexes if len(index.columns) == 1}
 
     @cached_property
-    def quick_kinds(self) -> list[tuple[str, str | None]]:
+    def fast_kinds(self) -> list[tuple[str, str | None]]:
         """Name of every column and what lua/lib/quick.lua must know to update it.
 
         The kind of its sorted index, nothing where it has no index, None where that way is closed.

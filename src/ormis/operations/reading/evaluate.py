@@ -264,7 +264,11 @@ def rank(source: Source[Any], record: Any) -> Operation[int]:
     if query.sliced or query.combined is not None:
         return _at((yield from found(source._copy(prefetch=(), related=()), True)), record, source, record)
     wanted = yield from planned(query.having(fields=("pk",), related=()))
-    if wanted.residual is None and wanted.keys is None and all(isinstance(term.cell, Column) for term in wanted.order):
+    if (
+        wanted.client_where is None
+        and wanted.keys is None
+        and all(isinstance(term.cell, Column) for term in wanted.order)
+    ):
         place = yield from _place(source, wanted, record)
         if place is not None:
             return place

@@ -124,7 +124,7 @@ class _Portion:
         """Them; made at the first call."""
         if self.rows is None:
             found = self.page.rows
-            if self.plan.residual is not None:
+            if self.plan.client_where is not None:
                 found = found.picked([i for i, row in enumerate(found) if fetching.meets(self.plan, row)])
             self.rows = found
             self.rows.made = None if self.maker is None else self.maker(self.rows)

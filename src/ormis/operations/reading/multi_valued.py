@@ -10,7 +10,7 @@ from typing import Any
 
 from ...calls import Operation
 from ...errors import FieldError
-from ...planning.columns import Cell, LinkHop, Step, cell
+from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
 from ...planning.predicates import Compare, Node, comparable
 from ...query.expressions import F, OrderBy
@@ -83,7 +83,7 @@ def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted]) -> Operati
 
 def _across(hop: Step, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that refer to it; one of Nones where none does."""
-    if isinstance(hop, LinkHop):
+    if isinstance(hop, LinkStep):
         return (yield from _across_links(hop, keys, wanted))
     reference = hop.reference.column
     present = tuple(dict.fromkeys(key for key in keys if key is not None))
@@ -97,7 +97,7 @@ def _across(hop: Step, keys: list[Any], wanted: list[_Wanted]) -> Operation[list
     return [found.get(key, nothing) for key in keys]
 
 
-def _across_links(hop: LinkHop, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across_links(hop: LinkStep, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that it is linked to; one of Nones where there are none."""
     pairs = yield from members(hop.origin, hop.link, [*dict.fromkeys(key for key in keys if key is not None)])
     linked_to = turned(pairs)
@@ -126,7 +126,7 @@ def _combined(
     return rows
 
 
-def _whole(value: _Wanted) -> Cell:
+def _whole(value: _Wanted) -> ColumnRef:
     return cell(value.hops, value.column)
 
 

@@ -13,7 +13,7 @@ from ...errors import FieldError
 from ...planning.names import parts_of
 from ...query.q import Q
 from ...records.gc_pause import without_collector
-from ...records.state import recall, remember
+from ...records.state import cache_related, cached_related
 from .source import Source
 
 
@@ -83,7 +83,7 @@ def _step(
 
 
 @dataclass(slots=True)
-class Giving:
+class PrefetchTarget:
     """Gives related objects to the records that wait for them, by the keys that they belong to."""
 
     relation: Any
@@ -108,7 +108,7 @@ class Giving:
                     if self.to_attr is None:
                         self.relation.keep(record, own)
                     else:
-                        remember(record, self.to_attr, own if self.relation.many else own[0] if own else None)
+                        cache_related(record, self.to_attr, own if self.relation.many else own[0] if own else None)
 
 
 def _grouped(
@@ -123,7 +123,7 @@ def _grouped(
         if wanted.to_attr is not None or key in waiting:
             waiting.setdefault(key, []).append(record)
     stop = None if query.limit is None else query.offset + query.limit
-    give = Giving(relation, wanted.to_attr, slice(query.offset, stop), waiting)
+    give = PrefetchTarget(relation, wanted.to_attr, slice(query.offset, stop), waiting)
     if keys:
         yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous, give)
     give({key: [] for key in waiting})
@@ -148,7 +148,7 @@ def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
 def _next_level(records: list[Any], name: str) -> list[Any]:
     level: dict[Any, Any] = {}
     for record in records:
-        related = recall(record, name)
+        related = cached_related(record, name)
         for one in related if isinstance(related, list) else [related]:  # pyright: ignore[reportUnknownVariableType]
             if one is not None:
                 level[id(one)] = one  # pyright: ignore[reportUnknownArgumentType]

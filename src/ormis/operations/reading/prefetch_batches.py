@@ -12,7 +12,7 @@ from ...planning import predicates as nodes
 from ...planning.plan import Plan, Related
 from ...planning.predicates import Compare, join
 from ...records.gc_pause import without_collector
-from ...records.state import Keyed, remember
+from ...records.state import Keyed, cache_related
 from ...schema.schema import Column
 from . import evaluate as results
 from . import select as fetching
@@ -66,7 +66,7 @@ class _Parts:
         if any(one.hop.forward and one.hop.reference.column is self.column for one in related):
             for record in self.records:
                 for name, owner in self.known.get(vars(record)[self.column.name], {}).items():
-                    remember(record, name, owner)
+                    cache_related(record, name, owner)
 
 
 def referring(
@@ -93,7 +93,7 @@ def referring(
         plan = replace(whole, where=join("and", [whole.where, asked]))
         page = yield from fetching.first_page(plan, in_parts=(column.position, PART), meanwhile=parts.finish)
         parts.finish()
-        ready = page.whole and plan.residual is None and not plan.sorts_here
+        ready = page.whole and plan.client_where is None and not plan.sorts_here
         part = page if ready else (yield from fetching.fetch(plan, make=make, begun=page))
         done = page.taken or len(asked.values)
         parts.waiting.append((plan, part, asked.values[:done]))

@@ -14,7 +14,7 @@ from ...errors import FieldError
 from ...planning.plan import Related
 from ...query.state import Query
 from ...records.gc_pause import without_collector
-from ...records.state import Keyed, Wires, remember, remember_with_all
+from ...records.state import Keyed, Wires, cache_related, cache_related_for_all
 from ...schema.registry import model_for
 from ...schema.schema import Schema
 from ...storage.codecs import Codec
@@ -83,9 +83,9 @@ def attach_related(
             for key, owners in _by(hop.source.name, levels[related.parent]).items():
                 target = made.get(key)
                 if target is not None:
-                    remember_with_all(owners, name, target)
+                    cache_related_for_all(owners, name, target)
                     if not hop.forward:
-                        remember(target, hop.reference.name, owners[-1])
+                        cache_related(target, hop.reference.name, owners[-1])
             levels.append([*made.values()])
 
 

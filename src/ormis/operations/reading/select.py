@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...calls import Operation
-from ...planning.columns import Cell, Computed
+from ...planning.columns import ColumnRef, Computed
 from ...planning.plan import OrderTerm, Plan, Related
 from ...planning.predicates import MANY, Compare, comparable
 from ...records.gc_pause import without_collector
@@ -182,7 +182,7 @@ def fetch(plan: Plan, make: Make | None = None, begun: Page | None = None) -> Op
     if plan.sorts_here and plan.limit is not None and begun is None:
         return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
     first = page = begun or (yield from first_page(plan))
-    if page.whole and plan.residual is None and not plan.sorts_here:
+    if page.whole and plan.client_where is None and not plan.sorts_here:
         return page.rows
     rows, places = yield from _gathered(plan, page, make)
     if plan.sorts_here or (plan.order and not page.whole) or (places and not page.whole):
@@ -211,7 +211,7 @@ class _Gathering:
 
     def _take(self, page: Page) -> None:
         rows, places = page.found
-        if self.plan.residual is not None:
+        if self.plan.client_where is not None:
             kept = [i for i, row in enumerate(rows) if meets(self.plan, row)]
             rows, places = _kept(self.plan, rows, kept), [places[i] for i in kept] if places else places
         if self.make is not None:
@@ -246,7 +246,7 @@ def _kept(plan: Plan, rows: Rows, which: Sequence[int]) -> Rows:
     """These rows; where only keys are wanted, without what the residual alone needed, which may be long texts."""
     kept = rows.picked(which)
     if plan.columns == (plan.schema.pk,) and not plan.related:
-        width = len(replace(plan, residual=None).reading())
+        width = len(replace(plan, client_where=None).reading())
         kept[:] = [row[:width] for row in kept]
     return kept
 
@@ -292,7 +292,7 @@ def count(plan: Plan) -> Operation[int]:
     """How many objects the query finds."""
     if plan.finds_nothing:
         return 0
-    if plan.residual is not None:
+    if plan.client_where is not None:
         return len((yield from fetch(replace(plan, order=(), columns=(plan.schema.pk,), related=()))))
     page = yield from first_page(plan, "count")
     found = page.count
@@ -305,9 +305,9 @@ def count(plan: Plan) -> Operation[int]:
 
 def meets(plan: Plan, row: Wire) -> bool:
     """Whether a row meets the part of the condition that is evaluated here."""
-    if plan.residual is None:
+    if plan.client_where is None:
         return True
-    return plan.residual.holds(decoded(plan.schema, plan.reading(), row))
+    return plan.client_where.holds(decoded(plan.schema, plan.reading(), row))
 
 
 def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
@@ -321,7 +321,7 @@ def in_final_order(plan: Plan, rows: Rows, places: list[float]) -> Rows:
     return rows.picked(order)
 
 
-def _sorted(schema: Schema, rows: Rows, order: list[int], cells: Sequence[Cell], term: OrderTerm) -> list[int]:
+def _sorted(schema: Schema, rows: Rows, order: list[int], cells: Sequence[ColumnRef], term: OrderTerm) -> list[int]:
     wanted = term.cell
     keys: list[Any]
     if isinstance(wanted, Computed):
@@ -344,7 +344,7 @@ def sortable(value: Any) -> Any:
     return value
 
 
-def _sortable_wire(wanted: Cell, wire: Any) -> Any:
+def _sortable_wire(wanted: ColumnRef, wire: Any) -> Any:
     codec = wanted.codec
     if codec.finish is None and codec.kind in ("float", "datetime"):
         return sortable(wire)
@@ -358,7 +358,7 @@ def _cut(plan: Plan, rows: Rows) -> Rows:
     return rows if plan.offset == 0 and stop == len(rows) else rows.picked(range(plan.offset, stop))
 
 
-def decoded(schema: Schema, cells: Sequence[Cell], row: Wire) -> dict[str, Any]:
+def decoded(schema: Schema, cells: Sequence[ColumnRef], row: Wire) -> dict[str, Any]:
     """The values of a row by the names of its cells. Raises StoredDataError for one that does not convert."""
     name = ""
     values: dict[str, Any] = {}
@@ -406,7 +406,7 @@ def rows_of(plan: Plan, packed: bytes) -> Rows:
     return _decoded(plan.schema, plan.reading(), packed)
 
 
-def _decoded(schema: Schema, columns: tuple[Cell, ...], packed: bytes) -> Rows:
+def _decoded(schema: Schema, columns: tuple[ColumnRef, ...], packed: bytes) -> Rows:
     decoder = schema.decoder_for(columns)
     whole = decoder.whole_rows(packed)
     try:

@@ -8,12 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...calls import Operation
-from ...planning.columns import Cell
+from ...planning.columns import ColumnRef
 from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted
 from ...planning.plan import Plan, plan_of
-from ...planning.plan_cache import recalled
-from ...planning.predicates import Among, Compare, Constant, Join, Linked, Many, Node, Not, One, distinct, join
+from ...planning.plan_cache import cached_plan
+from ...planning.predicates import (
+    BoolOp,
+    Compare,
+    Constant,
+    ForwardMatch,
+    InSubquery,
+    LinkMatch,
+    Node,
+    Not,
+    ReverseMatch,
+    distinct,
+    join,
+)
 from ...query.state import Query
 from ...schema.schema import Column, Schema
 from .select import fetch
@@ -37,11 +49,11 @@ def planned(query: Query, node: Node | None = None) -> Operation[Plan]:
 
     node: its condition, where that is compiled already.
     """
-    recalled_plan = recalled(query) if node is None else None
+    recalled_plan = cached_plan(query) if node is None else None
     if recalled_plan is not None:
         return recalled_plan
     resolved = yield from _resolved(condition(query) if node is None else node)
-    parts = resolved.parts if isinstance(resolved, Join) and resolved.connector == "and" else (resolved,)
+    parts = resolved.parts if isinstance(resolved, BoolOp) and resolved.connector == "and" else (resolved,)
     there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
     if not here:
         return plan_of(query, resolved)
@@ -52,39 +64,39 @@ def planned(query: Query, node: Node | None = None) -> Operation[Plan]:
 def _resolved(node: Node) -> Operation[Node]:
     if not node.here:
         return node
-    if isinstance(node, Join):
+    if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
             parts.append((yield from _resolved(part)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _resolved(node.part)))
-    if isinstance(node, Among):
+    if isinstance(node, InSubquery):
         return (yield from _among(node))
-    if isinstance(node, One):
+    if isinstance(node, ForwardMatch):
         keys = yield from _found(node.target, node.part, node.target.pk)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
-    if isinstance(node, Many):
+    if isinstance(node, ReverseMatch):
         keys = yield from _found(node.source, node.part, node.column)
-        none = Many(node.source, node.column, Compare(node.source.pk, "null"), node.key)
+        none = ReverseMatch(node.source, node.column, Compare(node.source.pk, "null"), node.key)
         return _or_nothing(node.part, _one_of(node.key, keys), none)
-    if isinstance(node, Linked):
+    if isinstance(node, LinkMatch):
         keys = yield from _found(node.target, node.part, node.target.pk)
         found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
-        return _or_nothing(node.part, Linked(node.target, node.link, found), Linked(node.target, node.link, none))
+        return _or_nothing(node.part, LinkMatch(node.target, node.link, found), LinkMatch(node.target, node.link, none))
     return node
 
 
 def _without_relations(schema: Schema, node: Node) -> Operation[Node]:
     """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
-    if isinstance(node, Join):
+    if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
             parts.append((yield from _without_relations(schema, part)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part)))
-    if isinstance(node, One | Many | Linked):
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
         return _one_of(schema.pk, (yield from _found(schema, node, schema.pk)))
     return node
 
@@ -95,14 +107,14 @@ def _or_nothing(part: Node, found: Node, nothing: Node) -> Node:
 
 
 def _holds_for_nothing(part: Node) -> bool:
-    if isinstance(part, Join):
+    if isinstance(part, BoolOp):
         answers = [_holds_for_nothing(inner) for inner in part.parts]
         return sum(answers) % 2 == 1 if part.connector == "xor" else (all if part.connector == "and" else any)(answers)
     if isinstance(part, Not):
         return not _holds_for_nothing(part.part)
-    if isinstance(part, One | Many | Linked):
+    if isinstance(part, ForwardMatch | ReverseMatch | LinkMatch):
         return _holds_for_nothing(part.part)
-    return not isinstance(part, Among) and part.holds(_Nothing())
+    return not isinstance(part, InSubquery) and part.holds(_Nothing())
 
 
 def _found(schema: Schema, part: Node, column: Column) -> Operation[tuple[Any, ...]]:
@@ -112,7 +124,7 @@ def _found(schema: Schema, part: Node, column: Column) -> Operation[tuple[Any, .
     return _values(column, [row[0] for row in rows])
 
 
-def _among(node: Among) -> Operation[Node]:
+def _among(node: InSubquery) -> Operation[Node]:
     place = f"{node.column.name}__in"
     values = [converted(node.column, value, place) for value in (yield from node.values()) if value is not None]
     return _one_of(node.column, distinct(node.column, values))
@@ -122,7 +134,7 @@ def _one_of(column: Column, values: tuple[Any, ...]) -> Node:
     return Compare(column, "in", values) if values else Constant(False)
 
 
-def _values(column: Cell, wires: list[Any]) -> tuple[Any, ...]:
+def _values(column: ColumnRef, wires: list[Any]) -> tuple[Any, ...]:
     finish = column.codec.finish
     present = dict.fromkeys(wire for wire in wires if wire is not None)
     return tuple(present if finish is None else (finish(wire) for wire in present))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...calls import Operation, ScriptCall
 from .client_arithmetic import commit_computing
-from .mutations import Mutation, commit_call, results_of, settle
+from .mutations import Mutation, commit_call, deliver, results_of
 from .save import Record, When, insertion, mutation_for
 
 BATCH = 1000
@@ -30,13 +30,13 @@ def create(records: Sequence[Record], batch_size: int | None = None, when: When 
         mutation = insertion(records[first : first + size], when)
         return mutation, commit_call([mutation])
 
-    def settle_stored() -> None:
+    def take_results() -> None:
         while stored:
             mutation, results = stored.pop()
-            settle([mutation], results)
+            deliver([mutation], results)
 
     def meanwhile(following: int) -> None:
-        settle_stored()
+        take_results()
         if following < len(records):
             with suppress(Exception):  # it comes again when the batch is due
                 batch(following)
@@ -47,7 +47,7 @@ def create(records: Sequence[Record], batch_size: int | None = None, when: When 
             call.meanwhile = partial(meanwhile, first + size)
             stored.append((mutation, results_of([mutation], (yield call))))
     finally:
-        settle_stored()
+        take_results()
 
 
 def update(records: Sequence[Record], fields: Sequence[str], batch_size: int | None = None) -> Operation[int]:
@@ -59,21 +59,21 @@ def update(records: Sequence[Record], fields: Sequence[str], batch_size: int | N
     for first in range(0, len(records), size):
         batch = [mutation_for(record, fields) for record in records[first : first + size]]
         for mutation in batch:
-            mutation.code, mutation.settle, mutation.ttl = "amend", _unless_gone(mutation.settle), None
-            mutation.changed, mutation.quick, mutation.late = None, (), _unless_gone(mutation.late)
+            mutation.code, mutation.on_result, mutation.ttl = "amend", _unless_gone(mutation.on_result), None
+            mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
         found += sum(result is not False for result in (yield from commit_computing(batch)))
     return found
 
 
-def _unless_gone(settle: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
-    if settle is None:
+def _unless_gone(on_result: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
+    if on_result is None:
         return None
 
-    def settle_found(result: Any) -> None:
+    def unless_gone(result: Any) -> None:
         if result is not False:
-            settle(result)
+            on_result(result)
 
-    return settle_found
+    return unless_gone
 
 
 def _size(given: int | None, usual: int) -> int:

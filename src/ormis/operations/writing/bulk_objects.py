@@ -10,7 +10,7 @@ from ...calls import Operation
 from ...errors import FieldError, IntegrityError, shown
 from ..reading.source import Source
 from . import bulk
-from .save import Instead, When
+from .save import OnConflict, When
 from .update import named
 
 
@@ -48,7 +48,7 @@ def conflicts(
     if name is None:
         shown = ", ".join(column.name for column in columns)
         raise FieldError(f"{schema.name}: no unique field or constraint is over {shown}")
-    return Instead([named(schema, field).position for field in update_fields], [name])
+    return OnConflict([named(schema, field).position for field in update_fields], [name])
 
 
 def bulk_update(

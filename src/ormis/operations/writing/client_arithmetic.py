@@ -13,7 +13,7 @@ from typing import Any
 from ...calls import Operation
 from ...errors import OrmisError
 from ..outcomes import unpack
-from .mutations import Mutation, commit_call, results_of, settle
+from .mutations import Mutation, commit_call, deliver, results_of
 
 _TRIES = 100
 
@@ -34,7 +34,7 @@ def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
         elif at in computed:
             raise OrmisError(f"others changed what is computed with, {_TRIES} times in a row")
         else:
-            return settle(sent, results_of(sent, answer))
+            return deliver(sent, results_of(sent, answer))
 
 
 def _compute(

@@ -13,7 +13,9 @@ from .mutations import Mutation, Reached
 
 def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
     """The mutation that deletes the objects with these keys; its result is {model number: count}."""
-    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure, foreseen={})
+    return Mutation(
+        schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure, predicted_result={}
+    )
 
 
 def closure(root: Schema) -> list[Reached]:

@@ -17,7 +17,7 @@ def expiry(schema: Schema, pks: Sequence[Any], ttl: int | None) -> Mutation:
     of them are there.
     """
     arguments = [[schema.pk.codec.encode(pk) for pk in pks], False if ttl is None else ttl]
-    return Mutation(schema, "expire", arguments, foreseen=len(pks))
+    return Mutation(schema, "expire", arguments, predicted_result=len(pks))
 
 
 def remaining(schema: Schema, pk: Any) -> Operation[float | None]:

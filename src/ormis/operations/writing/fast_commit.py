@@ -10,7 +10,7 @@ from ...records.state import Text
 from ...schema.schema import Schema
 
 
-def quick_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
+def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
     """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
     if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
         return []
@@ -29,7 +29,7 @@ def quick_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[
     return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
 
 
-def quick_count(
+def fast_count(
     schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
 ) -> list[Text]:
     """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
@@ -46,12 +46,12 @@ def quick_count(
     return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
 
 
-def quick_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
+def fast_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
     """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
     kind = ""
     pairs: list[Text] = []
     for position, text in zip(changes[::2], changes[1::2], strict=True):
-        name, own = schema.quick_kinds[int(position) - 1]
+        name, own = schema.fast_kinds[int(position) - 1]
         if text is False or own is None or (own and kind):
             return ()
         if own:

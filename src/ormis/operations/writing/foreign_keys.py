@@ -8,7 +8,7 @@ from typing import Any
 
 from ...calls import Operation
 from ...errors import ConflictError
-from ...records.state import remember, state_of
+from ...records.state import cache_related, state_of
 from ...schema.schema import Reference, Schema
 from .mutations import Mutation, commit
 from .save import Record
@@ -50,13 +50,13 @@ def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected
     column, state = reference.column, state_of(record)
     text = None if pk is None else column.codec.encode(pk)
 
-    def settle(_: Any) -> None:
+    def on_result(_: Any) -> None:
         vars(record)[column.name] = pk
-        state.remember(schema, column, pk, text)
-        remember(record, reference.name, related)
+        state.mark_stored(schema, column, pk, text)
+        cache_related(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)
     changes = [column.position, False if text is None else text]
     before = state.text(column)
     loaded = (column.position, False if before is None else before) if state.saved else ()
-    return Mutation(schema, "update", [own, changes, list(expected), []], settle, records=(record,), loaded=loaded)
+    return Mutation(schema, "update", [own, changes, list(expected), []], on_result, records=(record,), loaded=loaded)

@@ -12,7 +12,7 @@ from ...errors import ConflictError, OrmisError
 from ...planning.plan import Plan
 from ...query.q import Q
 from ...schema.schema import Schema
-from ..outcomes import Inexact
+from ..outcomes import InexactArithmetic
 from ..reading import evaluate as results
 from ..reading.source import Source
 from ..reading.subqueries import planned
@@ -25,7 +25,7 @@ _TRIES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Belonging:
+class RelatedLink:
     """How an object that is made through a manager comes to belong there: by a link that is stored with it, or by what
     is done `after` it is stored.
     """
@@ -34,7 +34,7 @@ class Belonging:
     after: Callable[[Any], Operation[None]] | None = None
 
 
-_NOTHING = Belonging()
+_NOTHING = RelatedLink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def get_or_create(
     defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
     asynchronous: bool,
-    belonging: Belonging = _NOTHING,
+    belonging: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
@@ -74,14 +74,14 @@ def update_or_create(
     create_defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
     asynchronous: bool,
-    belonging: Belonging = _NOTHING,
+    belonging: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
     wanted = writes(source, values)
     plan = yield from planned(_two(narrowed).query)
-    mutation = _update(source._schema, wanted) if plan.residual is None and wanted.by_server else None
+    mutation = _update(source._schema, wanted) if plan.client_where is None and wanted.by_server else None
     given = values if create_defaults is None else create_defaults
     for _ in range(_TRIES):
         new = yield from _new(narrowed, belonging, lookups, given, asynchronous)
@@ -97,7 +97,7 @@ def update_or_create(
                 present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
                 yield from _write(present, values)
                 return present, False
-        except Inexact:
+        except InexactArithmetic:
             mutation = None
         except (ConflictError, source.model.DoesNotExist):  # changed or deleted meanwhile: what is there now?
             continue
@@ -112,7 +112,7 @@ def _contended(source: Source[Any]) -> ConflictError:
     return ConflictError(f"{name}: others changed the same object {_TRIES} times in a row", model=name)
 
 
-def _belonging(record: Any, belonging: Belonging) -> Operation[Any]:
+def _belonging(record: Any, belonging: RelatedLink) -> Operation[Any]:
     if belonging.after is not None:
         yield from belonging.after(record)
     return record
@@ -157,7 +157,7 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
 
 def _new(
     narrowed: Source[Any],
-    belonging: Belonging,
+    belonging: RelatedLink,
     lookups: Mapping[str, Any],
     defaults: Mapping[str, Any],
     asynchronous: bool,

@@ -22,7 +22,7 @@ from .mutations import Mutation, commit_call
 
 
 @dataclass(frozen=True, slots=True)
-class Obtained:
+class GetOrCreateResult:
     """What came of it: `created`, or the rows that were found, or the key of the one that was changed."""
 
     created: bool
@@ -43,7 +43,7 @@ class Making:
         return [self.insertion] if self.link is None else [self.insertion, self.link]
 
 
-def obtain(plan: Plan, making: Making | None, update: Sequence[Any] | None = None) -> Operation[Obtained]:
+def obtain(plan: Plan, making: Making | None, update: Sequence[Any] | None = None) -> Operation[GetOrCreateResult]:
     """The rows that meet the condition, the first two at most; where there are none, the new object is stored.
 
     making: None where none is to be made; then there may be no rows.
@@ -57,19 +57,19 @@ def obtain(plan: Plan, making: Making | None, update: Sequence[Any] | None = Non
         (how, *rest), *rows = yield from _ask(plan, None if found else making, update, more)
         if how == "created":
             assert making is not None
-            assert making.insertion.settle is not None
-            making.insertion.settle(rest[0])
-            return Obtained(True, Rows())
+            assert making.insertion.on_result is not None
+            making.insertion.on_result(rest[0])
+            return GetOrCreateResult(True, Rows())
         if how == "changed":
-            return Obtained(False, Rows(), rest[0])
+            return GetOrCreateResult(False, Rows(), rest[0])
         if how == "block":
-            return Obtained(False, rows[0])
+            return GetOrCreateResult(False, rows[0])
         more = dict[str, Any](step=True)
         if how == "found":
             place, ended = rest
             found += (row for row in rows_of(plan, rows[0]) if meets(plan, row))
             if len(found) > 1 or (ended and (found or making is None)):
-                return Obtained(False, found)
+                return GetOrCreateResult(False, found)
             more["after"] = repr(float(place))
 
 

@@ -25,7 +25,7 @@ STEP = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LinkEnd:
     """An object whose links are changed: its model, the relation as it sees it, its key."""
 
     schema: Schema
@@ -42,7 +42,7 @@ class End:
         return Mutation(self.schema, "unlink", [self.link.packed(), self.pk, list(others)], changed=())
 
 
-def change(end: End, added: Sequence[str], removed: Sequence[str]) -> Operation[None]:
+def change(end: LinkEnd, added: Sequence[str], removed: Sequence[str]) -> Operation[None]:
     """Removes links, then adds others.
 
     Raises ForeignKeyViolation where the object, or one that it is to be linked to, is not there.
@@ -53,7 +53,7 @@ def change(end: End, added: Sequence[str], removed: Sequence[str]) -> Operation[
         yield from commit([*([end.removing(gone)] if gone else []), *([end.adding(come)] if come else [])])
 
 
-def replace(end: End, wanted: Sequence[str], clear: bool = False) -> Operation[None]:
+def replace(end: LinkEnd, wanted: Sequence[str], clear: bool = False) -> Operation[None]:
     """Removes the links that are not wanted (all of them where `clear` says so) and adds those that are missing.
 
     One call more: it reads the links first.
@@ -63,12 +63,12 @@ def replace(end: End, wanted: Sequence[str], clear: bool = False) -> Operation[N
     yield from change(end, [other for other in wanted if other not in kept], sorted(present - kept))
 
 
-def create(record: Record, end: End) -> Operation[None]:
+def create(record: Record, end: LinkEnd) -> Operation[None]:
     """Stores a new object and links it. One call."""
     yield from commit([insertion([record]), end.adding(None)])
 
 
-def linked(end: End) -> Operation[set[str]]:
+def linked(end: LinkEnd) -> Operation[set[str]]:
     """The keys of the objects that it is linked to. One call."""
     key = links_key(end.schema.key, end.link.name, end.pk)
     try:

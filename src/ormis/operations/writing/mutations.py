@@ -42,16 +42,16 @@ class Mutation:
     schema: Schema
     code: str
     arguments: list[Any]
-    settle: Callable[[Any], None] | None = None
+    on_result: Callable[[Any], None] | None = None
     referrers: "Callable[[Schema], Sequence[Reached]] | None" = None
     changed: tuple[int, ...] | None = None
-    quick: Sequence[str | bytes] = ()
+    fast: Sequence[str | bytes] = ()
     ttl: int | None = None
-    foreseen: Any = True
-    late: Callable[[Any], None] | None = None
+    predicted_result: Any = True
+    on_commit: Callable[[Any], None] | None = None
     records: Sequence[Any] = ()
     loaded: Sequence[Any] = ()
-    computed: "DoneHere | None" = None
+    computed: "ClientArithmetic | None" = None
 
     def packed(self, number: int) -> list[Any]:
         """The mutation as lua/commit.lua reads it."""
@@ -59,7 +59,7 @@ class Mutation:
         return head if self.ttl is None else [*head, *_BEFORE_TTL[self.code][len(head) :], self.ttl]
 
 
-DoneHere = Callable[[Mutation, Mapping[int, Any]], Mutation]
+ClientArithmetic = Callable[[Mutation, Mapping[int, Any]], Mutation]
 """The mutation instead of this one that was refused, computed of text|False by position."""
 
 _BEFORE_TTL: dict[str, list[Any]] = {
@@ -94,7 +94,7 @@ def commit(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
     Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
-    return settle(mutations, results_of(mutations, (yield commit_call(mutations))))
+    return deliver(mutations, results_of(mutations, (yield commit_call(mutations))))
 
 
 def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
@@ -108,11 +108,11 @@ def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
     return answer[1]
 
 
-def settle(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
+def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
     """Gives each mutation its result."""
     for mutation, result in zip(mutations, results, strict=True):
-        if mutation.settle is not None:
-            mutation.settle(result)
+        if mutation.on_result is not None:
+            mutation.on_result(result)
     return results
 
 
@@ -137,7 +137,7 @@ def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:
     schema, changed = mutation.schema, mutation.changed
     if mutation.ttl is not None:
         return schema.shape, schema.declaration
-    return schema.shape if changed is None else schema.shape_for(changed), schema.declaration, *mutation.quick
+    return schema.shape if changed is None else schema.shape_for(changed), schema.declaration, *mutation.fast
 
 
 def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:

@@ -24,21 +24,21 @@ from ...storage.codecs import BadText
 from ...storage.keys import object_key
 from ..reading.get import bad_text
 from .client_arithmetic import commit_computing
-from .fast_commit import quick_count, quick_insert, quick_update
+from .fast_commit import fast_count, fast_insert, fast_update
 from .mutations import Mutation, commit
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
+class OnConflict:
     """Of an object in the way, by one of the constraints `on`, the columns at these positions are updated."""
 
     positions: list[int]
     on: list[str]
 
 
-When = Literal["ignore"] | Instead | None
+When = Literal["ignore"] | OnConflict | None
 Convert = Callable[[str, Any], Any]
 """A value of the field of this name as the field holds it; ValueError where it does not fit."""
 
@@ -113,7 +113,7 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     schema = records[0].__schema__
     rows = _rows(schema, records)
 
-    def settle(pks: list[Any]) -> None:
+    def on_result(pks: list[Any]) -> None:
         counted = schema.pk.codec.decode
         for record, texts, pk in zip(records, rows, pks, strict=True):
             if pk is False:
@@ -121,23 +121,25 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
             if texts[0] is None or when:
                 vars(record)[schema.pk.name] = counted(pk.encode())
             known = [pk, *texts[1:]]
-            if isinstance(when, Instead):  # what the object in the way had in other fields is not known
+            if isinstance(when, OnConflict):  # what the object in the way had in other fields is not known
                 known = [text if at in when.positions or at == 1 else DEFERRED for at, text in enumerate(known, 1)]
-            state_of(record).remember_all(known)
+            state_of(record).mark_all_stored(known)
 
     arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
     if when:  # which of them are stored can't be foreseen
         none = [False] * len(rows)
         arguments.append(_packed(when))
-        late = Mutation(schema, "insert", arguments, settle, foreseen=none, late=settle, records=records)
-        late.ttl = schema.ttl
-        return late
-    quick = quick_insert(schema, rows)
-    return Mutation(schema, "insert", arguments, settle, quick=quick, ttl=schema.ttl, records=records)
+        on_commit = Mutation(
+            schema, "insert", arguments, on_result, predicted_result=none, on_commit=on_result, records=records
+        )
+        on_commit.ttl = schema.ttl
+        return on_commit
+    fast = fast_insert(schema, rows)
+    return Mutation(schema, "insert", arguments, on_result, fast=fast, ttl=schema.ttl, records=records)
 
 
 def _packed(when: When) -> Any:
-    return {"positions": when.positions, "on": dict.fromkeys(when.on, True)} if isinstance(when, Instead) else when
+    return {"positions": when.positions, "on": dict.fromkeys(when.on, True)} if isinstance(when, OnConflict) else when
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
@@ -208,27 +210,27 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         if state.saved and before is not DEFERRED:
             loaded += (column.position, False if before is None else before)
 
-    def settle(result: Any) -> None:
+    def on_result(result: Any) -> None:
         for column, value, text in written:
-            state.remember(schema, column, value, text)
+            state.mark_stored(schema, column, value, text)
         for column, text in zip(summed, result if summed else (), strict=True):
             if text is PENDING:  # a copy: the same expression may be assigned once more
                 summed[column] = copy(summed[column])
             values[column.name] = summed[column] if text is PENDING else _decoded(column, text)
-            state.remember(schema, column, values[column.name], text)
+            state.mark_stored(schema, column, values[column.name], text)
         if not state.saved:
-            state.remember(schema, schema.pk, pk, _text(schema.pk, pk))
+            state.mark_stored(schema, schema.pk, pk, _text(schema.pk, pk))
 
     expected = loaded if if_unchanged else []
     more = [expected, sums] if expected or sums else []
     changed = (*changes[::2], *sums[::7])
     own = _text(schema.pk, pk)
-    quick = quick_count(schema, own, expected, changes, sums) if more else quick_update(schema, own, changes)
-    mutation = Mutation(schema, "update", [own, changes, *more], settle, changed=changed, quick=quick, ttl=schema.ttl)
+    fast = fast_count(schema, own, expected, changes, sums) if more else fast_update(schema, own, changes)
+    mutation = Mutation(schema, "update", [own, changes, *more], on_result, changed=changed, fast=fast, ttl=schema.ttl)
     mutation.records, mutation.loaded = (record,), loaded
     if summed:
-        mutation.foreseen = [PENDING] * len(summed)
-        mutation.late = partial(_settle_late, record, state, summed)
+        mutation.predicted_result = [PENDING] * len(summed)
+        mutation.on_commit = partial(_take_late_result, record, state, summed)
         mutation.computed = partial(compute, schema, summed, record.convert)
     return mutation
 
@@ -244,7 +246,7 @@ def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequenc
     ]
 
 
-def _settle_late(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:
+def _take_late_result(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:
     """Takes the sums of a mutation that was part of a block, where nothing came after them there."""
     schema, values = record.__schema__, vars(record)
     for (column, expression), text in zip(summed.items(), texts, strict=True):
@@ -252,7 +254,7 @@ def _settle_late(record: Record, state: State, summed: dict[Column, Expression],
         if values[column.name] is expression:
             values[column.name] = value
         if state.seen[column.position - 1] is expression:
-            state.remember(schema, column, value, text)
+            state.mark_stored(schema, column, value, text)
 
 
 def _decoded(column: Column, text: Text | None) -> Any:
@@ -339,13 +341,13 @@ def compute(
     stored = {column.name: _stored(schema, pk, column, text) for column, text in before.items()}
     computed = {column: text_of_result(schema, column, e, convert, stored) for column, e in expressions.items()}
 
-    def settle(result: Any) -> None:
-        if refused.settle is not None:
-            refused.settle(result is not False and list(computed.values()))
+    def on_result(result: Any) -> None:
+        if refused.on_result is not None:
+            refused.on_result(result is not False and list(computed.values()))
 
     still = _positioned(before.items())
     arguments = [pk, [*changes, *_positioned(computed.items())], [*expected, *still], []]
-    return Mutation(schema, refused.code, arguments, settle, ttl=refused.ttl)
+    return Mutation(schema, refused.code, arguments, on_result, ttl=refused.ttl)
 
 
 def _positioned(pairs: Iterable[tuple[Column, Text | None]]) -> list[Any]:

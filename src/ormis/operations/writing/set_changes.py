@@ -16,15 +16,15 @@ from typing import Any
 
 from ...calls import Operation, ScriptCall
 from ...errors import OrmisError
-from ...planning.columns import Cell
+from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, packed
 from ...records.state import Wire
 from ...schema.schema import Column, Schema
 from ...storage.keys import MODELS
 from ...storage.scripts import script
-from ..outcomes import Inexact, raise_outcome, unpack
+from ..outcomes import InexactArithmetic, raise_outcome, unpack
 from ..reading.select import Page, decoded, fetch, fetch_keys, next_page
-from .mutations import DoneHere, Mutation, Reached, commit_call, shapes_with
+from .mutations import ClientArithmetic, Mutation, Reached, commit_call, shapes_with
 
 _TRIES = 100
 Compute = Callable[[Mapping[str, Any]], list[Any]]
@@ -42,12 +42,12 @@ class Change:
     arguments: tuple[Any, ...] = ()
     most: int = 150
     referrers: Callable[[Schema], Sequence[Reached]] | None = None
-    computed: DoneHere | None = None
+    computed: ClientArithmetic | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
 
 
 @dataclass(slots=True)
-class Tally:
+class ChangeCounts:
     """What was changed so far: how many objects the query found, and of deletions how many went of each model."""
 
     count: int = 0
@@ -58,7 +58,7 @@ class Tally:
         self.count += count
         self.models.update(dict(result) if result else {})
 
-    def include(self, other: "Tally") -> None:
+    def include(self, other: "ChangeCounts") -> None:
         """Another part of the same set."""
         self.add(other.count, other.models)
 
@@ -74,21 +74,21 @@ class Here:
     compute: Compute | None = None
 
 
-def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operation[Tally]:
+def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operation[ChangeCounts]:
     """Changes every object that the query finds.
 
     otherwise: how a step is done in which the server can't do all of the sums.
     Raises what the mutation is refused with; the steps before stay done.
     """
-    if plan.residual is not None:
+    if plan.client_where is not None:
         return (yield from change_each(plan, Here(wanted), otherwise))
-    tally = Tally()
+    tally = ChangeCounts()
     if plan.keys is not None:
         yield from _portions(plan, wanted, otherwise, tally, plan.keys)
         return tally
     try:
         how, *rest = yield from _ask(plan, wanted, {})
-    except Inexact:
+    except InexactArithmetic:
         return (yield from change_each(plan, _present(otherwise), None))
     if how == "done":
         tally.add(*rest)
@@ -99,17 +99,19 @@ def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operati
     return tally
 
 
-def _portions(plan: Plan, wanted: Change, otherwise: Here | None, tally: Tally, keys: Sequence[str]) -> Operation[None]:
+def _portions(
+    plan: Plan, wanted: Change, otherwise: Here | None, tally: ChangeCounts, keys: Sequence[str]
+) -> Operation[None]:
     for first in range(0, len(keys), wanted.most):
         some = keys[first : first + wanted.most]
         try:
             step = yield from _ask(plan, wanted, {"keys": some})
             tally.add(*step[2:4])
-        except Inexact:
+        except InexactArithmetic:
             tally.include((yield from change_each(plan, _present(otherwise), None, some)))
 
 
-def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tally: Tally) -> Operation[None]:
+def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tally: ChangeCounts) -> Operation[None]:
     after: float | None = None
     while True:
         more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(after)})
@@ -117,13 +119,15 @@ def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tally: Tally) -> O
             _, place, *done = yield from _ask(plan, wanted, more)
             tally.add(*done[:2])
             after = None if place is False else float(place)
-        except Inexact:
+        except InexactArithmetic:
             after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tally)
         if after is None:
             return
 
 
-def _step_here(plan: Plan, otherwise: Here, most: int, after: float | None, tally: Tally) -> Operation[float | None]:
+def _step_here(
+    plan: Plan, otherwise: Here, most: int, after: float | None, tally: ChangeCounts
+) -> Operation[float | None]:
     """The next step of a walk, done here; the place to go on behind, None at the end."""
     keys_only = _keys_only(plan)
     page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most)
@@ -140,23 +144,23 @@ def _present(otherwise: Here | None) -> Here:
 
 def change_each(
     plan: Plan, how: Here, otherwise: Here | None = None, keys: Sequence[str] | None = None
-) -> Operation[Tally]:
+) -> Operation[ChangeCounts]:
     """Changes every object that the query finds, or of these keys, by what is computed here of each.
 
     Everything is computed before anything is written. Raises what `compute` raises.
     """
-    residual = [] if plan.residual is None else sorted(plan.residual.columns(), key=lambda cell: cell.name)
-    checked = [column for column in dict.fromkeys([*how.reads, *residual]) if isinstance(column, Column)]
+    client_where = [] if plan.client_where is None else sorted(plan.client_where.columns(), key=lambda cell: cell.name)
+    checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most = how.wanted.most
-    tally, rows = Tally(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
+    tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
     for _ in range(_TRIES):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
                 _, _, count, result, missed = yield from _ask(plan, how.wanted, _expecting(how, batch))
-            except Inexact:
+            except InexactArithmetic:
                 of_these = [planned.key for planned in batch]
                 tally.include((yield from change_each(plan, _present(otherwise), None, of_these)))
                 continue
@@ -192,7 +196,7 @@ def _key(plan: Plan, row: Wire) -> str:
     return str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reading(), row)[plan.schema.pk.name]))
 
 
-def _text(column: Cell, value: Any) -> Any:
+def _text(column: ColumnRef, value: Any) -> Any:
     return False if value is None else column.codec.encode(value)
 
 
@@ -241,7 +245,7 @@ def _keys(plan: Plan) -> Operation[list[str]]:
 
 def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
     if wanted.code == "delete":
-        return [Mutation(plan.schema, "delete", [keys], referrers=wanted.referrers, foreseen={})]
+        return [Mutation(plan.schema, "delete", [keys], referrers=wanted.referrers, predicted_result={})]
     if wanted.code == "expire":
         return [Mutation(plan.schema, "expire", [keys, *wanted.arguments])]
     nothing: list[Any] = []

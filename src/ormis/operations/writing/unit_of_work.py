@@ -20,7 +20,7 @@ from .mutations import CommitCall, Mutation
 
 
 @dataclass(slots=True)
-class Gathering:
+class UnitOfWork:
     """Mutations in their order, and what to put back where they come to nothing."""
 
     mutations: list[Mutation] = field(default_factory=list[Mutation])
@@ -61,15 +61,15 @@ class Gathering:
             call.meanwhile()
         results: list[Any] = []
         for mutation in call.mutations:
-            foreseen = mutation.foreseen
-            if mutation.code in ("insert", "save") and not mutation.late:
-                foreseen = yield from _reserve_keys(mutation)
-            results.append(foreseen)
+            predicted_result = mutation.predicted_result
+            if mutation.code in ("insert", "save") and not mutation.on_commit:
+                predicted_result = yield from _reserve_keys(mutation)
+            results.append(predicted_result)
             self.before += [(record, state_of(record).copy()) for record in mutation.records]
-            self.mutations.append(_for_the_end(mutation, foreseen))
+            self.mutations.append(_for_the_end(mutation, predicted_result))
         return ["ok", results]
 
-    def absorb(self, inner: "Gathering") -> None:
+    def absorb(self, inner: "UnitOfWork") -> None:
         """Takes over what a block inside this one has gathered."""
         self.mutations += inner.mutations
         self.before += inner.before
@@ -121,18 +121,18 @@ def _count_up(key: str, by: int) -> Operation[int]:
         ) from None
 
 
-def _for_the_end(mutation: Mutation, foreseen: Any) -> Mutation:
+def _for_the_end(mutation: Mutation, predicted_result: Any) -> Mutation:
     """The mutation as the block sends it: rows with their keys, what an update changes as it was loaded."""
     arguments = mutation.arguments
-    if mutation.code in ("insert", "save") and not mutation.late:
+    if mutation.code in ("insert", "save") and not mutation.on_commit:
         count, texts = arguments
         with_keys = [*texts]
-        with_keys[:: len(texts) // count] = foreseen
+        with_keys[:: len(texts) // count] = predicted_result
         arguments = [count, with_keys]
     elif mutation.code == "update":
         pk, changes, expected, sums = (*arguments, (), ())[:4]
         arguments = [pk, changes, _known([*expected, *mutation.loaded]), sums]
-    return replace(mutation, arguments=arguments, settle=mutation.late, quick=())
+    return replace(mutation, arguments=arguments, on_result=mutation.on_commit, fast=())
 
 
 def _known(loaded: Sequence[Any]) -> list[Any]:

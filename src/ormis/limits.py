@@ -1,0 +1,43 @@
+"""How much one call does, in one place: a `Limits` value that a `Database` holds.
+
+The figures keep a call from holding the server for more than some 10 ms, and a reply from filling memory. Shorter holds
+are had by smaller ones: `connect(url, limits=Limits(objects=500))`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The sizes of the steps in which large work is done.
+
+    objects: objects of eight columns that a call examines if its answer is whole: 4 to 6 us each.
+    values: values of an `in` that are sent to the server: it unpacks them in every call.
+    keys: objects of a call that names their keys.
+    prefetched: related objects that one call of prefetch_related() reads.
+    link_sets: sets of links that come along with a query.
+    inserts, updates, links: objects, or links, that one call writes: some 5, 15 and 5 us each.
+    checked_objects, checked_keys, checked_entries, scanned_keys: objects, keys, entries of an index in one call of
+        check() and reindex(), and keys in one SCAN.
+    sampled_objects: objects whose memory inspect() asks for.
+    attempts: how often a write that is checked against what it read is tried again on a conflict.
+    """
+
+    objects: int = 2000
+    values: int = 1000
+    keys: int = 1000
+    prefetched: int = 1000
+    link_sets: int = 900
+    inserts: int = 1000
+    updates: int = 400
+    links: int = 1000
+    checked_objects: int = 50
+    checked_keys: int = 200
+    checked_entries: int = 250
+    scanned_keys: int = 1000
+    sampled_objects: int = 20
+    attempts: int = 100
+
+
+DEFAULT = Limits()
+"""The limits of a database that is given none."""
