@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ..errors import FieldError, reason, shown
 from ..query.expressions import Expression, F
-from ..query.lookups import LOOKUPS, PARTS
+from ..query.lookups import LOOKUPS
 from ..query.state import Query
 from ..schema import registry
 from ..schema.schema import Column, Schema
@@ -100,7 +100,7 @@ def _holds_keys_of(schema: Schema, column: Column) -> set[str]:
 
 def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
     """The comparison of a column with a value. Raises FieldError naming `place` and the value."""
-    if lookups and lookups[0] in PARTS.get(column.codec.kind, ()):
+    if lookups and lookups[0] in column.codec.traits.parts:
         return _compare_part(column, lookups, value, place)
     name = _lookup(column, lookups, place)
     if name == "isnull" or (name == "exact" and value is None):
@@ -119,7 +119,7 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
     name = lookups[0] if lookups else "exact"
     if name not in LOOKUPS or len(lookups) > 1:
         unknown = name if name not in LOOKUPS else lookups[1]
-        known = [*LOOKUPS, *PARTS.get(column.codec.kind, ())]
+        known = [*LOOKUPS, *column.codec.traits.parts]
         if unknown in known:
             raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
         near = get_close_matches(unknown, known, 1)
@@ -291,7 +291,7 @@ def _back(hop: Step, place: str) -> RelationStep:
 
 def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, ColumnRef], place: str) -> Node:
     part, lookups = None, path.lookups
-    if lookups and lookups[0] in PARTS.get(own.codec.kind, ()):
+    if lookups and lookups[0] in own.codec.traits.parts:
         part, *lookups = lookups
     name = _lookup(path.column, lookups, place)
     name = "eq" if name == "exact" else name

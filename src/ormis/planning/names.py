@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from ..errors import FieldError, shown
-from ..query.lookups import LOOKUPS, PARTS
+from ..query.lookups import LOOKUPS
 from ..schema import registry
 from ..schema.schema import Column, Link, Schema, is_hidden
 from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
@@ -77,7 +77,7 @@ def _is_name(schema: Schema, part: str) -> bool:
 
 def _may_follow(schema: Schema, part: str) -> bool:
     """Whether a name may follow a relation: one of the related model's, or a lookup."""
-    return _is_name(schema, part) or part in LOOKUPS or part in PARTS.get(schema.pk.codec.kind, ())
+    return _is_name(schema, part) or part in LOOKUPS or part in schema.pk.codec.traits.parts
 
 
 def _steps(schema: Schema, name: str) -> tuple[Step, ...]:

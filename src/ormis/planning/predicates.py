@@ -31,8 +31,6 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 PATTERNS = frozenset({"contains", "startswith", "endswith"})
 """Comparisons with a part of a text, which need not be a value of the column itself."""
-_TEXT_KINDS = frozenset({"text", "bytes", "uuid", "json"})
-"""Kinds whose values the server compares as they are stored, byte by byte."""
 
 
 class Node:
@@ -307,7 +305,7 @@ class InSubquery(Node):
 
 def comparable(codec: Codec, value: Any) -> Any:
     """A present value, or a part of a text, as it is compared and sorted here: as the server does by what it stores."""
-    if codec.kind in _TEXT_KINDS:
+    if codec.traits.by_text:
         return value if type(value) in (str, bytes) and codec.kind != "json" else codec.encode(value)
     return _plain(value.value if isinstance(value, Enum) else value)
 

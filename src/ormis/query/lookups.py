@@ -13,7 +13,6 @@ class Lookup:
     name: str
     takes: Arity
     server: bool
-    texts_only: bool = False
 
 
 LOOKUPS = {
@@ -27,23 +26,14 @@ LOOKUPS = {
         Lookup("lte", "one", True),
         Lookup("range", "two", True),
         Lookup("isnull", "flag", True),
-        Lookup("contains", "pattern", True, texts_only=True),
-        Lookup("startswith", "pattern", True, texts_only=True),
-        Lookup("endswith", "pattern", True, texts_only=True),
-        Lookup("iexact", "pattern", False, texts_only=True),
-        Lookup("icontains", "pattern", False, texts_only=True),
-        Lookup("istartswith", "pattern", False, texts_only=True),
-        Lookup("iendswith", "pattern", False, texts_only=True),
-        Lookup("regex", "pattern", False, texts_only=True),
-        Lookup("iregex", "pattern", False, texts_only=True),
+        Lookup("contains", "pattern", True),
+        Lookup("startswith", "pattern", True),
+        Lookup("endswith", "pattern", True),
+        Lookup("iexact", "pattern", False),
+        Lookup("icontains", "pattern", False),
+        Lookup("istartswith", "pattern", False),
+        Lookup("iendswith", "pattern", False),
+        Lookup("regex", "pattern", False),
+        Lookup("iregex", "pattern", False),
     )
 }
-
-DATE_PARTS = ("year", "month", "day", "week_day", "iso_week_day", "week", "iso_year", "quarter")
-TIME_PARTS = ("hour", "minute", "second")
-PARTS = {
-    "date": DATE_PARTS,
-    "datetime": (*DATE_PARTS, *TIME_PARTS, "date", "time"),
-    "time": TIME_PARTS,
-}
-"""Kind of a field -> the parts that a query can name."""

@@ -26,7 +26,6 @@ from .schema import Column, IndexSpec, IndexType, Link, Reference, Schema, Uniqu
 
 _SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
 _BOUND_BY: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "decimal": (int, Decimal)}
-_KEY_KINDS = {"int", "text", "uuid", "date", "datetime", "decimal", "enum", "bool"}
 
 
 # Class bodies --------------------------------------------------------------------------------------------------------
@@ -182,7 +181,7 @@ def build_schema(
     """
     order = [pk, *(field for field in fields if field != pk)]
     columns = tuple(_column(name, field, fields[field], i, options) for i, field in enumerate(order, 1))
-    if columns[0].codec.kind not in _KEY_KINDS:
+    if not columns[0].codec.traits.may_be_key:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
     references = tuple(
@@ -291,25 +290,22 @@ def _reference(declaration: RelationDeclaration, column: Column, target: str, na
 def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOptions) -> list[IndexSpec]:
     if not declared.index:
         return []
-    if declared.index == "sorted" and column.codec.kind not in ("text", *_NUMBERS):
+    if declared.index == "sorted" and column.codec.kind != "text" and not column.codec.traits.scored:
         raise ModelError(f'{model}.{column.name}: index="sorted" is for text and numbers, not {column.codec.kind}')
-    if declared.index is True and (_named_values(info.annotation) or column.codec.kind not in _NUMBERS):
+    if declared.index is True and (_named_values(info.annotation) or not column.codec.traits.scored):
         return [IndexSpec("equal", (_indexable(model, column),))]
     return [_index(model, (column,))]
 
 
-_NUMBERS = ("int", "float", "decimal", "datetime", "date", "time", "timedelta")
-
-
 def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
-    kind: IndexType = "sorted" if columns[-1].codec.kind in _NUMBERS else "text"
+    kind: IndexType = "sorted" if columns[-1].codec.traits.scored else "text"
     for column in columns:
         _indexable(model, column)
     return IndexSpec(kind, columns)
 
 
 def _indexable(model: str, column: Column) -> Column:
-    if column.codec.kind == "json":
+    if not column.codec.traits.indexable:
         raise ModelError(
             f"{model}.{column.name}: a field that is stored as JSON has no index and is never unique; "
             f"index a plain field beside it"

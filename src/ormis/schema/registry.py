@@ -4,29 +4,10 @@ A model is `declared` when its class is made and `complete`, with a Schema, once
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import ModelError
-from .relations import LinkDeclaration, RelationDeclaration
 from .schema import Link, Reference, Schema
-
-
-class Declared(Protocol):
-    """A model class as the registry sees it."""
-
-    __name__: str
-    __qualname__: str
-    __module__: str
-    __key__: str
-    __declarations__: tuple[RelationDeclaration, ...]
-    __links__: tuple[LinkDeclaration, ...]
-    __schema__: Schema
-
-    @classmethod
-    def _complete(cls, targets: dict[str, Any]) -> None:
-        """Makes the schema and the descriptors, now that the targets of the relations are known by their names."""
-        ...
-
 
 _models: dict[str, Any] = {}
 _pending: list[Any] = []

@@ -21,20 +21,26 @@ from uuid import UUID
 import msgspec
 from pydantic import ConfigDict, PydanticUserError, SecretBytes, SecretStr, TypeAdapter
 
+from .kinds import KINDS, Kind
+
 Text = str | bytes
 _NIL = b"\xc0"
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How the values of one field are stored. `kind` is what the scripts compare and score its texts as."""
+    """How the values of one field are stored. `kind` names the kind of value that the scripts compare and score."""
 
     kind: str
     encode: Callable[[Any], Text]
     wire: Any
     read: Callable[[bytes], Any]
     finish: Callable[[Any], Any] | None = None
-    sortable: bool = False
+
+    @property
+    def traits(self) -> Kind:
+        """What the server and the planner can do with its texts."""
+        return KINDS[self.kind]
 
     def decode(self, text: bytes) -> Any:
         """The Python value of a stored text. ValueError where it is none."""
@@ -104,23 +110,20 @@ def _boolean(text: bytes) -> bool:
 _timedelta_decoder = msgspec.json.Decoder(timedelta)
 _PLAIN: dict[Any, Codec] = {
     str: Codec("text", _text, str, _utf8),
-    int: Codec("int", int.__repr__, int, int, sortable=True),
-    float: Codec("float", float.__repr__, float, float, sortable=True),
+    int: Codec("int", int.__repr__, int, int),
+    float: Codec("float", float.__repr__, float, float),
     bool: Codec("bool", lambda value: "1" if value else "0", bool, _boolean),
-    Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal, sortable=True),
+    Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal),
     bytes: Codec("bytes", bytes, msgspec.Raw, bytes),
-    datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode()), sortable=True),
-    date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode()), sortable=True),
+    datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode())),
+    date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode())),
     time: Codec(
         "time",
         lambda value: value.isoformat("microseconds"),
         time,
         lambda t: time.fromisoformat(t.decode()),
-        sortable=True,
     ),
-    timedelta: Codec(
-        "timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"'), sortable=True
-    ),
+    timedelta: Codec("timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"')),
     UUID: Codec("uuid", str, UUID, lambda t: UUID(t.decode())),
 }
 
