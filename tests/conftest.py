@@ -14,6 +14,7 @@ import redis
 from hypothesis import settings
 
 from pages import execute
+from prefixed import PrefixedRedis, with_option
 from servers import KINDS, Server, ServerMissing, find_binary, start_server
 
 # In CI the same examples every time: what lands is judged by what was changed. `make test` draws new ones.
@@ -27,10 +28,11 @@ if TYPE_CHECKING:  # ormis is imported by the fixture that needs it, so that the
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on")
+    parser.addoption("--prefix", default="", help="a prefix of all keys, so that the suite runs in such a database")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"server: {config.getoption('--server')}"
+    return f"server: {config.getoption('--server')}, prefix: {config.getoption('--prefix')!r}"
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +59,24 @@ def server(server_kind: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def url(server: Server) -> str:
-    """The address of the server of this run."""
-    return server.url
+def prefix(request: pytest.FixtureRequest) -> str:
+    """The beginning of every key of this run."""
+    return request.config.getoption("--prefix")
+
+
+@pytest.fixture(scope="session")
+def url(server: Server, prefix: str) -> str:
+    """The address of the database of this run."""
+    return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
 @pytest.fixture
-def raw(server: Server) -> Iterator["redis.Redis"]:
-    """A plain client with byte replies, on a database that is empty before and after the test."""
-    with server.client() as client:
+def raw(server: Server, prefix: str) -> Iterator["redis.Redis"]:
+    """A plain client with byte replies, on a database that is empty before and after the test.
+
+    In a run with a prefix it names keys as ormis does, without it.
+    """
+    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
         client.flushall()
         yield client
         client.flushall()

@@ -8,6 +8,7 @@ import pytest
 
 import ormis
 from ormis import Field, FieldError, ForeignKey, Prefetch, Q
+from prefixed import with_option
 
 
 class Page(ormis.Model):
@@ -133,7 +134,7 @@ def test_values_are_named_by_the_first_part(pages: list[Page]) -> None:
 def test_all_of_a_combination_is_read_from_its_database(pages: list[Page], url: str) -> None:
     """using() of a union is heeded by its parts, whatever theirs was, and what they find belongs there."""
     parts = union()
-    with ormis.connect(f"{url}?db=1") as other:
+    with ormis.connect(with_option(url, "db=1")) as other:
         Page(number=4, name="there").save(using=other)
         (found,) = parts.using(other)
         assert found.name == "there"

@@ -11,6 +11,7 @@ import ormis
 from bookshop import Author, Book, Review, Tag, stock
 from ormis import F, FieldError, Q, capture_calls
 from ormis.operations.reading import select as fetching
+from prefixed import with_option
 
 
 @pytest.fixture(autouse=True)
@@ -224,7 +225,7 @@ def test_subqueries() -> None:
 
 def test_using_reads_another_database(db: ormis.Database, url: str) -> None:
     """The same query elsewhere; what it returns is saved and loaded there."""
-    with ormis.connect(f"{url}?db=5") as other:
+    with ormis.connect(with_option(url, "db=5")) as other:
         other.client.flushdb()
         Book.objects.using(other).create(title="Elsewhere")
         assert [titles(Book.objects.using(d)) for d in (other, db)] == [["Elsewhere"], titles(Book.objects.using(db))]
