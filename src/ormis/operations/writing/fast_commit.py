@@ -9,6 +9,9 @@ from typing import Any
 from ...records.state import Text
 from ...schema.schema import Schema
 
+_INEXACT = 2**53
+"""No double holds every integer from here on. A smaller addend can be subtracted again from any 64-bit sum."""
+
 
 def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
     """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
@@ -42,8 +45,10 @@ def fast_count(
     index = schema.index_of.get(column)
     if index is not None and index.type != "sorted":
         return []
-    delta = text if operator == "+" else str(-int(text))
-    return ["count", schema.key, schema.pk.name, pk, column.name, delta, "" if index is None else "sorted"]
+    delta = int(text) if operator == "+" else -int(text)
+    if abs(delta) >= _INEXACT:
+        return []
+    return ["count", schema.key, schema.pk.name, pk, column.name, str(delta), "" if index is None else "sorted"]
 
 
 def fast_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
