@@ -13,8 +13,7 @@ import pytest
 from pydantic import HttpUrl, SecretStr
 
 import ormis
-from ormis import F, Field, FieldError, Q
-from ormis.planning import plan
+from ormis import F, Field, FieldError, Limits, Q
 
 
 class Colour(Enum):
@@ -133,7 +132,7 @@ def test_patterns(name: str, lookup: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_orders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders(name: str, db: ormis.Database) -> None:
     """A union, and a result that takes several calls, are in the order that one call has."""
     for order in (name, f"-{name}"):
         in_one_call = keys(Thing.objects.filter(**{f"{name}__isnull": False}).order_by(order))
@@ -145,9 +144,9 @@ def test_orders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
             .union(Thing.objects.none().values("pk", name))
         )
         assert [row[0] for row in rows.order_by(order)] == in_one_call
-        with monkeypatch.context() as patch:
-            patch.setattr(plan, "BUDGET", 2)
-            assert keys(Thing.objects.filter(HERE | Q(**{f"{name}__isnull": False})).order_by(order)) == in_one_call
+        db.limits = Limits(objects=2)
+        assert keys(Thing.objects.filter(HERE | Q(**{f"{name}__isnull": False})).order_by(order)) == in_one_call
+        db.limits = Limits()
 
 
 def test_part_of_a_time_and_an_expression() -> None:

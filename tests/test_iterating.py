@@ -10,8 +10,7 @@ import pytest
 
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey, Q, Related, capture_calls
-from ormis.operations.reading import select as fetching
-from ormis.planning import plan as planning
+from ormis.operations.reading import pages
 from ormis.storage.scripts import script
 
 MANY = 1500
@@ -42,9 +41,9 @@ class Jar(ormis.Model):
 
 
 @pytest.fixture(autouse=True)
-def stored(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def stored(db: ormis.Database) -> None:
     """More jars than one call looks at, each on one of seven shelves."""
-    monkeypatch.setattr(planning, "BUDGET", 200)
+    db.limits = replace(db.limits, objects=200)
     Shelf.objects.bulk_create(Shelf(name=f"s{n}") for n in range(7))
     Jar.objects.bulk_create(
         Jar(
@@ -106,7 +105,7 @@ def _peak(walk: Callable[[], object]) -> int:
 
 
 @pytest.fixture
-def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_calls(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls that end after 50 objects, so that what one of them returns is little of the whole."""
     query = script("query")
     source = query.source
@@ -117,8 +116,8 @@ def short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         assert usual in source
         source = source.replace(usual, short)
     made = replace(query, source=source, sha=sha1(source.encode()).hexdigest())
-    monkeypatch.setattr(fetching, "script", lambda _name: made)
-    monkeypatch.setattr(fetching, "PORTION", 50)
+    monkeypatch.setattr(pages, "script", lambda _name: made)
+    db.limits = replace(db.limits, keys=50)
 
 
 @pytest.mark.usefixtures("short_calls")

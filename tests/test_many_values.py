@@ -1,6 +1,7 @@
 """`in` with more values than every call should carry: looked up some at a time, evaluated here for the rest."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -27,9 +28,8 @@ class Item(ormis.Model):
 
 
 @pytest.fixture
-def items(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> list[Item]:
-    monkeypatch.setattr("ormis.planning.predicates.MANY", MANY)
-    monkeypatch.setattr("ormis.operations.reading.select.MANY", MANY)
+def items(db: ormis.Database) -> list[Item]:
+    db.limits = replace(db.limits, values=MANY)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     return Item.objects.bulk_create(
         Item(name=f"n{i}", code=f"c{i}", rank=i, plain=i, seen=start + timedelta(hours=i)) for i in range(COUNT + 20)

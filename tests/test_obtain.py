@@ -1,6 +1,7 @@
 """`get_or_create()` and `update_or_create()`: found or made, with nobody in between."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,10 +101,10 @@ LOOKUPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.fixture(params=["one call", "steps"])
-def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def steps(request: pytest.FixtureRequest, db: ormis.Database) -> str:
     """What there is, is looked at in one call, or in steps (each ends after a few objects)."""
     if request.param == "steps":
-        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1)
+        db.limits = replace(db.limits, objects=1)
     return request.param
 
 

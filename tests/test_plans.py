@@ -37,7 +37,7 @@ def test_an_empty_query_asks_for_everything() -> None:
         None,
     )
     assert [cell.name for cell in found.columns] == ["id", "author_id", "title", "pages", "published", "notes"]
-    assert (found.related, found.backwards, found.enough, found.sorts_here) == ((), False, None, False)
+    assert (found.related, found.backwards, found.enough, found.client_sort) == ((), False, None, False)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_arithmetic_is_done_here() -> None:
     """A comparison with a computed value reads its columns."""
     found = plan_of(Book.objects.filter(pages__gt=F("author__born") + 1).values("title"))
     assert isinstance(found.client_where, Here)
-    assert {cell.name for cell in found.reading()} == {"title", "pages", "author__born", "id"}
+    assert {cell.name for cell in found.reads} == {"title", "pages", "author__born", "id"}
     assert found.enough is None
 
 
@@ -162,14 +162,14 @@ def test_orders(order: list[Any], terms: list[Any]) -> None:
     assert [(term.cell.name, term.descending, term.nulls_first) for term in found.order] == terms
     back = plan_of(Book.objects.order_by(*order).reverse())
     assert [(t.cell.name, t.descending, t.nulls_first) for t in back.order] == [(n, not d, not f) for n, d, f in terms]
-    assert (found.backwards, back.backwards, found.sorts_here) == (False, True, False)
+    assert (found.backwards, back.backwards, found.client_sort) == (False, True, False)
 
 
 def test_what_is_computed_is_sorted_here() -> None:
     """An expression or "?" in the order: all rows must come, none are left out by the server."""
     for order in ([F("pages") + 1], ["?"], ["title", F("pages") * 2]):
         found = plan_of(Book.objects.order_by(*order)[:5])
-        assert (found.sorts_here, found.enough, found.limit) == (True, None, 5)
+        assert (found.client_sort, found.enough, found.limit) == (True, None, 5)
         request, _ = found.asked("rows")
         assert request["order"] == []
         assert "limit" not in request
@@ -193,7 +193,7 @@ def test_only_what_is_needed_is_read() -> None:
     """The columns asked for, those of the residual and the order, and the primary key, each once."""
 
     def reading(queryset: QuerySet[Any]) -> list[str]:
-        return [cell.name for cell in plan_of(queryset).reading()]
+        return [cell.name for cell in plan_of(queryset).reads]
 
     assert reading(Book.objects.values("title")) == ["title", "id"]
     assert reading(Book.objects.only("title")) == ["id", "title"]

@@ -1,5 +1,7 @@
 """prefetch_related in every size: one call, parts by parents, portions by keys, a walk. The order is the query's."""
 
+from dataclasses import replace
+
 import pytest
 import redis
 
@@ -29,18 +31,13 @@ class Volume(ormis.Model):
 
 @pytest.mark.parametrize(("budget", "many"), [(3000, 1000), (8, 1000), (8, 5), (3000, 5)])
 @pytest.mark.parametrize("order", [("-place",), ("title",), ()])
-def test_each_parent_has_its_own_in_order(
-    db: ormis.Database, monkeypatch: pytest.MonkeyPatch, budget: int, many: int, order: tuple[str, ...]
-) -> None:
+def test_each_parent_has_its_own_in_order(db: ormis.Database, budget: int, many: int, order: tuple[str, ...]) -> None:
     """However many calls it takes, each parent gets all of its children, sorted as the queryset says."""
     shelves = Shelf.objects.bulk_create([Shelf(name=f"s{i}") for i in range(20)])
     Volume.objects.bulk_create(
         [Volume(shelf=shelves[i % 20], place=i * 7 % 60, title=f"{i * 11 % 60:02}") for i in range(60)]
     )
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", budget)
-    monkeypatch.setattr("ormis.planning.predicates.MANY", many)
-    monkeypatch.setattr("ormis.operations.reading.select.MANY", many)
-    monkeypatch.setattr("ormis.operations.reading.select.PORTION", 7)
+    db.limits = replace(db.limits, objects=budget, values=many, keys=7)
     found = Shelf.objects.prefetch_related(Prefetch("volumes", Volume.objects.order_by(*order)))
     shown = {shelf.pk: [volume.pk for volume in shelf.volumes.all()] for shelf in found}
     assert shown == {s.pk: [v.pk for v in Volume.objects.filter(shelf=s).order_by(*order)] for s in shelves}
@@ -67,15 +64,13 @@ class Loan(ormis.Model):
 
 @pytest.mark.parametrize("part", [1, 7, 1000])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_the_order_of_creation_is_not_that_of_the_keys(
-    db: ormis.Database, monkeypatch: pytest.MonkeyPatch, part: int, backwards: bool
-) -> None:
+def test_the_order_of_creation_is_not_that_of_the_keys(db: ormis.Database, part: int, backwards: bool) -> None:
     """Each parent's children are in the order in which they were made, or in the opposite one, in parts of any size."""
     readers = Reader.objects.bulk_create([Reader(name=f"r{i * 7 % 10}") for i in range(10)])
     made = [Loan(number=f"l{i * 37 % 60}", reader=readers[i * 3 % 9]) for i in range(60)]
     for loan in made:
         loan.save()
-    monkeypatch.setattr("ormis.operations.reading.prefetch_batches.PART", part)
+    db.limits = replace(db.limits, prefetched=part)
     loans = Loan.objects.reverse() if backwards else Loan.objects.all()
     with ormis.capture_calls() as calls:
         found = list(Reader.objects.prefetch_related(Prefetch("loans", loans)))
@@ -85,12 +80,11 @@ def test_the_order_of_creation_is_not_that_of_the_keys(
     assert len(calls) <= {1: 10, 7: 10, 1000: 1}[part] + 1
 
 
-def test_more_children_than_a_call_may_read(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_children_than_a_call_may_read(db: ormis.Database) -> None:
     """One parent with more children than a call reads has them all, and so have those beside it."""
     shelves = Shelf.objects.bulk_create([Shelf(), Shelf(), Shelf()])
     Volume.objects.bulk_create([Volume(shelf=shelves[min(i, 1)], place=i) for i in range(60)])
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", 20)
-    monkeypatch.setattr("ormis.operations.reading.prefetch_batches.PART", 30)
+    db.limits = replace(db.limits, objects=20, prefetched=30)
     found = Shelf.objects.prefetch_related("volumes")
     assert [[volume.place for volume in shelf.volumes.all()] for shelf in found] == [[0], [*range(1, 60)], []]
 

@@ -18,8 +18,7 @@ import library
 import ormis
 from library import FIELDS, Shelves, conditions, holds, in_order, paths, shelves, terms, value_rows
 from ormis import Q
-from ormis.operations.reading import select as fetching
-from ormis.planning import plan
+from ormis.operations.reading import pages
 from ormis.storage.scripts import script
 
 FAMILIES = {"indexed": library.declare("laws_indexed", True), "bare": library.declare("laws_bare", False)}
@@ -28,7 +27,7 @@ LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthChec
 
 
 @pytest.fixture(params=["usual sizes", "tiny sizes"])
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def sizes(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much one call looks at: as it is, or so little that nearly everything takes several calls."""
     if request.param == "usual sizes":
         return
@@ -41,9 +40,8 @@ def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         assert f"local {usual}\n" in source
         source = source.replace(f"local {usual}\n", f"local {tiny}\n")
     made = replace(query, source=source, sha=sha1(source.encode()).hexdigest())
-    monkeypatch.setattr(fetching, "script", lambda _name: made)
-    monkeypatch.setattr(plan, "BUDGET", 4)
-    monkeypatch.setattr(fetching, "PORTION", 3)
+    monkeypatch.setattr(pages, "script", lambda _name: made)
+    db.limits = replace(db.limits, objects=4, keys=3)
 
 
 @pytest.fixture(params=list(FAMILIES))

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -351,10 +352,10 @@ ORDERS = [(), ("-number",), ("number",), ("name",), ("-name", "number"), ("paren
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("budget", [1500, 2])
 def test_rank_is_the_place_in_the_order(
-    pages: list[Page], order: tuple[str, ...], backwards: bool, budget: int, monkeypatch: pytest.MonkeyPatch
+    pages: list[Page], order: tuple[str, ...], backwards: bool, budget: int, db: ormis.Database
 ) -> None:
     """Of every object, in every order with its ties, narrowed or not, in one call or step by step."""
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", budget)
+    db.limits = replace(db.limits, objects=budget)
     pages[3].parent = pages[1]
     pages[3].save()
     Page.objects.bulk_create([Page(number=i % 2, name="0") for i in range(6)])

@@ -3,6 +3,7 @@
 import inspect
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 import ormis
 from bookshop import Author, Book, Review, Tag, stock
 from ormis import F, FieldError, Q, capture_calls
-from ormis.operations.reading import select as fetching
 from prefixed import with_option
 
 
@@ -339,9 +339,9 @@ async def test_async_iterators(many: int) -> None:
     )
 
 
-def test_large_results_are_in_order(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_results_are_in_order(many: int, db: ormis.Database) -> None:
     """A result of many calls is ordered, cut and counted as a small one."""
-    monkeypatch.setattr(fetching, "PORTION", 300)
+    db.limits = replace(db.limits, keys=300)
     rows = [(book.pk, book.title, book.pages) for book in Book.objects.all()]
     for order, key in ((["title", "-pk"], lambda r: (r[1], -r[0])), (["-title", "pk"], None)):
         expected = sorted(rows, key=key or (lambda r: ([-ord(c) for c in r[1].ljust(8, "\0")], r[0])))

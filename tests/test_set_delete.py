@@ -1,6 +1,7 @@
 """`delete()` of what a query finds, with what refers to it, in one call or in steps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -88,10 +89,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["one call", "keys", "steps"])
-def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def steps(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """Sets of some ten objects go in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1 if request.param == "steps" else 4)
+        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4)
         small(monkeypatch)
     return request.param
 

@@ -1,6 +1,7 @@
 """`update()`: what is written to every object of a query, by the server or by Python, in one call or in steps."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -62,10 +63,10 @@ def values(name: str) -> list[Any]:
 
 
 @pytest.fixture(params=["one call", "keys", "steps"])
-def steps(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def steps(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> str:
     """Sets of some ten objects are changed in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        monkeypatch.setattr("ormis.planning.plan.BUDGET", 1 if request.param == "steps" else 4)
+        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4)
         small(monkeypatch)
     return request.param
 
@@ -388,13 +389,12 @@ def test_through_a_relation_manager() -> None:
     assert a.items.count() == 3
 
 
-def test_steps_are_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_counted_and_bounded(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call changes more than it may: portions of keys, or steps of a walk."""
     items(10)
     small(monkeypatch)
     assert sent(lambda: Item.objects.filter(votes__gte=0).update(name="x")) == ["change"] * 5
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", 1)
-    monkeypatch.setattr("ormis.operations.reading.select.PORTION", 2)
+    db.limits = replace(db.limits, objects=1, keys=2)
     calls = sent(lambda: Item.objects.update(name="y"))
     assert calls[0] == "change"
     assert len(calls) >= 2

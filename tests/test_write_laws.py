@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -322,7 +323,7 @@ def test_any_sequence_of_writes(
     raw.flushdb()
     with monkeypatch.context() as patch:
         if steps:
-            patch.setattr("ormis.planning.plan.BUDGET", 2)
+            patch.setattr(db, "limits", replace(db.limits, objects=2))
             patch.setattr(Change, "__init__", _one_at_a_time(Change.__init__))
             writes = [write for write in writes if not (write[0] == "update" and _may_be_refused(write[2]))]
         Group.objects.bulk_create([Group(name=f"g{n}") for n in (1, 2, 3)])

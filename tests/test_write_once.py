@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import ConnectionError as Broken
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey
+from ormis import CASCADE, F, Field, ForeignKey, Limits
 from ormis.operations.writing.set_changes import Change
 from proxy import Direction, Proxy, rain
 from servers import Server
@@ -142,18 +142,18 @@ def test_each_step_once(proxy: Proxy, raw: redis.Redis, monkeypatch: pytest.Monk
         made(self, *arguments, **values | {"most": 5})
 
     monkeypatch.setattr(Change, "__init__", five)
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", 5)
-    Jar.objects.bulk_create([Jar(name="a", note="n") for _ in range(50)])
-    proxy.weather = rain(0.1)
-    for _ in range(4):
-        assert Jar.objects.filter(name="a").update(count=F("count") + 1) == 50
-        assert Jar.objects.filter(note="n").update(count=F("count") + 1) == 50
-        assert Jar.objects.filter(name__regex="a").update(count=(F("count") + 1) * 1) == 50
-    proxy.weather = None
-    assert {jar.count for jar in Jar.objects.all()} == {12}
-    proxy.weather = rain(0.1, seed=2)
-    assert Jar.objects.filter(id__lte=30, note="n").delete() == (30, {"Jar": 30})
-    assert Jar.objects.all().delete() == (20, {"Jar": 20})
+    with proxy.client() as client, ormis.connect(client=client, limits=Limits(objects=5)):
+        Jar.objects.bulk_create([Jar(name="a", note="n") for _ in range(50)])
+        proxy.weather = rain(0.1)
+        for _ in range(4):
+            assert Jar.objects.filter(name="a").update(count=F("count") + 1) == 50
+            assert Jar.objects.filter(note="n").update(count=F("count") + 1) == 50
+            assert Jar.objects.filter(name__regex="a").update(count=(F("count") + 1) * 1) == 50
+        proxy.weather = None
+        assert {jar.count for jar in Jar.objects.all()} == {12}
+        proxy.weather = rain(0.1, seed=2)
+        assert Jar.objects.filter(id__lte=30, note="n").delete() == (30, {"Jar": 30})
+        assert Jar.objects.all().delete() == (20, {"Jar": 20})
 
 
 def test_threads_in_bad_weather(proxy: Proxy, raw: redis.Redis) -> None:

@@ -5,6 +5,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,9 +136,9 @@ SUMS: dict[str, Any] = {"server": F("count") + 1, "here": (F("count") * 2 + 2) /
 
 @pytest.mark.parametrize("kind", SUMS)
 @pytest.mark.parametrize("conditions", [{"group": 1}, {"name__regex": "^b"}])
-def test_sums_under_contention(kind: str, conditions: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_under_contention(kind: str, conditions: dict[str, Any], db: ormis.Database) -> None:
     """Four threads count over the set, two by save(): every one counts, wherever the sum is done."""
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", 10)
+    db.limits = replace(db.limits, objects=10)
     made = Box.objects.bulk_create([Box(name=f"b{n}", group=1) for n in range(12)])
 
     def over_the_set() -> int:
@@ -187,7 +188,7 @@ def test_updates_saves_and_deletes() -> None:
     assert Lid.objects.count() == 0
 
 
-def test_a_condition_is_met_when_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_condition_is_met_when_it_is_written(db: ormis.Database) -> None:
     """Objects are taken by an update that makes its own condition false: each by one client only."""
     Box.objects.bulk_create([Box(name="free") for _ in range(200)])
 
@@ -195,7 +196,7 @@ def test_a_condition_is_met_when_it_is_written(monkeypatch: pytest.MonkeyPatch) 
         taken = Box.objects.filter(name="free").update(name=f"t{number}", count=F("count") + 1)
         return taken + Box.objects.filter(name__regex="^free$").update(name=f"t{number}", count=F("count") + 1)
 
-    monkeypatch.setattr("ormis.planning.plan.BUDGET", 20)
+    db.limits = replace(db.limits, objects=20)
     counts = together([lambda number=number: take(number) for number in range(6)])
     assert sum(counts) == 200
     assert {box.count for box in Box.objects.all()} == {1}

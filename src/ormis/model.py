@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from . import errors
-from .calls import Operation
+from .calls import Operation, Origin
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
 from .errors import FieldError, IntegrityError, ModelError, shown
@@ -26,12 +26,12 @@ from .operations.writing.mutations import commit
 from .query.expressions import Expression
 from .query.state import Query
 from .querysets.queryset import QuerySet
-from .records import hydration as loading
+from .records.hydration import load
 from .records.state import State, Wire, cache_related, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
-from .schema.schema import Readable, Schema
+from .schema.schema import Schema
 from .storage.keys import object_key
 
 _new = object.__new__
@@ -83,13 +83,14 @@ class Model(BaseModel, metaclass=ModelMeta):
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
         """
         database = cls._database_for(None)
-        return cls._found(pk, database.run(reading.get(cls._schema(), cls._key(pk))), database, False)
+        return cls._loaded(pk, database.run(reading.get(cls._schema(), cls._key(pk))), Origin(database))
 
     @classmethod
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)
-        return cls._found(pk, await database.arun(reading.get(cls._schema(), cls._key(pk))), database, True)
+        row = await database.arun(reading.get(cls._schema(), cls._key(pk)))
+        return cls._loaded(pk, row, Origin(database, asynchronous=True))
 
     @classmethod
     def list(cls) -> builtins.list[Self]:
@@ -123,9 +124,9 @@ class Model(BaseModel, metaclass=ModelMeta):
 
         Raises UniqueViolation, ForeignKeyViolation, ConflictError; DoesNotExist when the object was deleted meanwhile.
         """
-        database = self._place_for_saving(using)
+        database = self._database_for_saving(using)
         database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
-        return self._saved(database, False)
+        return self._saved(Origin(database))
 
     async def asave(
         self,
@@ -138,9 +139,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         using: Database | None = None,
     ) -> Self:
         """As save()."""
-        database = self._place_for_saving(using)
+        database = self._database_for_saving(using)
         await database.arun(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
-        return self._saved(database, True)
+        return self._saved(Origin(database, asynchronous=True))
 
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, with what refers to it as on_delete says. One call, all or nothing.
@@ -299,12 +300,6 @@ class Model(BaseModel, metaclass=ModelMeta):
         _set(self, "__state__", State(*state.pop("__state__")))
         super().__setstate__(state)
 
-    def convert(self, name: str, value: Any) -> Any:
-        """The value as the field `name` holds it, after validation. Raises ValidationError."""
-        probe = self.model_copy()
-        BaseModel.__setattr__(probe, name, value)
-        return probe.__dict__[name]
-
     @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
@@ -359,34 +354,19 @@ class Model(BaseModel, metaclass=ModelMeta):
         return key
 
     @classmethod
-    def _found(cls, pk: Any, row: Wire | None, database: Database, asynchronous: bool) -> Self:
+    def _loaded(cls, pk: Any, row: Wire | None, origin: Origin) -> Self:
         if row is None:
             raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
-        return loading.load(cls, (row,), database, asynchronous)[0]
+        return load(cls, (row,), origin)[0]
 
-    @classmethod
-    def _load(
-        cls,
-        rows: Sequence[Wire],
-        database: Database,
-        asynchronous: bool,
-        related: Sequence[dict[str, Any] | None] | None = None,
-    ) -> builtins.list[Self]:
-        return loading.load(cls, rows, database, asynchronous, related)
-
-    @classmethod
-    def _load_partly(
-        cls, rows: Sequence[Wire], cells: Sequence[Readable], database: Database, asynchronous: bool
-    ) -> builtins.list[Self]:
-        return loading.load_partly(cls, rows, cells, database, asynchronous)
-
-    def _place(self, database: Database, asynchronous: bool) -> None:
+    def _assign(self, origin: Origin) -> None:
+        """The object is to be saved there. Raises ForeignKeyViolation if a related object is in another database."""
         state = state_of(self)
         if state.related:
-            self._check_related(database)
-        state.database, state.asynchronous = database, asynchronous
+            self._check_related(origin.database)
+        state.origin = origin
 
-    def _place_for_saving(self, using: Database | None) -> Database:
+    def _database_for_saving(self, using: Database | None) -> Database:
         if self.__schema__ is None:
             self._schema()
         state = state_of(self)
@@ -395,14 +375,13 @@ class Model(BaseModel, metaclass=ModelMeta):
             self._check_related(database)
         return database
 
-    def _check_related(self, database: Database) -> None:
+    def _check_related(self, database: Any) -> None:
         """Raises ForeignKeyViolation where an object that this one is to refer to is in another database."""
         for declaration in self.__declarations__:
             type(self).__dict__[declaration.name].check_known(self, database)
 
-    def _saved(self, database: Database, asynchronous: bool) -> Self:
-        state = state_of(self)
-        state.database, state.asynchronous = database, asynchronous
+    def _saved(self, origin: Origin) -> Self:
+        state_of(self).origin = origin
         return self
 
     def _own_key(self) -> Any:
@@ -422,14 +401,12 @@ class Model(BaseModel, metaclass=ModelMeta):
             raise self.DoesNotExist(f"{self.key} is not in the database (any more): it has no end to be set")
 
     def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
-        fresh = self._found(self.pk, row, state_of(self).database, state_of(self).asynchronous)
-        schema = self._schema()
-        names = [c.name for c in schema.columns] if fields is None else [schema.column(name).name for name in fields]
-        state, seen = state_of(self), state_of(fresh)
-        for name in names:
-            column, value = schema.column(name), fresh.__dict__[name]
-            vars(self)[name] = value
-            state.mark_stored(schema, column, value, seen.text(column))
+        schema, state = self._schema(), state_of(self)
+        fresh = self._loaded(self.pk, row, state.origin or Origin(self._database_for(None)))
+        columns = schema.columns if fields is None else [schema.column(name) for name in fields]
+        for column in columns:
+            value = vars(self)[column.name] = fresh.__dict__[column.name]
+            state.mark_stored(schema, column, value, state_of(fresh).text(column))
         if fields is None:
             state.related = None
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
 from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.source import Source
@@ -62,7 +62,7 @@ class RelationDescriptor:
         return [*{self.key_in(record): None for record in records if again or self.known(record) is None}]
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
+        self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Gives away the related objects in the queryset, by key, all of a key's at once."""
         raise NotImplementedError

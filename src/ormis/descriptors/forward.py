@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..operations.reading import get as reading
-from ..operations.reading.prefetch import PrefetchTarget, among, fetched
+from ..operations.reading.evaluate import evaluate
+from ..operations.reading.prefetch import PrefetchTarget, among
 from ..operations.reading.source import Source
+from ..records.hydration import load
 from ..records.state import cache_related, state_of
 from ..schema.schema import Reference
 from .base import RelationDescriptor
@@ -39,7 +41,7 @@ class ForwardRelation(RelationDescriptor):
             raise self.model.DoesNotExist(
                 f"{self.place} points at {self.model.__key__}:{pk}, which is not there any more"
             )
-        return self.model._load([row], database, False)[0]
+        return load(self.model, [row], Origin(database))[0]
 
     def known(self, record: Any) -> Any:
         """The related object where it is loaded already and still the right one."""
@@ -61,11 +63,11 @@ class ForwardRelation(RelationDescriptor):
         return [key for key in super().keys_of(records, again) if key is not None]
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
+        self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
-        """Gives away the related objects in the queryset, by key."""
-        found = yield from fetched(among(queryset, "pk", keys), asynchronous)
-        give({record.pk: [record] for record in found})
+        """Hands on the related objects in the queryset, by key."""
+        related: list[Any] = yield from evaluate(among(queryset, "pk", keys), origin)
+        target({record.pk: [record] for record in related})
 
     def key_of(self, record: Any, value: Any) -> Any:
         """The key to store for a related object, or for a key itself.

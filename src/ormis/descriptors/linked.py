@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..operations.writing import get_or_create as making
 from ..operations.writing import links as linking
 from ..records.state import state_of
@@ -19,13 +19,13 @@ class LinkManager(RelatedManager[M]):
         """Makes an object, stores it and links it. One call; two with a through model."""
         record: Any = self._new(values)
         self._run(self._create_linked(record, through_defaults))
-        return record._saved(self._database, False)
+        return record._saved(Origin(self._database))
 
     async def acreate(self, *, through_defaults: Mapping[str, Any] | None = None, **values: Any) -> M:
         """As create()."""
         record: Any = self._new(values)
         await self._arun(self._create_linked(record, through_defaults))
-        return record._saved(self._database, True)
+        return record._saved(Origin(self._database, asynchronous=True))
 
     def get_or_create(
         self,

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from ..calls import Operation
-from ..operations.reading.evaluate import made
-from ..operations.reading.prefetch import PrefetchTarget, among, fetched
+from ..calls import Operation, Origin
+from ..operations.reading.evaluate import completed, evaluate
+from ..operations.reading.prefetch import PrefetchTarget, among
 from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
@@ -15,9 +15,6 @@ from ..storage.keys import links_key
 from .base import RelationDescriptor
 from .linked import LinkManager
 from .through import ThroughManager
-
-SETS = 900
-"""Sets of links in one call: the script unites no more than 996."""
 
 
 class LinkRelation(RelationDescriptor):
@@ -35,38 +32,36 @@ class LinkRelation(RelationDescriptor):
         return kind.of(self, record)
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
+        self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
-        """Gives away the linked objects in the queryset, by the key that they are linked to."""
-        give((yield from (self._through if self.link.through else self._linked)(queryset, keys, asynchronous)))
+        """Hands on the linked objects in the queryset, by the key that they are linked to."""
+        target((yield from (self._through if self.link.through else self._linked)(queryset, keys, origin)))
 
-    def _linked(self, queryset: Source[Any], keys: list[Any], asynchronous: bool) -> Operation[dict[Any, list[Any]]]:
-        """One call for up to 900 keys: the objects, and the sets that say where each is linked."""
-        schema, grouped = self.owner._schema(), dict[Any, list[Any]]()
-        for first in range(0, len(keys), SETS):
-            some = keys[first : first + SETS]
-            source = among(queryset, self.link.back_query_name, some)
-            plan = yield from planned(source.query)
-            texts = tuple(str(schema.pk.codec.encode(key)) for key in some)
+    def _linked(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
+        """One call for up to `limits.link_sets` keys: the objects, and the sets that say where each is linked."""
+        schema, grouped, size = self.owner._schema(), dict[Any, list[Any]](), origin.limits.link_sets
+        for first in range(0, len(keys), size):
+            batch = keys[first : first + size]
+            source = among(queryset, self.link.back_query_name, batch)
+            plan = yield from planned(source.query, origin)
+            texts = tuple(str(schema.pk.codec.encode(key)) for key in batch)
             rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))
-            found = {
-                str(record.key).partition(":")[2]: record
-                for record in (yield from made(source, plan, rows, asynchronous))
-            }
-            order = {text: at for at, text in enumerate(found)}
-            for key, members in zip(some, rows.groups, strict=True):
-                present = sorted((text for text in members if text in found), key=order.__getitem__)
-                grouped[key] = [found[text] for text in present]
+            records: list[Any] = yield from completed(source, origin, plan, rows)
+            by_text = {str(record.key).partition(":")[2]: record for record in records}
+            order = {text: at for at, text in enumerate(by_text)}
+            for key, members in zip(batch, rows.groups, strict=True):
+                present = sorted((text for text in members if text in by_text), key=order.__getitem__)
+                grouped[key] = [by_text[text] for text in present]
         return grouped
 
-    def _through(self, queryset: Source[Any], keys: list[Any], asynchronous: bool) -> Operation[dict[Any, list[Any]]]:
+    def _through(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
         """Two calls: the objects of the through model say what is linked."""
         link, pairs = self.link, dict[Any, list[Any]]()
         through = among(registry.model_for(link.through).objects.get_queryset(), link.near, keys)
-        for one in (yield from fetched(through, False)):
+        for one in (yield from evaluate(through, origin)):
             pairs.setdefault(getattr(one, f"{link.far}_id"), []).append(getattr(one, f"{link.near}_id"))
         grouped: dict[Any, list[Any]] = {}
-        for record in (yield from fetched(among(queryset, "pk", [*pairs]), asynchronous)):
+        for record in (yield from evaluate(among(queryset, "pk", [*pairs]), origin)):
             for key in pairs[record.pk]:
                 grouped.setdefault(key, []).append(record)
         return grouped

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, IntegrityError, shown
 from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
@@ -27,21 +27,21 @@ class _Reverse(RelationDescriptor):
         self.reference = reference
 
     def related_of(
-        self, queryset: Source[Any], keys: list[Any], asynchronous: bool, give: PrefetchTarget, /
+        self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
-        """Gives away the related objects in the queryset, by the key they refer to."""
+        """Hands on the related objects in the queryset, by the key they refer to."""
         column, name = self.reference.column.name, self.reference.name
-        known = {key: {name: owner} for key, owner in give.owners.items()}
+        owners = {key: {name: owner} for key, owner in target.owners.items()}
 
         def take(records: list[Any], keys: Sequence[Any]) -> None:
-            found: dict[Any, list[Any]] = {key: [] for key in keys}
+            grouped: dict[Any, list[Any]] = {key: [] for key in keys}
             for record in records:
-                own = found.get(vars(record)[column])
+                own = grouped.get(vars(record)[column])
                 if own is not None:
                     own.append(record)
-            give(found)
+            target(grouped)
 
-        yield from referring(queryset, column, keys, asynchronous, take, known)
+        yield from referring(queryset, origin, column, keys, take, owners)
 
     def keep(self, record: Any, related: list[Any]) -> None:
         """Keeps what was found with the record, which each of them refers to."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..calls import Operation
-from ..operations.reading.prefetch import fetched
+from ..calls import Operation, Origin
+from ..operations.reading.evaluate import evaluate
 from ..operations.writing import bulk
 from ..operations.writing import get_or_create as making
 from ..operations.writing import update as changes
@@ -44,7 +44,7 @@ class ThroughManager(LinkManager[M]):
         keys = dict.fromkeys(self._keys(objects))
         for near, far in self._directions:
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
-            present: list[Any] = yield from fetched(links, False)
+            present: list[Any] = yield from evaluate(links, Origin(self._database))
             missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
             made = [self._made({near: self._record.pk, far: key}, defaults) for key in keys if key in missing]
             yield from bulk.create(made)

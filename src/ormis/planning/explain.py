@@ -112,7 +112,7 @@ def _rest(plan: Plan) -> list[str]:
     lines: list[str] = []
     if plan.order:
         terms = ", ".join(f"{'-' if term.descending else ''}{term.cell.name}" for term in plan.order)
-        lines.append(f"order by {terms} {'in Python' if plan.sorts_here else 'on the server'}")
+        lines.append(f"order by {terms} {'in Python' if plan.client_sort else 'on the server'}")
     if plan.offset or plan.limit is not None:
         lines.append(f"slice [{plan.offset}:{'' if plan.limit is None else plan.offset + plan.limit}]")
     lines += [f"with {related.path}, in the same call" for related in plan.related]

@@ -7,13 +7,12 @@ computed, the rows are sorted here as well.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from random import random
 from typing import Any
 
 import msgspec
 
 from ..errors import FieldError
-from ..query.expressions import Expression, F, OrderBy
+from ..limits import DEFAULT, Limits
 from ..query.state import Query
 from ..schema.schema import Column, Schema
 from ..storage.codecs import packable
@@ -22,24 +21,8 @@ from .access_paths import in_order, index_probes
 from .columns import ColumnRef, Computed, Positions, RelationStep
 from .condition_compiler import condition
 from .names import cell_of, parts_of, resolve
+from .ordering import OrderTerm, order_terms
 from .predicates import BoolOp, Compare, Constant, Node, join
-
-BUDGET = 2000
-"""How many objects of eight columns a call looks at whose answer is whole: 4 to 6 us each, so that the server is held
-for less than 10 ms. The steps of a longer reading end by the clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class OrderTerm:
-    """One cell to order by. Absent values come first ascending and last descending, unless told otherwise."""
-
-    cell: ColumnRef | Computed
-    descending: bool
-    nulls_first: bool
-
-    def reversed(self) -> "OrderTerm":
-        """The opposite order."""
-        return OrderTerm(self.cell, not self.descending, not self.nulls_first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +40,7 @@ class Plan:
 
     where: the server's part of the condition. residual: the part that is evaluated here, None where there is none.
     backwards: the order of creation, which settles ties, is turned round.
+    limits: how much one call does.
     related: the related objects that come along.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
@@ -73,6 +57,7 @@ class Plan:
     offset: int
     limit: int | None
     columns: tuple[ColumnRef, ...]
+    limits: Limits
     related: tuple[Related, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
@@ -81,10 +66,10 @@ class Plan:
     texts: Sequence[str] = field(init=False, default=(), compare=False)
     requests: "dict[str, Prepared]" = field(init=False, default_factory=dict[str, "Prepared"], compare=False)
 
-    def filled(self, where: Node, texts: Sequence[str], offset: int, limit: int | None) -> "Plan":
+    def filled(self, where: Node, texts: Sequence[str], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""
         copy = object.__new__(Plan)
-        vars(copy).update(vars(self), where=where, texts=texts, offset=offset, limit=limit, recipe=self)
+        vars(copy).update(vars(self), where=where, texts=texts, offset=offset, limit=limit, limits=limits, recipe=self)
         return copy
 
     @property
@@ -93,14 +78,14 @@ class Plan:
         return self.limit == 0 or (isinstance(self.where, Constant) and not self.where.value)
 
     @cached_property
-    def sorts_here(self) -> bool:
+    def client_sort(self) -> bool:
         """True where the server can't sort: something is computed to order by."""
         return any(isinstance(term.cell, Computed) for term in self.order)
 
     @property
     def enough(self) -> int | None:
         """How many rows of each portion are needed, None where all are."""
-        if self.limit is None or self.client_where is not None or self.sorts_here:
+        if self.limit is None or self.client_where is not None or self.client_sort:
             return None
         return self.offset + self.limit
 
@@ -112,8 +97,9 @@ class Plan:
         named = Compare(pk, "in", tuple(pk.codec.decode(key.encode()) for key in self.keys))
         return replace(self, where=join("and", [self.where, named]), keys=None)
 
-    def reading(self) -> tuple[ColumnRef, ...]:
-        """The cells that must come back: those asked for, those of the residual and, to merge steps, of the order."""
+    @cached_property
+    def reads(self) -> tuple[ColumnRef, ...]:
+        """The columns of the rows: those asked for, those of `client_where` and, to merge pages, those of the order."""
         wanted: list[ColumnRef] = [*self.columns]
         for term in self.order:
             wanted += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
@@ -128,17 +114,17 @@ class Plan:
         request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
         more = {name: part.packed(numbers) if isinstance(part, Node) else part for name, part in more.items()}
         early = len(numbers.joins)
-        request["order"] = [] if self.sorts_here else [_packed_term(term, numbers) for term in self.order]
+        request["order"] = [] if self.client_sort else [_packed_term(term, numbers) for term in self.order]
         sorted_by = len(numbers.joins)
-        request["columns"] = [numbers.position(found) for found in self.reading()] if want == "rows" else [1]
+        request["columns"] = [numbers.position(found) for found in self.reads] if want == "rows" else [1]
         if numbers.joins:
             request |= {"joins": numbers.joins, "early": early, "sorted": sorted_by}
         if self.related and want == "rows":
             request["related"] = [_packed_related(related, numbers) for related in self.related]
-        request |= {"backwards": self.backwards, "budget": BUDGET}
+        request |= {"backwards": self.backwards, "budget": self.limits.objects}
         if "keys" in more or "step" in more:
             return request | more, numbers
-        if self.client_where is None and not self.sorts_here:
+        if self.client_where is None and not self.client_sort:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
         if self.groups is not None:
             request["groups"] = self.groups
@@ -151,7 +137,7 @@ class Plan:
         found = index_probes(self.schema, self.where)
         if found is None or want == "count":
             return None if found is None else [self.schema.key, want, False, *(look.packed for look in found)]
-        reading = self.reading()
+        reading = self.reads
         walk, descending = 0, False
         if self.order:
             column, descending = self.order[0].cell, self.order[0].descending
@@ -162,7 +148,7 @@ class Plan:
         if not found or not all(isinstance(cell, Column) for cell in reading):
             return None
         limit, at = self.limit or False, reading.index(self.schema.pk) + 1
-        wanted = [walk or False, descending, self.backwards, self.offset, limit, BUDGET, at]
+        wanted = [walk or False, descending, self.backwards, self.offset, limit, self.limits.objects, at]
         wanted += [cell.name for cell in reading]
         return [self.schema.key, want, wanted, *(look.packed for look in found)]
 
@@ -212,42 +198,40 @@ def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     return [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
 
 
-def plan(query: Query) -> Plan:
+def plan(query: Query, limits: Limits = DEFAULT) -> Plan:
     """The plan of a query.
 
     Raises FieldError for unknown names and for values that do not convert.
     """
-    return plan_of(query, condition(query))
+    return plan_of(query, condition(query), limits)
 
 
-def plan_of(query: Query, node: Node) -> Plan:
+def plan_of(query: Query, node: Node, limits: Limits) -> Plan:
     """The plan of a query whose condition is compiled already."""
     schema = query.schema
-    where, client_where = split(node)
+    where, client_where = split(node, limits)
     keys, client_where = _keys_of(schema, client_where)
     order = order_terms(schema, schema.ordering if query.order is None else query.order)
     if query.backwards:
         order = tuple(term.reversed() for term in order)
     columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
     related = related_of(schema, query.related)
-    found = Plan(schema, where, client_where, order, query.backwards, query.offset, query.limit, columns, related)
-    if keys is None and client_where is None:
-        return found
-    return replace(
-        found, keys=keys, among=next((part for part in _parts(client_where) if isinstance(part, Compare)), None)
-    )
+    among = next((part for part in conjuncts(client_where) if isinstance(part, Compare)), None)
+    slice_ = (query.backwards, query.offset, query.limit)
+    return Plan(schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among)
 
 
-def split(node: Node) -> tuple[Node, Node | None]:
-    """What the server evaluates of a condition, and what is left to do here."""
-    here = [part for part in _parts(node) if part.here]
-    if not here:
+def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:
+    """The server's part of a condition, and the one that only Python can evaluate, if there is any."""
+    client_side = [part for part in conjuncts(node) if part.client_side(limits)]
+    if not client_side:
         return node, None
-    there = [part for part in _parts(node) if not part.here]
-    return join("and", there), join("and", here) if here else None
+    server_side = [part for part in conjuncts(node) if not part.client_side(limits)]
+    return join("and", server_side), join("and", client_side)
 
 
-def _parts(node: Node | None) -> tuple[Node, ...]:
+def conjuncts(node: Node | None) -> tuple[Node, ...]:
+    """The conditions that all have to hold."""
     if node is None:
         return ()
     return node.parts if isinstance(node, BoolOp) and node.connector == "and" else (node,)
@@ -255,10 +239,10 @@ def _parts(node: Node | None) -> tuple[Node, ...]:
 
 def _keys_of(schema: Schema, client_where: Node | None) -> tuple[tuple[str, ...] | None, Node | None]:
     """The keys that a condition with very many of them names, and the rest of the condition."""
-    by_key = next((p for p in _parts(client_where) if isinstance(p, Compare) and p.column is schema.pk), None)
+    by_key = next((p for p in conjuncts(client_where) if isinstance(p, Compare) and p.column is schema.pk), None)
     if by_key is None:
         return None, client_where
-    rest = [part for part in _parts(client_where) if part is not by_key]
+    rest = [part for part in conjuncts(client_where) if part is not by_key]
     return tuple(str(schema.pk.codec.encode(value)) for value in by_key.values), join("and", rest) if rest else None
 
 
@@ -290,64 +274,3 @@ def _to_one(schema: Schema, name: str, path: str) -> RelationStep:
             + ("; prefetch_related() is for relations to many" if hop is not None else "")
         )
     return hop
-
-
-# Order ---------------------------------------------------------------------------------------------------------------
-
-
-def order_terms(schema: Schema, order: Sequence[Any]) -> tuple[OrderTerm, ...]:
-    """The cells that order_by() names, of the model itself or of objects it refers to.
-
-    Raises FieldError for what is no name of a stored field and for what leads to many objects.
-    """
-    return tuple(term for item in order for term in _terms(schema, item, ()))
-
-
-def _terms(schema: Schema, item: Any, within: tuple[Schema, ...]) -> list[OrderTerm]:
-    descending, nulls_first = False, None
-    if isinstance(item, OrderBy):
-        descending, nulls_first, item = item.descending, item.nulls_first, item.expression
-    if isinstance(item, str) and item == "?":  # what a class attribute is compared with makes a condition
-        return [OrderTerm(Computed((), lambda _row: random(), "?"), False, False)]  # noqa: S311 - no secret
-    if isinstance(item, F):
-        item = item.name
-    if isinstance(item, str) and item.startswith("-"):
-        descending, item = not descending, item[1:]
-    first = not descending if nulls_first is None else nulls_first
-    if isinstance(item, Expression):
-        return [OrderTerm(_computed(schema, item), descending, first)]
-    if not isinstance(item, str):
-        raise FieldError(f"{schema.name} can't be ordered by {item!r}: give names of fields, with - for descending")
-    return _as_its_model_is(schema, item, descending, within) or [OrderTerm(cell_of(schema, item), descending, first)]
-
-
-def _as_its_model_is(schema: Schema, name: str, descending: bool, within: tuple[Schema, ...]) -> list[OrderTerm]:
-    """The order of a related model, where a relation is named; nothing for a field or a model without one."""
-    path = resolve(schema, name, whole=True)
-    target = path.hops[-1].schema if path.hops else None
-    named = target is not None and parts_of(name)[-1] == path.hops[-1].name
-    if target is None or not named or not target.ordering or target in within:
-        return []
-    terms = [term for item in target.ordering for term in _prefixed(schema, name, item, (*within, target))]
-    return [term.reversed() for term in terms] if descending else terms
-
-
-def _prefixed(schema: Schema, name: str, item: Any, within: tuple[Schema, ...]) -> list[OrderTerm]:
-    if isinstance(item, str) and item != "?":
-        sign, field = ("-", item[1:]) if item.startswith("-") else ("", item)
-        return _terms(schema, f"{sign}{name}__{field}", within)
-    if isinstance(item, OrderBy) and isinstance(item.expression, F):
-        inner = F(f"{name}__{item.expression.name}")
-        return _terms(schema, OrderBy(inner, item.descending, item.nulls_first), within)
-    if isinstance(item, F):
-        return _terms(schema, F(f"{name}__{item.name}"), within)
-    raise FieldError(f"{schema.name} can't be ordered by {name!r}: its own order is by {item!r}; name its fields")
-
-
-def _computed(schema: Schema, expression: Expression) -> Computed:
-    cells = {name: cell_of(schema, name) for name in expression.names()}
-
-    def value(row: Any) -> Any:
-        return expression.found({name: row[found.name] for name, found in cells.items()})
-
-    return Computed(tuple(cells.values()), value, str(expression))

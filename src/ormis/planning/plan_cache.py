@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..limits import Limits
 from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
 from ..schema.schema import Column, Schema
 from ..storage.templates import mark
-from . import plan as plans
 from .lookup_compiler import key_for, with_text
 from .names import resolve
 from .plan import Plan, plan_of
@@ -28,7 +28,7 @@ class CachedPlan:
     plan: Plan
     comparisons: tuple[tuple[Column, str, str], ...]
 
-    def filled(self, values: list[Any], offset: int, limit: int | None) -> Plan | None:
+    def filled(self, values: list[Any], offset: int, limit: int | None, limits: Limits) -> Plan | None:
         """The plan with these values and this slice; None where one of them makes another query of it."""
         nodes: list[Compare] = []
         texts: list[str] = []
@@ -43,10 +43,10 @@ class CachedPlan:
             nodes.append(Compare(column, operator, (wanted,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
-        return self.plan.filled(where, texts, offset, limit)
+        return self.plan.filled(where, texts, offset, limit, limits)
 
 
-def cached_plan(query: Query) -> Plan | None:
+def cached_plan(query: Query, limits: Limits) -> Plan | None:
     """The plan of a query that is one of the common ones; None for another.
 
     Raises FieldError for a value that does not convert.
@@ -65,8 +65,8 @@ def cached_plan(query: Query) -> Plan | None:
     if query.empty or query.related or not all(isinstance(item, str) for item in order):
         return None
     asked = (query.schema, (*names,), order, query.backwards, query.limit is not None, query.fields)
-    recipe = _recipe(*asked, registry.changes(), plans.BUDGET)
-    return None if recipe is None else recipe.filled(values, query.offset, query.limit)
+    recipe = _recipe(*asked, registry.changes(), limits.objects)
+    return None if recipe is None else recipe.filled(values, query.offset, query.limit, limits)
 
 
 @lru_cache(maxsize=1024)
@@ -78,7 +78,7 @@ def _recipe(
     limited: bool,
     fields: tuple[str, ...] | None,
     _changes: int,
-    _budget: int,
+    objects: int,
 ) -> CachedPlan | None:
     comparisons: list[tuple[Column, str, str]] = []
     for name in names:
@@ -89,5 +89,5 @@ def _recipe(
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))
     query = Query(schema, order=order, backwards=backwards, limit=1 if limited else None, fields=fields)
     compared = [Blank(column, operator, (), mark(i)) for i, (column, operator, _) in enumerate(comparisons)]
-    plan = plan_of(query, join("and", [*compared]))
-    return None if schema.binary or plan.sorts_here else CachedPlan(plan, tuple(comparisons))
+    plan = plan_of(query, join("and", [*compared]), Limits(objects=objects))
+    return None if schema.binary or plan.client_sort else CachedPlan(plan, tuple(comparisons))

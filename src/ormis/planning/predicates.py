@@ -1,7 +1,7 @@
 """Conditions on stored objects, as data: what a `Q` means for one model once its names are resolved.
 
 `packed` is how lua/lib/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
-can't say (`here` is true of such a condition); it knows no other objects, so relations are looked up before.
+can't say (`client_side` says so of a condition); it knows no other objects, so relations are looked up before.
 """
 
 import operator
@@ -11,13 +11,11 @@ from datetime import date, datetime, time, timedelta
 from enum import Enum
 from typing import Any
 
-from ..calls import Operation
+from ..calls import Operation, Origin
+from ..limits import Limits
 from ..schema.schema import Column, Link, Schema
 from ..storage.codecs import Codec
 from .columns import ColumnRef, Positions, RelatedColumn, Row
-
-MANY = 1000
-"""Values of an `in` that the server is sent at most: it unpacks them in every call."""
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -37,9 +35,12 @@ class Node:
     """A condition on an object of one model."""
 
     __slots__ = ()
-    here = False
     joined = False
     """True where it reads columns of related objects, which only a query of its own can."""
+
+    def client_side(self, _limits: Limits, /) -> bool:
+        """Whether only Python can evaluate it, within these limits of a call."""
+        return False
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """As lua/lib/predicates.lua reads it; `numbers` are those of the call."""
@@ -83,10 +84,9 @@ class Compare(Node):
             codec = self.column.codec
             object.__setattr__(self, "_set", frozenset(comparable(codec, value) for value in self.values))
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """With more values than every call of the server should carry."""
-        return len(self.values) > MANY
+        return len(self.values) > limits.values
 
     @property
     def texts(self) -> list[Any]:
@@ -164,7 +164,10 @@ class Here(Node):
     reads: tuple[ColumnRef, ...]
     test: Callable[[Row], bool]
     shown: str
-    here = True
+
+    def client_side(self, _limits: Limits, /) -> bool:
+        """Always."""
+        return True
 
     def holds(self, row: Row, /) -> bool:
         """What the function says."""
@@ -182,10 +185,9 @@ class BoolOp(Node):
     connector: str
     parts: tuple[Node, ...]
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """Where one of its parts is."""
-        return any(part.here for part in self.parts)
+        return any(part.client_side(limits) for part in self.parts)
 
     @property
     def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -214,10 +216,9 @@ class Not(Node):
 
     part: Node
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """Where its part is."""
-        return self.part.here
+        return self.part.client_side(limits)
 
     @property
     def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -245,10 +246,9 @@ class ForwardMatch(Node):
     target: Schema
     part: Node
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """Where its part is, or needs a query of its own."""
-        return self.part.here or self.part.joined
+        return self.part.joined or self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'one', position, model, condition}."""
@@ -265,10 +265,9 @@ class ReverseMatch(Node):
     key: Column
     """The primary key of the model itself, which the column points at."""
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """Where its part is, or needs a query of its own."""
-        return self.part.here or self.part.joined
+        return self.part.joined or self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'many', model, position, condition}."""
@@ -283,10 +282,9 @@ class LinkMatch(Node):
     link: Link
     part: Node
 
-    @property
-    def here(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def client_side(self, limits: Limits, /) -> bool:
         """Where its part is, or needs a query of its own."""
-        return self.part.here or self.part.joined
+        return self.part.joined or self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'linked', model, name here, name there, condition}."""
@@ -299,8 +297,11 @@ class InSubquery(Node):
     """A column's value is among those that another query finds; `values` runs it first."""
 
     column: Column
-    values: Callable[[], Operation[list[Any]]]
-    here = True
+    values: Callable[[Origin], Operation[list[Any]]]
+
+    def client_side(self, _limits: Limits, /) -> bool:
+        """Until its values are known."""
+        return True
 
 
 def comparable(codec: Codec, value: Any) -> Any:

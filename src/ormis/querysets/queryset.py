@@ -13,10 +13,10 @@ from itertools import islice
 from operator import index
 from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeVar, cast, overload
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..database import Database
 from ..errors import FieldError, shown
-from ..operations.reading import evaluate as results
+from ..operations.reading.evaluate import evaluate
 from ..operations.reading.prefetch import Prefetch
 from ..operations.reading.row_shapes import check_row_names
 from ..operations.reading.source import Source
@@ -201,10 +201,10 @@ class QuerySet(Queryable[M], Source[M]):
         return iter(self._evaluated())
 
     async def __aiter__(self) -> AsyncIterator[M]:
-        found = self._cache
-        if found is None:
-            found = self._cache = cast(builtins.list[M], await self._arun(self._fetch(True)))
-        for record in found:
+        results = self._cache
+        if results is None:
+            results = self._cache = await self._aread(evaluate)
+        for record in results:
             yield record
 
     def __await__(self) -> Generator[Any, None, builtins.list[M]]:
@@ -223,8 +223,8 @@ class QuerySet(Queryable[M], Source[M]):
         return record in self._evaluated()
 
     def __repr__(self) -> str:
-        found = builtins.list(islice(self if self._cache is not None else self[:21], 21))
-        shown = [*map(repr, found[:20]), *(["..."] if len(found) > 20 else [])]
+        first = builtins.list(islice(self if self._cache is not None else self[:21], 21))
+        shown = [*map(repr, first[:20]), *(["..."] if len(first) > 20 else [])]
         return f"<QuerySet [{', '.join(shown)}]>"
 
     @overload
@@ -241,25 +241,27 @@ class QuerySet(Queryable[M], Source[M]):
             raise ValueError("negative indexing is not supported: reverse() the queryset")
         if self._cache is not None:
             return self._cache[at]
-        found = self._copy_of(self.query.slice(at, at + 1))._evaluated()
-        if not found:
+        results = self._copy_of(self.query.slice(at, at + 1))._evaluated()
+        if not results:
             raise IndexError(f"there is no object at {at}")
-        return found[0]
+        return results[0]
 
     def _slice(self, at: slice) -> Any:
-        at = slice(*(None if end is None else min(index(end), _LAST) for end in (at.start, at.stop, at.step)))
-        if any(end is not None and end < 0 for end in (at.start, at.stop)) or (at.step is not None and at.step < 1):
+        start = 0 if at.start is None else min(index(at.start), _LAST)
+        stop = None if at.stop is None else min(index(at.stop), _LAST)
+        step = 1 if at.step is None else min(index(at.step), _LAST)
+        if start < 0 or (stop is not None and stop < 0) or step < 1:
             raise ValueError("negative slices are not supported: reverse() the queryset")
         if self._cache is not None:
-            return self._cache[at]
-        queryset = self._copy_of(self.query.slice(at.start, at.stop))
-        return queryset if at.step is None else builtins.list(queryset)[:: at.step]
+            return self._cache[start:stop:step]
+        queryset = self._copy_of(self.query.slice(start, stop))
+        return queryset if at.step is None else builtins.list(queryset)[::step]
 
     def _evaluated(self) -> builtins.list[M]:
-        found = self._cache
-        if found is None:
-            found = self._cache = cast(builtins.list[M], self._run(self._fetch(False)))
-        return found
+        results = self._cache
+        if results is None:
+            results = self._cache = self._read(evaluate)
+        return results
 
     def __getstate__(self) -> dict[str, Any]:
         """A pickle holds the objects that were found, or what to look for; neither the database nor the schema."""
@@ -349,19 +351,14 @@ class QuerySet(Queryable[M], Source[M]):
         if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
             raise TypeError(f"{method}: all querysets must have as many values")
 
-    def _single(self) -> Operation[builtins.list[Any]]:
+    def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
         """The values of its one field, or the keys of its objects, that `in` compares with."""
         if self.query.shape != "objects":
-            return (yield from self._copy(shape="flat")._fetch(True))
+            return (yield from evaluate(self._copy(shape="flat"), origin))
         if self.query.combined is None or not self.query.order:
-            return (yield from self._valued("flat", ("pk",))._fetch(True))
-        records: builtins.list[Any] = yield from self._fetch(True)  # in an order of their fields
+            return (yield from evaluate(self._valued("flat", ("pk",)), origin))
+        records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
         return [record.pk for record in records]
-
-    # Operations ------------------------------------------------------------------------------------------------------
-
-    def _fetch(self, asynchronous: bool) -> Operation[builtins.list[M]]:
-        return (yield from results.found(self, asynchronous))
 
 
 def _one(conditions: tuple[Q, ...]) -> Q:

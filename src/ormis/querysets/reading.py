@@ -9,8 +9,10 @@ Each has an async twin with an `a` in front, which runs the same operation.
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
-from ..operations.reading import evaluate as results
-from ..operations.reading.iteration import next_portion, portions
+from ..calls import Origin
+from ..operations.reading import evaluate
+from ..operations.reading.iteration import batches, next_batch
+from ..operations.reading.rank import rank
 from ..operations.reading.source import Source
 from ..query.q import Q
 
@@ -30,94 +32,78 @@ class Reading(Generic[M]):
 
         Raises the model's DoesNotExist or MultipleObjectsReturned.
         """
-        source = self._queryset()
-        return source._run(results.get(source, Q(*conditions, **lookups), False))
+        return self._queryset()._read(evaluate.get, Q(*conditions, **lookups))
 
     async def aget(self, *conditions: Q | bool, **lookups: Any) -> M:
         """As get()."""
-        source = self._queryset()
-        return await source._arun(results.get(source, Q(*conditions, **lookups), True))
+        return await self._queryset()._aread(evaluate.get, Q(*conditions, **lookups))
 
     def first(self) -> M | None:
         """The first object, None where there is none. One call."""
-        source = self._queryset()
-        return source._run(results.first(source, False))
+        return self._queryset()._read(evaluate.first)
 
     async def afirst(self) -> M | None:
         """As first()."""
-        source = self._queryset()
-        return await source._arun(results.first(source, True))
+        return await self._queryset()._aread(evaluate.first)
 
     def last(self) -> M | None:
         """The last object, None where there is none. One call."""
-        source = self._queryset()
-        return source._run(results.last(source, False))
+        return self._queryset()._read(evaluate.last)
 
     async def alast(self) -> M | None:
         """As last()."""
-        source = self._queryset()
-        return await source._arun(results.last(source, True))
+        return await self._queryset()._aread(evaluate.last)
 
     def earliest(self, *fields: str) -> M:
         """The first object by these fields, or by Meta.get_latest_by. One call.
 
         Raises the model's DoesNotExist where there is none, FieldError where nothing says what to go by.
         """
-        source = self._queryset()
-        return source._run(results.earliest(source, fields, False))
+        return self._queryset()._read(evaluate.earliest, fields)
 
     async def aearliest(self, *fields: str) -> M:
         """As earliest()."""
-        source = self._queryset()
-        return await source._arun(results.earliest(source, fields, True))
+        return await self._queryset()._aread(evaluate.earliest, fields)
 
     def latest(self, *fields: str) -> M:
         """The last object by these fields, or by Meta.get_latest_by. One call.
 
         Raises the model's DoesNotExist where there is none, FieldError where nothing says what to go by.
         """
-        source = self._queryset()
-        return source._run(results.latest(source, fields, False))
+        return self._queryset()._read(evaluate.latest, fields)
 
     async def alatest(self, *fields: str) -> M:
         """As latest()."""
-        source = self._queryset()
-        return await source._arun(results.latest(source, fields, True))
+        return await self._queryset()._aread(evaluate.latest, fields)
 
     # Ask -------------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
         """How many there are. One call where an index or a walk of bounded length tells."""
-        source = self._queryset()
-        return source._run(results.count(source))
+        return self._queryset()._read(evaluate.count)
 
     async def acount(self) -> int:
         """As count()."""
-        source = self._queryset()
-        return await source._arun(results.count(source))
+        return await self._queryset()._aread(evaluate.count)
 
     def exists(self) -> bool:
         """Whether there is any. One call where an index or a walk of bounded length tells."""
-        source = self._queryset()
-        return source._run(results.exists(source))
+        return self._queryset()._read(evaluate.exists)
 
     async def aexists(self) -> bool:
         """As exists()."""
-        source = self._queryset()
-        return await source._arun(results.exists(source))
+        return await self._queryset()._aread(evaluate.exists)
 
     def contains(self, record: Any) -> bool:
         """Whether this saved object is among them. One call.
 
         Raises TypeError for what is no object, ForeignKeyViolation for one that is not saved yet.
         """
-        source = self._queryset()
-        return source._run(results.contains(source, record))
+        return self._queryset()._read(evaluate.contains, record)
 
     async def acontains(self, record: Any) -> bool:
         """As contains()."""
-        source = self._queryset()
-        return await source._arun(results.contains(source, record))
+        return await self._queryset()._aread(evaluate.contains, record)
 
     def rank(self, record: Any) -> int:
         """The place of this object in the order, from 0.
@@ -125,45 +111,39 @@ class Reading(Generic[M]):
         One call where an index counts what comes before; another where none does, more for tens of thousands of ties.
         Raises the model's DoesNotExist for an object that is not among them.
         """
-        source = self._queryset()
-        return source._run(results.rank(source, record))
+        return self._queryset()._read(rank, record)
 
     async def arank(self, record: Any) -> int:
         """As rank()."""
-        source = self._queryset()
-        return await source._arun(results.rank(source, record))
+        return await self._queryset()._aread(rank, record)
 
     def in_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, M]:
         """The objects by their primary keys, or by another unique field; all of them, or those in `id_list`. One call.
 
         Raises FieldError for a field that is not unique.
         """
-        source = self._queryset()
-        return source._run(results.in_bulk(source, id_list, field_name, False))
+        return self._queryset()._read(evaluate.in_bulk, id_list, field_name)
 
     async def ain_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, M]:
         """As in_bulk()."""
-        source = self._queryset()
-        return await source._arun(results.in_bulk(source, id_list, field_name, True))
+        return await self._queryset()._aread(evaluate.in_bulk, id_list, field_name)
 
     def explain(self, *, analyze: bool = False) -> str:
         """How the query is answered: what is walked, what is checked, what is left to Python, as a tree. One call.
 
         analyze: run it, and add the objects looked at, the calls and the time.
         """
-        source = self._queryset()
-        return source._run(results.explain(source, analyze))
+        return self._queryset()._read(evaluate.explain, analyze)
 
     async def aexplain(self, *, analyze: bool = False) -> str:
         """As explain()."""
-        source = self._queryset()
-        return await source._arun(results.explain(source, analyze))
+        return await self._queryset()._aread(evaluate.explain, analyze)
 
     # Iterate ---------------------------------------------------------------------------------------------------------
 
     def iterator(self, chunk_size: int = 1000) -> Iterator[M]:
         """The objects, or rows of values, one after another, without a cache: about `chunk_size` are read in a call,
-        and no more than two such portions are held. What prefetch_related() names is fetched for each portion.
+        and no more than two such batches are held. What prefetch_related() names is fetched for each batch.
 
         A result that fits one call takes that call. A larger one is read as it is walked in the order of creation. In
         another order, in a slice, and where an index tells which objects to look at, their keys are found first, some
@@ -174,18 +154,18 @@ class Reading(Generic[M]):
         Raises ValueError for a `chunk_size` below 1.
         """
         source = self._queryset()
-        reading = portions(source, chunk_size, False)
-        portion: list[M] | None = source._run(next_portion(reading))
-        while portion is not None:
-            yield from portion
-            portion = source._run(next_portion(reading))
+        reader = batches(source, Origin(source.db), chunk_size)
+        batch: list[M] | None = source._run(next_batch(reader))
+        while batch is not None:
+            yield from batch
+            batch = source._run(next_batch(reader))
 
     async def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
         """As iterator()."""
         source = self._queryset()
-        reading = portions(source, chunk_size, True)
-        portion: list[M] | None = await source._arun(next_portion(reading))
-        while portion is not None:
-            for record in portion:
+        reader = batches(source, Origin(source.db, asynchronous=True), chunk_size)
+        batch: list[M] | None = await source._arun(next_batch(reader))
+        while batch is not None:
+            for record in batch:
                 yield record
-            portion = await source._arun(next_portion(reading))
+            batch = await source._arun(next_batch(reader))

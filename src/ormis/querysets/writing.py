@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+from ..calls import Origin
 from ..operations.reading.source import Source
 from ..operations.writing import bulk
 from ..operations.writing import bulk_objects as many
@@ -35,7 +36,7 @@ class Writing(Generic[M]):
         """
         source = self._queryset()
         record = source.model(**values)
-        record._place(source.db, False)
+        record._assign(Origin(source.db))
         source._run(saving.save(record, force_insert=True))
         return record
 
@@ -43,7 +44,7 @@ class Writing(Generic[M]):
         """As create()."""
         source = self._queryset()
         record = source.model(**values)
-        record._place(source.db, True)
+        record._assign(Origin(source.db, asynchronous=True))
         await source._arun(saving.save(record, force_insert=True))
         return record
 
@@ -184,7 +185,7 @@ class Writing(Generic[M]):
 
 
 def _adopted(source: Source[Any], records: list[Any], asynchronous: bool) -> list[Any]:
-    database = source.db
+    origin = Origin(source.db, asynchronous)
     for record in records:
-        record._place(database, asynchronous)
+        record._assign(origin)
     return records

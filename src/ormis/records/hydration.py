@@ -1,4 +1,4 @@
-"""Objects made from stored rows. They were validated on their way in, so they are not again; texts are converted."""
+"""Objects made of stored rows. They were validated when they were saved, so they are not again."""
 
 # The fields of a model are looked up once, and kept with its class.
 # pyright: reportPrivateUsage=false
@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from ..calls import Runner
+from ..calls import Origin
 from ..errors import StoredDataError, reason
 from ..schema.schema import Readable
 from ..storage.keys import object_key
 from .gc_pause import without_collector
-from .state import DEFERRED, Wire, Wires
+from .state import UNKNOWN, Loaded, Wire, Wires
 
 _Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str]]
 _new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
@@ -26,43 +26,38 @@ _set_values, _set_fields_set, _set_extra, _set_private = (
 )
 
 
-MANY = 200
-"""Objects for which it is worth while to pause the garbage collector."""
+PAUSED_FROM = 200
+"""So many objects are made with the garbage collector paused."""
 
 
 def load(
     model: Any,
     rows: Sequence[Wire],
-    database: Runner,
-    asynchronous: bool,
+    origin: Origin,
     related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
     """Objects of decoded rows of all columns.
 
-    related: the related objects that each of them knows of from the beginning.
+    related: the related objects to cache with each of them.
     A field that is absent, because it was declared after the object was stored, has its default.
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
-    states = zip(rows, repeat(database), repeat(asynchronous))
-    if related is not None:
-        states = zip(rows, repeat(database), repeat(asynchronous), repeat(None), related)
-    if len(rows) < MANY:
-        return _made(model, rows, states)
+    states = zip(rows, repeat(origin), repeat(None) if related is None else related)
+    if len(rows) < PAUSED_FROM:
+        return _hydrated(model, rows, states)
     with without_collector():
-        return _made(model, rows, states)
+        return _hydrated(model, rows, states)
 
 
-def load_partly(
-    model: Any, rows: Sequence[Wire], cells: Sequence[Readable], database: Runner, asynchronous: bool
-) -> list[Any]:
+def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:
     """Objects of rows of some columns only; the others are loaded when they are first used."""
     columns = model._schema().columns
-    at = [next((i for i, found in enumerate(cells) if found is column), None) for column in columns]
+    at = [next((i for i, one in enumerate(read) if one is column), None) for column in columns]
     missing = [column.name for column, i in zip(columns, at, strict=True) if i is None]
     if not missing:
-        return load(model, [tuple(row[i] for i in at if i is not None) for row in rows], database, asynchronous)
-    whole = [tuple(DEFERRED if i is None else row[i] for i in at) for row in rows]
-    records = load(model, whole, database, asynchronous)
+        return load(model, [tuple(row[i] for i in at if i is not None) for row in rows], origin)
+    padded = [tuple(UNKNOWN if i is None else row[i] for i in at) for row in rows]
+    records = load(model, padded, origin)
     for record in records:
         for name in missing:
             del record.__dict__[name]
@@ -70,31 +65,41 @@ def load_partly(
     return records
 
 
-def _made(model: Any, rows: Sequence[Wire], states: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """What is done to all is done in C: of whole rows objects are made in 1.1 us each, else in 1.8."""
-    kept: _Fields | None = model.__dict__.get("__loading__")
-    names, finishing, absent, fields_set = kept or _look_up(model)
+def validated(record: Any, name: str, value: Any) -> Any:
+    """The value as the field `name` of this object would hold it. Raises ValidationError."""
+    probe: Any = record.model_copy()
+    BaseModel.__setattr__(probe, name, value)
+    return probe.__dict__[name]
+
+
+def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> list[Any]:
+    """The loops over all objects run in C: of whole rows objects are made in 1.1 us each, else in 1.8."""
+    fields: _Fields | None = model.__dict__.get("__loading__")
+    names, finishing, absent, fields_set = fields or _look_up(model)
+    values: list[dict[str, Any]]
     whole = rows.whole if isinstance(rows, Wires) else None
-    values = _values(names, rows, whole)
+    if whole and len(whole[0].__struct_fields__) == len(names):
+        values = [*map(msgspec.structs.asdict, whole)]
+    else:
+        values = [*map(dict, map(zip, repeat(names), rows))]
     for name, finish in finishing:
         for one in values:
-            if one[name] is not None and one[name] is not DEFERRED:
+            if one[name] is not None and one[name] is not UNKNOWN:
                 one[name] = _finished(model, name, finish, one)
     if whole is None:
         _fill(model, values, absent)
     records = [*map(_new, repeat(model, len(rows)))]
-    _each(_set_values, records, values)
-    _each(_set_fields_set, records, repeat(fields_set))
-    _each(_set_extra, records, repeat(None))
-    _each(_set_private, records, repeat(None))
-    _each(model.__state__.__set__, records, states)
+    slots: tuple[tuple[Callable[[Any, Any], object], Iterable[Any]], ...] = (
+        (_set_values, values),
+        (_set_fields_set, repeat(fields_set)),
+        (_set_extra, repeat(None)),
+        (_set_private, repeat(None)),
+        (model.__state__.__set__, states),
+    )
+    for set_slot, contents in slots:
+        done: Iterable[object] = map(set_slot, records, contents)
+        deque(done, maxlen=0)
     return records
-
-
-def _values(names: list[str], rows: Sequence[Wire], whole: list[Any] | None) -> list[dict[str, Any]]:
-    if whole and len(whole[0].__struct_fields__) == len(names):
-        return [*map(msgspec.structs.asdict, whole)]
-    return [*map(dict, map(zip, repeat(names), rows))]
 
 
 def _fill(model: Any, values: list[dict[str, Any]], absent: list[tuple[str, Any]]) -> None:
@@ -105,10 +110,6 @@ def _fill(model: Any, values: list[dict[str, Any]], absent: list[tuple[str, Any]
                 if info.is_required():
                     raise _absent(model, name, one)
                 one[name] = info.get_default(call_default_factory=True, validated_data=one)
-
-
-def _each(change: Callable[[Any, Any], None], records: list[Any], values: Iterable[Any]) -> None:
-    deque(map(change, records, values), maxlen=0)
 
 
 def _look_up(model: Any) -> _Fields:

@@ -1,20 +1,37 @@
-"""What an object remembers of the database: what was loaded or saved, where, and its loaded relations."""
+"""What an object knows of the database: the values stored there, where it came from, its related objects.
+
+                        __state__ of an object
+    never asked for     not set                       new, made by its class
+        |
+        |   load()      Loaded: (row, origin, related)    loaded, and not changed since: a tuple, which is
+        |                   |                             made in C
+        |  state_of()       |  state_of()
+        +-------> State <---+                             saved, changed or asked for: see there
+
+What is not known, of the row or of the texts, is UNKNOWN there.
+"""
 
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
+from ..calls import Origin
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
 
 _get, _set = object.__getattribute__, object.__setattr__  # past pydantic, which takes 2 us to find nothing
 Wire = tuple[Any, ...]
-_UNKNOWN: Any = Ellipsis  # no text is that, and a pickle keeps what it is
-DEFERRED: Any = Ellipsis  # stands in `seen` for a column that was not loaded
+"""A row as it was decoded: a value per column, most of them as the field holds it, see Codec.finish."""
+Loaded = tuple[Wire, Origin, dict[str, Any] | None]
+"""The state of an object as it is loaded: its row, where it came from, its related objects by the name of the relation.
+Objects may share a dict of related objects: it is replaced, never changed."""
+UNKNOWN: Any = Ellipsis
+"""In place of a value that was not loaded, and of a text that was not looked for. No text is that, and a pickle keeps
+its identity."""
 
 
 class Wires(list[Wire]):
-    """Rows as they were decoded. `whole`: the same as structs, where every column that must have a value has one in all
+    """Rows as they were decoded. `whole`: the same as structs, if every column that must have a value has one in all
     of them; else None.
     """
 
@@ -22,7 +39,7 @@ class Wires(list[Wire]):
 
 
 class Keyed(dict[Any, Wire]):
-    """Rows by what leads to them. `whole` as of Wires, by the same keys."""
+    """Rows by the key that leads to them. `whole` as of Wires, by the same keys."""
 
     whole: dict[Any, Any] | None = None
 
@@ -37,28 +54,28 @@ PENDING: Any = Pending.SUM
 
 
 class State:
-    """The memory of one object.
+    """The state of one object that was saved, changed, or asked for its state.
 
     seen: per column the value that is stored, as far as this object knows: as it was decoded on loading, or as it was
-        when it was saved. None for a new object. A field that still is that very object has not changed.
-    texts: per column the stored text, found out when it is first asked for.
-    related: loaded related objects by the name of the relation. Objects may share one: it is replaced, never changed.
+        when it was saved, or the text that was saved. None for a new object. A field that still holds that very object
+        has not changed. UNKNOWN for a column that was not loaded.
+    texts: per column the stored text, UNKNOWN for one that can be had from `seen`; None as long as all are.
+    origin: the database, and whether async code asked; None for a new object.
+    related: the cached related objects by the name of the relation, as in Loaded.
     """
 
-    __slots__ = ("_texts", "asynchronous", "database", "related", "seen")
+    __slots__ = ("_texts", "origin", "related", "seen")
 
     def __init__(
         self,
         row: Wire | None = None,
-        database: Any = None,
-        asynchronous: bool = False,
-        texts: list[Any] | None = None,
+        origin: Origin | None = None,
         related: dict[str, Any] | None = None,
+        texts: list[Any] | None = None,
     ) -> None:
         self.seen: Any = row
         self._texts: Any = texts
-        self.database = database
-        self.asynchronous = asynchronous
+        self.origin = origin
         self.related = related
 
     @property
@@ -66,40 +83,46 @@ class State:
         """True once the object is in the database, as far as this object knows."""
         return self.seen is not None
 
+    @property
+    def database(self) -> Any:
+        """The database it is in, or is to be saved in; None if that is not known yet."""
+        return None if self.origin is None else self.origin.database
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether async code loaded it: then nothing is loaded on first access."""
+        return self.origin is not None and self.origin.asynchronous
+
     def text(self, column: Column) -> Text | None:
-        """The stored text of a column, None where it is absent or nothing is stored yet."""
+        """The stored text of a column: None if it is absent or nothing is stored yet, UNKNOWN if it was not loaded."""
         if self.seen is None:
             return None
         at = column.position - 1
-        if self._texts is not None and self._texts[at] is not _UNKNOWN:
+        if self._texts is not None and self._texts[at] is not UNKNOWN:
             return self._texts[at]
         wire, codec = self.seen[at], column.codec
-        if wire is DEFERRED:
-            return _UNKNOWN
-        return None if wire is None else codec.encode(codec.finish(wire) if codec.finish else wire)
+        if wire is None or wire is UNKNOWN:
+            return wire
+        return codec.encode(codec.finish(wire) if codec.finish else wire)
 
     def mark_stored(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
         """Takes this value and its text for what is stored now."""
-        if self.seen is None or self._texts is None:
+        if self._texts is None:
             self.seen = list(self.seen or [None] * len(schema.columns))
-            self._texts = [_UNKNOWN] * len(schema.columns)
-        elif self.seen is self._texts:
-            self.seen = list(self.seen)
+            self._texts = [UNKNOWN] * len(schema.columns)
         self.seen[column.position - 1] = value
         self._texts[column.position - 1] = text
 
     def mark_all_stored(self, texts: list[Any]) -> None:
         """Takes these texts of all columns for what is stored now."""
-        self.seen = self._texts = texts
+        self.seen, self._texts = [*texts], texts
 
     def copy(self) -> "State":
-        """The memory of a copy of the object."""
-        new = State(self.seen, self.database, self.asynchronous)
-        if self._texts is not None:  # both are lists then, which remember() changes
-            new._texts = list(self._texts)
-            new.seen = new._texts if self.seen is self._texts else list(self.seen)
-        new.related = self.related
-        return new
+        """The state of a copy of the object."""
+        copy = State(self.seen, self.origin, self.related)
+        if self._texts is not None:  # both are lists then, which mark_stored() changes
+            copy.seen, copy._texts = [*self.seen], [*self._texts]
+        return copy
 
     def restore(self, earlier: "State") -> None:
         """Takes for stored what was at the time of this copy."""
@@ -107,11 +130,11 @@ class State:
 
     def pickled(self) -> tuple[Any, ...]:
         """What a pickle keeps: neither the database, which is a connection, nor related objects."""
-        return (self.seen, None, False, self._texts) if self.seen is not None else (None,)
+        return (self.seen, None, None, self._texts) if self.seen is not None else (None,)
 
 
 def state_of(record: Any) -> State:
-    """The memory of a model object, made when it is first asked for: most objects that are loaded are only read."""
+    """The state of a model object, made when it is first asked for."""
     try:
         state = _get(record, "__state__")
     except AttributeError:
@@ -126,8 +149,8 @@ def state_of(record: Any) -> State:
 
 def cache_related(record: Any, name: str, related: Any) -> None:
     """Keeps a related object, or a list of them, with the record."""
-    known = _related(record)
-    _keep(record, {name: related} if not known else {**known, name: related})
+    cached = _related(record)
+    _replace_related(record, {name: related} if not cached else {**cached, name: related})
 
 
 def cache_related_for_all(records: Iterable[Any], name: str, related: Any) -> None:
@@ -135,29 +158,29 @@ def cache_related_for_all(records: Iterable[Any], name: str, related: Any) -> No
     alone = {name: related}
     for record in records:
         state: Any = _get(record, "__state__")
-        if type(state) is tuple and len(state) == 3:  # pyright: ignore[reportUnknownArgumentType]
-            _set(record, "__state__", (*state, None, alone))
+        if type(state) is tuple and state[2] is None:
+            _set(record, "__state__", (state[0], state[1], alone))
         else:
             cache_related(record, name, related)
 
 
 def cached_related(record: Any, name: str) -> Any:
-    """The related object, or the list of them, that is kept with the record; None where nothing is."""
-    known = _related(record)
-    return known.get(name) if known else None
+    """The related object, or the list of them, that is kept with the record; None if nothing is."""
+    cached = _related(record)
+    return cached.get(name) if cached else None
 
 
 def has_cached_related(record: Any, name: str) -> bool:
     """Whether something is kept under this name, be it None."""
-    known = _related(record)
-    return known is not None and name in known
+    cached = _related(record)
+    return cached is not None and name in cached
 
 
 def drop_related(record: Any, name: str) -> None:
     """Drops what was kept of a relation."""
-    known = _related(record)
-    if known and name in known:
-        _keep(record, {other: related for other, related in known.items() if other != name})
+    cached = _related(record)
+    if cached and name in cached:
+        _replace_related(record, {other: related for other, related in cached.items() if other != name})
 
 
 def _related(record: Any) -> dict[str, Any] | None:
@@ -165,13 +188,11 @@ def _related(record: Any) -> dict[str, Any] | None:
         state: Any = _get(record, "__state__")
     except AttributeError:
         return None
-    if isinstance(state, State):
-        return state.related
-    return state[4] if len(state) > 4 else None
+    return state.related if isinstance(state, State) else state[2]
 
 
-def _keep(record: Any, related: dict[str, Any]) -> None:
-    """The memory of an object that was only read so far stays a tuple: to make a State takes 2 us."""
+def _replace_related(record: Any, related: dict[str, Any]) -> None:
+    """The state of an object that was only read so far stays a tuple: to make a State takes 2 us."""
     try:
         state: Any = _get(record, "__state__")
     except AttributeError:
@@ -179,4 +200,4 @@ def _keep(record: Any, related: dict[str, Any]) -> None:
     if isinstance(state, State):
         state.related = related
     else:
-        _set(record, "__state__", (*state[:3], state[3] if len(state) > 3 else None, related))
+        _set(record, "__state__", (state[0], state[1], related))

@@ -1,106 +1,108 @@
-"""What a queryset finds, as operations: rows are read, made into the shape that is asked for, and completed."""
+"""Evaluating a queryset, as operations: rows are read, made into the shape that is asked for, and completed."""
 
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, shown
-from ...planning.plan import OrderTerm, Plan
-from ...planning.predicates import Compare, Node, Not, join
-from ...query.expressions import Expression
+from ...planning.plan import Plan
 from ...query.q import Q
 from ...query.state import Query
-from ...schema.schema import Column
+from ...records.hydration import load, load_partly
 from . import explain as explaining
-from . import rank as ranking
-from . import select as fetching
-from . import set_operations as combining
+from . import select
 from .multi_valued import objects_of, spread, spreads
+from .pages import Rows, decoded
 from .prefetch import prefetch
 from .row_shapes import attach_related, shaped
+from .set_operations import combined, each_once
 from .source import Source
 from .subqueries import planned
 
-# Everything that is found ---------------------------------------------------------------------------------------------
+# Objects and rows ----------------------------------------------------------------------------------------------------
 
 
-def found(source: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
-    """What the query finds, in the shape it asks for."""
+def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
+    """The results of the query, in the shape that it asks for."""
     query = source.query
     if query.empty or query.limit == 0:
         return []
     if query.combined is not None:
-        records = yield from combining.combined(source, asynchronous)
+        parts: list[list[Any]] = []
+        for part in query.parts:
+            same = part if query.shape == "objects" else part._copy(shape="tuples")
+            parts.append((yield from evaluate(same, origin)))
+        records = combined(query, parts)
         if query.prefetch:
-            yield from prefetch(records, query.prefetch, source.db, asynchronous)
+            yield from prefetch(records, query.prefetch, origin)
         return records
     if query.shape != "objects":
-        return shaped(query, (yield from value_rows(source)))
-    wanted = yield from planned(query)
-    make = maker(source, asynchronous) if wanted.limit is None else None
-    rows = yield from fetching.fetch(wanted, make=make)
-    return (yield from made(source, wanted, rows, asynchronous))
+        return shaped(query, (yield from value_rows(source, origin)))
+    plan = yield from planned(query, origin)
+    rows = yield from select.fetch(plan, hydrator(source, origin) if plan.limit is None else None)
+    if plan.related or query.prefetch:
+        return (yield from completed(source, origin, plan, rows))
+    return objects(source, origin, plan, rows)
 
 
-def value_rows(source: Source[Any]) -> Operation[list[tuple[Any, ...]]]:
-    """The rows of values() and values_list(), each once where they are to be distinct."""
+def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any, ...]]]:
+    """The rows of values() and values_list(), each once if they are to be distinct."""
     query = source.query
+    unsliced = query.having(offset=0, limit=None) if query.distinct else query
     if spreads(query):
-        rows = yield from spread(query.having(offset=0, limit=None) if query.distinct else query)
+        rows = yield from spread(unsliced, origin)
     else:
-        wanted = yield from planned(query.having(offset=0, limit=None) if query.distinct else query)
-        read = yield from fetching.fetch(wanted)
-        rows = values_of(wanted, read)
+        plan = yield from planned(unsliced, origin)
+        rows = values_of(plan, (yield from select.fetch(plan)))
     if not query.distinct:
         return rows
-    return combining.each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
+    return each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
 
 
-def values_of(plan: Plan, rows: fetching.Rows) -> list[tuple[Any, ...]]:
+def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
     """The values of the plan's columns, of which one may be asked for twice. Raises StoredDataError."""
-    cells = plan.reading()
+    columns = plan.reads
     if any(column.codec.finish for column in plan.columns):
-        read = (fetching.decoded(plan.schema, cells, row) for row in rows)
+        read = (decoded(plan.schema, columns, row) for row in rows)
         return [tuple(row[column.name] for column in plan.columns) for row in read]
-    places = [cells.index(column) for column in plan.columns]
-    return [tuple(row[at] for at in places) for row in rows]
+    positions = [columns.index(column) for column in plan.columns]
+    return [tuple(row[at] for at in positions) for row in rows]
 
 
-def maker(source: Source[Any], asynchronous: bool) -> fetching.Make | None:
-    """What makes whole objects of rows; None where they are loaded in part, or are to become no objects."""
+def hydrator(source: Source[Any], origin: Origin) -> select.Hydrate | None:
+    """What makes whole objects of rows; None if they are loaded in part, or the rows become no objects."""
     if source.query.fields is not None or source.query.shape != "objects":
         return None
-    return partial(source.model._load, database=source.db, asynchronous=asynchronous)
+    return partial(load, source.model, origin=origin)
 
 
-def made(source: Source[Any], wanted: Plan, rows: fetching.Rows, asynchronous: bool) -> Operation[list[Any]]:
-    """The objects of the rows, with what comes along and what is fetched after them."""
-    records = records_of(source, wanted, rows, asynchronous)
-    if wanted.related and records:
-        attach_related(records, wanted.related, rows.related, source.db, asynchronous)
-    if source.query.prefetch:
-        yield from prefetch(records, source.query.prefetch, source.db, asynchronous)
-    return records
-
-
-def records_of(
+def objects(
     source: Source[Any],
-    wanted: Plan,
-    rows: fetching.Rows,
-    asynchronous: bool,
+    origin: Origin,
+    plan: Plan,
+    rows: Rows,
     related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
-    """The objects of the rows; whole ones know of these related objects from the beginning. Raises StoredDataError."""
-    if rows.made is not None:
-        return rows.made
+    """The objects of the rows; whole ones have these related objects cached. Raises StoredDataError."""
+    if rows.objects is not None:
+        return rows.objects
     if source.query.fields is None:
-        return source.model._load(rows, source.db, asynchronous, related)
-    return source.model._load_partly(rows, wanted.reading(), source.db, asynchronous)
+        return load(source.model, rows, origin, related)
+    return load_partly(source.model, rows, plan.reads, origin)
+
+
+def completed(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Operation[list[Any]]:
+    """The objects of the rows, with the related objects of select_related() and prefetch_related()."""
+    records = objects(source, origin, plan, rows)
+    if plan.related and records:
+        attach_related(records, plan.related, rows.related, origin)
+    if source.query.prefetch:
+        yield from prefetch(records, source.query.prefetch, origin)
+    return records
 
 
 # One object ----------------------------------------------------------------------------------------------------------
@@ -113,12 +115,12 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
     return source._copy(where=(*source.query.where, more)) if more else source
 
 
-def get(source: Source[Any], more: Q, asynchronous: bool) -> Operation[Any]:
+def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
     source = narrowed(source, more)
     if not source.query.sliced:
         source = source._copy_of(source.query.slice(0, 2))
-    records = yield from found(source, asynchronous)
+    records = yield from evaluate(source, origin)
     if len(records) == 1:
         return records[0]
     name = source._schema.name
@@ -134,47 +136,47 @@ def asked_of(source: Source[Any]) -> str:
     return " and ".join(map(repr, source.query.where)) or "the query"
 
 
-def first(source: Source[Any], asynchronous: bool) -> Operation[Any]:
+def first(source: Source[Any], origin: Origin) -> Operation[Any]:
     """The first object, or None."""
     if source._cache is not None:
         return source._cache[0] if source._cache else None
-    records = yield from found(source._copy_of(source.query.slice(0, 1)), asynchronous)
+    records = yield from evaluate(source._copy_of(source.query.slice(0, 1)), origin)
     return records[0] if records else None
 
 
-def last(source: Source[Any], asynchronous: bool) -> Operation[Any]:
+def last(source: Source[Any], origin: Origin) -> Operation[Any]:
     """The last object, or None. Raises TypeError for a slice, as reverse() does."""
     source._refuse_sliced("reversed")
-    return (yield from first(source._copy(backwards=not source.query.backwards), asynchronous))
+    return (yield from first(source._copy(backwards=not source.query.backwards), origin))
 
 
-def earliest(source: Source[Any], fields: Sequence[str], asynchronous: bool) -> Operation[Any]:
+def earliest(source: Source[Any], origin: Origin, fields: Sequence[str]) -> Operation[Any]:
     """The first object by the fields, or by Meta.get_latest_by."""
-    return (yield from _extreme(source, fields, False, asynchronous))
+    return (yield from _extreme(source, origin, fields, backwards=False))
 
 
-def latest(source: Source[Any], fields: Sequence[str], asynchronous: bool) -> Operation[Any]:
+def latest(source: Source[Any], origin: Origin, fields: Sequence[str]) -> Operation[Any]:
     """The last object by the fields, or by Meta.get_latest_by."""
-    return (yield from _extreme(source, fields, True, asynchronous))
+    return (yield from _extreme(source, origin, fields, backwards=True))
 
 
-def _extreme(source: Source[Any], fields: Sequence[str], backwards: bool, asynchronous: bool) -> Operation[Any]:
+def _extreme(source: Source[Any], origin: Origin, fields: Sequence[str], backwards: bool) -> Operation[Any]:
     source._refuse_sliced("ordered")
     by = fields or source.model.__options__.get_latest_by
     name = source._schema.name
     if not by:
         raise FieldError(f"{name}: earliest() and latest() need the names of fields, or Meta.get_latest_by")
     order = (by,) if isinstance(by, str) else tuple(by)
-    record = yield from first(source._copy(order=order, backwards=backwards), asynchronous)
+    record = yield from first(source._copy(order=order, backwards=backwards), origin)
     if record is None:
         raise source.model.DoesNotExist(f"no {name} matches {asked_of(source)}")
     return record
 
 
-# Ask -----------------------------------------------------------------------------------------------------------------
+# Questions about the set ---------------------------------------------------------------------------------------------
 
 
-def count(source: Source[Any]) -> Operation[int]:
+def count(source: Source[Any], origin: Origin) -> Operation[int]:
     """How many there are."""
     query = source.query
     if source._cache is not None:
@@ -182,8 +184,8 @@ def count(source: Source[Any]) -> Operation[int]:
     if query.empty:
         return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
-        return len((yield from found(source, True)))
-    return (yield from fetching.count((yield from planned(_bare(query)))))
+        return len((yield from evaluate(source, origin)))
+    return (yield from select.count((yield from planned(_bare(query), origin))))
 
 
 def _bare(query: Query) -> Query:
@@ -192,40 +194,39 @@ def _bare(query: Query) -> Query:
     return query.having(order=(), fields=None, related=()) if needless else query
 
 
-def exists(source: Source[Any]) -> Operation[bool]:
+def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
     """Whether there is any."""
     if source._cache is not None:
         return bool(source._cache)
     if source.query.empty:
         return False
     if source.query.combined is not None:
-        return bool((yield from found(source._copy_of(source.query.slice(0, 1)), True)))
+        return bool((yield from evaluate(source._copy_of(source.query.slice(0, 1)), origin)))
     one = source.query.slice(0, 1).having(fields=("pk",), order=(), related=())
-    return bool((yield from fetching.fetch((yield from planned(one)))))
+    return bool((yield from select.fetch((yield from planned(one, origin)))))
 
 
-def contains(source: Source[Any], record: Any) -> Operation[bool]:
+def contains(source: Source[Any], origin: Origin, record: Any) -> Operation[bool]:
     """Whether this saved object is among them."""
-    _check_saved(source, record, "contains()")
+    check_saved(source, record, "contains()")
     if source._cache is not None:
         return record in source._cache
     if source.query.sliced or source.query.combined is not None:
-        return record in (yield from found(source, True))
-    return (yield from exists(narrowed(source, Q(pk=record.pk))))
+        return record in (yield from evaluate(source, origin))
+    return (yield from exists(narrowed(source, Q(pk=record.pk)), origin))
 
 
-def _check_saved(source: Source[Any], record: Any, what: str) -> None:
+def check_saved(source: Source[Any], record: Any, method: str) -> None:
+    """Raises TypeError if the argument is no object of the model, ForeignKeyViolation if it is not saved yet."""
     if source.query.shape != "objects":
-        raise TypeError(f"{what} is for querysets of objects, not after values() or values_list()")
+        raise TypeError(f"{method} is for querysets of objects, not after values() or values_list()")
     if not isinstance(record, source.model):
-        raise TypeError(f"{what} takes an object of {source.model.__name__}, not {shown(record)}")
+        raise TypeError(f"{method} takes an object of {source.model.__name__}, not {shown(record)}")
     if record.pk is None:
-        raise ForeignKeyViolation(f"{what}: {record!r} is not saved yet; save it first", model=source._schema.name)
+        raise ForeignKeyViolation(f"{method}: {record!r} is not saved yet; save it first", model=source._schema.name)
 
 
-def in_bulk(
-    source: Source[Any], keys: Iterable[Any] | None, field: str, asynchronous: bool
-) -> Operation[dict[Any, Any]]:
+def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, field: str) -> Operation[dict[Any, Any]]:
     """The objects by a unique field, all or those with these values."""
     query, schema = source.query, source._schema
     if query.shape != "objects":
@@ -237,102 +238,18 @@ def in_bulk(
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
     if keys is not None:
         source = narrowed(source, Q((f"{column.name}__in", [*keys])))
-    records = yield from found(source, asynchronous)
+    records = yield from evaluate(source, origin)
     return {getattr(record, column.name): record for record in records}
 
 
-def explain(source: Source[Any], analyze: bool) -> Operation[str]:
+def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str]:
     """The plan as a readable tree."""
     if source.query.combined is not None:
         parts: list[str] = []
         for part in source.query.parts:
-            parts.append((yield from explain(part, analyze)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from explain(part, origin, analyze)))  # noqa: PERF401 - a comprehension can't yield
         return f"{source.query.combined} of\n" + "\n".join(parts)
     if source.query.shape != "objects" and spreads(source.query):
-        objects = source._copy_of(objects_of(source.query).having(shape="objects"))
-        return "a row for each related object of\n" + (yield from explain(objects, analyze))
-    return (yield from explaining.explain((yield from planned(source.query)), analyze))
-
-
-# Rank ----------------------------------------------------------------------------------------------------------------
-
-
-def rank(source: Source[Any], record: Any) -> Operation[int]:
-    """The place of an object in the order, from 0."""
-    _check_saved(source, record, "rank()")
-    query = source.query
-    if query.sliced or query.combined is not None:
-        return _at((yield from found(source._copy(prefetch=(), related=()), True)), record, source, record)
-    wanted = yield from planned(query.having(fields=("pk",), related=()))
-    if (
-        wanted.client_where is None
-        and wanted.keys is None
-        and all(isinstance(term.cell, Column) for term in wanted.order)
-    ):
-        place = yield from _place(source, wanted, record)
-        if place is not None:
-            return place
-    keys = values_of(wanted, (yield from fetching.fetch(wanted)))
-    return _at([row[0] for row in keys], record.pk, source, record)
-
-
-def _place(source: Source[Any], wanted: Plan, record: Any) -> Operation[int | None]:
-    """The place as the server counts it; None where the object moves or its values are equal to none."""
-    loaded = cast(dict[str, Any], vars(record))
-    values = {term.cell.name: loaded.get(term.cell.name, _UNKNOWN) for term in wanted.order}
-    if all(value is not _UNKNOWN and not isinstance(value, Expression) for value in values.values()):
-        place = yield from _ranked(wanted, record, values)
-        if place is not None:
-            return place
-    # The object is not what is stored.
-    own = yield from fetching.fetch((yield from planned(narrowed(source, Q(pk=record.pk)).query.having(related=()))))
-    if not own:
-        raise _not_among(source, record)
-    return (yield from _ranked(wanted, record, fetching.decoded(source._schema, source._schema.columns, own[0])))
-
-
-_UNKNOWN = object()
-
-
-def _ranked(wanted: Plan, record: Any, values: dict[str, Any]) -> Operation[int | None]:
-    """The place of an object with these values; None where it has others."""
-    ties = join("and", [wanted.where, *(_same(term, values) for term in wanted.order)])
-    less = join("and", [wanted.where, _before(wanted.order, values)]) if wanted.order else None
-    key = wanted.schema.pk.codec.encode(record.pk)
-    return (yield from ranking.rank(replace(wanted, where=ties, order=()), key, less))
-
-
-def _at(found: list[Any], wanted: Any, source: Source[Any], record: Any) -> int:
-    if wanted not in found:
-        raise _not_among(source, record)
-    return found.index(wanted)
-
-
-def _not_among(source: Source[Any], record: Any) -> Exception:
-    return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
-
-
-def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:
-    """What comes before an object with these values: less in one term, the same in those ahead of it."""
-    return join(
-        "or",
-        [
-            join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)])
-            for i in range(len(terms))
-        ],
-    )
-
-
-def _same(term: OrderTerm, values: dict[str, Any]) -> Node:
-    column = cast(Column, term.cell)
-    value = values[column.name]
-    return Compare(column, "null") if value is None else Compare(column, "eq", (value,))
-
-
-def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
-    column = cast(Column, term.cell)
-    value, null = values[column.name], Compare(column, "null")
-    if value is None:
-        return join("or", []) if term.nulls_first else Not(null)
-    less = Compare(column, "gt" if term.descending else "lt", (value,))
-    return join("or", [less, null]) if term.nulls_first and column.nullable else less
+        whole = source._copy_of(objects_of(source.query).having(shape="objects"))
+        return "a row for each related object of\n" + (yield from explain(whole, origin, analyze))
+    return (yield from explaining.explain((yield from planned(source.query, origin)), analyze))

@@ -6,7 +6,8 @@ from typing import Any
 from ...calls import Operation
 from ...planning.explain import Notes, explained
 from ...planning.plan import Plan
-from .select import ask, fetch
+from .pages import ask
+from .select import fetch
 
 
 def explain(plan: Plan, analyze: bool = False) -> Operation[str]:

@@ -1,4 +1,4 @@
-"""What a queryset finds, portion by portion, as operations: for `iterator()`, which holds one or two of them."""
+"""Evaluating a queryset batch by batch, as operations: for `iterator()`, which holds one or two batches."""
 
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
@@ -7,125 +7,129 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...planning.plan import Plan
 from ...query.state import Query
-from . import evaluate as results
-from . import select as fetching
+from .evaluate import completed, evaluate, hydrator, values_of
 from .multi_valued import spreads
+from .pages import Page, Rows, first_page, next_page
 from .row_shapes import shaped
+from .select import Hydrate, fetch, keys_in_order, meets
 from .source import Source
 from .subqueries import planned
 
+# The first batch finds out how the rest is read:
+#
+#     result fits one call, or can't be divided      one batch, done
+#     walk in the order of creation                  page: the last one read; next_page() goes on after it
+#     any other order, a slice, candidates           keys: all of them in that order, `taken` of them were read
+#
+# Once objects were returned, the consumer wants more than the first batch: from then on the next batch is asked for
+# (`ahead`) before the objects of the current one are made, which happens while the server reads.
+
 
 @dataclass(slots=True)
-class Portions:
-    """A reading under way: where it stands. `plan` is None before the first portion.
-
-    page: the last that was read of a walk in the order of creation.
-    keys: in any other order, all of them in that order; `taken` of them were read.
-    begun: objects were returned, which says that more than the first are wanted: from then on the next portion is asked
-        for before a portion is made into objects: `ahead`.
-    """
+class BatchReader:
+    """The state of an iteration. `plan` is None before the first batch."""
 
     source: Source[Any]
+    origin: Origin
     size: int
-    asynchronous: bool
     plan: Plan | None = None
-    page: fetching.Page | None = None
+    page: Page | None = None
     keys: Sequence[str] = field(default_factory=list[str])
     taken: int = 0
     begun: bool = False
-    ahead: "_Portion | None" = None
+    ahead: "_Batch | None" = None
     done: bool = False
 
 
-def portions(source: Source[Any], size: int, asynchronous: bool) -> Portions:
-    """A reading of all that the query finds, about `size` objects at a time. Raises ValueError for less than one."""
+def batches(source: Source[Any], origin: Origin, size: int) -> BatchReader:
+    """An iteration over the results, about `size` at a time. Raises ValueError for less than one."""
     if size < 1:
         raise ValueError(f"chunk_size={size}: give at least 1")
-    return Portions(source, size, asynchronous)
+    return BatchReader(source, origin, size)
 
 
-def next_portion(reading: Portions) -> Operation[list[Any] | None]:
+def next_batch(reader: BatchReader) -> Operation[list[Any] | None]:
     """The next objects, None after the last."""
-    if reading.done:
+    if reader.done:
         return None
-    if reading.plan is None:
-        return (yield from _first_portion(reading))
-    portion = reading.ahead or (yield from _read_on(reading))
-    if portion is None:
+    if reader.plan is None:
+        return (yield from _first_batch(reader))
+    batch = reader.ahead or (yield from _read_on(reader))
+    if batch is None:
         return None
-    reading.ahead = (yield from _read_on(reading, portion.make)) if reading.begun else None
-    reading.done = reading.ahead is None and reading.begun
-    records = yield from _finished(reading, reading.plan, portion.make())
-    reading.begun = reading.begun or bool(records)
-    return records
+    reader.ahead = (yield from _read_on(reader, batch.decode)) if reader.begun else None
+    reader.done = reader.ahead is None and reader.begun
+    results = yield from _completed(reader, reader.plan, batch.decode())
+    reader.begun = reader.begun or bool(results)
+    return results
 
 
-def _first_portion(reading: Portions) -> Operation[list[Any]]:
-    """All there is, where that is little or can't be read in portions; else how it can is found out."""
-    source, query = reading.source, reading.source.query
-    if not _comes_in_portions(query, reading.size):
-        reading.done = True
-        return (yield from results.found(source._copy(), reading.asynchronous))
-    plan = yield from planned(query)
-    page = fetching.Page(0, whole=True) if plan.finds_nothing else (yield from fetching.first_page(plan))
+def _first_batch(reader: BatchReader) -> Operation[list[Any]]:
+    """All results if they are few or can't be divided; else nothing, and the reader knows how they are read."""
+    source, query = reader.source, reader.source.query
+    if not _comes_in_batches(query, reader.size):
+        reader.done = True
+        return (yield from evaluate(source._copy(), reader.origin))
+    plan = yield from planned(query, reader.origin)
+    page = Page(plan, whole=True) if plan.finds_nothing else (yield from first_page(plan))
     if page.whole:
-        reading.done = True
-        return (yield from _finished(reading, plan, (yield from fetching.fetch(plan, begun=page))))
+        reader.done = True
+        return (yield from _completed(reader, plan, (yield from fetch(plan, first=page))))
     if plan.order or query.sliced or not page.walking:
-        reading.keys = yield from fetching.keys_in_order(plan, begun=page)
+        reader.keys = yield from keys_in_order(plan, page)
         plan, page = replace(plan, order=(), offset=0, limit=None), None
-    reading.plan, reading.page = plan, page
+    reader.plan, reader.page = plan, page
     return []
 
 
-def _comes_in_portions(query: Query, size: int) -> bool:
+def _comes_in_batches(query: Query, size: int) -> bool:
     if query.empty or query.combined is not None or (query.limit is not None and query.limit <= size):
         return False
     return query.shape == "objects" or not (query.distinct or spreads(query))
 
 
-def _read_on(reading: Portions, meanwhile: Callable[[], object] | None = None) -> Operation["_Portion | None"]:
-    """The next portion, None after the last. meanwhile: what can be done while the server reads it."""
-    assert reading.plan is not None
-    plan, page, size = reading.plan, reading.page, reading.size
+def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None) -> Operation["_Batch | None"]:
+    """The next batch, None after the last. meanwhile: what can be done while the server reads it."""
+    assert reader.plan is not None
+    plan, page, size = reader.plan, reader.page, reader.size
     if page is not None:
         if page.last:
             return None
-        page = reading.page = yield from fetching.next_page(plan, page, enough=size, meanwhile=meanwhile)
+        page = reader.page = yield from next_page(plan, page, enough=size, meanwhile=meanwhile)
     else:
-        keys = [*reading.keys[reading.taken : reading.taken + size]]
+        keys = [*reader.keys[reader.taken : reader.taken + size]]
         if not keys:
             return None
-        page = yield from fetching.next_page(plan, fetching.Page(0, keys=keys), meanwhile=meanwhile)
-        reading.taken += len(keys) - len(page.keys)
-    return _Portion(plan, page, results.maker(reading.source, reading.asynchronous))
+        page = yield from next_page(plan, Page(plan, keys=keys), meanwhile=meanwhile)
+        reader.taken += len(keys) - len(page.keys)
+    return _Batch(plan, page, hydrator(reader.source, reader.origin))
 
 
-def _finished(reading: Portions, plan: Plan, rows: fetching.Rows) -> Operation[list[Any]]:
-    """The rows in the shape that the query asks for, with what is fetched after them."""
-    if reading.source.query.shape != "objects":
-        return shaped(reading.source.query, results.values_of(plan, rows))
-    return (yield from results.made(reading.source, plan, rows, reading.asynchronous))
+def _completed(reader: BatchReader, plan: Plan, rows: Rows) -> Operation[list[Any]]:
+    """The rows in the shape that the query asks for, with their related objects."""
+    if reader.source.query.shape != "objects":
+        return shaped(reader.source.query, values_of(plan, rows))
+    return (yield from completed(reader.source, reader.origin, plan, rows))
 
 
 @dataclass(slots=True)
-class _Portion:
-    """The rows of a page that meet the residual, with their objects, once they are made."""
+class _Batch:
+    """A page; its rows that meet the condition, and their objects, once they are decoded."""
 
     plan: Plan
-    page: fetching.Page
-    maker: fetching.Make | None
-    rows: fetching.Rows | None = None
+    page: Page
+    hydrate: Hydrate | None
+    rows: Rows | None = None
 
-    def make(self) -> fetching.Rows:
-        """Them; made at the first call."""
+    def decode(self) -> Rows:
+        """The rows, with their objects; at the first call they are made."""
         if self.rows is None:
-            found = self.page.rows
+            rows = self.page.rows
             if self.plan.client_where is not None:
-                found = found.picked([i for i, row in enumerate(found) if fetching.meets(self.plan, row)])
-            self.rows = found
-            self.rows.made = None if self.maker is None else self.maker(self.rows)
+                rows = rows.picked([i for i, row in enumerate(rows) if meets(self.plan, row)])
+            self.rows = rows
+            self.rows.objects = None if self.hydrate is None else self.hydrate(self.rows)
         return self.rows

@@ -3,26 +3,27 @@
 One query for the objects themselves, and one more for each relation to many that is followed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
-from ...planning.predicates import Compare, Node, comparable
-from ...query.expressions import F, OrderBy
+from ...planning.ordering import OrderItem, order_item, sort_key, sorted_by
+from ...planning.predicates import Compare, Node
 from ...query.state import Query
 from ...schema.schema import Column, Schema
 from .links import members, turned
-from .select import decoded, fetch, sortable
+from .pages import decoded
+from .select import fetch
 from .subqueries import planned
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Value:
     """One value of the rows to be: the steps that lead to it and the column at the end."""
 
     hops: tuple[Step, ...]
@@ -36,22 +37,21 @@ class _Wanted:
 
 def spreads(query: Query) -> bool:
     """True where one of the values that are asked for, or ordered by, is of many related objects."""
-    schema = query.schema
-    names = [*(query.fields or ()), *(_name_in(item) for item in _order(query))]
-    return any(not hop.to_one for name in names if name for hop in resolve(schema, name).hops)
+    return _any_to_many(query.schema, [*(query.fields or ()), *_order_names(query)])
 
 
-def spread(query: Query) -> Operation[list[tuple[Any, ...]]]:
+def spread(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a query for values, in its order, cut as asked."""
     schema, fields = query.schema, query.fields or ()
-    order = _order(query)
-    by = [_ordered_by(item, query.backwards) for item in order] if _spreads_order(query) else []
-    wanted = [_wanted(schema, name) for name in (*fields, *(name for name, _, _ in by))]
-    rows = yield from _rows(objects_of(query), None, wanted)
-    for at, (_, descending, nulls_first) in reversed([*enumerate(by, len(fields))]):
-        rows = _sorted(rows, at, wanted[at].column, descending, nulls_first)
+    items = [_order_item(given, query.backwards) for given in _order(query)] if _spreads_order(query) else []
+    values = [_value(schema, name) for name in (*fields, *(item.by for item in items))]
+    rows = yield from _rows(objects_of(query), None, values, origin)
+    order = [*range(len(rows))]
+    for at, item in reversed([*enumerate(items, len(fields))]):
+        codec = values[at].column.codec
+        order = sorted_by(order, [sort_key(codec, row[at]) for row in rows], item)
     stop = None if query.limit is None else query.offset + query.limit
-    return [row[: len(fields)] for row in rows[query.offset : stop]]
+    return [rows[i][: len(fields)] for i in order[query.offset : stop]]
 
 
 def objects_of(query: Query) -> Query:
@@ -61,50 +61,54 @@ def objects_of(query: Query) -> Query:
     return query.having(fields=None, offset=0, limit=limit, order=() if by_many else query.order)
 
 
-def _rows(query: Query, node: Node | None, wanted: Sequence[_Wanted]) -> Operation[list[tuple[Any, ...]]]:
+def _rows(
+    query: Query, node: Node | None, values: Sequence[_Value], origin: Origin
+) -> Operation[list[tuple[Any, ...]]]:
     """A row for each object of the query and each combination of the related objects that are asked for."""
     groups: dict[tuple[Step, ...], list[int]] = {}
-    for i, value in enumerate(wanted):
+    for i, value in enumerate(values):
         if value.many:
             groups.setdefault(value.hops[: value.many], []).append(i)
-    own = [i for i, value in enumerate(wanted) if not value.many]
-    cells = [_whole(wanted[i]) for i in own] + [cell(hops[:-1], hops[-1].source) for hops in groups]
-    plan = replace((yield from planned(query, node)), columns=tuple(dict.fromkeys(cells)))
-    objects = [decoded(plan.schema, plan.reading(), row) for row in (yield from fetch(plan))]
+    own = [i for i, value in enumerate(values) if not value.many]
+    cells = [_whole(values[i]) for i in own] + [cell(hops[:-1], hops[-1].source) for hops in groups]
+    plan = replace((yield from planned(query, origin, node)), columns=tuple(dict.fromkeys(cells)))
+    objects = [decoded(plan.schema, plan.reads, row) for row in (yield from fetch(plan))]
     columns: list[tuple[list[int], list[list[tuple[Any, ...]]]]] = [
-        (own, [[tuple(row[_whole(wanted[i]).name] for i in own)] for row in objects])
+        (own, [[tuple(row[_whole(values[i]).name] for i in own)] for row in objects])
     ]
     for hops, indexes in groups.items():
         keys = [row[cell(hops[:-1], hops[-1].source).name] for row in objects]
-        rest = [_Wanted(wanted[i].hops[len(hops) :], wanted[i].column) for i in indexes]
-        columns.append((indexes, (yield from _across(hops[-1], keys, rest))))
-    return _combined(len(wanted), columns, len(objects))
+        rest = [_Value(values[i].hops[len(hops) :], values[i].column) for i in indexes]
+        columns.append((indexes, (yield from _across(hops[-1], keys, rest, origin))))
+    return _combined(len(values), columns, len(objects))
 
 
-def _across(hop: Step, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across(hop: Step, keys: list[Any], values: list[_Value], origin: Origin) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that refer to it; one of Nones where none does."""
     if isinstance(hop, LinkStep):
-        return (yield from _across_links(hop, keys, wanted))
+        return (yield from _across_links(hop, keys, values, origin))
     reference = hop.reference.column
     present = tuple(dict.fromkeys(key for key in keys if key is not None))
     found: dict[Any, list[tuple[Any, ...]]] = {}
     if present:
-        own = [*wanted, _Wanted((), reference)]
-        rows = yield from _rows(Query(hop.schema, order=()), Compare(reference, "in", present), own)
+        own = [*values, _Value((), reference)]
+        rows = yield from _rows(Query(hop.schema, order=()), Compare(reference, "in", present), own, origin)
         for row in rows:
             found.setdefault(row[-1], []).append(row[:-1])
-    nothing = [(None,) * len(wanted)]
+    nothing = [(None,) * len(values)]
     return [found.get(key, nothing) for key in keys]
 
 
-def _across_links(hop: LinkStep, keys: list[Any], wanted: list[_Wanted]) -> Operation[list[list[tuple[Any, ...]]]]:
+def _across_links(
+    hop: LinkStep, keys: list[Any], values: list[_Value], origin: Origin
+) -> Operation[list[list[tuple[Any, ...]]]]:
     """For each key the rows of the objects that it is linked to; one of Nones where there are none."""
     pairs = yield from members(hop.origin, hop.link, [*dict.fromkeys(key for key in keys if key is not None)])
     linked_to = turned(pairs)
     pks = tuple(linked_to)
-    own, pk = [*wanted, _Wanted((), hop.schema.pk)], hop.schema.pk
-    rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own)) if pks else []
-    nothing = [(None,) * len(wanted)]
+    own, pk = [*values, _Value((), hop.schema.pk)], hop.schema.pk
+    rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own, origin)) if pks else []
+    nothing = [(None,) * len(values)]
     grouped: dict[Any, list[tuple[Any, ...]]] = {}
     for row in rows:
         for key in linked_to[row[-1]]:
@@ -126,15 +130,15 @@ def _combined(
     return rows
 
 
-def _whole(value: _Wanted) -> ColumnRef:
+def _whole(value: _Value) -> ColumnRef:
     return cell(value.hops, value.column)
 
 
-def _wanted(schema: Schema, name: str) -> _Wanted:
+def _value(schema: Schema, name: str) -> _Value:
     path = resolve(schema, name)
     if path.lookups:
         raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
-    return _Wanted(path.hops, path.column)
+    return _Value(path.hops, path.column)
 
 
 # Order ---------------------------------------------------------------------------------------------------------------
@@ -144,34 +148,22 @@ def _order(query: Query) -> tuple[Any, ...]:
     return query.schema.ordering if query.order is None else query.order
 
 
-def _name_in(item: Any) -> str:
-    """The name that an item of order_by() is about, '' for a computed one."""
-    if isinstance(item, OrderBy):
-        item = item.expression
-    if isinstance(item, F):
-        item = item.name
-    return item.removeprefix("-") if isinstance(item, str) and item != "?" else ""
+def _order_names(query: Query) -> list[str]:
+    """The fields that the query is ordered by, expressions left out."""
+    names = [order_item(given).by for given in _order(query)]
+    return [name for name in names if isinstance(name, str)]
 
 
 def _spreads_order(query: Query) -> bool:
-    names = [_name_in(item) for item in _order(query)]
-    return any(not hop.to_one for name in names if name for hop in resolve(query.schema, name).hops)
+    return _any_to_many(query.schema, _order_names(query))
 
 
-def _ordered_by(item: Any, backwards: bool) -> tuple[str, bool, bool]:
-    """Name, descending, nulls first."""
-    name = _name_in(item)
-    if not name:
-        raise FieldError(f"{item!r} can't stand beside a field of many objects in order_by(): name fields")
-    descending = item.descending if isinstance(item, OrderBy) else isinstance(item, str) and item.startswith("-")
-    first = item.nulls_first if isinstance(item, OrderBy) and item.nulls_first is not None else not descending
-    return (name, not descending, not first) if backwards else (name, descending, first)
+def _any_to_many(schema: Schema, names: Iterable[str]) -> bool:
+    return any(not hop.to_one for name in names for hop in resolve(schema, name).hops)
 
 
-def _sorted(
-    rows: list[tuple[Any, ...]], at: int, column: Column, descending: bool, nulls_first: bool
-) -> list[tuple[Any, ...]]:
-    absent = [row for row in rows if row[at] is None]
-    present = [row for row in rows if row[at] is not None]
-    present.sort(key=lambda row: sortable(comparable(column.codec, row[at])), reverse=descending)
-    return absent + present if nulls_first else present + absent
+def _order_item(given: Any, backwards: bool) -> OrderItem:
+    item = order_item(given)
+    if not isinstance(item.by, str):
+        raise FieldError(f"{given!r} can't stand beside a field of many objects in order_by(): name fields")
+    return OrderItem(item.by, not item.descending, not item.nulls_first) if backwards else item

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import getattr_static
 from typing import Any, cast
 
-from ...calls import Operation, Runner
+from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.names import parts_of
 from ...query.q import Q
@@ -38,7 +38,7 @@ class Prefetch:
         return f"Prefetch({self.lookup!r})"
 
 
-def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Runner, asynchronous: bool) -> Operation[None]:
+def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> Operation[None]:
     """Loads what the lookups name for all of the records, each relation once.
 
     Raises FieldError for what is no relation, ValueError for a queryset that comes too late.
@@ -53,7 +53,7 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Runner, a
             kept = own.to_attr or name
             path = "__".join([*names[:i], kept])
             if path not in done:
-                yield from _step(level, name, own, database, asynchronous, wanted.lookup)
+                yield from _step(level, name, own, origin, wanted.lookup)
                 done.add(path)
             elif own.queryset is not None:
                 raise ValueError(f"{wanted!r}: {path} is prefetched already by another lookup; name it first")
@@ -61,9 +61,7 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], database: Runner, a
                 level = _next_level(level, kept)
 
 
-def _step(
-    records: list[Any], name: str, wanted: Prefetch, database: Runner, asynchronous: bool, lookup: str
-) -> Operation[None]:
+def _step(records: list[Any], name: str, wanted: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
     """One relation of objects, which are of one model."""
     if not records:
         return
@@ -79,7 +77,7 @@ def _step(
     if wanted.to_attr is not None and hasattr(model, wanted.to_attr):
         raise ValueError(f"{wanted!r}: {model.__name__}.{wanted.to_attr} is there already; give to_attr another name")
     queryset = relation.related_set() if query is None else query
-    yield from _grouped(records, relation, queryset.using(database), wanted, asynchronous)
+    yield from _grouped(records, relation, queryset, wanted, origin)
 
 
 @dataclass(slots=True)
@@ -112,7 +110,7 @@ class PrefetchTarget:
 
 
 def _grouped(
-    records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, asynchronous: bool
+    records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, origin: Origin
 ) -> Operation[None]:
     """Fetches the related objects of all, and gives each object its own as soon as they are there."""
     query = queryset.query
@@ -125,7 +123,7 @@ def _grouped(
     stop = None if query.limit is None else query.offset + query.limit
     give = PrefetchTarget(relation, wanted.to_attr, slice(query.offset, stop), waiting)
     if keys:
-        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, asynchronous, give)
+        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, origin, give)
     give({key: [] for key in waiting})
 
 
@@ -138,11 +136,6 @@ def with_field(queryset: Source[Any], name: str) -> Source[Any]:
     """The queryset with this field among those that are loaded."""
     fields = queryset.query.fields
     return queryset if fields is None else queryset._copy(fields=tuple(dict.fromkeys([*fields, name])))
-
-
-def fetched(queryset: Source[Any], asynchronous: bool) -> Operation[list[Any]]:
-    """What the queryset finds."""
-    return queryset._fetch(asynchronous)
 
 
 def _next_level(records: list[Any], name: str) -> list[Any]:

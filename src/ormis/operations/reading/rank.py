@@ -1,52 +1,99 @@
-"""The place of one object in an order, counted on the server.
+"""The rank of one object in an order, counted on the server.
 
-What has lesser values is counted by the indexes, then of what has the same values that which was created before. No key
-of them is read.
+Objects with lesser values are counted by the indexes, then the ties that were created before it. No key is read.
 
-Touched, read only: as in fetching.
+Touched, read only: as in select.
 """
 
+# What is private here is so to the package.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
-from ...calls import Operation
+from ...calls import Operation, Origin
+from ...planning.ordering import OrderTerm
 from ...planning.plan import Plan
-from ...planning.predicates import Node
+from ...planning.predicates import Compare, Node, Not, join
+from ...query.expressions import Expression
+from ...query.q import Q
+from ...schema.schema import Column
 from ...storage.codecs import Text
-from .select import PORTION, ask, count
+from .evaluate import check_saved, evaluate, narrowed, values_of
+from .pages import ask, decoded
+from .select import count, fetch
+from .source import Source
+from .subqueries import planned
+
+_MISSING = object()
 
 
-def rank(ties: Plan, key: Text, less: Node | None) -> Operation[int | None]:
-    """How many objects stand before the one with this key; None where it is not among the ties (any more).
+def rank(source: Source[Any], origin: Origin, record: Any) -> Operation[int]:
+    """How many objects precede this one in the order."""
+    check_saved(source, record, "rank()")
+    query = source.query
+    if query.sliced or query.combined is not None:
+        return _index((yield from evaluate(source._copy(prefetch=(), related=()), origin)), record, source, record)
+    plan = yield from planned(query.having(fields=("pk",), related=()), origin)
+    by_columns = all(isinstance(term.cell, Column) for term in plan.order)
+    if plan.client_where is None and plan.keys is None and by_columns:
+        counted = yield from _by_server(source, origin, plan, record)
+        if counted is not None:
+            return counted
+    keys = values_of(plan, (yield from fetch(plan)))
+    return _index([row[0] for row in keys], record.pk, source, record)
 
-    ties: the plan of what has the same values. less: what those with lesser values meet.
-    One call where an index counts these and the ties are not too many to be looked at in one.
+
+def _by_server(source: Source[Any], origin: Origin, plan: Plan, record: Any) -> Operation[int | None]:
+    """The rank as the server counts it; None if the object is moving, or has a value that equals none (NaN)."""
+    loaded = cast(dict[str, Any], vars(record))
+    values = {term.cell.name: loaded.get(term.cell.name, _MISSING) for term in plan.order}
+    if all(value is not _MISSING and not isinstance(value, Expression) for value in values.values()):
+        counted = yield from _with_values(plan, record, values)
+        if counted is not None:
+            return counted
+    # The object in memory differs from the stored one.
+    own = narrowed(source, Q(pk=record.pk)).query.having(related=())
+    stored = yield from fetch((yield from planned(own, origin)))
+    if not stored:
+        raise _not_among(source, record)
+    return (yield from _with_values(plan, record, decoded(source._schema, source._schema.columns, stored[0])))
+
+
+def _with_values(plan: Plan, record: Any, values: dict[str, Any]) -> Operation[int | None]:
+    """The rank of an object with these values; None if it has others.
+
+    One call if an index counts the objects with lesser values and the ties are few enough to be examined in one.
     """
-    earlier, lesser = yield from _first(ties, key, less)
+    ties = join("and", [plan.where, *(_same(term, values) for term in plan.order)])
+    less = join("and", [plan.where, _before(plan.order, values)]) if plan.order else None
+    plan = replace(plan, where=ties, order=())
+    earlier, lesser = yield from _counted(plan, plan.schema.pk.codec.encode(record.pk), less)
     if earlier is None or less is None:
         return earlier
     if lesser is False:
-        lesser = yield from count(replace(ties, where=less))
+        lesser = yield from count(replace(plan, where=less))
     return earlier + lesser
 
 
-def _first(ties: Plan, key: Text, less: Node | None) -> Operation[tuple[int | None, Any]]:
-    """The ties before the object, and what is known of those with lesser values."""
+def _counted(ties: Plan, key: Text, less: Node | None) -> Operation[tuple[int | None, Any]]:
+    """How many ties precede the object, None if it is none of them; how many objects have lesser values, or False."""
     reply = yield from ask(ties, "count", {"before": key} | ({} if less is None else {"less": less}))
-    how, *found = reply[0][1:]
-    lesser = found[1] if less is not None and how != "gone" else None
+    how, *rest = reply[0][1:]
+    lesser = rest[1] if less is not None and how != "gone" else None
     if how == "done":
-        return found[0], lesser
+        return rest[0], lesser
     if how == "keys":
-        return (yield from _among(ties, key, found[0])), lesser
+        return (yield from _among(ties, key, rest[0])), lesser
     return (yield from _walked(ties, key)) if how == "walk" else None, lesser
 
 
 def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None]:
-    """Which of the candidates are ties before the object, counted portion by portion."""
+    """How many of the candidates are ties that precede the object, counted batch by batch."""
     counted = 0
     while candidates:
-        reply = yield from ask(ties, "count", {"before": key, "keys": candidates[:PORTION]})
+        reply = yield from ask(ties, "count", {"before": key, "keys": candidates[: ties.limits.keys]})
         if reply[0][1] == "gone":
             return None
         counted += reply[0][3]
@@ -55,7 +102,7 @@ def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None
 
 
 def _walked(ties: Plan, key: Text) -> Operation[int | None]:
-    """The ties before the object, counted step by step in the order of creation."""
+    """How many ties precede the object, counted step by step in the order of creation."""
     counted, more = 0, {"before": key, "step": True}
     while True:
         reply = yield from ask(ties, "count", more)
@@ -65,3 +112,39 @@ def _walked(ties: Plan, key: Text) -> Operation[int | None]:
         if reply[0][2] is False:
             return counted
         more["after"] = repr(float(reply[0][2]))
+
+
+def _index(ordered: list[Any], item: Any, source: Source[Any], record: Any) -> int:
+    if item not in ordered:
+        raise _not_among(source, record)
+    return ordered.index(item)
+
+
+def _not_among(source: Source[Any], record: Any) -> Exception:
+    return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
+
+
+def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:
+    """What precedes an object with these values meets this: less in one term, the same in those ahead of it."""
+    return join(
+        "or",
+        [
+            join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)])
+            for i in range(len(terms))
+        ],
+    )
+
+
+def _same(term: OrderTerm, values: dict[str, Any]) -> Node:
+    column = cast(Column, term.cell)
+    value = values[column.name]
+    return Compare(column, "null") if value is None else Compare(column, "eq", (value,))
+
+
+def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
+    column = cast(Column, term.cell)
+    value, null = values[column.name], Compare(column, "null")
+    if value is None:
+        return join("or", []) if term.nulls_first else Not(null)
+    less = Compare(column, "gt" if term.descending else "lt", (value,))
+    return join("or", [less, null]) if term.nulls_first and column.nullable else less

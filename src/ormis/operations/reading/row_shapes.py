@@ -1,7 +1,4 @@
-"""What rows become: dicts, tuples and single values; related objects that came along with them."""
-
-# What is private here is so to the package.
-# pyright: reportPrivateUsage=false
+"""The shapes of rows: dicts, tuples, single values; the related objects that came along with objects."""
 
 from collections import namedtuple
 from collections.abc import Sequence
@@ -9,11 +6,12 @@ from functools import lru_cache
 from keyword import iskeyword
 from typing import Any
 
-from ...calls import Runner
+from ...calls import Origin
 from ...errors import FieldError
 from ...planning.plan import Related
 from ...query.state import Query
 from ...records.gc_pause import without_collector
+from ...records.hydration import load
 from ...records.state import Keyed, Wires, cache_related, cache_related_for_all
 from ...schema.registry import model_for
 from ...schema.schema import Schema
@@ -21,7 +19,7 @@ from ...storage.codecs import Codec
 
 
 def names_of(query: Query) -> tuple[str, ...]:
-    """What the values of a row are called."""
+    """The names of the values of a row."""
     return query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
 
 
@@ -65,28 +63,27 @@ def check_row_names(schema: Schema, fields: Sequence[str]) -> None:
 
 def attach_related(
     records: Sequence[Any],
-    wanted: Sequence[Related],
-    found: Sequence[Keyed],
-    database: Runner,
-    asynchronous: bool,
+    steps: Sequence[Related],
+    rows_of_steps: Sequence[Keyed],
+    origin: Origin,
 ) -> None:
-    """Gives each object those it refers to, made once each. What points nowhere is left to be found out on use."""
+    """Caches the related objects with each object; a row becomes one object. References that lead nowhere are left."""
     with without_collector():
         levels: list[Sequence[Any]] = [records]
-        for related, rows in zip(wanted, found, strict=True):
+        for related, rows in zip(steps, rows_of_steps, strict=True):
             hop = related.hop
             model = model_for(hop.schema.key)
             targets = Wires(rows.values())
             targets.whole = None if rows.whole is None else [*rows.whole.values()]
-            made = dict(zip(_keys(rows, hop.source.codec), model._load(targets, database, asynchronous), strict=True))
+            by_key = dict(zip(_keys(rows, hop.source.codec), load(model, targets, origin), strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             for key, owners in _by(hop.source.name, levels[related.parent]).items():
-                target = made.get(key)
+                target = by_key.get(key)
                 if target is not None:
                     cache_related_for_all(owners, name, target)
                     if not hop.forward:
                         cache_related(target, hop.reference.name, owners[-1])
-            levels.append([*made.values()])
+            levels.append([*by_key.values()])
 
 
 def _by(name: str, records: Sequence[Any]) -> dict[Any, list[Any]]:

@@ -1,9 +1,9 @@
 """`Source`: the model, the query and the database of a queryset, with which everything that reads or writes begins."""
 
-from collections.abc import Generator
+from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar
 
-from ...calls import Operation, Runner
+from ...calls import Operation, Origin, Runner, T
 from ...query.state import Query, every
 from ...schema.schema import Schema
 
@@ -11,7 +11,7 @@ M = TypeVar("M")
 
 
 class Source(Generic[M]):
-    """A query on a model in a database, and what it found once it has been evaluated."""
+    """A query on a model in a database, and its results once it has been evaluated."""
 
     def __init__(self, model: type[M], query: Query | None = None, database: Runner | None = None) -> None:
         self.model: Any = model
@@ -33,6 +33,16 @@ class Source(Generic[M]):
 
     async def _arun(self, operation: Operation[Any]) -> Any:
         return await self.db.arun(operation)
+
+    def _read(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+        """Runs an operation on this source with the sync client."""
+        database = self.db
+        return database.run(operation(self, Origin(database), *arguments))
+
+    async def _aread(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+        """As _read(), with the async client."""
+        database = self.db
+        return await database.arun(operation(self, Origin(database, asynchronous=True), *arguments))
 
     def _copy_of(self, query: Query) -> Self:
         copy = object.__new__(type(self))
@@ -66,7 +76,3 @@ class Source(Generic[M]):
     def _described(self) -> str:
         """What it is, for messages, which never ask the server."""
         return f"<{type(self).__name__} of {self.model.__name__}>"
-
-    def _fetch(self, asynchronous: bool) -> Generator[Any, Any, list[M]]:
-        """What the query finds, in the shape it asks for; evaluated once."""
-        raise NotImplementedError

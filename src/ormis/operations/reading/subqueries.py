@@ -7,11 +7,11 @@ object's text), are looked up before: one query each, whose keys take their plac
 from collections.abc import Mapping
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...planning.columns import ColumnRef
 from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted
-from ...planning.plan import Plan, plan_of
+from ...planning.plan import Plan, plan_of, split
 from ...planning.plan_cache import cached_plan
 from ...planning.predicates import (
     BoolOp,
@@ -44,60 +44,60 @@ class _Nothing(Mapping[str, Any]):
         return 0
 
 
-def planned(query: Query, node: Node | None = None) -> Operation[Plan]:
+def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation[Plan]:
     """The plan of a query, with what has to be looked up before. No call where there is nothing of that.
 
     node: its condition, where that is compiled already.
     """
-    recalled_plan = cached_plan(query) if node is None else None
-    if recalled_plan is not None:
-        return recalled_plan
-    resolved = yield from _resolved(condition(query) if node is None else node)
-    parts = resolved.parts if isinstance(resolved, BoolOp) and resolved.connector == "and" else (resolved,)
-    there, here = [part for part in parts if not part.here], [part for part in parts if part.here]
-    if not here:
-        return plan_of(query, resolved)
-    own = yield from _without_relations(query.schema, join("and", here))
-    return plan_of(query, join("and", [*there, own]))
+    limits = origin.limits
+    plan = cached_plan(query, limits) if node is None else None
+    if plan is not None:
+        return plan
+    resolved = yield from _resolved(condition(query) if node is None else node, origin)
+    server_where, client_where = split(resolved, limits)
+    if client_where is None:
+        return plan_of(query, resolved, limits)
+    own = yield from _without_relations(query.schema, client_where, origin)
+    return plan_of(query, join("and", [server_where, own]), limits)
 
 
-def _resolved(node: Node) -> Operation[Node]:
-    if not node.here:
+def _resolved(node: Node, origin: Origin) -> Operation[Node]:
+    if not node.client_side(origin.limits):
         return node
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
-            parts.append((yield from _resolved(part)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from _resolved(part, origin)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
-        return Not((yield from _resolved(node.part)))
+        return Not((yield from _resolved(node.part, origin)))
     if isinstance(node, InSubquery):
-        return (yield from _among(node))
+        return (yield from _among(node, origin))
     if isinstance(node, ForwardMatch):
-        keys = yield from _found(node.target, node.part, node.target.pk)
+        keys = yield from _found(node.target, node.part, node.target.pk, origin)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, ReverseMatch):
-        keys = yield from _found(node.source, node.part, node.column)
+        keys = yield from _found(node.source, node.part, node.column, origin)
         none = ReverseMatch(node.source, node.column, Compare(node.source.pk, "null"), node.key)
         return _or_nothing(node.part, _one_of(node.key, keys), none)
     if isinstance(node, LinkMatch):
-        keys = yield from _found(node.target, node.part, node.target.pk)
+        keys = yield from _found(node.target, node.part, node.target.pk, origin)
         found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
         return _or_nothing(node.part, LinkMatch(node.target, node.link, found), LinkMatch(node.target, node.link, none))
     return node
 
 
-def _without_relations(schema: Schema, node: Node) -> Operation[Node]:
+def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[Node]:
     """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
-            parts.append((yield from _without_relations(schema, part)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from _without_relations(schema, part, origin)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
-        return Not((yield from _without_relations(schema, node.part)))
+        return Not((yield from _without_relations(schema, node.part, origin)))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
-        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk)))
+        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk, origin)))
     return node
 
 
@@ -117,16 +117,16 @@ def _holds_for_nothing(part: Node) -> bool:
     return not isinstance(part, InSubquery) and part.holds(_Nothing())
 
 
-def _found(schema: Schema, part: Node, column: Column) -> Operation[tuple[Any, ...]]:
+def _found(schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[tuple[Any, ...]]:
     """The values of a column in the objects that meet a condition."""
-    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), part)
+    plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
     return _values(column, [row[0] for row in rows])
 
 
-def _among(node: InSubquery) -> Operation[Node]:
+def _among(node: InSubquery, origin: Origin) -> Operation[Node]:
     place = f"{node.column.name}__in"
-    values = [converted(node.column, value, place) for value in (yield from node.values()) if value is not None]
+    values = [converted(node.column, value, place) for value in (yield from node.values(origin)) if value is not None]
     return _one_of(node.column, distinct(node.column, values))
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...errors import ConflictError, OrmisError
 from ...planning.plan import Plan
 from ...query.q import Q
+from ...records.hydration import load
 from ...schema.schema import Schema
 from ..outcomes import InexactArithmetic
 from ..reading import evaluate as results
@@ -55,7 +56,7 @@ def get_or_create(
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
-    plan = yield from planned(_two(narrowed).query)
+    plan = yield from planned(_two(narrowed).query, Origin(narrowed.db))
     for _ in range(_TRIES):
         new = yield from _new(narrowed, belonging, lookups, defaults or {}, asynchronous)
         obtained = yield from obtain(plan, new.making)
@@ -80,7 +81,7 @@ def update_or_create(
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
     wanted = writes(source, values)
-    plan = yield from planned(_two(narrowed).query)
+    plan = yield from planned(_two(narrowed).query, Origin(narrowed.db))
     mutation = _update(source._schema, wanted) if plan.client_where is None and wanted.by_server else None
     given = values if create_defaults is None else create_defaults
     for _ in range(_TRIES):
@@ -92,7 +93,7 @@ def update_or_create(
             if obtained.changed is not None:
                 changed, pk = source._copy(where=(), empty=False), source._schema.pk
                 key = pk.codec.decode(obtained.changed.encode())
-                return (yield from results.get(changed, Q(pk=key), asynchronous)), False
+                return (yield from results.get(changed, Origin(narrowed.db, asynchronous), Q(pk=key))), False
             if obtained.rows:
                 present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
                 yield from _write(present, values)
@@ -142,7 +143,7 @@ def _two(source: Source[Any]) -> Source[Any]:
 
 
 def _single(narrowed: Source[Any], plan: Plan, rows: Any, asynchronous: bool) -> Operation[Any]:
-    found = narrowed.model._load([row[: len(plan.columns)] for row in rows], narrowed.db, asynchronous)
+    found = load(narrowed.model, [row[: len(plan.columns)] for row in rows], Origin(narrowed.db, asynchronous))
     return (yield from _checked_single(narrowed, found))
 
 
@@ -166,14 +167,16 @@ def _new(
 
     Callables are called only where there is no object yet.
     """
-    if any(callable(value) for value in defaults.values()) and (yield from results.exists(narrowed)):
+    if any(callable(value) for value in defaults.values()) and (
+        yield from results.exists(narrowed, Origin(narrowed.db))
+    ):
         return _New()
     pk = narrowed._schema.pk.name
     values = {(pk if name == "pk" else name): value for name, value in lookups.items() if "__" not in name}
     values |= {name: _called(value) for name, value in defaults.items()}
     try:
         record = narrowed.model(**narrowed.model._by_alias(values))
-        record._place(narrowed.db, asynchronous)
+        record._assign(Origin(narrowed.db, asynchronous))
         return _New(record, Making(saving.insertion([record]), belonging.link))
     except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there
         return _New(refusal=refusal)

@@ -17,7 +17,8 @@ from ...planning.plan import Plan, packed
 from ...storage.keys import MODELS
 from ...storage.scripts import script
 from ..outcomes import raise_outcome, unpack
-from ..reading.select import Rows, fetch, meets, rows_of
+from ..reading.pages import Rows, rows_of
+from ..reading.select import fetch, meets
 from .mutations import Mutation, commit_call
 
 

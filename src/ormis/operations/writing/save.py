@@ -17,7 +17,8 @@ from typing import Any, ClassVar, Literal, Protocol
 from ...calls import Operation
 from ...errors import FieldError, IntegrityError, reason, shown
 from ...query.expressions import Arithmetic, Expression, F, Value
-from ...records.state import DEFERRED, PENDING, State, Text, state_of
+from ...records.hydration import validated
+from ...records.state import PENDING, UNKNOWN, State, Text, state_of
 from ...schema.options import milliseconds
 from ...schema.schema import Column, Schema
 from ...storage.codecs import BadText
@@ -47,10 +48,6 @@ class Record(Protocol):
     """An object as saving sees it: its `__dict__` holds the fields."""
 
     __schema__: ClassVar[Any]
-
-    def convert(self, name: str, value: Any) -> Any:
-        """The value as the field holds it; ValidationError where it does not fit."""
-        ...
 
 
 def save(
@@ -122,7 +119,7 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
                 vars(record)[schema.pk.name] = counted(pk.encode())
             known = [pk, *texts[1:]]
             if isinstance(when, OnConflict):  # what the object in the way had in other fields is not known
-                known = [text if at in when.positions or at == 1 else DEFERRED for at, text in enumerate(known, 1)]
+                known = [text if at in when.positions or at == 1 else UNKNOWN for at, text in enumerate(known, 1)]
             state_of(record).mark_all_stored(known)
 
     arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
@@ -207,7 +204,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
             continue
         changes += (column.position, False if text is None else text)
         written.append((column, value, text))
-        if state.saved and before is not DEFERRED:
+        if state.saved and before is not UNKNOWN:
             loaded += (column.position, False if before is None else before)
 
     def on_result(result: Any) -> None:
@@ -231,7 +228,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     if summed:
         mutation.predicted_result = [PENDING] * len(summed)
         mutation.on_commit = partial(_take_late_result, record, state, summed)
-        mutation.computed = partial(compute, schema, summed, record.convert)
+        mutation.computed = partial(compute, schema, summed, partial(validated, record))
     return mutation
 
 

@@ -23,7 +23,8 @@ from ...schema.schema import Column, Schema
 from ...storage.keys import MODELS
 from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, raise_outcome, unpack
-from ..reading.select import Page, decoded, fetch, fetch_keys, next_page
+from ..reading.pages import Page, decoded, next_page
+from ..reading.select import fetch, fetch_keys
 from .mutations import ClientArithmetic, Mutation, Reached, commit_call, shapes_with
 
 _TRIES = 100
@@ -130,7 +131,7 @@ def _step_here(
 ) -> Operation[float | None]:
     """The next step of a walk, done here; the place to go on behind, None at the end."""
     keys_only = _keys_only(plan)
-    page = yield from next_page(keys_only, Page(0, walking=True, after=after), enough=most)
+    page = yield from next_page(keys_only, Page(keys_only, walking=True, after=after), enough=most)
     keys = [_key(keys_only, row) for row in page.rows]
     tally.include((yield from change_each(plan, otherwise, None, keys)))
     return page.after
@@ -182,7 +183,7 @@ class _Planned:
 
 
 def _computed(plan: Plan, how: Here, checked: Iterable[Column], row: Wire) -> _Planned:
-    values = decoded(plan.schema, plan.reading(), row)
+    values = decoded(plan.schema, plan.reads, row)
     expected = [item for column in checked for item in (column.position, _text(column, values[column.name]))]
     key = str(plan.schema.pk.codec.encode(values[plan.schema.pk.name]))
     return _Planned(key, expected, how.compute(values) if how.compute else [])
@@ -193,7 +194,7 @@ def _keys_only(plan: Plan) -> Plan:
 
 
 def _key(plan: Plan, row: Wire) -> str:
-    return str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reading(), row)[plan.schema.pk.name]))
+    return str(plan.schema.pk.codec.encode(decoded(plan.schema, plan.reads, row)[plan.schema.pk.name]))
 
 
 def _text(column: ColumnRef, value: Any) -> Any:

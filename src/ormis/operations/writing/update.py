@@ -9,7 +9,7 @@ from functools import partial
 from inspect import getattr_static
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...query.expressions import Expression
 from ...schema.schema import Column, Schema
@@ -64,10 +64,10 @@ def update(source: Source[Any], values: Mapping[str, Any]) -> Operation[int]:
     """Writes these values to every object of the query; how many there were."""
     check_whole(source, "updated")
     if not values:
-        return (yield from results.count(source))
+        return (yield from results.count(source, Origin(source.db)))
     source._cache = None
     wanted = writes(source, values)
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
     here = _here(source, wanted)
     if not wanted.by_server or _may_be_null(source._schema, wanted):
         return (yield from change_each(plan, here)).count
@@ -129,7 +129,7 @@ def _present(text: Text | None) -> Text | bool:
 def expire(source: Source[Any], ttl: int | None) -> Operation[int]:
     """Lets every object of the query live so many milliseconds from now on, None for ever; how many there were."""
     check_whole(source, "given an end")
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
     return (yield from change(plan, Change("expire", (False if ttl is None else ttl,)))).count
 
 
@@ -137,7 +137,7 @@ def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query, with what refers to them."""
     check_whole(source, "deleted")
     source._cache = None
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()))
+    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
     tally = yield from change(plan, Change("delete", most=100, referrers=closure))
     return counted(tally.models)
 

@@ -1,0 +1,252 @@
+"""Calls of the script `query`, and the pages of rows that they return.
+
+Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hashes of the candidates.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from ...calls import Operation
+from ...planning.columns import ColumnRef
+from ...planning.plan import Plan, Related
+from ...planning.predicates import Compare
+from ...records.state import Keyed, Wire, Wires
+from ...schema.schema import Schema
+from ...storage.codecs import BadText, raw_rows
+from ...storage.keys import MODELS, object_key
+from ...storage.scripts import script
+from ..outcomes import raise_outcome, unpack
+from .get import bad_text
+
+_ranks = msgspec.msgpack.Decoder(list[float]).decode
+_row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
+
+
+class Rows(Wires):
+    """Rows of `plan.reads`.
+
+    related: for each of `plan.related` the rows that came along, by the key that led there.
+    groups: the members of the sets of links that `plan.groups` names.
+    objects: the objects of the rows, if they were made while the next rows were read.
+    """
+
+    def __init__(self, rows: Iterable[Wire] = (), related: list[Keyed] | None = None) -> None:
+        super().__init__(rows)
+        self.related: list[Keyed] = related or []
+        self.groups: list[list[str]] = []
+        self.objects: list[Any] | None = None
+
+    def picked(self, order: Sequence[int]) -> "Rows":
+        """These of the rows, in this order."""
+        rows = Rows((self[i] for i in order), self.related)
+        rows.whole = None if self.whole is None else [self.whole[i] for i in order]
+        rows.objects = None if self.objects is None else [self.objects[i] for i in order]
+        return rows
+
+
+# A result is read page by page. The first reply says how:
+#
+#                        first_page()
+#                             |
+#        +--------------------+---------------------+
+#      "done"               "keys"                "walk"
+#        |                    |                     |
+#      whole           keys: candidates       walking, after: None
+#        |             of an index                  |
+#        |                    |  next_page():       |  next_page(): the next objects in the
+#        |                    |  limits.keys of     |  order of creation, as many as the
+#        |                    |  them, or fewer     |  server examines in some milliseconds
+#        |                    v                     v
+#        |             keys: the rest          walking, after: the last one examined
+#        |                    |                     |
+#        +---- last <---------+-- no keys ----------+-- not walking
+#
+# The candidates are those of one moment, and the order of creation never changes: so no object comes twice, and none
+# is missed that was there throughout. The rows of a page are in the order of the plan, those of all pages are not,
+# unless it is the order of creation: then they are merged by what `plan.reads` has for that, see select.py.
+
+
+@dataclass
+class Page:
+    """The reply of one call, and where the rest of the result is, if there is any.
+
+    plan: that of the query. packed: the rows, their ranks in the order of creation if those were asked for, and the
+        related rows, still packed; nothing for a count.
+    count: how many objects met the server's part of the condition.
+    whole: this is the whole result, in its final order.
+    covered: how many of the values of an `in` the page is about, if it was asked for as `batch`.
+    keys: the candidates that are still to be examined.
+    walking, after: the objects are walked in the order of creation, and the walk goes on after this rank.
+    """
+
+    plan: Plan
+    count: int = 0
+    packed: Sequence[Any] = ()
+    whole: bool = False
+    covered: int = 0
+    keys: list[str] = field(default_factory=list[str])
+    walking: bool = False
+    after: float | None = None
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows, decoded on first use. Raises StoredDataError."""
+        if not self.packed:
+            return Rows()
+        rows = rows_of(self.plan, self.packed[0])
+        if self.plan.related:
+            related = zip(self.plan.related, self.packed[2:], strict=True)
+            rows.related = [_related_rows(one, packed) for one, packed in related]
+        return rows
+
+    @cached_property
+    def ranks(self) -> list[float]:
+        """The ranks of the rows in the order of creation, if they were asked for."""
+        return _ranks(self.packed[1]) if self.packed and self.packed[1] else []
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing is left to be read."""
+        return not self.keys and not self.walking
+
+
+def first_page(
+    plan: Plan,
+    want: str = "rows",
+    meanwhile: Callable[[], object] | None = None,
+    batch: tuple[int, int] | None = None,
+) -> Operation[Page]:
+    """The whole of a small result, or the beginning of a large one.
+
+    meanwhile: what can be done while the server reads it.
+    batch: (position, size): of the `in` at this position only so many values are used, `covered`, that about `size`
+        objects are found.
+    """
+    keys = None if plan.keys is None else [*plan.keys]
+    if keys is None and plan.among is not None:
+        keys = yield from _keys_among(plan, plan.among)
+    if keys is not None:
+        return Page(plan, keys=keys)
+    head, *packed = yield from ask(plan, want, {} if batch is None else {"in_parts": batch}, meanwhile)
+    how = head[1]
+    groups: list[list[str]] = unpack(packed.pop()) if plan.groups is not None else []
+    if how == "done":
+        page = Page(plan, head[2], packed, whole=True)
+    elif how == "keys":
+        page = Page(plan, keys=head[2])
+    else:
+        page = Page(plan, walking=True)
+    if groups:
+        page.rows.groups = groups
+    if batch is not None:
+        page.covered = int(head[-1])
+    return page
+
+
+def next_page(
+    plan: Plan,
+    page: Page,
+    want: str = "rows",
+    enough: int | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Operation[Page]:
+    """The page after this one; of its rows no more than `enough` are needed, the first by the plan's order.
+
+    meanwhile: what can be done while the server reads it.
+    """
+    more: dict[str, Any] = {} if enough is None else {"enough": enough}
+    if page.keys:
+        keys = {"keys": page.keys[: plan.limits.keys]}
+        head, *packed = yield from ask(plan, want, more | keys, meanwhile)
+        return Page(plan, head[3], packed, keys=page.keys[head[2] :])
+    more |= {"step": True, "places": bool(plan.order) and enough is not None}  # all of them come in that order
+    more |= {} if page.after is None else {"after": repr(page.after)}
+    head, *packed = yield from ask(plan, want, more, meanwhile)
+    after = None if head[2] is False else float(head[2])
+    return Page(plan, head[3], packed, walking=after is not None, after=after)
+
+
+def ask(
+    plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
+) -> Operation[list[Any]]:
+    """One call of the script `query`; its answer, the rows still packed."""
+    request, shapes = plan.request(want, **more)
+    call = script("query")((MODELS,), (request, *shapes))
+    call.meanwhile = meanwhile
+    reply = yield call
+    if isinstance(reply, int):
+        return [["ok", "done", reply]]
+    if isinstance(reply, bytes):
+        raise_outcome(unpack(reply), ())
+    reply[0] = unpack(reply[0])
+    return reply
+
+
+def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:
+    """The keys of the objects that have one of very many values, by an index, a batch of values in a call.
+
+    None if no index helps.
+    """
+    column, values, pk, size = among.column, among.values, plan.schema.pk, plan.limits.values
+    keys: list[str] = []
+    for first in range(0, len(values), size):
+        batch = Compare(column, "in", values[first : first + size])
+        only_keys = Plan(plan.schema, batch, None, (), False, 0, None, (pk,), plan.limits)
+        reply = yield from ask(only_keys, "keys", {})
+        if reply[0][1] == "walk":
+            return None
+        keys += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in _row_keys(reply[1])]
+    return keys
+
+
+# Decoding ------------------------------------------------------------------------------------------------------------
+
+
+def rows_of(plan: Plan, packed: bytes) -> Rows:
+    """The rows of `plan.reads` in the reply of a script. Raises StoredDataError."""
+    return _decoded_rows(plan.schema, plan.reads, packed)
+
+
+def _decoded_rows(schema: Schema, columns: tuple[ColumnRef, ...], packed: bytes) -> Rows:
+    decoder = schema.decoder_for(columns)
+    whole = decoder.whole_rows(packed)
+    try:
+        rows = Rows(decoder.rows(packed) if whole is None else map(msgspec.structs.astuple, whole))
+    except BadText as bad:
+        raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
+    rows.whole = whole
+    return rows
+
+
+def _related_rows(related: Related, packed: bytes) -> Keyed:
+    schema = related.hop.schema
+    by = schema.pk if related.hop.forward else related.hop.reference.column
+    rows = _decoded_rows(schema, schema.columns, packed)
+    keyed = Keyed((row[by.position - 1], row) for row in rows)
+    keyed.whole = None if rows.whole is None else dict(zip(keyed, rows.whole, strict=True))
+    return keyed
+
+
+def _key_of(schema: Schema, packed: bytes, row: int, at: int) -> str:
+    pk = raw_rows(packed)[row][at] or b""
+    return object_key(schema.key, pk.decode("utf-8", "backslashreplace"))
+
+
+def decoded(schema: Schema, columns: Sequence[ColumnRef], row: Wire) -> dict[str, Any]:
+    """The values of a row by the names of its columns. Raises StoredDataError for one that does not convert."""
+    name = ""
+    values: dict[str, Any] = {}
+    try:
+        for column, wire in zip(columns, row, strict=False):
+            name = column.name
+            values[name] = wire if wire is None or column.codec.finish is None else column.codec.finish(wire)
+    except ValueError:
+        wires = dict(zip((column.name for column in columns), row, strict=False))
+        kind = next(column.codec.kind for column in columns if column.name == name)
+        bad = BadText(0, name, wires[name], kind)
+        raise bad_text(bad, schema, object_key(schema.key, str(wires.get(schema.pk.name)))) from None
+    return values

@@ -1,0 +1,146 @@
+"""Orders: what the items of order_by() mean, and the one sort in Python, which agrees with that of the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time
+from random import random
+from typing import Any
+
+from ..errors import FieldError
+from ..query.expressions import Expression, F, OrderBy
+from ..schema.schema import Schema
+from ..storage.codecs import Codec
+from .columns import ColumnRef, Computed
+from .names import cell_of, parts_of, resolve
+from .predicates import comparable
+
+# Items ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderItem:
+    """An item of order_by(), parsed. Absent values come first ascending and last descending, unless told otherwise.
+
+    by: the name of a field, an expression, RANDOM, or what is none of these, which is an error.
+    """
+
+    by: Any
+    descending: bool
+    nulls_first: bool
+
+
+RANDOM = Computed((), lambda _row: random(), "?")  # noqa: S311 - no secret
+
+
+def order_item(item: Any) -> OrderItem:
+    """What an item of order_by() says: `name`, `-name`, "?", an expression, `expression.desc()`."""
+    descending, nulls_first = False, None
+    if isinstance(item, str) and item == "?":  # what a class attribute is compared with makes a condition
+        return OrderItem(RANDOM, False, False)
+    if isinstance(item, OrderBy):
+        descending, nulls_first, item = item.descending, item.nulls_first, item.expression
+    if isinstance(item, F):
+        item = item.name
+    if isinstance(item, str) and item.startswith("-"):
+        descending, item = not descending, item[1:]
+    return OrderItem(item, descending, not descending if nulls_first is None else nulls_first)
+
+
+# Terms ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTerm:
+    """A column, or a computed value, to order by."""
+
+    cell: ColumnRef | Computed
+    descending: bool
+    nulls_first: bool
+
+    def reversed(self) -> "OrderTerm":
+        """The opposite order."""
+        return OrderTerm(self.cell, not self.descending, not self.nulls_first)
+
+
+def order_terms(schema: Schema, order: Sequence[Any]) -> tuple[OrderTerm, ...]:
+    """The columns that order_by() names, of the model itself or of objects it refers to.
+
+    Raises FieldError for a name of no stored field and for a relation to many objects.
+    """
+    return tuple(term for item in order for term in _terms(schema, order_item(item), ()))
+
+
+def _terms(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderTerm]:
+    """within: the models whose own order is being expanded."""
+    by = item.by
+    if isinstance(by, Expression):
+        by = _computed(schema, by)
+    if isinstance(by, Computed):
+        return [OrderTerm(by, item.descending, item.nulls_first)]
+    if not isinstance(by, str):
+        raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
+    terms = _order_of_related(schema, item, within)
+    return terms or [OrderTerm(cell_of(schema, by), item.descending, item.nulls_first)]
+
+
+def _order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderTerm]:
+    """The order of the related model if the item names a relation; nothing for a field or a model without order."""
+    path = resolve(schema, item.by, whole=True)
+    target = path.hops[-1].schema if path.hops else None
+    named = target is not None and parts_of(item.by)[-1] == path.hops[-1].name
+    if target is None or not named or not target.ordering or target in within:
+        return []
+    terms: list[OrderTerm] = []
+    for given in target.ordering:
+        inner = order_item(given)
+        if not isinstance(inner.by, str):
+            raise FieldError(
+                f"{schema.name} can't be ordered by {item.by!r}: its own order is by {given!r}; name its fields"
+            )
+        terms += _terms(schema, replace(inner, by=f"{item.by}__{inner.by}"), (*within, target))
+    return [term.reversed() for term in terms] if item.descending else terms
+
+
+def _computed(schema: Schema, expression: Expression) -> Computed:
+    cells = {name: cell_of(schema, name) for name in expression.names()}
+
+    def value(row: Any) -> Any:
+        return expression.found({name: row[cell.name] for name, cell in cells.items()})
+
+    return Computed(tuple(cells.values()), value, str(expression))
+
+
+# Sorting in Python ---------------------------------------------------------------------------------------------------
+
+
+def sorted_by(order: list[int], keys: Sequence[Any], term: OrderItem | OrderTerm) -> list[int]:
+    """These positions, sorted by their keys, None for an absent value; of equal keys in the order given."""
+    absent = [i for i in order if keys[i] is None]
+    present = [i for i in order if keys[i] is not None]
+    present.sort(key=keys.__getitem__, reverse=term.descending)
+    return absent + present if term.nulls_first else present + absent
+
+
+def sort_key(codec: Codec, value: Any) -> Any:
+    """The key of a field's value."""
+    return None if value is None else computed_sort_key(comparable(codec, value))
+
+
+def wire_sort_key(codec: Codec, wire: Any) -> Any:
+    """The key of a value as rows have it."""
+    if wire is None:
+        return None
+    if codec.finish is None and codec.kind in ("float", "datetime"):
+        return computed_sort_key(wire)
+    if codec.finish is None and codec.kind in ("int", "text", "date", "timedelta"):
+        return wire
+    return computed_sort_key(comparable(codec, codec.finish(wire) if codec.finish else wire))
+
+
+def computed_sort_key(value: Any) -> Any:
+    """The key of a computed value: times as in UTC, NaN after all else."""
+    if isinstance(value, datetime | time):
+        return value.replace(tzinfo=None)
+    if isinstance(value, bool | int | float):
+        return (value != value, value)
+    return value
