@@ -9,7 +9,7 @@ import pydantic
 import pytest
 
 import ormis
-from ormis import CASCADE, SET_NULL, Field, ForeignKey, Index, ModelError, OneToOne, Related, UniqueConstraint
+from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, Index, ModelError, OneToOne, Related, UniqueConstraint
 
 
 class Author(ormis.Model):
@@ -263,3 +263,20 @@ def test_json_schema_and_defaults_are_pydantics() -> None:
 
     assert Shirt().model_dump_json() == '{"id":null,"color":"red"}'
     assert set(Shirt.model_json_schema()["properties"]) == {"id", "color"}
+
+
+def test_a_field_may_be_called_convert(db: ormis.Database) -> None:
+    """Names of ormis's own work are free for fields: such an object is saved, counted and read as any other."""
+
+    class Unit(ormis.Model):
+        convert: float = Field(default=1.0, ge=0)
+
+        class Meta:
+            key = "models_unit"
+
+    unit = Unit(convert=2.5).save()
+    unit.convert = F("convert") * 3
+    unit.save()
+    assert Unit.get(unit.pk).convert == unit.convert == 7.5
+    assert Unit.objects.filter(convert__gt=7).update(convert=F("convert") / 2) == 1
+    assert Unit.objects.get().convert == 3.75
