@@ -165,7 +165,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         self._refreshed(await database.arun(reading.get(self._schema(), self._own_key())), fields)
 
     def expire(self, time: float | timedelta, *, using: Database | None = None) -> None:
-        """Lets the object live so long from now on, in seconds or as a timedelta. One call.
+        """Sets the object's time to live, in seconds or as a timedelta. One call.
 
         From the moment it ends it is gone from every query, count, unique field and relation; what refers to it is
         treated as its on_delete says, when it is cleared away. Raises DoesNotExist when the object is gone.
@@ -177,7 +177,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         await self._database_for(using or state_of(self).database).arun(self._expiry(milliseconds(time)))
 
     def persist(self, *, using: Database | None = None) -> None:
-        """Lets the object live for ever. One call. Raises DoesNotExist when it is gone."""
+        """Removes the object's time to live. One call. Raises DoesNotExist when it is gone."""
         self._database_for(using or state_of(self).database).run(self._expiry(None))
 
     async def apersist(self, *, using: Database | None = None) -> None:
@@ -255,8 +255,8 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _load_deferred(self, names: Sequence[str]) -> dict[str, Any]:
         if state_of(self).asynchronous:
             raise errors.RelationNotLoaded(
-                f"{type(self).__name__}.{names[0]} of {self.key} is not loaded, and async code does not wait unseen: "
-                f"write `await obj.arefresh_from_db(fields={[*names]!r})`, or load it without only() and defer()"
+                f"{type(self).__name__}.{names[0]} of {self.key} is not loaded; lazy loading would block the event "
+                f"loop: write `await obj.arefresh_from_db(fields={[*names]!r})`, or load it without only() and defer()"
             )
         self.refresh_from_db(fields=names)
         return vars(self)
@@ -304,8 +304,8 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
         aliases = {name: info.validation_alias for name, info in cls.model_fields.items()}
-        known = {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
-        return {known.get(name, name): value for name, value in values.items()}
+        texts = {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
+        return {texts.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
@@ -376,9 +376,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         return database
 
     def _check_related(self, database: Any) -> None:
-        """Raises ForeignKeyViolation where an object that this one is to refer to is in another database."""
+        """Raises ForeignKeyViolation if an object that this one is to refer to is in another database."""
         for declaration in self.__declarations__:
-            type(self).__dict__[declaration.name].check_known(self, database)
+            type(self).__dict__[declaration.name].check_cached(self, database)
 
     def _saved(self, origin: Origin) -> Self:
         state_of(self).origin = origin

@@ -1,4 +1,4 @@
-"""What the descriptors of relations have in common: where they stand, where they lead, what is known already."""
+"""The base of the descriptors of relations."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +16,7 @@ class RelationDescriptor:
     """What stands on a model class for one side of a relation.
 
     owner: the class it stands on. name: the attribute there. model: the class it leads to.
-    many: whether it leads to many objects; then what is known of them is a list, else one object.
+    many: whether it leads to many objects; then a list of them is cached, else one object.
     """
 
     many = False
@@ -28,7 +28,7 @@ class RelationDescriptor:
         self.model = model
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """What it is called in messages."""
         return f"{self.owner.__name__}.{self.name}"
 
@@ -41,10 +41,10 @@ class RelationDescriptor:
 
     def assign(self, _record: Any, value: Any, /) -> None:
         """What assigning to the attribute does."""
-        raise TypeError(f"{self.place} can't be assigned {shown(value)}: use .set()")
+        raise TypeError(f"{self.label} can't be assigned {shown(value)}: use .set()")
 
-    def known(self, record: Any) -> Any:
-        """What is loaded of it already, None where nothing is."""
+    def cached(self, record: Any) -> Any:
+        """What is loaded of it already, None if nothing is."""
         return cached_related(record, self.name)
 
     # What prefetch_related() asks of a relation.
@@ -59,7 +59,7 @@ class RelationDescriptor:
 
     def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
         """The keys of the records whose related objects are not loaded yet, or of all."""
-        return [*{self.key_in(record): None for record in records if again or self.known(record) is None}]
+        return [*{self.key_in(record): None for record in records if again or self.cached(record) is None}]
 
     def related_of(
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
@@ -68,7 +68,7 @@ class RelationDescriptor:
         raise NotImplementedError
 
     def keep(self, record: Any, related: list[Any]) -> None:
-        """Keeps what was found with the record."""
+        """Caches the related objects with the record."""
         if self.many or related:
             cache_related(record, self.name, related if self.many else related[0])
 
@@ -80,10 +80,10 @@ class RelationDescriptor:
         Raises TypeError for one of another model, ForeignKeyViolation for one that is not saved yet or is elsewhere.
         """
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {shown(value)}")
+            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {shown(value)}")
         if value.pk is None:
             raise ForeignKeyViolation(
-                f"{self.place}: {value!r} is not saved yet; save it first",
+                f"{self.label}: {value!r} is not saved yet; save it first",
                 model=self.owner.__name__,
                 field=self.name,
                 value=value,
@@ -91,20 +91,21 @@ class RelationDescriptor:
         self.check_database(None if record is None else state_of(record).database, value)
         return value
 
-    def check_database(self, here: Any, value: Any) -> None:
-        """Raises ForeignKeyViolation for an object that is in another database than `here`."""
-        there = state_of(value).database
-        if here is not None and there is not None and not here.same_as(there):
+    def check_database(self, database: Any, value: Any) -> None:
+        """Raises ForeignKeyViolation for an object that is in another database than this one."""
+        other = state_of(value).database
+        if database is not None and other is not None and not database.same_as(other):
             raise ForeignKeyViolation(
-                f"{self.place}: {value!r} is in another database, {there!r} and not {here!r}; relations stay in one",
+                f"{self.label}: {value!r} is in another database, {other!r} and not {database!r}; "
+                f"relations stay in one",
                 model=self.owner.__name__,
                 field=self.name,
                 value=value,
             )
 
-    def refuse_waiting(self, record: Any, instead: str) -> None:
+    def refuse_lazy_load(self, record: Any, instead: str) -> None:
         """Raises RelationNotLoaded for an object that was loaded by async code."""
         if state_of(record).asynchronous:
             raise RelationNotLoaded(
-                f"{self.place} of {record!r} is not loaded, and async code does not wait unseen: write `{instead}`"
+                f"{self.label} of {record!r} is not loaded; lazy loading would block the event loop: write `{instead}`"
             )

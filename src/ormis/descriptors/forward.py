@@ -22,11 +22,11 @@ class ForwardRelation(RelationDescriptor):
         self.reference = reference
 
     def of(self, record: Any, /) -> Any:
-        """The related object. One call where it is not known yet."""
+        """The related object. One call if it is not cached yet."""
         pk = self.key_in(record)
         if pk is None:
             return None
-        related = self.known(record)
+        related = self.cached(record)
         if related is None:
             related = self._load(record, pk)
             cache_related(record, self.name, related)
@@ -34,23 +34,23 @@ class ForwardRelation(RelationDescriptor):
 
     def _load(self, record: Any, pk: Any) -> Any:
         own = self.owner.__name__.lower()
-        self.refuse_waiting(record, f"await {self.model.__name__}.aget({own}.{self.reference.column.name})")
+        self.refuse_lazy_load(record, f"await {self.model.__name__}.aget({own}.{self.reference.column.name})")
         database = self.model._database_for(state_of(record).database)
         row = database.run(reading.get(self.model._schema(), pk))
         if row is None:
             raise self.model.DoesNotExist(
-                f"{self.place} points at {self.model.__key__}:{pk}, which is not there any more"
+                f"{self.label} points at {self.model.__key__}:{pk}, which is not there any more"
             )
         return load(self.model, [row], Origin(database))[0]
 
-    def known(self, record: Any) -> Any:
-        """The related object where it is loaded already and still the right one."""
-        related = super().known(record)
+    def cached(self, record: Any) -> Any:
+        """The cached related object if it still is the one that the foreign key points at."""
+        related = super().cached(record)
         return related if related is not None and related.pk == self.key_in(record) else None
 
-    def check_known(self, record: Any, database: Any) -> None:
-        """Raises ForeignKeyViolation where the related object is loaded and in another database than this one."""
-        related = self.known(record)
+    def check_cached(self, record: Any, database: Any) -> None:
+        """Raises ForeignKeyViolation if the related object is loaded and in another database than this one."""
+        related = self.cached(record)
         if related is not None:
             self.check_database(database, related)
 

@@ -70,7 +70,7 @@ def _own_relations(owner: Any) -> set[str]:
 
 
 def _is_replaced(cls: Any, present: Any, descriptor: RelationDescriptor) -> bool:
-    """True where the descriptor of this very relation is there, from a class that this one takes the place of."""
+    """True if the descriptor of this very relation is there, from a class that this one takes the place of."""
     same = isinstance(present, RelationDescriptor) and present.model.__key__ == cls.__key__
     return same and _declared_as(present) == _declared_as(descriptor)
 
@@ -90,7 +90,7 @@ def check_loops(schema: Schema) -> None:
 
 
 def _way_back(start: Schema, at: Schema, seen: set[Schema]) -> list[tuple[Schema, Reference]]:
-    """The required references that lead from one model to another, empty where none do."""
+    """The required references that lead from one model to another, empty if none do."""
     seen.add(at)
     for reference in at.references:
         target = registry.model_for(reference.target).__schema__

@@ -103,12 +103,12 @@ class LinkManager(RelatedManager[M]):
 
     def _texts(self, objects: Iterable[Any]) -> list[str]:
         relation, record, model = self._relation, self._record, self._relation.model
-        pk, here = model._schema().pk, state_of(record).database
+        pk, database = model._schema().pk, state_of(record).database
         name, encode = pk.name, pk.codec.encode
         texts: list[str] = []
         for value in objects:
             # The commonest objects without a call of a function each: three times as fast.
-            if type(value) is model and state_of(value).database is here and value.__dict__[name] is not None:
+            if type(value) is model and state_of(value).database is database and value.__dict__[name] is not None:
                 texts.append(encode(value.__dict__[name]))
             else:
                 texts.append(encode(relation.key_of(record, value)))
@@ -130,4 +130,4 @@ class LinkManager(RelatedManager[M]):
 
     def _refuse_defaults(self, defaults: Mapping[str, Any] | None) -> None:
         if defaults is not None:
-            raise TypeError(f"{self._relation.place}: through_defaults is for relations with a through model")
+            raise TypeError(f"{self._relation.label}: through_defaults is for relations with a through model")

@@ -33,7 +33,7 @@ class RelatedManager(Manager[M]):
         """The manager of a relation of this object. Raises ForeignKeyViolation for one that is not saved yet."""
         if record.pk is None:
             raise ForeignKeyViolation(
-                f"{relation.place}: {record!r} is not saved yet, so it has no related objects; save it first",
+                f"{relation.label}: {record!r} is not saved yet, so it has no related objects; save it first",
                 model=relation.owner.__name__,
                 field=relation.name,
             )
@@ -44,13 +44,13 @@ class RelatedManager(Manager[M]):
         return manager
 
     def get_queryset(self) -> QuerySet[M]:
-        """The related objects; those that prefetch_related() found, without a call."""
+        """The related objects; without a call if prefetch_related() fetched them."""
         base = super().get_queryset()
         narrowed = base._copy(where=(*base.query.where, Q(**self._narrowing())))
         narrowed._database = self._database
-        known = self._relation.known(self._record)
-        if known is not None:
-            narrowed._cache = [*known]
+        cached = self._relation.cached(self._record)
+        if cached is not None:
+            narrowed._cache = [*cached]
         return narrowed
 
     # Change ----------------------------------------------------------------------------------------------------------

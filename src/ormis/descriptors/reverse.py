@@ -44,7 +44,7 @@ class _Reverse(RelationDescriptor):
         yield from referring(queryset, origin, column, keys, take, owners)
 
     def keep(self, record: Any, related: list[Any]) -> None:
-        """Keeps what was found with the record, which each of them refers to."""
+        """Caches the related objects with the record, and the record with each of them."""
         super().keep(record, related)
         if related and cached_related(related[0], self.reference.name) is not record:
             cache_related_for_all(related, self.reference.name, record)
@@ -64,9 +64,9 @@ class ReverseOne(_Reverse):
     """The object that refers to this one by a one-to-one relation, loaded on first use and then kept."""
 
     def of(self, record: Any, /) -> Any:
-        """The related object. One call where it is not known yet; raises its DoesNotExist where there is none."""
+        """The related object. One call if it is not cached yet; raises its DoesNotExist if there is none."""
         self._refuse_unsaved(record)
-        related = self.known(record)
+        related = self.cached(record)
         if related is None:
             related = self._load(record)
             cache_related(record, self.name, related)
@@ -75,17 +75,17 @@ class ReverseOne(_Reverse):
 
     def _load(self, record: Any) -> Any:
         name, own = self.reference.name, self.owner.__name__.lower()
-        self.refuse_waiting(record, f"await {self.model.__name__}.objects.aget({name}={own})")
+        self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
-        found = self.model.objects.using(database).filter(**{name: record.pk}).first()
-        if found is None:
-            raise self.model.DoesNotExist(f"{self.place}: no {self.model.__name__} refers to {record!r}")
-        return found
+        related = self.model.objects.using(database).filter(**{name: record.pk}).first()
+        if related is None:
+            raise self.model.DoesNotExist(f"{self.label}: no {self.model.__name__} refers to {record!r}")
+        return related
 
     def _refuse_unsaved(self, record: Any) -> None:
         if record.pk is None:
             raise ForeignKeyViolation(
-                f"{self.place}: {record!r} is not saved yet, so nothing can refer to it; save it first",
+                f"{self.label}: {record!r} is not saved yet, so nothing can refer to it; save it first",
                 model=self.owner.__name__,
                 field=self.name,
             )
@@ -94,7 +94,7 @@ class ReverseOne(_Reverse):
         """`person.passport = passport` points the passport at the person; saving it is the caller's."""
         self._refuse_unsaved(record)
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.place} takes a {self.model.__name__}, not {shown(value)}")
+            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {shown(value)}")
         setattr(value, self.reference.name, record)
         cache_related(record, self.name, value)
 
@@ -156,7 +156,7 @@ class ReverseManager(RelatedManager[M]):
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
-            raise TypeError(f"{self._relation.place}: through_defaults is for many-to-many relations")
+            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
         return relating.point(self._checked(objects), self._reference, self._record)
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
@@ -168,12 +168,12 @@ class ReverseManager(RelatedManager[M]):
         yield from self._release_all(self._queryset())
 
     def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
-        wanted = self._checked(objects)
+        given = self._checked(objects)
         if self._reference.column.nullable:
             related = self._queryset()
-            kept = [record.pk for record in wanted]
+            kept = [record.pk for record in given]
             yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
-        yield from self._add(wanted, defaults)
+        yield from self._add(given, defaults)
 
     def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
         """Makes all objects of a query refer to nothing, in bounded steps."""

@@ -19,7 +19,7 @@ M = TypeVar("M")
 class ThroughManager(LinkManager[M]):
     """The objects that one object is linked to by objects of a through model, which may have fields of their own.
 
-    What adds links asks first which there are: one call more.
+    Methods that add links read the present ones first: one call more.
     """
 
     def create(self, *, through_defaults: Mapping[str, Any] | None = None, **values: Any) -> M:
@@ -35,7 +35,7 @@ class ThroughManager(LinkManager[M]):
     def _create_linked(self, record: Any, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True)
         for near, far in self._directions:
-            yield from bulk.create([self._made({near: self._record.pk, far: record.pk}, defaults)])
+            yield from bulk.create([self._new_link({near: self._record.pk, far: record.pk}, defaults)])
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         return making.RelatedLink(after=lambda record: self._add([record], defaults))
@@ -46,8 +46,8 @@ class ThroughManager(LinkManager[M]):
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
             present: list[Any] = yield from evaluate(links, Origin(self._database))
             missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
-            made = [self._made({near: self._record.pk, far: key}, defaults) for key in keys if key in missing]
-            yield from bulk.create(made)
+            new = [self._new_link({near: self._record.pk, far: key}, defaults) for key in keys if key in missing]
+            yield from bulk.create(new)
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         keys = self._keys(objects)
@@ -59,11 +59,11 @@ class ThroughManager(LinkManager[M]):
             yield from changes.delete(self._links(near))
 
     def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
-        wanted = self._keys(objects)
+        keys = self._keys(objects)
         for near, far in self._directions:
             links = self._links(near)
-            yield from changes.delete(links if clear or not wanted else links.exclude(**{f"{far}__in": wanted}))
-        yield from self._add(wanted, defaults)
+            yield from changes.delete(links if clear or not keys else links.exclude(**{f"{far}__in": keys}))
+        yield from self._add(keys, defaults)
 
     def _keys(self, objects: Iterable[Any]) -> list[Any]:
         return [self._relation.key_of(self._record, value) for value in objects]
@@ -74,7 +74,7 @@ class ThroughManager(LinkManager[M]):
 
     @property
     def _directions(self) -> list[tuple[str, str]]:
-        """The foreign keys of a link to this object and to the other; both ways where the relation is symmetrical."""
+        """The foreign keys of a link to this object and to the other; both ways if the relation is symmetrical."""
         link = self._relation.link
         return [(link.near, link.far), (link.far, link.near)] if link.symmetrical else [(link.near, link.far)]
 
@@ -82,6 +82,6 @@ class ThroughManager(LinkManager[M]):
         """The links of this object in one direction."""
         return self._through.objects.using(self._database).filter(**{near: self._record.pk}).order_by()
 
-    def _made(self, ends: dict[str, Any], defaults: Mapping[str, Any] | None) -> Any:
+    def _new_link(self, ends: dict[str, Any], defaults: Mapping[str, Any] | None) -> Any:
         given = {name: value() if callable(value) else value for name, value in (defaults or {}).items()}
         return self._through(**given | ends)

@@ -304,7 +304,7 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
     codec = cells[value.name].codec if isinstance(value, F) else own.codec
 
     def test(row: Any) -> bool:
-        left, right = row[own.name], value.found({field: row[c.name] for field, c in cells.items()})
+        left, right = row[own.name], value.in_query({field: row[c.name] for field, c in cells.items()})
         if left is None or right is None:
             return False
         left = comparable(own.codec, left) if part is None else part_of(part, left)

@@ -105,7 +105,7 @@ def _computed(schema: Schema, expression: Expression) -> Computed:
     cells = {name: cell_of(schema, name) for name in expression.names()}
 
     def value(row: Any) -> Any:
-        return expression.found({name: row[cell.name] for name, cell in cells.items()})
+        return expression.in_query({name: row[cell.name] for name, cell in cells.items()})
 
     return Computed(tuple(cells.values()), value, str(expression))
 

@@ -74,13 +74,13 @@ class Expression:
         raise NotImplementedError
 
     def evaluate(self, values: Mapping[str, Any], /) -> Any:
-        """Its value for an object with these fields, None where absent."""
+        """Its value for an object with these fields, None if absent."""
         raise NotImplementedError
 
-    def found(self, values: Mapping[str, Any], /) -> Any:
-        """Its value in a query, None also where it is too large for its type.
+    def in_query(self, values: Mapping[str, Any], /) -> Any:
+        """Its value in a query, None also if it is too large for its type.
 
-        Raises FieldError where the operands don't go together.
+        Raises FieldError if the operands don't go together.
         """
         try:
             return self.evaluate(values)
@@ -162,7 +162,7 @@ class OrderBy:
 
 
 def expression(value: Any) -> Expression:
-    """The value itself where it is an expression, else a constant."""
+    """The value itself if it is an expression, else a constant."""
     return value if isinstance(value, Expression) else Value(value)
 
 

@@ -13,7 +13,7 @@ Leaf = tuple[str, Any]
 
 
 class Q:
-    """A condition. `Q(votes__gte=3, choice_text="Nike")` is true where all its parts are.
+    """A condition. `Q(votes__gte=3, choice_text="Nike")` is true if all its parts are.
 
     Immutable; compared and hashed by what it says. An empty Q narrows nothing, nor does a negated one.
     """
@@ -23,8 +23,10 @@ class Q:
     def __init__(self, *conditions: "Q | Leaf | bool", **lookups: Any) -> None:
         self.connector: Connector = "and"
         self.negated = False
-        given = [_checked(condition) for condition in conditions]
-        self.children: tuple[Q | Leaf, ...] = (*(condition for condition in given if condition), *lookups.items())
+        self.children: tuple[Q | Leaf, ...] = tuple(lookups.items())
+        if conditions:
+            given = [_checked(condition) for condition in conditions]
+            self.children = (*(condition for condition in given if condition), *self.children)
 
     @classmethod
     def join(cls, connector: Connector, children: Iterable["Q | Leaf"], negated: bool = False) -> "Q":

@@ -16,7 +16,7 @@ class Query:
     """The state of a queryset.
 
     where: one condition per filter() or exclude() call; each speaks of its own related objects.
-    order: names, `-names`, expressions or "?"; None where the model's own order holds.
+    order: names, `-names`, expressions or "?"; None if the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all; of objects, those that are loaded at once.
     shape: what a row becomes: an object, or what values() and values_list() make of it.
@@ -50,7 +50,7 @@ class Query:
 
     @property
     def sliced(self) -> bool:
-        """True where a slice was taken."""
+        """True if a slice was taken."""
         return self.offset > 0 or self.limit is not None
 
     def slice(self, start: int | None, stop: int | None) -> "Query":

@@ -35,10 +35,10 @@ class Manager(Queryable[M]):
             and isfunction(method := getattr(queryset_class, name))
             and getattr(QuerySet, name, None) is not method
         }
-        made: Any = type(
+        manager_class: Any = type(
             f"{cls.__name__}From{queryset_class.__name__}", (cls,), {"queryset_class": queryset_class, **methods}
         )
-        return made
+        return manager_class
 
     def get_queryset(self) -> QuerySet[M]:
         """The queryset that everything begins with."""

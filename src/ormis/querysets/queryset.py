@@ -93,7 +93,7 @@ class Queryable(Reading[M], Writing[M]):
     def values(self, *fields: str) -> "QuerySet[dict[str, Any]]":
         """Dicts instead of objects, of these fields, also across relations, or of all stored ones.
 
-        Across a relation to many there is a row per related object, one with None where there is none.
+        Across a relation to many there is a row per related object, one with None if there is none.
         """
         return cast(Any, self._queryset()._valued("dicts", fields))
 
@@ -198,7 +198,7 @@ class QuerySet(Queryable[M], Source[M]):
     # Evaluation ------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[M]:
-        return iter(self._evaluated())
+        return iter(self._evaluated() if self._cache is None else self._cache)
 
     async def __aiter__(self) -> AsyncIterator[M]:
         results = self._cache
@@ -214,7 +214,7 @@ class QuerySet(Queryable[M], Source[M]):
         return [record async for record in self]
 
     def __len__(self) -> int:
-        return len(self._evaluated())
+        return len(self._evaluated() if self._cache is None else self._cache)
 
     def __bool__(self) -> bool:
         return bool(self._evaluated())
@@ -293,8 +293,10 @@ class QuerySet(Queryable[M], Source[M]):
         return self
 
     def _narrowed(self, condition: Q, what: str) -> Self:
-        self._refuse(what)
-        return self._copy(where=(*self.query.where, condition)) if condition else self._copy()
+        query = self.query
+        if query.combined is not None or query.limit is not None or query.offset:
+            self._refuse(what)
+        return self._copy_of(query.having(where=(*query.where, condition)) if condition.children else query)
 
     def _valued(self, shape: str, names: tuple[str, ...]) -> Self:
         for name in names:
@@ -340,7 +342,7 @@ class QuerySet(Queryable[M], Source[M]):
         return self._copy_of(own.having(combined=how, parts=(self, *others)))
 
     def _check_part(self, method: str, other: "QuerySet[Any]") -> None:
-        """Raises TypeError where the other's rows can't stand beside those of this one."""
+        """Raises TypeError if the other's rows can't stand beside those of this one."""
         if not isinstance(other, QuerySet):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"{method} takes querysets, not {shown(other)}")
         objects = [side.query.shape == "objects" for side in (self, other)]

@@ -39,7 +39,7 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.get, Q(*conditions, **lookups))
 
     def first(self) -> M | None:
-        """The first object, None where there is none. One call."""
+        """The first object, None if there is none. One call."""
         return self._queryset()._read(evaluate.first)
 
     async def afirst(self) -> M | None:
@@ -47,7 +47,7 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.first)
 
     def last(self) -> M | None:
-        """The last object, None where there is none. One call."""
+        """The last object, None if there is none. One call."""
         return self._queryset()._read(evaluate.last)
 
     async def alast(self) -> M | None:
@@ -57,7 +57,7 @@ class Reading(Generic[M]):
     def earliest(self, *fields: str) -> M:
         """The first object by these fields, or by Meta.get_latest_by. One call.
 
-        Raises the model's DoesNotExist where there is none, FieldError where nothing says what to go by.
+        Raises the model's DoesNotExist if there is none, FieldError if nothing says what to go by.
         """
         return self._queryset()._read(evaluate.earliest, fields)
 
@@ -68,7 +68,7 @@ class Reading(Generic[M]):
     def latest(self, *fields: str) -> M:
         """The last object by these fields, or by Meta.get_latest_by. One call.
 
-        Raises the model's DoesNotExist where there is none, FieldError where nothing says what to go by.
+        Raises the model's DoesNotExist if there is none, FieldError if nothing says what to go by.
         """
         return self._queryset()._read(evaluate.latest, fields)
 
@@ -79,7 +79,7 @@ class Reading(Generic[M]):
     # Ask -------------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """How many there are. One call where an index or a walk of bounded length tells."""
+        """How many there are. One call if an index or a walk of bounded length tells."""
         return self._queryset()._read(evaluate.count)
 
     async def acount(self) -> int:
@@ -87,7 +87,7 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.count)
 
     def exists(self) -> bool:
-        """Whether there is any. One call where an index or a walk of bounded length tells."""
+        """Whether there is any. One call if an index or a walk of bounded length tells."""
         return self._queryset()._read(evaluate.exists)
 
     async def aexists(self) -> bool:
@@ -106,9 +106,9 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.contains, record)
 
     def rank(self, record: Any) -> int:
-        """The place of this object in the order, from 0.
+        """The rank of this object in the order, from 0.
 
-        One call where an index counts what comes before; another where none does, more for tens of thousands of ties.
+        One call if an index counts what comes before; another if none does, more for tens of thousands of ties.
         Raises the model's DoesNotExist for an object that is not among them.
         """
         return self._queryset()._read(rank, record)
@@ -146,7 +146,7 @@ class Reading(Generic[M]):
         and no more than two such batches are held. What prefetch_related() names is fetched for each batch.
 
         A result that fits one call takes that call. A larger one is read as it is walked in the order of creation. In
-        another order, in a slice, and where an index tells which objects to look at, their keys are found first, some
+        another order, in a slice, and if an index tells which objects to look at, their keys are found first, some
         thousand in a call, and held with what they are ordered by; the rows are read after, in that order. An object
         that is gone by then, or no longer meets the conditions, is left out; one that has changed stays in its place;
         one that was added is not among them; none comes twice. Unions and distinct rows are held whole.

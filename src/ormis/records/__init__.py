@@ -1,1 +1,1 @@
-"""Objects: made of stored rows, and what they remember of the database."""
+"""Objects made of stored rows, and their persistence state."""

@@ -1,4 +1,4 @@
-"""Pausing Python's garbage collector where many objects are made at once."""
+"""Pausing Python's garbage collector while many objects are made."""
 
 import gc
 from collections.abc import Generator

@@ -13,9 +13,9 @@ from ...storage.keys import object_key
 
 
 def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
-    """The row of the object with this key, None where there is none.
+    """The row of the object with this key, None if there is none.
 
-    Raises StoredDataError where the key holds something else or a text does not convert.
+    Raises StoredDataError if the key holds something else or a text does not convert.
     """
     key = object_key(schema.key, str(schema.pk.codec.encode(pk)))
     try:

@@ -23,10 +23,10 @@ def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[An
     if reply[0] != "ok":
         raise_outcome(reply, ())
     decode = target.pk.codec.decode
-    return {pk: [decode(text.encode()) for text in found] for pk, found in zip(pks, reply[1], strict=True)}
+    return {pk: [decode(text.encode()) for text in linked] for pk, linked in zip(pks, reply[1], strict=True)}
 
 
-def turned(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:
+def inverted(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:
     """The same links from the other side."""
     back: dict[Any, list[Any]] = {}
     for pk, others in pairs.items():

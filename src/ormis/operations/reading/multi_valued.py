@@ -1,4 +1,4 @@
-"""Values across relations to many objects: a row per related object, one with None where there is none.
+"""Values across relations to many objects: a row per related object, one with None if there is none.
 
 One query for the objects themselves, and one more for each relation to many that is followed.
 """
@@ -16,7 +16,7 @@ from ...planning.ordering import OrderItem, order_item, sort_key, sorted_by
 from ...planning.predicates import Compare, Node
 from ...query.state import Query
 from ...schema.schema import Column, Schema
-from .links import members, turned
+from .links import inverted, members
 from .pages import decoded
 from .select import fetch
 from .subqueries import planned
@@ -31,12 +31,12 @@ class _Value:
 
     @property
     def many(self) -> int:
-        """How many steps there are up to the first that leads to many objects, 0 where none does."""
+        """How many steps there are up to the first that leads to many objects, 0 if none does."""
         return next((i for i, hop in enumerate(self.hops, 1) if not hop.to_one), 0)
 
 
 def spreads(query: Query) -> bool:
-    """True where one of the values that are asked for, or ordered by, is of many related objects."""
+    """True if one of the values that are asked for, or ordered by, is of many related objects."""
     return _any_to_many(query.schema, [*(query.fields or ()), *_order_names(query)])
 
 
@@ -84,27 +84,27 @@ def _rows(
 
 
 def _across(hop: Step, keys: list[Any], values: list[_Value], origin: Origin) -> Operation[list[list[tuple[Any, ...]]]]:
-    """For each key the rows of the objects that refer to it; one of Nones where none does."""
+    """For each key the rows of the objects that refer to it; one of Nones if none does."""
     if isinstance(hop, LinkStep):
         return (yield from _across_links(hop, keys, values, origin))
     reference = hop.reference.column
     present = tuple(dict.fromkeys(key for key in keys if key is not None))
-    found: dict[Any, list[tuple[Any, ...]]] = {}
+    by_key: dict[Any, list[tuple[Any, ...]]] = {}
     if present:
         own = [*values, _Value((), reference)]
         rows = yield from _rows(Query(hop.schema, order=()), Compare(reference, "in", present), own, origin)
         for row in rows:
-            found.setdefault(row[-1], []).append(row[:-1])
+            by_key.setdefault(row[-1], []).append(row[:-1])
     nothing = [(None,) * len(values)]
-    return [found.get(key, nothing) for key in keys]
+    return [by_key.get(key, nothing) for key in keys]
 
 
 def _across_links(
     hop: LinkStep, keys: list[Any], values: list[_Value], origin: Origin
 ) -> Operation[list[list[tuple[Any, ...]]]]:
-    """For each key the rows of the objects that it is linked to; one of Nones where there are none."""
+    """For each key the rows of the objects that it is linked to; one of Nones if there are none."""
     pairs = yield from members(hop.origin, hop.link, [*dict.fromkeys(key for key in keys if key is not None)])
-    linked_to = turned(pairs)
+    linked_to = inverted(pairs)
     pks = tuple(linked_to)
     own, pk = [*values, _Value((), hop.schema.pk)], hop.schema.pk
     rows = (yield from _rows(Query(hop.schema, order=()), Compare(pk, "in", pks), own, origin)) if pks else []

@@ -97,7 +97,7 @@ class Page:
         """The rows, decoded on first use. Raises StoredDataError."""
         if not self.packed:
             return Rows()
-        rows = rows_of(self.plan, self.packed[0])
+        rows = _decoded_rows(self.plan.schema, self.plan.reads, self.packed[0])
         if self.plan.related:
             related = zip(self.plan.related, self.packed[2:], strict=True)
             rows.related = [_related_rows(one, packed) for one, packed in related]

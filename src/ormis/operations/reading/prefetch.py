@@ -45,23 +45,23 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> 
     """
     done: set[str] = set()
     for lookup in lookups:
-        wanted = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
-        names = parts_of(wanted.lookup)
+        spec = lookup if isinstance(lookup, Prefetch) else Prefetch(lookup)
+        names = parts_of(spec.lookup)
         level: list[Any] = [*records]
         for i, name in enumerate(names):
-            own = wanted if i == len(names) - 1 else Prefetch(name)
+            own = spec if i == len(names) - 1 else Prefetch(name)
             kept = own.to_attr or name
             path = "__".join([*names[:i], kept])
             if path not in done:
-                yield from _step(level, name, own, origin, wanted.lookup)
+                yield from _step(level, name, own, origin, spec.lookup)
                 done.add(path)
             elif own.queryset is not None:
-                raise ValueError(f"{wanted!r}: {path} is prefetched already by another lookup; name it first")
+                raise ValueError(f"{spec!r}: {path} is prefetched already by another lookup; name it first")
             if i < len(names) - 1:
                 level = _next_level(level, kept)
 
 
-def _step(records: list[Any], name: str, wanted: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
+def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
     """One relation of objects, which are of one model."""
     if not records:
         return
@@ -69,20 +69,20 @@ def _step(records: list[Any], name: str, wanted: Prefetch, origin: Origin, looku
     relation = getattr_static(model, name, None)
     if relation is None or not hasattr(relation, "related_of"):
         raise FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation")
-    query = wanted.queryset
+    query = spec.queryset
     if query is not None and query.model is not relation.model:
         raise TypeError(
-            f"{wanted!r} has a queryset of {query.model.__name__}: {relation.place} leads to {relation.model.__name__}"
+            f"{spec!r} has a queryset of {query.model.__name__}: {relation.label} leads to {relation.model.__name__}"
         )
-    if wanted.to_attr is not None and hasattr(model, wanted.to_attr):
-        raise ValueError(f"{wanted!r}: {model.__name__}.{wanted.to_attr} is there already; give to_attr another name")
+    if spec.to_attr is not None and hasattr(model, spec.to_attr):
+        raise ValueError(f"{spec!r}: {model.__name__}.{spec.to_attr} is there already; give to_attr another name")
     queryset = relation.related_set() if query is None else query
-    yield from _grouped(records, relation, queryset, wanted, origin)
+    yield from _grouped(records, relation, queryset, spec, origin)
 
 
 @dataclass(slots=True)
 class PrefetchTarget:
-    """Gives related objects to the records that wait for them, by the keys that they belong to."""
+    """Hands related objects to the records that wait for them, by the keys that they belong to."""
 
     relation: Any
     to_attr: str | None
@@ -91,16 +91,16 @@ class PrefetchTarget:
 
     @property
     def owners(self) -> dict[Any, Any]:
-        """The record that related objects are kept with, by key, where they are to know it."""
+        """The record that related objects are kept with, by key, if they are to cache it."""
         return {} if self.to_attr is not None else {key: own[-1] for key, own in self.waiting.items() if own}
 
-    def __call__(self, found: dict[Any, list[Any]]) -> None:
-        """Gives the related objects of these keys, all of a key's at once.
+    def __call__(self, related_by_key: dict[Any, list[Any]]) -> None:
+        """Hands on the related objects of these keys, all of a key's at once.
 
-        Nobody waits for those of a key that a hash has, and the index by which it was found has not.
+        Keys that nobody waits for are ignored: an object's hash named another one than the index did.
         """
         with without_collector():
-            for key, related in found.items():
+            for key, related in related_by_key.items():
                 for record in self.waiting.pop(key, ()):
                     own = related[self.slice]
                     if self.to_attr is None:
@@ -110,21 +110,21 @@ class PrefetchTarget:
 
 
 def _grouped(
-    records: list[Any], relation: Any, queryset: Source[Any], wanted: Prefetch, origin: Origin
+    records: list[Any], relation: Any, queryset: Source[Any], spec: Prefetch, origin: Origin
 ) -> Operation[None]:
-    """Fetches the related objects of all, and gives each object its own as soon as they are there."""
+    """Fetches the related objects of all records, and hands each its own as soon as they are read."""
     query = queryset.query
-    keys: list[Any] = relation.keys_of(records, wanted.to_attr is not None)
+    keys: list[Any] = relation.keys_of(records, spec.to_attr is not None)
     waiting: dict[Any, list[Any]] = {key: [] for key in keys}
     for record in records:
         key = relation.key_in(record)
-        if wanted.to_attr is not None or key in waiting:
+        if spec.to_attr is not None or key in waiting:
             waiting.setdefault(key, []).append(record)
     stop = None if query.limit is None else query.offset + query.limit
-    give = PrefetchTarget(relation, wanted.to_attr, slice(query.offset, stop), waiting)
+    target = PrefetchTarget(relation, spec.to_attr, slice(query.offset, stop), waiting)
     if keys:
-        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, origin, give)
-    give({key: [] for key in waiting})
+        yield from relation.related_of(queryset._copy(offset=0, limit=None), keys, origin, target)
+    target({key: [] for key in waiting})
 
 
 def among(queryset: Source[Any], name: str, keys: Sequence[Any]) -> Source[Any]:

@@ -125,7 +125,7 @@ def _not_among(source: Source[Any], record: Any) -> Exception:
 
 
 def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:
-    """What precedes an object with these values meets this: less in one term, the same in those ahead of it."""
+    """Met by the objects that precede one with these values: less in one term, the same in those ahead of it."""
     return join(
         "or",
         [

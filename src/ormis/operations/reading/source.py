@@ -15,7 +15,7 @@ class Source(Generic[M]):
 
     def __init__(self, model: type[M], query: Query | None = None, database: Runner | None = None) -> None:
         self.model: Any = model
-        self.query = every(self._schema) if query is None else query
+        self.query = every(self.model.__schema__ or self.model._schema()) if query is None else query
         self._database = database
         self._cache: list[M] | None = None
 

@@ -45,11 +45,11 @@ class _Nothing(Mapping[str, Any]):
 
 
 def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation[Plan]:
-    """The plan of a query, with what has to be looked up before. No call where there is nothing of that.
+    """The plan of a query; the queries that it needs first are evaluated. No call if there are none.
 
-    node: its condition, where that is compiled already.
+    node: its condition, if that is compiled already.
     """
-    limits = origin.limits
+    limits = origin.database.limits
     plan = cached_plan(query, limits) if node is None else None
     if plan is not None:
         return plan
@@ -72,23 +72,25 @@ def _resolved(node: Node, origin: Origin) -> Operation[Node]:
     if isinstance(node, Not):
         return Not((yield from _resolved(node.part, origin)))
     if isinstance(node, InSubquery):
-        return (yield from _among(node, origin))
+        return (yield from _in_subquery(node, origin))
     if isinstance(node, ForwardMatch):
-        keys = yield from _found(node.target, node.part, node.target.pk, origin)
+        keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, ReverseMatch):
-        keys = yield from _found(node.source, node.part, node.column, origin)
+        keys = yield from _values_of(node.source, node.part, node.column, origin)
         none = ReverseMatch(node.source, node.column, Compare(node.source.pk, "null"), node.key)
         return _or_nothing(node.part, _one_of(node.key, keys), none)
     if isinstance(node, LinkMatch):
-        keys = yield from _found(node.target, node.part, node.target.pk, origin)
-        found, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
-        return _or_nothing(node.part, LinkMatch(node.target, node.link, found), LinkMatch(node.target, node.link, none))
+        keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
+        matching, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
+        return _or_nothing(
+            node.part, LinkMatch(node.target, node.link, matching), LinkMatch(node.target, node.link, none)
+        )
     return node
 
 
 def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[Node]:
-    """A condition that is evaluated here, with the keys of the objects that meet what it says across relations."""
+    """A condition that Python evaluates, with the keys of the objects that meet what it says across relations."""
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
@@ -97,13 +99,13 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part, origin)))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
-        return _one_of(schema.pk, (yield from _found(schema, node, schema.pk, origin)))
+        return _one_of(schema.pk, (yield from _values_of(schema, node, schema.pk, origin)))
     return node
 
 
-def _or_nothing(part: Node, found: Node, nothing: Node) -> Node:
+def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:
     """Where an object without fields meets the condition, so does one without the relation."""
-    return join("or", [found, nothing]) if _holds_for_nothing(part) else found
+    return join("or", [matching, nothing]) if _holds_for_nothing(part) else matching
 
 
 def _holds_for_nothing(part: Node) -> bool:
@@ -117,14 +119,14 @@ def _holds_for_nothing(part: Node) -> bool:
     return not isinstance(part, InSubquery) and part.holds(_Nothing())
 
 
-def _found(schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[tuple[Any, ...]]:
+def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[tuple[Any, ...]]:
     """The values of a column in the objects that meet a condition."""
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
     return _values(column, [row[0] for row in rows])
 
 
-def _among(node: InSubquery, origin: Origin) -> Operation[Node]:
+def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     place = f"{node.column.name}__in"
     values = [converted(node.column, value, place) for value in (yield from node.values(origin)) if value is not None]
     return _one_of(node.column, distinct(node.column, values))
