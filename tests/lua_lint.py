@@ -1,125 +1,159 @@
-"""The rules that the Lua files keep, read as the scripts they are put together to.
+"""The rules that the Lua files keep.
 
     lint(Path("src/ormis/lua")) -> ["commit.lua:12: local old is never used", ...]
 
-What a script may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a
-local or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already. What a
-file may not do: have lines over 120 characters; begin without a comment that says what it is for; be a library that
-nobody includes.
+What a file may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a
+local or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already; have lines
+over 120 characters; begin without a comment that says what it is for; require a file that is not there, or use what a
+library does not export.
+
+What a library, a file in a folder, may not do: be required by nobody; end without `return`; export what nobody uses.
+Its comment names behind "Out:" each export, a function with its parameters, and no other function; behind "In:" it says
+what of KEYS and ARGV the library reads.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
-from lua_syntax import Finding, LuaSyntaxError, Names, read
+from lua_syntax import LuaSyntaxError, read
 
 MAX_LINE = 120
-MAX_LOCALS = 150  # Lua allows 200 in one function, and the script itself is one
-INCLUDE = re.compile(r"^( *)--@include (\w+)$")
-UNUSED = re.compile(r" is never used$")
-# A library that is pasted into a function may call its parameters as that function does; a function it may not hide.
-HIDES = re.compile(r" hides the (?!function|global)")
-
-Line = tuple[str, str, int]  # text, file, number in the file
+REQUIRED = re.compile(r"(?:local (\w+) = )?require\('([\w.]+)'\)(?:\.(\w+))?")
+STRING_OR_COMMENT = re.compile(r"(require\('[^']*'\))|--[^\n]*|'(?:[^'\\\n]|\\.)*'")
 
 
-class LintError(Exception):
-    """A script can't be put together: "commit.lua:2: there is no lib/keys.lua"."""
+class LuaFile:
+    """A file and what it says of itself."""
+
+    def __init__(self, root: Path, path: Path) -> None:
+        self.name = path.relative_to(root).as_posix()
+        self.module = self.name.removesuffix(".lua").replace("/", ".")
+        self.text = path.read_text()
+        self.code = STRING_OR_COMMENT.sub(lambda match: match[1] or "''", self.text)
+        self.head = "".join(line[2:] + "\n" for line in re.match(r"(?:--.*\n)*", self.text)[0].splitlines())
+
+    @property
+    def is_library(self) -> bool:
+        """Scripts lie at the top."""
+        return "/" in self.name
+
+    def part(self, name: str) -> str:
+        """The text of the comment behind "In:" or "Out:"."""
+        match = re.search(rf"\b{name}:(.*?)(?= Out:|\n\n|\Z)", self.head, re.DOTALL)
+        return match[1] if match else ""
+
+    @cached_property
+    def returned(self) -> str:
+        """What a library returns."""
+        return self.code.rpartition("\nreturn ")[2].strip()
+
+    @cached_property
+    def exports(self) -> set[str]:
+        """The fields of the table that is returned; none where that is a function."""
+        if self.returned.startswith("{"):
+            return set(re.findall(r"(\w+) =", self.returned))
+        name = self.returned
+        table = re.search(rf"^local {name} = \{{([^}}]*)\}}", self.code, re.MULTILINE)
+        fields = re.findall(r"(\w+) =", table[1]) if table else []
+        return {*fields, *re.findall(rf"^(?:function )?{name}\.(\w+)(?:\(| =)", self.code, re.MULTILINE)}
+
+    @cached_property
+    def uses(self) -> dict[str, dict[str, int]]:
+        """What it uses of each library that it requires, with the line; "*" for any field."""
+        uses: dict[str, dict[str, int]] = {}
+        for match in REQUIRED.finditer(self.code):
+            alias, library, field = match.groups()
+            line = self.line(match.start())
+            used = uses.setdefault(library, {"": line})
+            if field:
+                used[field] = line
+            elif alias:
+                for access in re.finditer(rf"(?<![\w.']){alias}(?:\.(\w+)|\[)", self.code):
+                    used.setdefault(access[1] or "*", self.line(access.start()))
+        return uses
+
+    def line(self, position: int) -> int:
+        """The number of the line at a position of the code."""
+        return self.code.count("\n", 0, position) + 1
+
+    def parameters(self, name: str) -> str | None:
+        """Those of a function of the file."""
+        match = re.search(rf"\bfunction (?:\w+\.)?{name}(\([^)]*\))|\b{name} = function(\([^)]*\))", self.code)
+        return match and (match[1] or match[2])
+
+
+Problem = tuple[str, int, str]
 
 
 def lint(root: Path) -> list[str]:
     """Every problem in the Lua files of a folder, by file and line."""
-    problems: set[tuple[str, int, str]] = set()
-    unused: dict[tuple[str, int, str], int] = defaultdict(int)
-    containing: dict[str, int] = defaultdict(int)
-    for path in sorted(root.glob("*.lua")):
-        try:
-            lines = list(assembled(root, path.name, (), set()))
-        except LintError as error:
-            name, line, message = str(error).split(":", 2)
-            problems.add((name, int(line), message.strip()))
-            continue
-        for file in {file for _, file, _ in lines}:
-            containing[file] += 1
-        for file, line, message in findings(path.name, lines):
-            if HIDES.search(message) and f" of {file}:" not in message:
-                continue
-            if UNUSED.search(message):
-                unused[file, line, message] += 1
-            else:
-                problems.add((file, line, message))
-    # What one script leaves unused of a library, another may use.
-    problems |= {problem for problem, count in unused.items() if count == containing[problem[0]]}
-    for path in sorted(root.rglob("*.lua")):
-        name = path.relative_to(root).as_posix()
-        problems |= {(name, line, message) for line, message in _text_problems(path.read_text())}
-        if name not in containing and name.startswith("lib/") and not any(p[0] == name for p in problems):
-            problems.add((name, 1, "no script includes it"))
+    files = {file.module: file for file in (LuaFile(root, path) for path in sorted(root.rglob("*.lua")))}
+    problems = {
+        (file.name, line, message)
+        for file in files.values()
+        for line, message in (*_of_text(file), *_of_names(file), *_of_uses(file, files))
+    }
+    for file in files.values():
+        if file.is_library:
+            problems |= {(file.name, 1, message) for message in _of_library(file, files)}
     return [f"{file}:{line}: {message}" for file, line, message in sorted(problems)]
 
 
-def assembled(root: Path, name: str, path: tuple[str, ...], placed: set[str]) -> Iterator[Line]:
-    """The lines of a script, as ormis.scripts puts it together, each with where it comes from."""
-    before: list[Line] = []
-    rest: list[Line] = []
-    for number, text in enumerate((root / name).read_text().splitlines(), 1):
-        match = INCLUDE.match(text)
-        if not match:
-            rest.append((text, name, number))
-            continue
-        library = f"lib/{match[2]}.lua"
-        if library in (*path, name):
-            raise LintError(f"{name}:{number}: files include each other: {' -> '.join((*path, name, library))}")
-        if not (root / library).exists():
-            raise LintError(f"{name}:{number}: there is no {library}")
-        if library in placed:
-            continue
-        if match[1]:
-            rest += assembled(root, library, (*path, name), set(placed))
-        else:
-            before += assembled(root, library, (*path, name), placed)
-            placed.add(library)
-    yield from before
-    yield from rest
-
-
-def findings(script: str, lines: list[Line]) -> Iterator[tuple[str, int, str]]:
-    """What is wrong with a whole script, by the file and line that it comes from."""
-    try:
-        names = read("\n".join(text for text, _, _ in lines))
-    except LuaSyntaxError as error:
-        yield _origin(lines, Finding(error.line, str(error).partition(": ")[2]))
-        return
-    for finding in (*names.findings, *_unused_at_file_level(names)):
-        yield _origin(lines, finding)
-    if len(names.file_level) > MAX_LOCALS:
-        yield script, 1, f"{len(names.file_level)} locals at file level with all includes, {MAX_LOCALS} are allowed"
-
-
-def _unused_at_file_level(names: Names) -> Iterator[Finding]:
-    for local in names.file_level.values():
-        if not local.used and not local.name.startswith("_"):
-            yield Finding(local.line, f"{local.kind} {local.name} is never used")
-
-
-def _origin(lines: list[Line], finding: Finding) -> tuple[str, int, str]:
-    _, file, number = lines[min(finding.line, len(lines)) - 1]
-    return file, number, re.sub(r" of line (\d+)", lambda match: _place(lines, int(match[1])), finding.message)
-
-
-def _place(lines: list[Line], line: int) -> str:
-    _, file, number = lines[line - 1]
-    return f" of {file}:{number}"
-
-
-def _text_problems(text: str) -> Iterator[tuple[int, str]]:
-    head: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+def _of_text(file: LuaFile) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file.text.splitlines(), 1):
         if len(line) > MAX_LINE:
             yield number, f"the line has {len(line)} characters, {MAX_LINE} are allowed"
-        if len(head) == number - 1 and (not line.strip() or line.startswith("--")):
-            head.append(line)
-    if not any(re.search(r"\w", line) for line in head if not INCLUDE.match(line)):
+    if not re.search(r"\w", file.head):
         yield 1, "no comment at the top that says what the file is for"
+
+
+def _of_names(file: LuaFile) -> Iterator[tuple[int, str]]:
+    try:
+        findings = read(file.text).findings
+    except LuaSyntaxError as error:
+        yield error.line, str(error).partition(": ")[2]
+        return
+    for finding in findings:
+        yield finding.line, finding.message
+
+
+def _of_uses(file: LuaFile, files: dict[str, LuaFile]) -> Iterator[tuple[int, str]]:
+    for library, used in file.uses.items():
+        if library not in files:
+            yield used[""], f"there is no {library}"
+            continue
+        for name, line in used.items():
+            known = files[library].exports
+            if known and name not in {"", "*", *known} and not re.search(rf"\b{name}\b", files[library].part("Out")):
+                yield line, f"{library} does not export {name}"
+
+
+def _of_library(file: LuaFile, files: dict[str, LuaFile]) -> Iterator[str]:
+    if "\nreturn " not in file.code:
+        yield "a library ends with what it returns"
+        return
+    users = [other.uses[file.module] for other in files.values() if file.module in other.uses]
+    if not users:
+        yield "nobody requires it"
+    for name in sorted(file.exports):
+        if not any(name in used or "*" in used for used in users):
+            yield f"exports {name}, which nobody uses"
+    yield from _of_comment(file)
+
+
+def _of_comment(file: LuaFile) -> Iterator[str]:
+    out = file.part("Out")
+    for name in sorted(file.exports):
+        if not re.search(rf"\b{name}\b", out):
+            yield f"Out: does not name {name}"
+    for name, given in re.findall(r"\b(\w+)(\([^)]*\))", out):
+        own = file.parameters(name)
+        if name not in {*file.exports, file.returned}:
+            yield f"Out: names {name}(), which is not exported"
+        elif own and " ".join(given.replace("|nil", "").split()) != own:
+            yield f"Out: {name}{given} is {name}{own}"
+    for source in ("KEYS", "ARGV"):
+        if (source in file.part("In")) != bool(re.search(rf"\b{source}\b", file.code)):
+            yield f"In: and the code differ in whether {source} is read"

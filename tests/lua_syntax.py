@@ -1,13 +1,12 @@
 """Lua 5.1 as Redis runs it: a lexer, and a parser that keeps track of names while it reads.
 
-    read(source, included={"index_key"}).findings      # raises LuaSyntaxError
+    read(source).findings      # raises LuaSyntaxError
 
 The grammar is that of 5.1, no more: `//`, `&`, `goto` and `<const>` are errors, which parsers for newer Lua
 let pass. Nothing is built but the scopes: who declares which name, who reads it, who assigns it.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 KEYWORDS = frozenset(
@@ -16,7 +15,7 @@ KEYWORDS = frozenset(
 GLOBALS = frozenset(
     "KEYS ARGV redis cjson cmsgpack bit struct string table math os tonumber tostring type ipairs"
     " pairs next select unpack error pcall xpcall assert setmetatable getmetatable rawget rawset"
-    " rawequal coroutine".split()
+    " rawequal coroutine require".split()  # require: storage/scripts.py puts the library there
 )
 # What the libraries of 5.1 have: `table.unpack` and `string.pack` are nil, seen only when the line runs.
 MEMBERS = {
@@ -83,7 +82,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Local:
-    """A local variable, a parameter, or (line 0) a name that an included file declares."""
+    """A local variable or a parameter."""
 
     name: str
     line: int
@@ -127,14 +126,10 @@ def _token(match: re.Match[str], text: str, line: int) -> Token:
 class Names:
     """The scopes while a text is read, and what is wrong with the names in it."""
 
-    def __init__(self, included: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self.findings: list[Finding] = []
-        self.included_used: set[str] = set()
-        self.returns_at = 0  # the line of a `return` at file level
         self.functions = [FunctionScope(0, varargs=True)]
-        outer = {name: Local(name, 0, "included", self.functions[0], used=True) for name in included}
-        self.blocks: list[dict[str, Local]] = [outer, {}]
-        self.file_level: dict[str, Local] = {}
+        self.blocks: list[dict[str, Local]] = [{}]
 
     def open(self) -> None:
         """Enter a block."""
@@ -157,10 +152,6 @@ class Names:
         if len(function.upvalues) > MAX_UPVALUES:
             self.report(function.line, f"the function uses {len(function.upvalues)} outer locals, 5.1 allows 60")
 
-    def end_of_file(self) -> None:
-        """Leave the file: its own locals are kept, since others may include them."""
-        self.file_level = self.blocks.pop()
-
     def forget(self, local: Local) -> None:
         """Nobody can name this local any more."""
         if not local.used and not local.name.startswith("_"):
@@ -170,8 +161,7 @@ class Names:
         """A name begins to be known in the innermost block."""
         hidden = self._find(name)
         if hidden and not name.startswith("_"):
-            where = f"of line {hidden.line}" if hidden.line else "of an included file"
-            self.report(line, f"{kind} {name} hides the {hidden.kind} {where}")
+            self.report(line, f"{kind} {name} hides the {hidden.kind} of line {hidden.line}")
         elif name in GLOBALS:
             self.report(line, f"{kind} {name} hides the global")
         if name in self.blocks[-1]:
@@ -209,8 +199,6 @@ class Names:
             # Every function between here and the declaration carries the variable on.
             for function in self.functions[self.functions.index(local.function) + 1 :]:
                 function.upvalues.add(id(local))
-            if local.kind == "included":
-                self.included_used.add(name)
         return local
 
 
@@ -267,7 +255,7 @@ class Parser:
         self.statements()
         if self.here.kind != "eof":
             raise self.error(f"unexpected {self.here.text}")
-        self.names.end_of_file()
+        self.names.close()
 
     def block(self, *ends: str) -> str:
         """Statements in a scope of their own, up to one of the words; gives back which."""
@@ -386,9 +374,7 @@ class Parser:
 
     def return_(self) -> None:
         """`return [expressions]`."""
-        line = self.take().line
-        if len(self.names.functions) == 1:
-            self.names.returns_at = line
+        self.take()
         if self.here.kind not in ("eof", "else", "elseif", "until", "end", ";"):
             self.expression_list()
 
@@ -569,8 +555,8 @@ STATEMENTS = {
 }
 
 
-def read(source: str, included: Iterable[str] = ()) -> Names:
-    """Read a file; `included` are the names that the files it includes declare."""
-    names = Names(included)
+def read(source: str) -> Names:
+    """Read a file."""
+    names = Names()
     Parser(source, names).chunk()
     return names

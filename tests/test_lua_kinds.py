@@ -15,7 +15,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ormis.storage.scripts import library
+from ormis.storage.scripts import assemble
 from servers import start_server
 
 Text = str | bytes
@@ -25,6 +25,9 @@ EXACT = 2**53
 
 # A double travels as its 17 digits, which are enough to have it back; true as 1, nil as "nil".
 HARNESS = """
+local score = require('values.scores')
+local comparing = require('values.compare')
+local calculate = require('values.arithmetic')
 local results = {}
 for i = 1, #ARGV, %d do
   local result = %s
@@ -35,42 +38,40 @@ return results
 """
 
 
-def run(
-    raw: redis.Redis, lib: str, call: str, cases: Iterable[tuple[Text, ...]], **replaced: str
-) -> list[bytes | None]:
+def run(raw: redis.Redis, call: str, cases: Iterable[tuple[Text, ...]], **replaced: str) -> list[bytes | None]:
     """The results of the call for every case, whose parts are ARGV[i], ARGV[i + 1], ... in it."""
     cases = list(cases)
-    source = library(lib)
+    source = assemble(HARNESS % (len(cases[0]), call), "test")
     for old, new in replaced.items():
         assert f" {old} = " in source
         source = source.replace(f" {old} = ", f" {old} = {new}")
     flat = [part for case in cases for part in case]
-    replies = raw.eval(source + HARNESS % (len(cases[0]), call), 0, *flat)
+    replies = raw.eval(source, 0, *flat)
     return [None if reply == b"nil" else reply for reply in replies]
 
 
 def scores(raw: redis.Redis, kind: str, texts: Iterable[Text]) -> list[float | None]:
     """The score of each text."""
-    found = run(raw, "scores", "score(ARGV[i], ARGV[i + 1])", [(kind, text) for text in texts])
+    found = run(raw, "score(ARGV[i], ARGV[i + 1])", [(kind, text) for text in texts])
     return [None if number is None else float(number) for number in found]
 
 
 def orders(raw: redis.Redis, kind: str, pairs: Iterable[tuple[Text, Text]], **replaced: str) -> list[int | None]:
     """The order of each pair of texts."""
-    call = "compare(ARGV[i], ARGV[i + 1], ARGV[i + 2])"
-    found = run(raw, "kinds", call, [(kind, *pair) for pair in pairs], **replaced)
+    call = "comparing.compare(ARGV[i], ARGV[i + 1], ARGV[i + 2])"
+    found = run(raw, call, [(kind, *pair) for pair in pairs], **replaced)
     return [None if order is None else int(order) for order in found]
 
 
 def exacts(raw: redis.Redis, kind: str, texts: Iterable[Text]) -> list[bool]:
     """What exact() says of each text."""
-    return [found == b"1" for found in run(raw, "kinds", "exact(ARGV[i], ARGV[i + 1])", [(kind, t) for t in texts])]
+    return [found == b"1" for found in run(raw, "comparing.exact(ARGV[i], ARGV[i + 1])", [(kind, t) for t in texts])]
 
 
 def results(raw: redis.Redis, kind: str, sums: Iterable[tuple[str, str, str]]) -> list[str | None]:
     """The text of each `a operator b`."""
     call = "calculate(ARGV[i], ARGV[i + 2], ARGV[i + 1], ARGV[i + 3])"
-    found = run(raw, "arithmetic", call, [(kind, *each) for each in sums])
+    found = run(raw, call, [(kind, *each) for each in sums])
     return [None if text is None else text.decode() for text in found]
 
 
@@ -339,7 +340,9 @@ def test_the_locale_of_the_server_does_not_matter(
     texts = ["a", "B", "A", "b", "_", "-", "a-c", "ab", "a b", "é", "z", "É", "a\0B", "a\0a", "\x7f", "1", ""]
     pairs = [(a, b) for a in texts for b in texts]
     with start_server(server_kind) as server, server.client() as client:
-        assert run(client, "kinds", "compare('text', ARGV[i], 'b') and bytewise", [("a",)]) == [bytewise]
+        exported = {"exact": "exact, bytewise = function() return bytewise end, ignored = "}
+        call = "comparing.compare('text', ARGV[i], 'b') and comparing.bytewise()"
+        assert run(client, call, [("a",)], **exported) == [bytewise]
         assert orders(client, "text", pairs) == [order(a.encode(), b.encode()) for a, b in pairs]
 
 

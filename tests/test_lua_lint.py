@@ -132,7 +132,6 @@ def test_the_server_agrees_on_what_is_not_lua(source: str, raw: "redis.Redis") -
         ),
         ("local x = 1 KEYS[1] = x\nlocal x = 2 return x", "2: local x hides the local of line 1"),
         ("local x = 1 for x = x, 2 do KEYS[x] = 1 end", "1: loop variable x hides the local of line 1"),
-        ("local helper = 1 return helper", "1: local helper hides the included of an included file"),
         ("local type = 1 return type", "1: local type hides the global"),
         ("return table.unpack({})", "1: table.unpack is not in Lua 5.1 as Redis has it"),
         ("return os.time()", "1: os.time is not in Lua 5.1 as Redis has it"),
@@ -140,7 +139,7 @@ def test_the_server_agrees_on_what_is_not_lua(source: str, raw: "redis.Redis") -
 )
 def test_each_rule_on_names_can_fail(source: str, expected: str) -> None:
     """A name that is unknown, global, unused or taken is reported with its line, once."""
-    found = [f"{finding.line}: {finding.message}" for finding in read(source, {"helper"}).findings]
+    found = [f"{finding.line}: {finding.message}" for finding in read(source).findings]
     assert found == [expected]
 
 
@@ -162,17 +161,23 @@ def test_an_escape_that_5_1_does_not_know_is_refused() -> None:
 
 
 GOOD_FOLDER = {
-    "commit.lua": "-- Writes.\n--@include keys\nreturn index_key(KEYS[1])",
-    "query.lua": "--@include keys\n-- Reads.\nlocal function main(k)\n  --@include rows\n"
-    "  return rows(hash_key(k))\nend\nreturn main(KEYS[1])",
-    "lib/keys.lua": "-- Names of keys.\nlocal SLASH = '/'\n"
-    "local function index_key(k) return k .. SLASH end\nlocal function hash_key(k) return k end",
-    "lib/rows.lua": "-- Rows.\nlocal function rows(k) return index_key(k) end",
+    "commit.lua": "-- Writes.\nlocal keys = require('base.keys')\nreturn keys.index(KEYS[1])",
+    "query.lua": "-- Reads.\nlocal function main(key)\n  return require('read.rows')(key)\nend\nreturn main(KEYS[1])",
+    "base/keys.lua": "-- Names of keys.\n-- In: ARGV[1], the prefix.\n-- Out: index(key), hash(key|nil); SLASH.\n"
+    "local SLASH = '/'\nlocal function index(key) return ARGV[1] .. key .. SLASH end\n"
+    "local function hash(key) return key end\nreturn {index = index, hash = hash, SLASH = SLASH}",
+    "base/state.lua": "-- What is known.\n-- Out: state: count; add(name); last, the name that was added.\n"
+    "local state = {count = 0}\nfunction state.add(name) state[name] = true end\nreturn state",
+    "read/rows.lua": "-- Rows.\n-- Out: rows(key).\nlocal state = require('base.state')\n"
+    "local hash, SLASH = require('base.keys').hash, require('base.keys').SLASH\n"
+    "local function rows(key)\n  state.add(key)\n  state.last = key\n  return hash(key) .. SLASH .. state.count\nend\n"
+    "return rows",
 }
+KEYS, ROWS = GOOD_FOLDER["base/keys.lua"], GOOD_FOLDER["read/rows.lua"]
 
 
 def test_a_good_folder_has_no_problems(tmp_path: Path) -> None:
-    """Includes are known where they are placed, and used when any script uses them."""
+    """Exports are used by field or by name, from the top of a file or within a function."""
     assert lint(planted(tmp_path, {})) == []
 
 
@@ -180,48 +185,37 @@ def test_a_good_folder_has_no_problems(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"commit.lua": "return 1"}, "commit.lua:1: no comment at the top"),
-        ({"commit.lua": "--@include keys\nreturn index_key(1)"}, "commit.lua:1: no comment at the top"),
         ({"commit.lua": f"-- {'x' * 120}"}, "commit.lua:1: the line has 123 characters, 120 are allowed"),
         ({"commit.lua": "-- x\nreturn ="}, "commit.lua:2: unexpected ="),
-        ({"commit.lua": "-- x\nreturn index_key(1)"}, "commit.lua:2: index_key is not defined"),
-        ({"commit.lua": "-- x\n--@include nokeys"}, "commit.lua:2: there is no lib/nokeys.lua"),
+        ({"commit.lua": "-- x\nreturn index(1)"}, "commit.lua:2: index is not defined"),
         ({"commit.lua": "-- x\nlocal unused = 1"}, "commit.lua:2: local unused is never used"),
+        ({"commit.lua": "-- x\nreturn require('base.nokeys')"}, "commit.lua:2: there is no base.nokeys"),
         (
-            {"query.lua": "-- x\n--@include keys\nreturn index_key(KEYS[1])"},
-            "lib/keys.lua:4: function hash_key is never used",
+            {"commit.lua": "-- x\nlocal keys = require('base.keys')\nreturn keys.named(1)"},
+            "commit.lua:3: base.keys does not export named",
         ),
+        ({"commit.lua": "-- x\nreturn require('base.keys').named"}, "commit.lua:2: base.keys does not export named"),
+        ({"query.lua": "-- x\nreturn 1"}, "read/rows.lua:1: nobody requires it"),
+        ({"commit.lua": "-- x\nreturn 1"}, "base/keys.lua:1: exports index, which nobody uses"),
         (
-            {"query.lua": "-- x\n--@include keys\nreturn hash_key(index_key(KEYS[1]))"},
-            "lib/rows.lua:1: no script includes it",
+            {"read/rows.lua": ROWS.replace("state.add(key)", "state.last = 1")},
+            "base/state.lua:1: exports add, which nobody uses",
         ),
+        ({"base/keys.lua": KEYS.replace("\nreturn", "\nlocal _all =")}, "base/keys.lua:1: a library ends with"),
+        ({"base/keys.lua": KEYS.replace("; SLASH.", ".")}, "base/keys.lua:1: Out: does not name SLASH"),
+        ({"base/keys.lua": KEYS.replace("; SLASH.", ", old(key); SLASH.")}, "base/keys.lua:1: Out: names old(), which"),
+        ({"base/keys.lua": KEYS.replace("index(key),", "index(k),")}, "base/keys.lua:1: Out: index(k) is index(key)"),
         (
-            {"lib/keys.lua": f"{GOOD_FOLDER['lib/keys.lua']}\nreturn index_key"},
-            "query.lua:3: ",
+            {"base/keys.lua": KEYS.replace("-- In: ARGV[1], the prefix.\n", "")},
+            "base/keys.lua:1: In: and the code differ",
         ),
-        (
-            {"lib/keys.lua": "--@include rows\n-- x", "lib/rows.lua": "--@include keys\n-- x"},
-            "lib/rows.lua:1: files include each other: commit.lua -> lib/keys.lua -> lib/rows.lua -> lib/keys.lua",
-        ),
-        (
-            {"lib/rows.lua": "-- x\nlocal function rows(k) return k end\nlocal hash_key = rows"},
-            "lib/rows.lua:3: local hash_key hides the function of lib/keys.lua:4",
-        ),
-        (
-            {"commit.lua": "-- x\n" + "\n".join(f"local v{i} = 1 KEYS[v{i}] = 1" for i in range(151))},
-            "commit.lua:1: 151 locals at file level with all includes, 150 are allowed",
-        ),
+        ({"base/keys.lua": KEYS.replace("return ARGV[1] ..", "return")}, "base/keys.lua:1: In: and the code differ"),
     ],
 )
 def test_each_rule_on_files_can_fail(tmp_path: Path, changes: dict[str, str], expected: str) -> None:
-    """What is wrong with a file or its includes is reported with file and line."""
+    """What is wrong with a file, or with what it takes from others, is reported with file and line."""
     found = lint(planted(tmp_path, changes))
     assert any(problem.startswith(expected) for problem in found), found
-
-
-def test_a_syntax_error_in_a_library_is_reported_once(tmp_path: Path) -> None:
-    """The library's own line, though two files include it."""
-    found = lint(planted(tmp_path, {"lib/keys.lua": "-- x\nlocal = 1"}))
-    assert [problem for problem in found if "expected" in problem] == ["lib/keys.lua:2: expected name, found ="]
 
 
 def planted(root: Path, changes: dict[str, str]) -> Path:
@@ -230,3 +224,55 @@ def planted(root: Path, changes: dict[str, str]) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text + "\n")
     return root
+
+
+# Assembling ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_library_is_made_once_at_its_first_use(
+    raw: "redis.Redis", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever requires it, and how often: its state is one. A script that returns before has not made it."""
+    from ormis.storage import scripts
+
+    libraries = {
+        "base/log.lua": "-- x\nlocal log = {}\nredis.call('INCR', 'made')\nreturn log\n",
+        "base/twice.lua": "-- x\nlocal log = require('base.log')\nlog.twice = true\nreturn log\n",
+    }
+    monkeypatch.setattr(scripts, "_LUA", planted(tmp_path, libraries))
+    source = scripts.assemble(
+        "if ARGV[1] then return 0 end\n"
+        "local log = require('base.log')\n"
+        "local function again() return require('base.twice') == log and log.twice end\n"
+        "return again() and again() and redis.call('GET', 'made')\n",
+        "test",
+    )
+    assert raw.eval(source, 0, "early") == 0
+    assert raw.get("made") is None
+    assert raw.eval(source, 0) == b"1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "no Lua file base.missing, required by commit"),
+        ({"base/missing.lua": "-- x\nlocal x = 1\n"}, "base.missing returns nothing"),
+        (
+            {
+                "base/missing.lua": "-- x\nreturn require('base.back')\n",
+                "base/back.lua": "return require('base.missing')\n",
+            },
+            "require each other: commit -> base.missing -> base.back -> base.missing",
+        ),
+    ],
+)
+def test_what_cannot_be_assembled_names_the_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, str], message: str
+) -> None:
+    """A missing file, one that returns nothing, a circle."""
+    from ormis.storage import scripts
+
+    text = "-- x\nreturn require('base.missing')\n"
+    monkeypatch.setattr(scripts, "_LUA", planted(tmp_path, {**changes, "commit.lua": text}))
+    with pytest.raises(ValueError, match=message):
+        scripts.assemble(text, "commit")

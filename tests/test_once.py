@@ -155,7 +155,7 @@ def test_every_change_is_applied_once(proxy: Proxy, raw: redis.Redis, change: st
 def first_commit(fault: Fault) -> Weather:
     """The fault is for the first request that writes."""
     left = [fault]
-    shas = [script(name).sha.encode() for name in ("commit", "change", "obtain")]
+    shas = [script(name).sha.encode() for name in ("commit", "change", "get_or_create")]
     return lambda request: left.pop() if left and any(sha in request for sha in shas) else None
 
 

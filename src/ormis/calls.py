@@ -68,7 +68,7 @@ class ScriptCall:
 
     keys and args are without the prefix of the database: the driver adds it to each key and sends it as ARGV[1].
 
-    once: the script writes and includes lib/once.lua; the driver adds what tells this call from its repetition.
+    once: the script writes, with lua/server/idempotency.lua; the driver adds what tells this call from its repetition.
     in_block: what to do inside a block of `atomic()` instead of a call that writes: an operation that reads what it
         needs and commits; its result takes the place of the reply. Without it, such a call is refused there.
     meanwhile: work that does not need the reply; the driver does it while the server is busy with this call, once more

@@ -1,8 +1,8 @@
 """What tells a call from its repetition: redis-py sends a call again when the connection breaks before the reply.
 
 A `Caller` is this process for some time, by a name that no other has. Each call in flight holds one of its slots and
-the next number of that slot; lua/lib/once.lua keeps the last number and the reply of each slot, in a hash that ends an
-hour after its last new slot. So there are no more slots than there were calls at the same time.
+the next number of that slot; lua/server/idempotency.lua keeps the last number and the reply of each slot, in a hash
+that ends an hour after its last new slot. So there are no more slots than there were calls at the same time.
 
 A caller is replaced by a new one long before its hash ends, and in the child after a fork.
 """

@@ -1,10 +1,7 @@
---@include once
---@include finding
---@include actions
 -- Changes what a query finds, as one step: all of the objects that it reports, or none.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the request; then a shape and a declaration per model, that of the query first;
---          at the end the mark of the call, see once.lua
+-- ARGV[1]  the key prefix; ARGV[2] the request; then a shape and a declaration per model, that of the query first;
+--          at the end the token of the call, see idempotency.lua
 -- The request is one of query.lua, with want = 'change' and
 --   mutation = {code, argument, ...}   done to each object, as commit.lua has it, its model and its key left out
 --   each = {pk -> {position, text, ...}}      of some objects further changes, and
@@ -13,6 +10,19 @@
 -- Returns {'ok', 'done', count, result}, {'ok', 'step', place, count, result, {pk, ...}}, the keys being of those whose
 -- expectations did not hold, or {'ok', 'keys', {pk, ...}} and {'ok', 'walk'} as query.lua; the result is {model ->
 -- count} of deletions. Or {outcome, 1, ...} and nothing has changed.
+
+local idempotency = require('server.idempotency')
+if idempotency.reply then return idempotency.reply end
+
+local lists = require('server.lists')
+local extend, nothing = lists.extend, lists.nothing
+local answer = require('server.server').answer
+local request = require('read.request')
+local find = require('read.search')
+local actions = require('write.actions')
+local apply = require('write.apply')
+local mutations = require('write.mutations')
+local objects = require('write.objects')
 
 local function holds_still(m, pk)
   local expected = request.expected and request.expected[pk]
@@ -68,7 +78,7 @@ local function keys_of(rows)
   return rows
 end
 
-return remember(answer(function()
+return idempotency.remember(answer(function()
   local how, first, rows = find()
   if not rows then return {'ok', how, first} end
   if how == 'done' and #rows > request.most then return {'ok', 'keys', keys_of(rows)} end

@@ -1,9 +1,8 @@
---@include verify
 -- One step of a walk through all that is stored of a model: compares it with the hashes, the truth, and mends.
 -- What a step finds is so at that moment, and what it mends it mends in the same moment, whatever clients write between
 -- the steps.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
+-- ARGV[1]  the key prefix; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
 -- The request: {repair, build, references, width = number of the model's columns the caller wants the texts of, and
 --   after, count                   the next objects in the order of creation, or
 --   keys, cursor, budget           keys of the model; the cursor within the first of them; of the entries in the
@@ -15,13 +14,27 @@
 --   {'ok', 'again'}                        the reindexing is not what it was: begin anew
 -- A finding is {kind, key, field|false, detail|false, mended}; reports.py says what each kind means.
 
+local server = require('server.server')
+local call, pcommand, answer = server.call, server.pcommand, server.answer
+local KEY = require('server.keys')
+local key_part = require('server.key_part')
+local extend = require('server.lists').extend
+local models = require('model.models')
+local expiring = require('expiry.expiring')
+local findings = require('upkeep.findings')
+local request, found, note = findings.request, findings.found, findings.note
+local ask, set_aside = findings.ask, findings.set_aside
+local verify = require('upkeep.verify')
+local verify_object, row_at, index_name = verify.verify_object, verify.row_at, verify.index_name
+local awaited, expired = verify.awaited, verify.expired
+
 local m
 
 -- Objects in the order of creation ------------------------------------------------------------------------------------
 
 -- The next keys and the place of the last one; those that share its place are among them.
 local function next_keys(after, count)
-  local ids, keys = m.base .. '/ids', {}
+  local ids, keys = m.base .. KEY.ids, {}
   local reply = ask('ZRANGEBYSCORE', ids, after and '(' .. after or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, count)
   if not reply then return keys, false end
   local last = reply[#reply]
@@ -42,7 +55,7 @@ local function above(a, last)
 end
 
 local function verify_counter(pks)
-  local key = m.base .. '/next_id'
+  local key = m.base .. KEY.next_id
   local last = ask('GET', key)
   if last == nil or type(last) == 'string' and not string.find(last, '^%d+$') then
     if last then note('next-id', key, nil, last, function() call('SET', key, '0') end) end
@@ -81,7 +94,7 @@ local entries = 0
 -- An object that the order of creation lacks.
 local function adopt_object(key, pk)
   note('object-unlisted', key, nil, nil, function()
-    local ids = m.base .. '/ids'
+    local ids = m.base .. KEY.ids
     local last = tonumber(call('ZRANGE', ids, -1, -1, 'WITHSCORES')[2] or 0)
     local own = m.auto and string.find(pk, '^%d+$') and #pk <= 15 and tonumber(pk)
     call('ZADD', ids, own or last + 1, pk)
@@ -91,7 +104,7 @@ local function adopt_object(key, pk)
 end
 
 local function look_at_object(key, pk)
-  if ask('ZSCORE', m.base .. '/ids', pk) then return end
+  if ask('ZSCORE', m.base .. KEY.ids, pk) then return end
   local own = pcommand('HGET', key, m.columns[1])
   if own == pk then return adopt_object(key, pk) end
   if type(own) == 'table' then return ask('HLEN', key) end
@@ -179,15 +192,14 @@ local function look_at_claims(key, name, fields, cursor)
 end
 
 -- What is kept of objects that end: nothing of those that are gone before their time, or that do not end.
-local function look_at_ends(key, cursor)
+local function look_at_expiry(key, cursor)
   local reply = ask('ZSCAN', key, cursor, 'COUNT', request.budget)
   if not reply then return '0' end
   for at = 1, #reply[2], 2 do
-    local pk, ends = reply[2][at], tonumber(reply[2][at + 1])
-    if ends > expiring.now() and call('EXISTS', m.base .. ':' .. pk) == 0 then
-      note('expiry', m.base .. ':' .. pk, nil, 'was to end later and is gone', function()
-        --@include clearing
-        forget_objects(m, {pk})
+    local pk, expires_at = reply[2][at], tonumber(reply[2][at + 1])
+    if expires_at > expiring.now() and call('EXISTS', m.base .. KEY.object .. pk) == 0 then
+      note('expiry', m.base .. KEY.object .. pk, nil, 'was to end later and is gone', function()
+        require('expiry.clearing').forget_objects(m, {pk})
       end)
     end
   end
@@ -195,13 +207,13 @@ local function look_at_ends(key, cursor)
   return reply[1]
 end
 
-local function look_at_book(key, cursor)
+local function look_at_records(key, cursor)
   local reply = ask('HSCAN', key, cursor, 'COUNT', request.budget)
   if not reply then return '0' end
   for at = 1, #reply[2], 2 do
     local pk = reply[2][at]
-    if not ask('ZSCORE', m.base .. '/expiry', pk) then
-      note('expiry', m.base .. ':' .. pk, nil, 'does not end, and something is kept to clear it away', function()
+    if not ask('ZSCORE', m.base .. KEY.expiry, pk) then
+      note('expiry', m.base .. KEY.object .. pk, nil, 'does not end, and something is kept to clear it away', function()
         call('HDEL', key, pk)
       end)
     end
@@ -219,8 +231,9 @@ local link_ends
 
 -- What is known of a set of links: the name of the relation, the key of the other model, its name there; nil for none.
 local function end_of(name)
-  --@include known
-  link_ends = link_ends or links_of(known_models(), m.key) or {}
+  local catalog = require('model.catalog')
+  local read_catalog, links_of = catalog.read_catalog, catalog.links_of
+  link_ends = link_ends or links_of(read_catalog(), m.key) or {}
   for i = 1, #link_ends, 3 do
     if link_ends[i] == name then return link_ends[i + 1], link_ends[i + 2] end
   end
@@ -233,11 +246,11 @@ local function look_at_links(key, cursor, name, owner)
   local reply = ask('SSCAN', key, cursor, 'COUNT', request.budget)
   if not reply then return '0' end
   local known_owner = string.byte(owner) ~= 35
-  local there_is_none = known_owner and call('EXISTS', m.base .. ':' .. owner) == 0
+  local there_is_none = known_owner and call('EXISTS', m.base .. KEY.object .. owner) == 0
   if there_is_none and awaited(m.key, owner) then return reply[1] end
   for _, member in ipairs(reply[2]) do
-    local back = tag .. target .. '/links/' .. there .. '/' .. short(member)
-    local gone_there = call('EXISTS', tag .. target .. ':' .. member) == 0
+    local back = KEY.base(target) .. KEY.links .. there .. '/' .. key_part(member)
+    local gone_there = call('EXISTS', KEY.base(target) .. KEY.object .. member) == 0
     if there_is_none or gone_there and not awaited(target, member) then
       note('link-extra', key, name, member, function() call('SREM', key, member) end)
     elseif known_owner and not gone_there and ask('SISMEMBER', back, owner) ~= 1 then
@@ -261,17 +274,17 @@ local function is_wanted(slots)
   return false
 end
 
-local known_keys = {['/ids'] = true, ['/next_id'] = true}
+local known_keys = {[KEY.ids] = true, [KEY.next_id] = true}
 
 -- One key; returns the cursor within it, '0' when it is done.
 local function look_at_key(key, forms, cursor)
   local rest = string.sub(key, #m.base + 1)
-  if string.sub(rest, 1, 1) == ':' then
+  if string.sub(rest, 1, 1) == KEY.object then
     look_at_object(key, string.sub(rest, 2))
     return '0'
   end
-  if key == expiring.book(m) then return look_at_book(key, cursor) end
-  if rest == '/expiry' then return look_at_ends(key, cursor) end
+  if key == expiring.records(m) then return look_at_records(key, cursor) end
+  if rest == KEY.expiry then return look_at_expiry(key, cursor) end
   local part, name = string.match(rest, '^/(%l+)/(.*)$')
   if part == 'index' then
     local slots = forms[form_of(name)]
@@ -311,7 +324,7 @@ end
 
 local function step()
   -- What is in the place of the list of keys would be in the way of everything else.
-  local listed = ask('ZCARD', tag .. cmsgpack.unpack(ARGV[3]).key .. '/ids')
+  local listed = ask('ZCARD', KEY.base(cmsgpack.unpack(ARGV[3]).key) .. KEY.ids)
   if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
   if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end
   if not is_declared() then
@@ -319,13 +332,12 @@ local function step()
     return {cmsgpack.pack({'ok', found, false, 0}), '\144'}
   end
   m = models.open(ARGV[3], ARGV[4], request.repair)
-  if m.expires and ask('ZCARD', m.base .. '/expiry') and ask('HLEN', expiring.book(m)) then
-    --@include expired
-    m.unsure = clear_expired(m)
+  if m.expires and ask('ZCARD', m.base .. KEY.expiry) and ask('HLEN', expiring.records(m)) then
+    m.unsure = require('expiry.cleanup')(m)
   end
   if request.keys then return walk_keys() end
   if request.progress then
-    --@include progress
+    local progress = require('upkeep.progress')
     if not progress.holds(m.key, request.progress) then return {cmsgpack.pack({'ok', 'again'})} end
     local reply = walk_objects()
     progress.note(m.key, request.progress, cmsgpack.unpack(reply[1])[3], found)

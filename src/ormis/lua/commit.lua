@@ -1,9 +1,8 @@
---@include quick
---@include server
 -- Applies a batch of mutations to any models, all or nothing: first every check, then every write.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
---          for a batch of one more may follow, see quick.lua; at the end the mark of the call, see once.lua
+-- ARGV[1]  the key prefix; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
+--          for a batch of one more may follow, see fast_commit.lua; at the end the token of the call, see
+--          idempotency.lua
 -- Mutations, `m` being the number of a model in this call:
 --   {'insert', m, n, texts, when, ttl}
 --                                   n objects, the texts of one after another by column position, nil where absent, as
@@ -26,23 +25,37 @@
 -- {outcome, number of the mutation, ...} and nothing has changed. {'inexact', number, model key, operands}: a sum that
 -- can't be done here; the operands are {number, position, text|false, ...} of this mutation and of others behind it.
 
--- What expired objects of the model left behind is cleared away first, some of it.
-local function clear_away(m)
-  --@include expired
-  m.cleared = true
-  clear_expired(m)
+local idempotency = require('server.idempotency')
+if idempotency.reply then return idempotency.reply end
+
+local fast_commit = require('write.fast_commit')
+local reply = fast_commit()
+if reply then return idempotency.remember(reply) end
+
+local answer = require('server.server').answer
+local actions = require('write.actions')
+local apply = require('write.apply')
+local mutations = require('write.mutations')
+
+-- What expired objects left behind is cleared away first, some of it: that is a batch of its own.
+local function clear_away(batch)
+  local cleared = {}
+  for _, mutation in ipairs(batch) do
+    local m = mutations.model(mutation[2])
+    if m.expires and not cleared[m] then
+      cleared[m] = true
+      require('expiry.cleanup')(m)
+    end
+  end
 end
 
-return remember(answer(function()
-  local batch = cmsgpack.unpack(ARGV[2])
-  --@include actions
+return idempotency.remember(answer(function()
+  local batch, results = cmsgpack.unpack(ARGV[2]), {}
   mutations.batch = batch
-  local results = {}
+  clear_away(batch)
   for number, mutation in ipairs(batch) do
     mutations.current = number
-    local m = mutations.model(mutation[2])
-    if m.expires and not m.cleared then clear_away(m) end
-    results[number] = actions[mutation[1]](m, mutation, results[number - 1])
+    results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation, results[number - 1])
   end
   apply(mutations.opened)
   return {'ok', results}

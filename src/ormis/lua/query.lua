@@ -1,22 +1,20 @@
---@include looks
---@include finding
 -- Answers a query on one model, or says how to go on where one call is not enough.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] looks, see lib/looks.lua, and the request; then a shape and a declaration per
---          model, that of the query first
+-- ARGV[1]  the key prefix; ARGV[2] index probes, see read/index_probes.lua, and the request; then a shape and a
+--          declaration per model, that of the query first
 -- The request: {want = 'rows' | 'count' | 'keys', where = condition, columns = {position, ...},
 --   order = {{position, descending, nulls_first, kind, nullable}, ...}
 --                                  then the order of creation, descending where `backwards`
---   joins, early, sorted           columns of related objects, see lib/joining.lua
---   related                        whole related objects, see lib/related.lua
+--   joins, early, sorted           columns of related objects, see read/related_columns.lua
+--   related                        whole related objects, see read/related_objects.lua
 --   groups = {name, {pk, ...}}     say what is in the sets of links of this name, 'choice/links/tags/', of each key
 --   offset, limit,
 --   keys = {pk, ...}               look at these objects only, or
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
---   in_parts = {position, count}   as many objects make up a part, see lib/parts.lua
---   before, less                   count only what stands before this object, see lib/ranking.lua
+--   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
+--   before, less                   count only what stands before this object, see read/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
@@ -29,20 +27,33 @@
 --   {'ok', 'gone'}                 the object of `before` is not among them
 -- with `less`, which no portion or step has, how many have lesser values as one more item, false where no index tells;
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
--- lib/explaining.lua
+-- read/explaining.lua
+
+local answer_by_indexes = require('read.index_probes')
+local found = answer_by_indexes()
+if found then return found end
+
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, answer = server.call, server.answer
+local key_part = require('server.key_part')
+local lists = require('server.lists')
+local extend, nothing = lists.extend, lists.nothing
+local candidates = require('read.candidates')
+local search, pack_wanted = candidates.search, candidates.pack_wanted
+local request = require('read.request')
+local find = require('read.search')
 
 local function reply(head, rows, places)
   if request.explain then
-    --@include explaining
-    head[#head + 1] = explanation()
+    head[#head + 1] = require('read.explaining')()
   end
   local answer_ = {cmsgpack.pack(head)}
   if not rows or request.want == 'count' then return answer_ end
-  complete(rows)
+  search.complete(rows)
   local related = nothing
   if request.related then
-    --@include related
-    related = related_rows(rows)
+    related = require('read.related_objects')(rows)
   end
   answer_[2] = pack_wanted(rows, request.want == 'keys' and {1} or request.columns)
   answer_[3] = places and cmsgpack.pack(places) or ''
@@ -52,8 +63,8 @@ end
 
 -- The members of sets of links, for those who put the objects that were found back where they are linked.
 local function add_groups(answer_)
-  local base, members = tag .. request.groups[1], {}
-  for i, pk in ipairs(request.groups[2]) do members[i] = call('SMEMBERS', base .. short(pk)) end
+  local base, members = KEY.base(request.groups[1]), {}
+  for i, pk in ipairs(request.groups[2]) do members[i] = call('SMEMBERS', base .. key_part(pk)) end
   answer_[#answer_ + 1] = cmsgpack.pack(members)
   return answer_
 end

@@ -1,19 +1,19 @@
---@include models
---@include progress
 -- The beginning and the end of a reindexing: what is to be built and dropped, and that it is complete now. Between them
 -- the walks of check.lua build and drop, step by step, and clients keep the new indexes for what they write.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the partition tag; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
+-- ARGV[1]  the key prefix; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
 -- The request: {'begin'} or {'finish', {definition, ...}}, a definition being 'indexes type kind field,field' or
--- 'unique field,field', as reconcile.lua stores those that are incomplete.
+-- 'unique field,field', as merge_declarations.lua stores those that are incomplete.
 -- Returns {'ok', build, dropped, after|false} at the beginning; {'ok', {definition that stays incomplete, ...}} at the
 -- end, or {'ok', 'again'} where somebody else reindexes the model to another declaration.
 
-local function as_set(list)
-  local set = {}
-  for i = 1, #list do set[list[i]] = true end
-  return set
-end
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, answer = server.call, server.answer
+local lists = require('server.lists')
+local extend, as_set = lists.extend, lists.as_set
+local models = require('model.models')
+local progress = require('upkeep.progress')
 
 local function fields_of(definition)
   return string.match(definition, '(%S+)$')
@@ -56,7 +56,7 @@ local function begin(m)
   undeclared(stored, declared, 'indexes', dropped)
   undeclared(stored, declared, 'unique', dropped)
   declared.incomplete = still_incomplete(stored, declared, dropped)
-  if stored.expires and call('EXISTS', m.base .. '/expiry') == 1 then declared.expires = true end
+  if stored.expires and call('EXISTS', m.base .. KEY.expiry) == 1 then declared.expires = true end
   if call('HGET', KEYS[1], m.key) ~= ARGV[4] then store(m, declared) end
   extend(dropped, before and before.dropped or {})
   local build = declared.incomplete

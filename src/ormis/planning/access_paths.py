@@ -1,4 +1,4 @@
-"""What indexes alone answer: a query as looks at indexes, for the short way of the script `query`, lua/lib/looks.lua.
+"""What indexes alone answer: a query as looks at indexes, for the fast path of `query`, lua/read/index_probes.lua.
 
 A script makes all its functions anew in every call, which costs as much as reading forty objects does: so what the
 common queries need stands before all the rest, and which indexes they need is found out here.

@@ -1,7 +1,7 @@
 """What a query reads of an object: its own columns, those of objects it refers to, and what is computed from these.
 
 `Numbering` gives them their places in a request of the script `query`: a model its number, a column its position, a
-column of a related object a position of lua/lib/joining.lua.
+column of a related object a position of lua/read/related_columns.lua.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -138,7 +138,7 @@ class Positions:
 
     @property
     def joins(self) -> list[list[Any]]:
-        """The joins so far, as lua/lib/joining.lua reads them."""
+        """The joins so far, as lua/read/related_columns.lua reads them."""
         return list(self._joins.values())
 
     def _new_join(self, hops: tuple[RelationStep, ...]) -> list[Any]:

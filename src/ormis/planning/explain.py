@@ -25,7 +25,7 @@ _OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the server went about it, as lua/lib/explaining.lua says."""
+    """How the server went about it, as lua/read/explaining.lua says."""
 
     by: str
     index: str

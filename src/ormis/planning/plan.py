@@ -131,7 +131,7 @@ class Plan:
         return request | more, numbers
 
     def _looks(self, want: str) -> list[Any] | None:
-        """What the short way of the script needs, where it may answer all, see lua/lib/looks.lua."""
+        """What the short way of the script needs, where it may answer all, see lua/read/index_probes.lua."""
         if want not in ("rows", "count") or self.client_where is not None or self.related or self.groups:
             return None
         found = index_probes(self.schema, self.where)

@@ -1,6 +1,6 @@
 """Conditions on stored objects, as data: what a `Q` means for one model once its names are resolved.
 
-`packed` is how lua/lib/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
+`packed` is how lua/read/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
 can't say (`client_side` says so of a condition); it knows no other objects, so relations are looked up before.
 """
 
@@ -43,7 +43,7 @@ class Node:
         return False
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """As lua/lib/predicates.lua reads it; `numbers` are those of the call."""
+        """As lua/read/predicates.lua reads it; `numbers` are those of the call."""
         raise NotImplementedError
 
     def holds(self, row: Row, /) -> bool:

@@ -1,6 +1,6 @@
 """A model as the layers below know it: a frozen `Schema` of columns, indexes, constraints and references.
 
-`Schema.shape` and `Schema.declaration` are what the scripts are told of it (see lua/lib/models.lua).
+`Schema.shape` and `Schema.declaration` are what the scripts are told of it (see lua/model/models.lua).
 """
 
 import json
@@ -84,7 +84,7 @@ class IndexSpec:
         return f"{self.type} {self.last.codec.kind} {','.join(c.name for c in self.columns)}"
 
     def packed(self) -> list[Any]:
-        """The five slots of lua/lib/models.lua."""
+        """The five slots of lua/model/models.lua."""
         before = [column.position for column in self.columns[:-1]]
         return [self.type, self.last.codec.kind, self.last.name, self.last.position, before or False]
 
@@ -116,7 +116,7 @@ class Reference:
 
     @property
     def definition(self) -> str:
-        """How the database knows it, see lua/lib/known.lua."""
+        """How the database knows it, see lua/model/catalog.lua."""
         optional = "1" if self.column.nullable else "0"
         default = () if self.default is None else (self.default,)
         return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
@@ -163,12 +163,12 @@ class Link:
         )
 
     def packed(self) -> list[str]:
-        """As lua/lib/links.lua reads it: its name, the key of the other model, its name there."""
+        """As lua/write/links.lua reads it: its name, the key of the other model, its name there."""
         return [self.name, self.target, self.back_name]
 
     @property
     def definition(self) -> str:
-        """How the database knows it, see lua/lib/known.lua."""
+        """How the database knows it, see lua/model/catalog.lua."""
         return "\n".join(self.packed())
 
 
@@ -261,12 +261,12 @@ class Schema:
 
     @cached_property
     def shape(self) -> bytes:
-        """The model as lua/lib/models.lua reads it, without what refers to it."""
+        """The model as lua/model/models.lua reads it, without what refers to it."""
         return self._shape(None)
 
     @cached_property
     def plain(self) -> bool:
-        """True where no column depends on another one or on other objects: lua/lib/quick.lua may serve."""
+        """True where no column depends on another one or on other objects: lua/write/fast_commit.lua may serve."""
         alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
         return alone and not self.unique and not self.references and self.ttl is None
 
@@ -293,7 +293,7 @@ class Schema:
 
     @cached_property
     def fast_kinds(self) -> list[tuple[str, str | None]]:
-        """Name of every column and what lua/lib/quick.lua must know to update it.
+        """Name of every column and what lua/write/fast_commit.lua must know to update it.
 
         The kind of its sorted index, nothing where it has no index, None where that way is closed.
         """
@@ -306,7 +306,7 @@ class Schema:
         return "" if index is None else column.codec.kind
 
     def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
-        """The model with what refers to it and what it is linked to, as lua/lib/deletion.lua reads it."""
+        """The model with what refers to it and what it is linked to, as lua/write/deletion.lua reads it."""
         return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:

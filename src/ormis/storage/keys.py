@@ -1,4 +1,4 @@
-"""How the keys of a database are spelled. The Lua library `keys.lua` spells the same ones for what scripts write.
+"""How the keys of a database are spelled. lua/server/keys.lua spells the same ones for what scripts write.
 
 Every name starts with the model's key prefix: `question:1` is an object, `question/…` is derived from the objects,
 `ormis/…` is the database's own.

@@ -16,10 +16,10 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[Any, list[Any]]]:
-    """The keys of the objects that each of these objects is linked to. One call of the script `members`."""
+    """The keys of the objects that each of these objects is linked to. One call of the script `link_members`."""
     encode, target = schema.pk.codec.encode, registry.model_for(link.target).__schema__
     base = links_key(schema.key, link.name, "")
-    reply = unpack((yield script("members")((MODELS,), (base, _pack([encode(pk) for pk in pks])))))
+    reply = unpack((yield script("link_members")((MODELS,), (base, _pack([encode(pk) for pk in pks])))))
     if reply[0] != "ok":
         raise_outcome(reply, ())
     decode = target.pk.codec.decode

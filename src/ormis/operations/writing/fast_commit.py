@@ -1,4 +1,4 @@
-"""The arguments of lua/lib/quick.lua: the short way of the commonest commits, flat. An empty list closes that way.
+"""The arguments of lua/write/fast_commit.lua: the short way of the commonest commits, flat. An empty list closes that way.
 
 A column may go there where it has no part in a constraint, a reference, or an index on text or with other columns.
 """
@@ -14,7 +14,7 @@ _INEXACT = 2**53
 
 
 def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[Text]:
-    """The insertion as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    """The insertion as lua/write/fast_commit.lua reads it; nothing where that way is closed."""
     if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
         return []
     if len(rows) > 1:
@@ -35,7 +35,7 @@ def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[T
 def fast_count(
     schema: Schema, pk: Text, expected: Sequence[Any], changes: Sequence[Any], sums: Sequence[Any]
 ) -> list[Text]:
-    """One sum over an integer as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    """One sum over an integer as lua/write/fast_commit.lua reads it; nothing where that way is closed."""
     if expected or changes or len(sums) != 7:
         return []
     position, kind, operator, left, right, text, bounds = sums
@@ -52,7 +52,7 @@ def fast_count(
 
 
 def fast_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:
-    """The update as lua/lib/quick.lua reads it; nothing where that way is closed."""
+    """The update as lua/write/fast_commit.lua reads it; nothing where that way is closed."""
     kind = ""
     pairs: list[Text] = []
     for position, text in zip(changes[::2], changes[1::2], strict=True):

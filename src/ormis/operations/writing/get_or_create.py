@@ -120,7 +120,7 @@ def _belonging(record: Any, belonging: RelatedLink) -> Operation[Any]:
 
 
 def _update(schema: Schema, wanted: Writes) -> list[Any]:
-    """The mutation less model and key, as lua/obtain.lua has it; it is a save, and objects may live from then on."""
+    """The mutation less model and key, as lua/get_or_create.lua has it; a save, from which on objects may live."""
     nothing: list[Any] = []
     ttl = () if schema.ttl is None else (*(nothing, nothing)[len(wanted.arguments) - 1 :], schema.ttl)
     return ["update", *wanted.arguments, *ttl]

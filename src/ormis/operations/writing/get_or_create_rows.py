@@ -84,7 +84,7 @@ def _ask(plan: Plan, making: Making | None, update: Sequence[Any] | None, more: 
     shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
     arguments = (packed(request, numbers), *shapes)
     in_block = partial(_in_block, plan, making)
-    reply: Any = yield script("obtain")((MODELS,), arguments, ScriptCall, in_block=in_block)
+    reply: Any = yield script("get_or_create")((MODELS,), arguments, ScriptCall, in_block=in_block)
     packed_head: Any = reply if isinstance(reply, bytes) else reply[0]
     head: list[Any] = unpack(packed_head) if isinstance(packed_head, bytes) else packed_head
     if head[0] != "ok":

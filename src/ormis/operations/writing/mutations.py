@@ -28,7 +28,7 @@ class Mutation:
     """One change: `code` and `arguments` as lua/commit.lua reads them, `settle` takes its result.
 
     changed: the positions that an update changes, where they are all that it concerns.
-    quick: the same change as lua/lib/quick.lua reads it, where that way is open to it.
+    quick: the same change as lua/write/fast_commit.lua reads it, where that way is open to it.
     ttl: how many milliseconds the saved object lives from then on; None: as it is.
 
     For a block of `atomic()`, where the mutation is applied later than the operation ends:

@@ -1,0 +1,95 @@
+-- Clears away what expired objects leave behind, a hundred a call.
+-- Only its hash says whether an object is there: while expired ones are left in the indexes, a script has to look.
+-- Out: clear(m), which returns whether expired objects may be left; forget_objects(m, pks), which are gone already.
+
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, pcommand = server.call, server.pcommand
+local key_part = require('server.key_part')
+local catalog = require('model.catalog')
+local read_catalog, referrers_of, links_of = catalog.read_catalog, catalog.referrers_of, catalog.links_of
+local models = require('model.models')
+local expiring = require('expiry.expiring')
+local collector = require('write.variadic')
+
+local AT_ONCE = 100
+
+-- The links of an object from both sides.
+local function drop_links(m, ends, pk, add)
+  for i = 1, #ends, 3 do
+    local key = m.base .. KEY.links .. ends[i] .. '/' .. key_part(pk)
+    local others = pcommand('SMEMBERS', key)
+    for j = 1, #others do
+      add('SREM', KEY.base(ends[i + 1]) .. KEY.links .. ends[i + 2] .. '/' .. key_part(others[j]), pk)
+    end
+    if #others > 0 then pcommand('UNLINK', key) end
+  end
+end
+
+local function drop_derived(m, row, pk, add)
+  for i = 1, #m.indexes, 5 do
+    local key, member, number = models.entry(m, i, row, pk)
+    if key then add(number and 'ZREM' or 'SREM', key, member) end
+  end
+  for i = 1, #m.unique, 2 do
+    local key, value = m.base .. KEY.unique .. m.unique[i], models.claim(m.unique[i + 1], row)
+    if value and pcommand('HGET', key, value) == pk then add('HDEL', key, value) end
+  end
+end
+
+-- What objects that are gone leave behind. Their on_delete rules are left to expired_on_delete.lua, if something may
+-- refer to them. False if the server can't write.
+local function forget_objects(m, pks)
+  local catalog_, records = read_catalog(), expiring.records(m)
+  local add, send = collector()
+  local ends, at = links_of(catalog_, m.key), {}
+  if #referrers_of(catalog_, m.key) > 0 and
+    type(pcommand('SADD', KEY.ormis('expired', m.key), unpack(pks))) == 'table' then return false end
+  local texts = call('HMGET', records, unpack(pks))
+  for position, name in ipairs(m.columns) do at[name] = position end
+  for i, pk in ipairs(pks) do
+    local row = {}
+    for name, text in pairs(texts[i] and cmsgpack.unpack(texts[i]) or {}) do
+      if at[name] then row[at[name]] = text end
+    end
+    drop_derived(m, row, pk, add)
+    if ends then drop_links(m, ends, pk, add) end
+    add('ZREM', m.base .. KEY.ids, pk)
+    add('ZREM', m.base .. KEY.expiry, pk)
+    add('HDEL', records, pk)
+  end
+  send(pcommand)
+  return true
+end
+
+-- Of objects whose time has come those that are gone. Another time than the one kept is the server's to say.
+local function gone_keys(m, due, at, add)
+  local pks = {}
+  for _, pk in ipairs(due) do
+    local left = call('PTTL', m.base .. KEY.object .. pk)
+    if left == -2 then
+      pks[#pks + 1] = pk
+    elseif left == -1 then
+      add('ZREM', m.base .. KEY.expiry, pk)
+      add('HDEL', expiring.records(m), pk)
+    else
+      add('ZADD', m.base .. KEY.expiry, at + math.max(left, 1), pk)
+    end
+  end
+  return pks
+end
+
+local function clear(m)
+  local expiry, at = m.base .. KEY.expiry, expiring.now()
+  call('HLEN', expiring.records(m))
+  local due = call('ZRANGEBYSCORE', expiry, '-inf', at, 'LIMIT', 0, AT_ONCE)
+  if #due == 0 then return false end
+  if type(pcommand('ZREM', expiry, '')) == 'table' then return true end
+  local add, send = collector()
+  local pks = gone_keys(m, due, at, add)
+  send(pcommand)
+  if #pks > 0 and not forget_objects(m, pks) then return true end
+  return #due == AT_ONCE
+end
+
+return {clear = clear, forget_objects = forget_objects}

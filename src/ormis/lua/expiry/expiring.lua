@@ -1,0 +1,62 @@
+-- When objects expire. The server removes the hash by itself; what is needed to clear away the rest stands in
+--   model/expiry            sorted set: milliseconds since 1970 -> primary key
+--   ormis/expiring/model    hash: primary key -> the expiry record, the texts its index entries and claims are made of
+-- A model that has such objects says so in its declaration, "expires": true; the others pay nothing.
+-- In: KEYS[1] ormis/models.
+-- Out: expiring: now(); records(m), the key of that hash; watched(m), the columns of a record; record(m, row); mark(m),
+--      which says of a model that its objects may expire.
+
+local KEY = require('server.keys')
+local call = require('server.server').call
+
+local expiring = {}
+
+function expiring.now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+function expiring.records(m)
+  return KEY.ormis('expiring', m.key)
+end
+
+-- The columns that index entries and claims are made of: positions, and the same as a set.
+function expiring.watched(m)
+  if not m.watched then
+    local list, set = {}, {}
+    local function add(position)
+      if not set[position] then
+        set[position] = true
+        list[#list + 1] = position
+      end
+    end
+    for i = 1, #m.indexes, 5 do
+      add(m.indexes[i + 3])
+      for _, position in ipairs(m.indexes[i + 4] or {}) do add(position) end
+    end
+    for i = 2, #m.unique, 2 do
+      for _, position in ipairs(m.unique[i]) do add(position) end
+    end
+    m.watched = {list, set}
+  end
+  return m.watched[1], m.watched[2]
+end
+
+function expiring.record(m, row)
+  local texts = {}
+  for _, position in ipairs(expiring.watched(m)) do texts[m.columns[position]] = row[position] or nil end
+  return cmsgpack.pack(texts)
+end
+
+-- Objects of the model may end from now on. That its keys are of the right types is found out before a write.
+function expiring.mark(m)
+  call('ZCARD', m.base .. KEY.expiry)
+  call('HLEN', expiring.records(m))
+  if m.expires then return end
+  local stored = cjson.decode(call('HGET', KEYS[1], m.key))
+  stored.expires = true
+  call('HSET', KEYS[1], m.key, cjson.encode(stored))
+  m.expires = true
+end
+
+return expiring

@@ -1,4 +1,0 @@
--- The request of a search, as query.lua describes it.
--- In: ARGV[2], of query.lua with something before it. Out: request.
-
-local request = select(-1, cmsgpack.unpack(ARGV[2]))

@@ -1,0 +1,104 @@
+-- The union of what a caller declares of a model and what the database knows of it, so that no client, older or newer,
+-- leaves something stale in an index that another client uses.
+-- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...], "pk": field,
+-- "references", "links": see catalog.lua, "expires": true if objects may expire}; a stored one may have "incomplete":
+-- ["indexes ...", "unique ..."], what was declared when there were objects already.
+-- In: KEYS[1] ormis/models.
+-- Out: merge_declarations(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in
+--      m.incomplete which can't be trusted yet, indexes by slot, constraints by name, and in m.expires whether objects
+--      may expire.
+
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, fail = server.call, server.fail
+local lists = require('server.lists')
+local extend, as_set = lists.extend, lists.as_set
+
+local function column_at(m, at, name)
+  if not at[name] then
+    m.columns[#m.columns + 1] = name
+    at[name] = #m.columns
+  end
+  return at[name]
+end
+
+local function columns_at(m, at, names)
+  local list = {}
+  for name in string.gmatch(names, '[^,]+') do list[#list + 1] = column_at(m, at, name) end
+  return list
+end
+
+-- Adds to `stored` what `declared` has more, as incomplete where there are objects it was not kept for.
+local function adopt(stored, declared, part, populated)
+  local known_parts, news = as_set(stored[part] or {}), false
+  for _, definition in ipairs(declared[part] or {}) do
+    if not known_parts[definition] then
+      news = true
+      stored[part] = stored[part] or {}
+      table.insert(stored[part], definition)
+      if populated then table.insert(stored.incomplete, part .. ' ' .. definition) end
+    end
+  end
+  return news
+end
+
+-- The same with what needs no building.
+local function adopt_rest(stored, declared)
+  local news = stored.pk ~= declared.pk or declared.expires ~= nil and not stored.expires
+  stored.pk, stored.expires = declared.pk, stored.expires or declared.expires
+  news = adopt(stored, declared, 'references') or news
+  return adopt(stored, declared, 'links') or news
+end
+
+local function all_declared(stored, declared)
+  if #stored.incomplete > 0 or stored.expires ~= declared.expires then return false end
+  for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
+    if #(stored[part] or {}) ~= #(declared[part] or {}) then return false end
+  end
+  return true
+end
+
+-- An index, from its definition "type kind field,field".
+local function add_index(m, at, definition)
+  local kind_of_index, kind, names = string.match(definition, '^(%S+) (%S+) (%S+)$')
+  local prefix = columns_at(m, at, names)
+  local last = table.remove(prefix)
+  extend(m.indexes, {kind_of_index, kind, m.columns[last], last, #prefix > 0 and prefix})
+end
+
+-- A stored declaration; a text that is none is an outcome that names it.
+local function decoded(m, text)
+  local fine, stored = pcall(cjson.decode, text)
+  if not fine or type(stored) ~= 'table' or not stored.indexes or not stored.unique then
+    fail('declaration', KEYS[1], m.key)
+  end
+  return stored
+end
+
+local function merge_declarations(m, text, declaration, may_write)
+  local stored = text and decoded(m, text) or {indexes = {}, unique = {}}
+  stored.incomplete = stored.incomplete or {}
+  local declared = cjson.decode(declaration)
+  local populated = call('ZCARD', m.base .. KEY.ids) > 0
+  local more = adopt(stored, declared, 'indexes', populated)
+  more = adopt(stored, declared, 'unique', populated) or more or not text
+  more = adopt_rest(stored, declared) or more
+  m.expires = stored.expires
+  if more and may_write then
+    call('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
+    call('SETNX', KEY.ormis('layout'), '1')
+  end
+  local at, incomplete = {}, as_set(stored.incomplete)
+  for i, name in ipairs(m.columns) do at[name] = i end
+  m.indexes, m.unique, m.incomplete = {}, {}, {}
+  for _, definition in ipairs(stored.indexes) do
+    if incomplete['indexes ' .. definition] then m.incomplete[#m.indexes + 1] = true end
+    add_index(m, at, definition)
+  end
+  for _, names in ipairs(stored.unique) do
+    m.incomplete[names] = incomplete['unique ' .. names]
+    extend(m.unique, {names, columns_at(m, at, names)})
+  end
+end
+
+return merge_declarations

@@ -1,0 +1,195 @@
+-- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
+-- read by column position, columns of related objects from 1001 on.
+-- Out: search, the state of the call: m, ids, spent, checks, columns, holds, chunk, price, names, at, direct,
+--      must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken; CHUNK; QUICK;
+--      held_long(); prepare(parts, covered); prepare_reading(path_is_sure); look(keys, into); look_at_all(keys, into,
+--      enough); pack_wanted(rows, positions).
+
+local server = require('server.server')
+local call, pcommand = server.call, server.pcommand
+local KEY = require('server.keys')
+local nothing = require('server.lists').nothing
+local key_part = require('server.key_part')
+local pack_rows = require('server.pack_rows')
+local score = require('values.scores')
+local comparing = require('values.compare')
+local exact, loose = comparing.exact, comparing.loose
+local index_on = require('read.access_paths').index_on
+local open_models = require('read.open_models')
+local request = require('read.request')
+
+local CHUNK, DEEP_CHUNK = 200, 20
+local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
+
+local search = {spent = 0}
+-- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
+local has_clock, seconds = pcall(function() return os.clock end)
+if not has_clock then
+  seconds = function()
+    local time = redis.call('TIME')
+    return time[1] + time[2] / 1000000
+  end
+end
+local started, HELD = seconds(), 0.004
+
+-- Whether this call has held the server for so long that what is left should go into another one.
+local function held_long()
+  return seconds() - started > HELD
+end
+
+-- A quick check of many keys at once by an index: {index command, key, accept}; nil where there is none.
+local function quick_check(part)
+  local m = search.m
+  if part[1] ~= 'cmp' or part[2] == 1 then return nil end
+  if part[4] == 'eq' and not loose[part[3]] then
+    local index = index_on(m, part[2], 'equal')
+    if index then
+      local key = index.base .. index.name .. '=' .. key_part(part[5])
+      return {command = 'SMISMEMBER', key = key, accepts = function(found)
+        return found == 1
+      end}
+    end
+  end
+  local index = index_on(m, part[2], 'sorted')
+  local by_score = part[4] == 'eq' or part[4] == 'lt' or part[4] == 'lte' or part[4] == 'gt' or part[4] == 'gte'
+  if not index or not by_score or part[3] == 'decimal' or not exact(part[3], part[5]) then return nil end
+  local operator, number = part[4], score(part[3], part[5])
+  return {command = 'ZMSCORE', key = index.base .. index.name, accepts = function(found)
+    local own = found and tonumber(found)
+    if not own then return false end
+    if operator == 'eq' then return own == number end
+    if operator == 'lt' then return own < number end
+    if operator == 'lte' then return own <= number end
+    if operator == 'gt' then return own > number end
+    return operator == 'gte' and own >= number
+  end}
+end
+
+-- Whether objects come before a place in the order of creation, or behind it where that is turned round.
+local function place_check()
+  local bound = tonumber(search.bound)
+  return {command = 'ZMSCORE', key = search.ids, accepts = function(found)
+    local own = found and tonumber(found)
+    if not own then return false end
+    if request.backwards then return own > bound end
+    return own < bound
+  end}
+end
+
+-- Splits the condition into quick checks and what has to be read; `covered` are the conjuncts that the path covers
+-- already.
+local function prepare(parts, covered)
+  local rest, done = {'and'}, {}
+  search.checks, search.columns = {}, {}
+  for _, i in ipairs(covered) do done[i] = true end
+  for i = 1, #parts do
+    if not done[i] then
+      local check = quick_check(parts[i])
+      if check then search.checks[#search.checks + 1] = check else rest[#rest + 1] = parts[i] end
+    end
+  end
+  if search.bound and not request.step then search.checks[#search.checks + 1] = place_check() end
+  search.holds = #rest > 1 and require('read.predicates')(search.m, rest, search.columns) or nil
+  search.chunk = math.min(open_models.asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
+end
+
+local function sift(keys, check)
+  local found, kept = call(check.command, check.key, unpack(keys)), {}
+  for i = 1, #keys do
+    if check.accepts(found[i]) then kept[#kept + 1] = keys[i] end
+  end
+  return kept
+end
+
+-- Completes rows with the columns of related objects that the result alone needs.
+function search.complete(_rows) end
+
+local join_early, join_sorted
+
+-- Which columns have to be read of each candidate: those of the condition, the order and the result. Where they are all
+-- of the model's, what HMGET returns is the row itself.
+local function prepare_reading(path_is_sure)
+  local wanted, count, m = {[1] = true}, 0, search.m
+  for position in pairs(search.columns) do wanted[position] = true end
+  for _, term in ipairs(request.order) do wanted[term[1]] = true end
+  if request.want == 'rows' then
+    for _, position in ipairs(request.columns) do wanted[position] = true end
+    for _, spec in ipairs(request.related or nothing) do
+      if spec[1] == 0 then wanted[spec[2]] = true end
+    end
+  end
+  local others = #(request.joins or nothing) + #(request.related or nothing)
+  if request.joins then
+    local prepare_joins = require('read.related_columns')
+    for _, join in ipairs(request.joins) do wanted[join[1]] = true end
+    join_early, join_sorted, search.complete = prepare_joins(request.joins, request.early, request.sorted)
+  end
+  local names, at = {}, {}
+  for position = 1, #m.columns do
+    if wanted[position] then
+      count = count + 1
+      names[count], at[count] = m.columns[position], position
+    end
+  end
+  search.price = (4 + count) / 12 + others / 2
+  search.names, search.at, search.direct = names, at, count == #m.columns
+  search.must_read = count > 1 or search.holds or request.want == 'rows' or request.joins or m.unsure
+    or not path_is_sure
+end
+
+-- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
+local function look(keys, into)
+  local checks, holds = search.checks, search.holds
+  for i = 1, #checks do
+    if #keys > 0 then
+      search.spent = search.spent + #keys * QUICK
+      keys = sift(keys, checks[i])
+    end
+  end
+  if not search.must_read then
+    for i = 1, #keys do into[#into + 1] = {keys[i]} end
+    return
+  end
+  local base, names, at, count, direct = search.m.base .. KEY.object, search.names, search.at, #into, search.direct
+  local width = #at
+  for i = 1, #keys do
+    local row = pcommand('HMGET', base .. keys[i], unpack(names, 1, width))
+    if row.err then row = call('HMGET', base .. keys[i], names[1]) end
+    if row[1] then
+      if not direct then
+        local texts = row
+        row = {}
+        for j = 1, width do row[at[j]] = texts[j] end
+      end
+      if join_early then join_early(row) end
+      if not holds or holds(row, keys[i]) then
+        if join_sorted then join_sorted(row) end
+        count = count + 1
+        into[count] = row
+      end
+    end
+  end
+  search.spent = search.spent + #keys * search.price
+end
+
+-- As look(), for any number of keys, until there are enough rows.
+local function look_at_all(keys, into, enough)
+  if #keys <= CHUNK and not enough then return look(keys, into) end
+  local first, size = 1, enough and math.min(CHUNK, math.max(enough, 10)) or CHUNK
+  while first <= #keys and not (enough and #into >= enough) do
+    look({unpack(keys, first, math.min(first + size - 1, #keys))}, into)
+    first, size = first + size, CHUNK
+  end
+end
+
+-- Rows as the caller reads them. What was read is packed as it is where it is just that.
+local function pack_wanted(rows, positions)
+  local direct = search.direct and not request.joins and #positions == #search.names
+  for i = 1, #positions do direct = direct and positions[i] == i end
+  return pack_rows(rows, #positions, not direct and positions or nil)
+end
+
+return {
+  search = search, CHUNK = CHUNK, QUICK = QUICK, held_long = held_long, prepare = prepare,
+  prepare_reading = prepare_reading, look = look, look_at_all = look_at_all, pack_wanted = pack_wanted,
+}

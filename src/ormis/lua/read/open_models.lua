@@ -1,0 +1,97 @@
+-- The models of a query, opened once a call, and what can be asked of each.
+-- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
+-- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
+--      referring_keys(m, position, pk); links_base(m, name), the key of a set of links less the primary key at its end;
+--      keys_asked(condition), the primary keys it asks for, nil if it asks for more; asks_others, true once a compiled
+--      condition reads other objects than the row's own.
+
+local KEY = require('server.keys')
+local call = require('server.server').call
+local key_part = require('server.key_part')
+local models = require('model.models')
+local nothing = require('server.lists').nothing
+local loose = require('values.compare').loose
+
+local opened = {}
+
+-- The indexes and constraints of a model by name: here they are searched more often than walked.
+local function named(m)
+  local indexes, unique, incomplete = {}, {}, m.incomplete or {}
+  for i = 1, #m.indexes, 5 do
+    local prefix, names = m.indexes[i + 4] or {}, {}
+    for j = 1, #prefix do names[j] = m.columns[prefix[j]] end
+    indexes[#indexes + 1] = {
+      type = m.indexes[i], name = m.indexes[i + 2], last = m.indexes[i + 3], prefix = prefix, names = names,
+      base = m.base .. KEY.index, complete = not incomplete[i],
+    }
+  end
+  for i = 1, #m.unique, 2 do
+    local name = m.unique[i]
+    unique[#unique + 1] = {
+      fields = m.unique[i + 1], key = m.base .. KEY.unique .. name, complete = not incomplete[name],
+    }
+  end
+  m.indexes, m.unique = indexes, unique
+  return m
+end
+
+-- A model of this call by its number, unpacked on first use. ARGV[3] on: shape and declaration of each. What expired
+-- objects left behind is cleared away; `unsure` says that some of it may be there still.
+local function model_at(number)
+  local m = opened[number]
+  if not m then
+    m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false)
+    if m.expires then m.unsure = require('expiry.cleanup')(m) end
+    m = named(m)
+    opened[number] = m
+  end
+  return m
+end
+
+-- Of some keys those of objects that are there: entries of expired objects may be left.
+local function existing(m, keys)
+  if not m.unsure then return keys end
+  local found = {}
+  for i = 1, #keys do
+    if call('EXISTS', m.base .. KEY.object .. keys[i]) == 1 then found[#found + 1] = keys[i] end
+  end
+  return found
+end
+
+-- The keys of the objects of m whose foreign key at this position points at pk.
+local function referring_keys(m, position, pk)
+  for i = 1, #m.unique do
+    local unique = m.unique[i]
+    if unique.complete and #unique.fields == 1 and unique.fields[1] == position then
+      local holder = call('HGET', unique.key, pk)
+      return holder and existing(m, {holder}) or nothing
+    end
+  end
+  for i = 1, #m.indexes do
+    local index = m.indexes[i]
+    if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
+      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. key_part(pk)))
+    end
+  end
+  local keys, name = {}, m.columns[position]
+  for _, key in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
+    if call('HGET', m.base .. KEY.object .. key, name) == pk then keys[#keys + 1] = key end
+  end
+  return keys
+end
+
+-- The key of the set of links, less the key of the object at its end.
+local function links_base(m, name)
+  return m.base .. KEY.links .. name .. '/'
+end
+
+-- The texts of the keys that a condition asks for, where it asks for nothing else.
+local function keys_asked(condition)
+  local asked = condition[1] == 'cmp' and condition[2] == 1 and (condition[4] == 'eq' or condition[4] == 'in')
+  if asked and not loose[condition[3]] then return {unpack(condition, 5, math.min(#condition, 1000))} end
+end
+
+return {
+  model_at = model_at, existing = existing, referring_keys = referring_keys, links_base = links_base,
+  keys_asked = keys_asked, asks_others = false,
+}

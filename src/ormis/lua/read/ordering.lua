@@ -1,0 +1,135 @@
+-- The order of rows: by the terms of request.order, {position, descending, nulls_first, kind, nullable}, then by that
+-- of creation.
+-- Out: creation_order, by primary key once it is known; stored_order(keys), where these stand in it; know_order(rows);
+--      in_creation_order(keys); in_place(), whether the order matters; first_of(rows, count); cut(rows, first, last),
+--      which leaves only these.
+
+local call = require('server.server').call
+local score = require('values.scores')
+local compare = require('values.compare').compare
+local search = require('read.candidates').search
+local creation_order_of = require('read.creation_order')
+local request = require('read.request')
+
+local creation_order = {}
+
+-- What refuses to say them is a key of another type, which ZCARD names.
+local function stored_order(keys)
+  return creation_order_of(search.ids, keys) or call('ZCARD', search.ids)
+end
+
+local function know_order(rows)
+  local keys = {}
+  for i = 1, #rows do keys[i] = rows[i][1] end
+  for i, place in ipairs(stored_order(keys)) do creation_order[keys[i]] = place end
+end
+
+-- The keys in the order of creation, in which they often are already; nil where two share a place. To sort numbers
+-- costs a fraction of sorting rows.
+local function in_creation_order(keys)
+  local found = stored_order(keys)
+  local sorted, count = true, #found
+  for i = 2, count do
+    if request.backwards then
+      sorted = sorted and found[i] < found[i - 1]
+    else
+      sorted = sorted and found[i] > found[i - 1]
+    end
+  end
+  if sorted then return keys end
+  local key_at, ordered = {}, {}
+  for i = 1, count do
+    if key_at[found[i]] then return nil end
+    key_at[found[i]] = keys[i]
+  end
+  table.sort(found)
+  for i = 1, count do ordered[request.backwards and count + 1 - i or i] = key_at[found[i]] end
+  return ordered
+end
+
+-- Whether it matters in which order the rows are.
+local function in_place()
+  return request.want == 'rows' or request.want == 'keys'
+end
+
+local function by_term(term)
+  local position, descending, nulls_first, kind = term[1], term[2], term[3], term[4]
+  return function(a, b)
+    local x, y = a[position], b[position]
+    if not x or not y then
+      if not x and not y then return 0 end
+      return ((not x) == nulls_first) and -1 or 1
+    end
+    local order = compare(kind, x, y)
+    if not order then
+      -- What has no order, NaN and what is no value of the kind, comes after all else.
+      local odd_x, odd_y = compare(kind, x, x) == nil, compare(kind, y, y) == nil
+      order = odd_x == odd_y and 0 or odd_x and 1 or -1
+    end
+    return descending and -order or order
+  end
+end
+
+-- Which of two rows comes first. Each text is read as a number once; the texts themselves are compared where that says
+-- nothing, and the places are looked up where all terms are equal.
+local function order_of(rows)
+  local terms, numbers = {}, {}
+  for t, term in ipairs(request.order) do
+    local scores, position, kind = {}, term[1], term[4]
+    for i = 1, #rows do
+      local text = rows[i][position]
+      scores[rows[i]] = text and score(kind, text) or nil
+    end
+    terms[t], numbers[t] = by_term(term), scores
+  end
+  local order = request.order
+  return function(a, b)
+    for t = 1, #terms do
+      local x, y = numbers[t][a], numbers[t][b]
+      if x and y and x ~= y then return (x < y) ~= order[t][2] end
+      local path = terms[t](a, b)
+      if path ~= 0 then return path < 0 end
+    end
+    if not creation_order[a[1]] or not creation_order[b[1]] then know_order(rows) end
+    if request.backwards then a, b = b, a end
+    return creation_order[a[1]] < creation_order[b[1]]
+  end
+end
+
+local function sort(rows)
+  local comes_first = order_of(rows)
+  for i = 2, #rows do
+    if not comes_first(rows[i - 1], rows[i]) then return table.sort(rows, comes_first) end
+  end
+end
+
+-- The first rows by the order, as many as are asked for. A few of many are picked out, cheaper than to sort all.
+local function first_of(rows, count)
+  if count * 10 > #rows then
+    sort(rows)
+    return rows
+  end
+  local comes_first, best = order_of(rows), {}
+  for i = 1, #rows do
+    local row, at = rows[i], math.min(#best + 1, count)
+    if at > #best or comes_first(row, best[at]) then
+      while at > 1 and comes_first(row, best[at - 1]) do
+        best[at], at = best[at - 1], at - 1
+      end
+      best[at] = row
+    end
+  end
+  return best
+end
+
+local function cut(rows, first, last)
+  if first == 1 and last >= #rows then return rows end
+  local kept = {}
+  for i = first, math.min(last, #rows) do kept[#kept + 1] = rows[i] end
+  return kept
+end
+
+return {
+  creation_order = creation_order, stored_order = stored_order, know_order = know_order,
+  in_creation_order = in_creation_order, first_of = first_of, cut = cut, in_place = in_place,
+}

@@ -1,0 +1,216 @@
+-- Conditions as functions of a row. Two-valued: a comparison with an absent text is false.
+-- A condition is {'and', ...}, {'or', ...}, {'xor', ...}, {'not', c}, {'true'}, {'false'} or
+--   {'cmp', position, kind, operator, text, ...}     eq in lt lte gt gte contains startswith endswith null
+--   {'field', position, kind, operator, position}    two fields of the object
+--   {'one', position, model, condition}              the object a foreign key points at
+--   {'many', model, position, condition}             some object of that model whose foreign key points here; if there
+--                                                    is none, an object without any field
+--   {'linked', model, name, name there, condition}   some object of that model that is in this one's set of links; the
+--                                                    same if there is none
+-- Out: compile(m, condition, columns), which adds the positions it reads to the set columns and returns a function of a
+--      row and its primary key.
+
+local KEY = require('server.keys')
+local call = require('server.server').call
+local nothing = require('server.lists').nothing
+local key_part = require('server.key_part')
+local comparing = require('values.compare')
+local compare, loose = comparing.compare, comparing.loose
+local open_models = require('read.open_models')
+
+local operators = {}
+
+function operators.lt(kind, a, b) return compare(kind, a, b) == -1 end
+
+function operators.gt(kind, a, b) return compare(kind, a, b) == 1 end
+
+function operators.lte(kind, a, b)
+  local order = compare(kind, a, b)
+  return order == -1 or order == 0
+end
+
+function operators.gte(kind, a, b)
+  local order = compare(kind, a, b)
+  return order == 1 or order == 0
+end
+
+function operators.eq(kind, a, b)
+  return a == b and kind ~= 'float' or compare(kind, a, b) == 0
+end
+
+function operators.contains(_, a, b) return string.find(a, b, 1, true) ~= nil end
+
+function operators.startswith(_, a, b) return string.sub(a, 1, #b) == b end
+
+function operators.endswith(_, a, b) return b == '' or string.sub(a, -#b) == b end
+
+
+local function within(kind, texts)
+  local set = {}
+  for i = 5, #texts do set[texts[i]] = true end
+  return function(text)
+    if set[text] then return true end
+    if loose[kind] then
+      for i = 5, #texts do
+        if compare(kind, text, texts[i]) == 0 then return true end
+      end
+    end
+    return false
+  end
+end
+
+local builders = {}
+
+local function compile(m, condition, columns)
+  return builders[condition[1]](m, condition, columns)
+end
+
+builders['true'] = function() return function() return true end end
+
+builders['false'] = function() return function() return false end end
+
+builders['and'] = function(m, node, columns)
+  local parts = {}
+  for i = 2, #node do parts[i - 1] = compile(m, node[i], columns) end
+  return function(row, pk)
+    for i = 1, #parts do
+      if not parts[i](row, pk) then return false end
+    end
+    return true
+  end
+end
+
+builders['or'] = function(m, node, columns)
+  local parts = {}
+  for i = 2, #node do parts[i - 1] = compile(m, node[i], columns) end
+  return function(row, pk)
+    for i = 1, #parts do
+      if parts[i](row, pk) then return true end
+    end
+    return false
+  end
+end
+
+builders['xor'] = function(m, node, columns)
+  local parts = {}
+  for i = 2, #node do parts[i - 1] = compile(m, node[i], columns) end
+  return function(row, pk)
+    local odd = false
+    for i = 1, #parts do
+      if parts[i](row, pk) then odd = not odd end
+    end
+    return odd
+  end
+end
+
+builders['not'] = function(m, node, columns)
+  local inner = compile(m, node[2], columns)
+  return function(row, pk) return not inner(row, pk) end
+end
+
+function builders.cmp(_, node, columns)
+  local position, kind, operator, text = node[2], node[3], node[4], node[5]
+  columns[position] = true
+  if operator == 'null' then
+    return function(row) return not row[position] end
+  elseif operator == 'in' then
+    local member = within(kind, node)
+    return function(row) return row[position] and member(row[position]) or false end
+  end
+  local holds = operators[operator]
+  return function(row)
+    local own = row[position]
+    return own and holds(kind, own, text) or false
+  end
+end
+
+function builders.field(_, node, columns)
+  local position, kind, holds, other = node[2], node[3], operators[node[4]], node[5]
+  columns[position], columns[other] = true, true
+  return function(row)
+    local a, b = row[position], row[other]
+    return a and b and holds(kind, a, b) or false
+  end
+end
+
+-- Reads the columns of an object that a compiled condition looks at; nil where there is no such object.
+local function reader(m, columns)
+  local names, at = {m.columns[1]}, {1}
+  for position in pairs(columns) do
+    if position ~= 1 then
+      names[#names + 1] = m.columns[position]
+      at[#at + 1] = position
+    end
+  end
+  return function(pk)
+    local texts = call('HMGET', m.base .. KEY.object .. pk, unpack(names))
+    if not texts[1] then return nil end
+    local row = {}
+    for i = 1, #at do row[at[i]] = texts[i] end
+    return row
+  end
+end
+
+-- A condition on objects of another model as a function of their key, each asked once per call.
+local function remembered(m, condition)
+  local columns, known_answers = {}, {}
+  open_models.asks_others = true
+  local holds = compile(m, condition, columns)
+  local read = reader(m, columns)
+  return function(pk)
+    local answer_ = known_answers[pk]
+    if answer_ == nil then
+      local row = read(pk)
+      answer_ = row and holds(row, pk) or (not row and holds(nothing)) or false
+      known_answers[pk] = answer_
+    end
+    return answer_
+  end, holds
+end
+
+function builders.one(_, node, columns)
+  local position = node[2]
+  columns[position] = true
+  local holds_at, holds = remembered(open_models.model_at(node[3]), node[4])
+  return function(row)
+    local pk = row[position]
+    if pk then return holds_at(pk) end
+    return holds(nothing)
+  end
+end
+
+function builders.many(_, node)
+  local m, position = open_models.model_at(node[2]), node[3]
+  local holds_at, holds = remembered(m, node[4])
+  return function(_, pk)
+    local keys = pk and open_models.referring_keys(m, position, pk) or nothing
+    for i = 1, #keys do
+      if holds_at(keys[i]) then return true end
+    end
+    return #keys == 0 and holds(nothing)
+  end
+end
+
+function builders.linked(m, node)
+  local base, other = open_models.links_base(m, node[3]), open_models.model_at(node[2])
+  local keys = open_models.keys_asked(node[5])
+  if keys and #keys == #node[5] - 4 and not other.unsure then
+    return function(_, pk)
+      local found = pk and call('SMISMEMBER', base .. key_part(pk), unpack(keys)) or nothing
+      for i = 1, #found do
+        if found[i] == 1 then return true end
+      end
+      return false
+    end
+  end
+  local holds_at, holds = remembered(other, node[5])
+  return function(_, pk)
+    local members = pk and open_models.existing(other, call('SMEMBERS', base .. key_part(pk))) or nothing
+    for i = 1, #members do
+      if holds_at(members[i]) then return true end
+    end
+    return #members == 0 and holds(nothing)
+  end
+end
+
+return compile

@@ -1,0 +1,42 @@
+-- Recognises a call that comes again: it is answered as the first time and nothing is done. For scripts that write.
+-- Where the connection breaks, redis-py sends the call once more; the one before may have been carried out, or lie in
+-- a buffer of the server and be carried out after its repetition. So every call is checked, not only repetitions.
+-- Touched: ormis/once/CALLER, a hash: slot -> the number of its last call, 12 digits, and the reply. It ends an hour
+-- after its last new slot; a caller takes another name long before that.
+-- In: the last of ARGV, taken away here, is the token of the call: 12 characters name the caller, 12 digits are the
+--     number of this call in its slot, the rest is the slot.
+-- Out: reply, what a repetition is answered with, nil for a new call; remember(new_reply), to be called when all is
+--      written, which returns it.
+
+local KEY = require('server.keys')
+
+local at = #ARGV
+local token = ARGV[at]
+ARGV[at] = nil
+local calls, sequence, slot = KEY.ormis('once', string.sub(token, 1, 12)), string.sub(token, 13, 24),
+  string.sub(token, 25)
+local last, reply = redis.pcall('HGET', calls, slot), nil
+if type(last) == 'string' then
+  local number = string.sub(last, 1, 12)
+  if number == sequence then
+    reply = string.sub(last, 13)
+  elseif number > sequence then
+    reply = redis.error_reply('ERR ormis: this call was given up by its caller, who has made others since')
+  end
+elseif last then
+  reply = last
+  if string.find(last.err, 'WRONGTYPE', 1, true) then
+    reply = cmsgpack.pack({'wrongtype', calls, redis.pcall('TYPE', calls).ok})
+  end
+end
+
+-- What failed with an error of the server has written nothing. A refusal may have no room to be remembered: then it
+-- is found out again.
+local function remember(new_reply)
+  if type(new_reply) == 'string' and redis.pcall('HSET', calls, slot, sequence .. new_reply) == 1 then
+    redis.pcall('EXPIRE', calls, 3600)
+  end
+  return new_reply
+end
+
+return {reply = reply, remember = remember}

@@ -1,0 +1,173 @@
+-- One object against everything that is derived from it.
+-- If expired objects may be left (m.unsure), one that is gone is no finding.
+-- Of the request: references {position, target, nullable, ...}; build: what is declared but incomplete is built.
+-- Out: verify_object(m, pk), its row, nil if there is none; row_at(m, pk, positions); index_name(m, i); expired(m, pk);
+--      awaited(target, pk), whether its on_delete rules are still to be applied.
+
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, pcommand = server.call, server.pcommand
+local models = require('model.models')
+local expiring = require('expiry.expiring')
+local findings = require('upkeep.findings')
+local request, note, ask, set_aside = findings.request, findings.note, findings.ask, findings.set_aside
+
+local SLACK = 1000  -- milliseconds
+
+-- Whether an object that is gone has ended by itself and waits to be cleared away.
+local function expired(m, pk)
+  local expires_at = m.unsure and pcommand('ZSCORE', m.base .. KEY.expiry, pk)
+  return type(expires_at) == 'string' and tonumber(expires_at) <= expiring.now()
+end
+
+-- Some columns of an object by their positions, the primary key among them; nil where there is no such object.
+local function row_at(m, pk, positions)
+  local names, row = {m.columns[1]}, {}
+  for i = 1, #positions do names[i + 1] = m.columns[positions[i]] end
+  local texts = pcommand('HMGET', m.base .. KEY.object .. pk, unpack(names))
+  if texts.err or not texts[1] then return nil end
+  row[1] = texts[1]
+  for i = 1, #positions do row[positions[i]] = texts[i + 1] end
+  return row
+end
+
+local function index_name(m, i)
+  local names, prefix = {}, m.indexes[i + 4] or {}
+  for j = 1, #prefix do names[j] = m.columns[prefix[j]] end
+  names[#names + 1] = m.indexes[i + 2]
+  return table.concat(names, ',')
+end
+
+local function verify_indexes(m, object_key, row, pk)
+  for i = 1, #m.indexes, 5 do
+    local key, member, number = models.entry(m, i, row, pk)
+    if key and (request.build or not (m.incomplete and m.incomplete[i])) then
+      local there
+      if number then there = ask('ZSCORE', key, member) else there = ask('SISMEMBER', key, member) end
+      local missing = not there or there == 0
+      if missing or number and tonumber(there) ~= number then
+        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), key, function()
+          if number then call('ZADD', key, number, member) else call('SADD', key, member) end
+        end)
+      end
+    end
+  end
+end
+
+local function verify_claims(m, object_key, row, pk)
+  for i = 1, #m.unique, 2 do
+    local name, fields = m.unique[i], m.unique[i + 1]
+    local value, key = models.claim(fields, row), m.base .. KEY.unique .. name
+    if value and (request.build or not (m.incomplete and m.incomplete[name])) then
+      local holder_pk = ask('HGET', key, value)
+      local claim = function() call('HSET', key, value, pk) end
+      if not holder_pk then
+        note('unique-missing', object_key, name, value, claim)
+      elseif holder_pk ~= pk then
+        local other = row_at(m, holder_pk, fields)
+        if other and models.claim(fields, other) == value then
+          note('unique-duplicate', object_key, name, m.base .. KEY.object .. holder_pk)
+        else
+          note('unique-stale', object_key, name, value, claim)
+        end
+      end
+    end
+  end
+end
+
+-- Whether an object of another model has ended and its on_delete rules are still to be applied.
+local function awaited(target, pk)
+  local expires_at = pcommand('ZSCORE', KEY.base(target) .. KEY.expiry, pk)
+  if type(expires_at) == 'string' and tonumber(expires_at) <= expiring.now() then return true end
+  return pcommand('SISMEMBER', KEY.ormis('expired', target), pk) == 1
+end
+
+-- A reference to nothing becomes absent where it may be.
+local function verify_references(m, object_key, row, pk)
+  local references = request.references
+  for i = 1, #references, 3 do
+    local position, target, nullable = references[i], references[i + 1], references[i + 2]
+    local value = row[position]
+    if value and call('EXISTS', KEY.base(target) .. KEY.object .. value) == 0 and not awaited(target, value) then
+      local release = function()
+        require('write.clear_reference')(m, pk, position)
+        row[position] = false
+      end
+      note('reference-dangling', object_key, m.columns[position], target .. ':' .. value, nullable and release or nil)
+    end
+  end
+end
+
+-- The row of the object with this key; nil, with a finding, where there is none.
+local function read_object(m, pk, key)
+  local ids = m.base .. KEY.ids
+  local row = pcommand('HMGET', key, unpack(m.columns))
+  local unlist = function() call('ZREM', ids, pk) end
+  if row.err then
+    if not string.find(row.err, 'WRONGTYPE', 1, true) then error({refusal = row.err}, 0) end
+    note('type', key, nil, pcommand('TYPE', key).ok, function()
+      set_aside(key)
+      unlist()
+    end)
+    return nil
+  end
+  if not row[1] and call('EXISTS', key) == 0 then
+    if expired(m, pk) then return nil end
+    note('object-missing', key, nil, nil, unlist)
+    return nil
+  end
+  if row[1] ~= pk then
+    note('object-key', key, m.columns[1], row[1], function() call('HSET', key, m.columns[1], pk) end)
+    row[1] = pk
+  end
+  return row
+end
+
+-- Whether what is kept to clear the object away is what it says; of an index that is incomplete only when it is built.
+local function well_kept(m, pk, row)
+  local record = ask('HGET', expiring.records(m), pk)
+  if not record then return false end
+  local texts = cmsgpack.unpack(record)
+  for _, position in ipairs(expiring.watched(m)) do
+    local kept = texts[m.columns[position]]
+    local needed = request.build or not (m.incomplete and next(m.incomplete))
+    if (kept or needed) and kept ~= (row[position] or nil) then return false end
+  end
+  return true
+end
+
+-- The time that the server keeps, another tool may have set it, against the one that is kept here.
+local function verify_expiry(m, object_key, row, pk)
+  local left, expires_at, records = call('PTTL', object_key), nil, expiring.records(m)
+  if left < 0 and not m.expires then return end
+  expires_at = m.expires and ask('ZSCORE', m.base .. KEY.expiry, pk)
+  if left < 0 then
+    if expires_at then
+      note('expiry', object_key, nil, 'is listed as ending and has no end', function()
+        call('ZREM', m.base .. KEY.expiry, pk)
+        call('HDEL', records, pk)
+      end)
+    end
+    return
+  end
+  local right = expiring.now() + left
+  if expires_at and math.abs(right - expires_at) <= SLACK and well_kept(m, pk, row) then return end
+  note('expiry', object_key, nil, 'ends at a time that is not kept, or with other values than are kept', function()
+    expiring.mark(m)
+    call('ZADD', m.base .. KEY.expiry, right, pk)
+    call('HSET', records, pk, expiring.record(m, row))
+  end)
+end
+
+local function verify_object(m, pk)
+  local key = m.base .. KEY.object .. pk
+  local row = read_object(m, pk, key)
+  if not row then return nil end
+  verify_indexes(m, key, row, pk)
+  verify_claims(m, key, row, pk)
+  verify_references(m, key, row, pk)
+  verify_expiry(m, key, row, pk)
+  return row
+end
+
+return {verify_object = verify_object, row_at = row_at, index_name = index_name, awaited = awaited, expired = expired}

@@ -1,0 +1,112 @@
+-- New objects: their keys, their places in the order of creation, their conflicts.
+-- Out: insert(m, count, texts, when), which returns the keys, false for an object that is left out.
+
+local server = require('server.server')
+local call, fail = server.call, server.fail
+local KEY = require('server.keys')
+local extend = require('server.lists').extend
+local mutations = require('write.mutations')
+local objects = require('write.objects')
+
+local EXACT = 15  -- digits of a key that a double holds exactly
+
+local function successor(text)
+  if #text < EXACT then return string.format('%.0f', tonumber(text) + 1) end
+  local head, last, nines = string.match(text, '^(.-)([0-8]?)(9*)$')
+  return head .. string.format('%.0f', (tonumber(last) or 0) + 1) .. string.rep('0', #nines)
+end
+
+-- Whether the integer a is above b, which is not negative.
+local function above(a, b)
+  if string.byte(a) == 45 then return false end
+  if #a ~= #b then return #a > #b end
+  return #a < EXACT and tonumber(a) > tonumber(b) or #a >= EXACT and a ~= b and a > b
+end
+
+-- A place after every other. A key given by hand below the last one counted goes before the next one to be counted.
+local function next_in_order(m)
+  local last = m.last_in_order or tonumber(call('ZRANGE', m.base .. KEY.ids, -1, -1, 'WITHSCORES')[2] or 0)
+  if m.auto and #m.last_id <= EXACT then return math.max(last, tonumber(m.last_id)) + 2 ^ -20 end
+  return last + 1
+end
+
+-- The key of a new object, where it has none counted up above every key used so far, and its place in the order of
+-- creation; a counted key is its own place.
+local function key_and_order(m, pk)
+  if m.auto then
+    if not m.last_id then
+      m.last_id = call('GET', m.base .. KEY.next_id) or '0'
+      if not string.find(m.last_id, '^%d+$') then fail('counter', m.base .. KEY.next_id, m.last_id) end
+    end
+    if not pk or above(pk, m.last_id) then
+      pk = pk or successor(m.last_id)
+      m.last_id, m.counted = pk, true
+      if #pk <= EXACT then
+        m.last_in_order = pk + 0
+        return pk, m.last_in_order
+      end
+    end
+  end
+  m.last_in_order = next_in_order(m)
+  return pk, m.last_in_order
+end
+
+-- What a row is in conflict with: the name of the constraint, the value, the key of the other object.
+local function obstacle(m, row)
+  local pk = row[1]
+  if pk and objects.known(m.base .. KEY.object .. pk) then return m.columns[1], pk, pk end
+  return mutations.conflict(m, row, pk)
+end
+
+local function change_instead(m, row, positions, pk)
+  local changes = {}
+  for _, position in ipairs(positions) do extend(changes, {position, row[position] or false}) end
+  mutations.change(m, pk, changes)
+  return pk
+end
+
+-- Keys that were counted are new, unless something else than ormis wrote there: one command asks for all of them.
+local function check_counted(m, keys)
+  for first = 1, #keys, 1000 do
+    local last = math.min(first + 999, #keys)
+    if call('EXISTS', unpack(keys, first, last)) > 0 then
+      for i = first, last do
+        local pk = string.sub(keys[i], #m.base + 2)
+        if call('EXISTS', keys[i]) == 1 then mutations.refuse('unique', m.key, m.columns[1], pk, pk) end
+      end
+    end
+  end
+end
+
+local function insert(m, count, texts, when)
+  local pks, counted, base = {}, {}, m.base .. KEY.object
+  local constrained, referring = #m.unique > 0, #m.references > 0
+  local width = #m.columns
+  for i = 1, count do
+    local row = {unpack(texts, (i - 1) * width + 1, i * width)}
+    local pk = row[1]
+    local unique, value, other
+    if pk or constrained then unique, value, other = obstacle(m, row) end
+    if unique and (not when or when ~= 'ignore' and not when.on[unique]) then
+      mutations.refuse('unique', m.key, unique, value, other)
+    end
+    if unique then
+      pks[i] = when ~= 'ignore' and change_instead(m, row, when.positions, other)
+    else
+      if referring then mutations.check_references(m, row) end
+      local new_pk, creation_order = key_and_order(m, pk or nil)
+      row[1], pks[i] = new_pk, new_pk
+      if constrained then mutations.reclaim(m, nil, row, new_pk) end
+      local key = base .. new_pk
+      if pk and m.expires and call('ZSCORE', m.base .. KEY.expiry, pk) and not objects.by_key[key] then
+        require('expiry.clearing').forget_objects(m, {pk})
+      end
+      if not pk then counted[#counted + 1] = key end
+      objects.put(m, new_pk, key, row, creation_order)
+    end
+  end
+  check_counted(m, counted)
+  return pks
+end
+
+return insert

@@ -1,0 +1,36 @@
+-- Links that are added or removed: checks that the objects exist.
+-- Out: change_links(m, link, pk, others, adding).
+
+local call = require('server.server').call
+local KEY = require('server.keys')
+local links = require('write.links')
+local mutations = require('write.mutations')
+local objects = require('write.objects')
+
+local function check_object(m, name, target, pk)
+  if not objects.known(KEY.base(target) .. KEY.object .. pk) then mutations.refuse('link', m.key, name, target, pk) end
+end
+
+-- Every object that is to be linked; one command asks for many.
+local function check_others(m, name, target, pks)
+  local keys, base = {}, KEY.base(target) .. KEY.object
+  for i = 1, #pks do
+    local key = base .. pks[i]
+    if objects.by_key[key] then check_object(m, name, target, pks[i]) else keys[#keys + 1] = key end
+  end
+  for first = 1, #keys, 4000 do
+    local last = math.min(first + 3999, #keys)
+    if call('EXISTS', unpack(keys, first, last)) <= last - first then
+      for i = first, last do check_object(m, name, target, string.sub(keys[i], #base + 1)) end
+    end
+  end
+end
+
+-- An object that is gone has no links: to remove them none of the others needs to be there.
+local function change_links(m, link, pk, others, adding)
+  check_object(m, link[1], m.key, pk)
+  if adding then check_others(m, link[1], link[2], others) end
+  links.change(m, link, pk, others, adding and 'SADD' or 'SREM')
+end
+
+return change_links

@@ -1,0 +1,134 @@
+-- The checks and the changes in memory behind every mutation. A refusal ends the script before a write.
+-- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
+-- Out: mutations: opened, the models by number; there, the set of keys known to exist; batch, the mutations of a
+--      commit; current, the number of the one at work; now, the time of the call once it is asked for; links, see
+--      links.lua; forget(), model(number), refuse(code, ...), conflict(m, row, pk, changed|nil), check_references(m,
+--      row, changed|nil), reclaim(m, old, new, pk), change(m, pk, changes).
+
+local KEY = require('server.keys')
+local server = require('server.server')
+local call, fail = server.call, server.fail
+local extend = require('server.lists').extend
+local models = require('model.models')
+local objects = require('write.objects')
+
+local mutations = {opened = {}, there = {}}
+
+-- The batch is written: what comes now is another one.
+function mutations.forget()
+  for i = 1, objects.count do
+    objects[i].m.claims = nil
+    objects[i] = nil
+  end
+  objects.count, objects.by_key, mutations.there, mutations.links = 0, {}, {}, nil
+end
+
+function mutations.refuse(code, ...)
+  fail(code, mutations.current, ...)
+end
+
+-- A model of this call by its number, unpacked on first use.
+function mutations.model(number)
+  local m = mutations.opened[number]
+  if not m then
+    m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], true)
+    mutations.opened[number] = m
+  end
+  return m
+end
+
+-- What the foreign keys of a row point at must be there; an object may point at itself.
+function mutations.check_references(m, row, changed)
+  local references = m.references
+  for i = 1, #references, 2 do
+    local position, target = references[i], references[i + 1]
+    local value = row[position]
+    if value and (not changed or changed[position]) and not (value == row[1] and target == m.key) then
+      local key = KEY.base(target) .. KEY.object .. value
+      local object = objects.by_key[key]
+      if not object and not mutations.there[key] then
+        if call('EXISTS', key) == 0 then mutations.refuse('reference', m.key, m.columns[position], value, target) end
+        mutations.there[key] = true
+      elseif object and not object.new then
+        mutations.refuse('reference', m.key, m.columns[position], value, target)
+      end
+    end
+  end
+end
+
+-- The first unique constraint whose value another object holds: its name, the value, the holder.
+function mutations.conflict(m, row, pk, changed)
+  for i = 1, #m.unique, 2 do
+    local name, fields = m.unique[i], m.unique[i + 1]
+    local value = (not changed or models.touches(fields, changed)) and models.claim(fields, row)
+    if value then
+      local claims = m.claims and m.claims[name]
+      local other = claims and claims[value]
+      if other == nil then other = call('HGET', m.base .. KEY.unique .. name, value) end
+      if not other and m.incomplete and m.incomplete[name] then
+        other = require('write.find_holder')(m, fields, value)
+      end
+      if other and other ~= pk and m.expires and not objects.known(m.base .. KEY.object .. other) then other = nil end
+      if other and other ~= pk then return name, value, other end
+    end
+  end
+end
+
+-- Notes which values are freed and claimed, so that the rest of the batch sees it.
+function mutations.reclaim(m, old, new, pk)
+  for i = 1, #m.unique, 2 do
+    local name, fields = m.unique[i], m.unique[i + 1]
+    local before, after = old and models.claim(fields, old), new and models.claim(fields, new)
+    if before ~= after then
+      m.claims = m.claims or {}
+      local claims = m.claims[name] or {}
+      if before then claims[before] = false end
+      if after then claims[after] = pk end
+      m.claims[name] = claims
+    end
+  end
+end
+
+-- The changed columns, and those that share an index or a constraint with them: positions to read, set of the changed.
+local function concerning(m, changes)
+  local changed, positions, count, indexes = {}, {}, 0, m.indexes
+  for i = 1, #changes, 2 do
+    count = count + 1
+    positions[count] = changes[i]
+    changed[changes[i]] = true
+  end
+  for i = 1, #indexes, 5 do
+    if indexes[i + 4] and models.concerned(m, i, changed) then
+      extend(positions, indexes[i + 4])
+      positions[#positions + 1] = indexes[i + 3]
+    end
+  end
+  for i = 2, #m.unique, 2 do
+    local fields = m.unique[i]
+    if #fields > 1 and models.touches(fields, changed) then extend(positions, fields) end
+  end
+  return positions, changed
+end
+
+-- Changes columns of the object with this key, {position, text|false, ...}; returns it, nil where there is none.
+function mutations.change(m, pk, changes)
+  local positions, changed = concerning(m, changes)
+  local object = objects.find(m, pk, positions)
+  if not object then return nil end
+  local row, new = {}, object.new
+  for position, text in pairs(new) do row[position] = text end
+  for i = 1, #changes, 2 do row[changes[i]] = changes[i + 1] end
+  mutations.check_references(m, row, changed)
+  if #m.unique > 0 then
+    local unique, value, other = mutations.conflict(m, row, pk, changed)
+    if unique then mutations.refuse('unique', m.key, unique, value, other) end
+    mutations.reclaim(m, new, row, pk)
+  end
+  object.new = row
+  if object.changed then
+    for position in pairs(changed) do object.changed[position] = true end
+  end
+  return object
+end
+
+return mutations
