@@ -43,10 +43,8 @@ class _Prefixed:
     def _positions(self, name: str) -> tuple[int, int, int]:
         if name not in self.positions:
             with redis.Redis(connection_pool=cast(Any, self).connection_pool) as plain:
-                found: Any = plain.execute_command("COMMAND INFO", name.split(maxsplit=1)[0])
-            known = [*found.values()] if isinstance(found, dict) else [{}]
-            info = known[0] or {}
-            self.positions[name] = info.get("first_key_pos", 0), info.get("last_key_pos", 0), info.get("step_count", 1)
+                (row,) = cast(Any, plain.execute_command("COMMAND INFO", name.split(maxsplit=1)[0]))
+            self.positions[name] = tuple(row[3:6]) if row else (0, 0, 1)
         return self.positions[name]
 
     def _received(self, name: str, reply: Any) -> Any:

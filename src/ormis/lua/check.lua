@@ -305,7 +305,7 @@ end
 local function walk_keys()
   local forms, keys, cursor, done, spent = slots_by_form(), request.keys, request.cursor, 0, 0
   while done < #keys and spent < request.budget do
-    cursor = look_at_key(keys[done + 1], forms, cursor)
+    cursor = look_at_key(KEY.base(keys[done + 1]), forms, cursor)
     if cursor == '0' then done = done + 1 end
     spent = entries + done / 4
   end

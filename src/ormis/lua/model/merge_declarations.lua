@@ -70,7 +70,7 @@ end
 local function decoded(m, text)
   local fine, stored = pcall(cjson.decode, text)
   if not fine or type(stored) ~= 'table' or not stored.indexes or not stored.unique then
-    fail('declaration', KEYS[1], m.key)
+    fail('declaration', require('server.keys').bare(KEYS[1]), m.key)
   end
   return stored
 end

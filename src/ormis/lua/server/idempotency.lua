@@ -26,7 +26,7 @@ if type(last) == 'string' then
 elseif last then
   reply = last
   if string.find(last.err, 'WRONGTYPE', 1, true) then
-    reply = cmsgpack.pack({'wrongtype', calls, redis.pcall('TYPE', calls).ok})
+    reply = cmsgpack.pack({'wrongtype', KEY.bare(calls), redis.pcall('TYPE', calls).ok})
   end
 end
 

@@ -1,4 +1,5 @@
 -- Commands from a script: errors as data, never as a traceback.
+-- In: ARGV[1], the prefix of every key; outcomes name keys without it.
 -- Out: call(command, key, ...), which ends the script on an error; pcommand(), redis.pcall; fail(...), which ends the
 --      script with an outcome; answer(main), which packs what main returns or the outcome.
 --
@@ -18,7 +19,7 @@ local function call(command, key, ...)
   local reply = pcommand(command, key, ...)
   if type(reply) == 'table' and reply.err then
     if string.find(reply.err, 'WRONGTYPE', 1, true) then
-      fail('wrongtype', key, pcommand('TYPE', key).ok)
+      fail('wrongtype', string.sub(key, #ARGV[1] + 1), pcommand('TYPE', key).ok)
     end
     -- Redis 6.2 puts the place in the script before what it has to say: '@user_script: 7: -OOM ...'.
     error({refusal = string.match(reply.err, '^@user_script: %d+: %-(.+)$') or reply.err}, 0)

@@ -13,7 +13,7 @@ local found, set_aside_keys = {}, {}
 -- Notes a finding; mend, where it can be mended, is called when the request is to repair.
 local function note(kind, key, field, detail, mend)
   local mended = request.repair and mend ~= nil
-  found[#found + 1] = {kind, key, field or false, detail or false, mended}
+  found[#found + 1] = {kind, KEY.bare(key), field or false, detail or false, mended}
   if mended then mend() end
 end
 

@@ -46,7 +46,7 @@ local function verify_indexes(m, object_key, row, pk)
       if number then there = ask('ZSCORE', key, member) else there = ask('SISMEMBER', key, member) end
       local missing = not there or there == 0
       if missing or number and tonumber(there) ~= number then
-        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), key, function()
+        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), KEY.bare(key), function()
           if number then call('ZADD', key, number, member) else call('SADD', key, member) end
         end)
       end
@@ -66,7 +66,7 @@ local function verify_claims(m, object_key, row, pk)
       elseif holder_pk ~= pk then
         local other = row_at(m, holder_pk, fields)
         if other and models.claim(fields, other) == value then
-          note('unique-duplicate', object_key, name, m.base .. KEY.object .. holder_pk)
+          note('unique-duplicate', object_key, name, KEY.bare(m.base) .. KEY.object .. holder_pk)
         else
           note('unique-stale', object_key, name, value, claim)
         end

@@ -117,7 +117,7 @@ local function batch_of(base)
   -- Returns the keys, nil if nothing has been written or all of it undone.
   local function insert()
     local last = command('GET', base .. KEY.next_id) or '0'
-    if type(last) == 'table' or #last > 14 then return nil end
+    if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
     local pks, keys, places = {}, {}, {}
     for i = 1, count do
       local pk = string.format('%.0f', last + i)
@@ -154,8 +154,9 @@ local function fast_commit()
   elseif kind == 'count' then
     -- All three numbers are exact as doubles, and nothing is written before that is known.
     local pk, field, key = ARGV[8], ARGV[9], base .. KEY.object .. ARGV[8]
-    local text = command('HGET', key, field)
-    if type(text) ~= 'string' or #text > 15 or #ARGV[10] > 15 or not string.find(text, '^-?%d+$') then return nil end
+    local texts = command('HMGET', key, ARGV[7], field)
+    local text = texts[1] and texts[2]
+    if not text or #text > 15 or #ARGV[10] > 15 or not string.find(text, '^-?%d+$') then return nil end
     local sum = string.format('%.0f', text + ARGV[10] + 0)
     if ARGV[11] ~= '' and type(command('ZADD', base .. KEY.index .. field, sum, pk)) == 'table' then return nil end
     return type(command('HSET', key, field, sum)) ~= 'table' and cmsgpack.pack({'ok', {{sum}}}) or nil
@@ -165,7 +166,7 @@ local function fast_commit()
   end
   local number, count = command('INCR', base .. KEY.next_id), tonumber(ARGV[8])
   if type(number) ~= 'number' then return nil end
-  local pk, first, rest, failed = string.format('%.0f', number), 9, 9 + 4 * count, number >= 1e15
+  local pk, first, rest, failed = string.format('%.0f', number), 9, 9 + 4 * count, number < 1 or number >= 1e15
   if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
     while not failed and first < rest do
       local name, text, done = base .. KEY.index .. ARGV[first + 2], ARGV[first + 3], nil

@@ -36,7 +36,7 @@ local function key_and_order(m, pk)
   if m.auto then
     if not m.last_id then
       m.last_id = call('GET', m.base .. KEY.next_id) or '0'
-      if not string.find(m.last_id, '^%d+$') then fail('counter', m.base .. KEY.next_id, m.last_id) end
+      if not string.find(m.last_id, '^%d+$') then fail('counter', m.key .. KEY.next_id, m.last_id) end
     end
     if not pk or above(pk, m.last_id) then
       pk = pk or successor(m.last_id)

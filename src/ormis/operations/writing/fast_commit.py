@@ -1,4 +1,4 @@
-"""The arguments of lua/write/fast_commit.lua: the short way of the commonest commits, flat. An empty list closes that way.
+"""The arguments of the fast path of common commits, lua/write/fast_commit.lua. An empty list closes the path.
 
 A column may go there where it has no part in a constraint, a reference, or an index on text or with other columns.
 """
