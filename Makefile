@@ -11,12 +11,13 @@ TYPING_TESTS := $(wildcard tests/typing tests/test_typing*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all check bench bench-peers fmt clean
+.PHONY: help demo test test-all coverage check bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
+	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
 	@echo "make check      ruff, pyright, mypy"
 	@echo "make bench      the benchmarks"
 	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
@@ -37,6 +38,15 @@ test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 
+# Processes that tests start are measured as well.
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	@failed=0; \
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --lua-coverage $(ARGS) || failed=1; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage json --quiet -o - | $(BIN)/python tests/lua_coverage.py; \
+	exit $$failed
+
 check: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
@@ -54,7 +64,7 @@ fmt: $(INSTALLED)
 	$(BIN)/ruff format $(CODE)
 
 clean:
-	rm -rf $(VENV) $(PEERS) .ormis build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .ormis .coverage* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.

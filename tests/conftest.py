@@ -13,9 +13,10 @@ import pytest
 import redis
 from hypothesis import settings
 
+from lua_coverage import LuaCoverage
 from pages import execute
 from prefixed import PrefixedRedis, with_option
-from servers import KINDS, Server, ServerMissing, find_binary, start_server
+from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
 # In CI the same examples every time: what lands is judged by what was changed. `make test` draws new ones.
 settings.register_profile("ci", derandomize=True)
@@ -29,6 +30,14 @@ if TYPE_CHECKING:  # ormis is imported by the fixture that needs it, so that the
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on")
     parser.addoption("--prefix", default="", help="a prefix of all keys, so that the suite runs in such a database")
+    parser.addoption("--lua-coverage", action="store_true", help="show which statements of the Lua files were executed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--lua-coverage"):
+        coverage = LuaCoverage()
+        config.pluginmanager.register(coverage)
+        LOG_READERS.append(coverage.take_log)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -31,6 +31,9 @@ import redis
 STARTUP_SECONDS = 15
 SHUTDOWN_SECONDS = 10
 
+LOG_READERS: list[Callable[[Path], object]] = []
+"""Each is called with the log of every server that has ended, before that is removed."""
+
 # The shell becomes the server (`exec`), so the process we hold is the server itself. The watcher beside it
 # sleeps in `cat` until our end of the pipe is closed, then kills the server and removes its temporary
 # directory.
@@ -137,6 +140,8 @@ def start_server(kind: str, *args: str, tcp: bool = False, directory: Path | Non
         yield server
     finally:
         server.stop()
+        for read in LOG_READERS:
+            read(home / "log")
         if directory is None:
             shutil.rmtree(home, ignore_errors=True)
 
