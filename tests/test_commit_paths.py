@@ -201,7 +201,7 @@ def stored(raw: redis.Redis) -> Row:
         elif kind == b"set":
             found[key] = raw.smembers(key)
         elif kind == b"zset":
-            found[key] = {member: repr(score) for member, score in raw.zrange(key, 0, -1, withscores=True)}
+            found[key] = {member: repr(score + 0.0) for member, score in raw.zrange(key, 0, -1, withscores=True)}
         elif kind == b"list":
             found[key] = raw.lrange(key, 0, -1)
         else:
@@ -434,6 +434,8 @@ STARTS = INTEGERS.map(str) | st.sampled_from([None, *TEXTS_OF_NO_COUNT])
 @example(start=str(INT64 - 1), delta=1, minus=False, name="n", model=Every, number=None)
 @example(start=str(-INT64), delta=-1, minus=False, name="n", model=Every, number=None)
 @example(start="5", delta=1, minus=False, name="n_sorted", model=Every, number=2)
+@example(start="-0", delta=0, minus=False, name="n_sorted", model=Every, number=None)
+@example(start="007", delta=0, minus=False, name="n_sorted", model=Every, number=None)
 def test_a_sum(
     db: ormis.Database,
     raw: redis.Redis,
@@ -461,6 +463,8 @@ def test_a_sum(
             raw.hdel(key, name)
         else:
             raw.hset(key, name, start)
+            if name == "n_sorted" and start.lstrip("+-").isdigit():  # the index as it would be
+                raw.zadd(f"{model.__schema__.key}/index/{name}", {"1": float(start)})
 
     record = model(id=1)
 
