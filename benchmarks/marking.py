@@ -18,8 +18,10 @@ from .model import Player, values
 def without() -> Script:
     """The script `commit` that remembers nothing."""
     full = script("commit")
-    forgetful = "local idempotency = {remember = function(reply) return reply end}\n"
-    source = re.sub(r"^local idempotency = .*\n", forgetful, full.source, count=1, flags=re.MULTILINE)
+    remembering = r"local [\w, ]*\bserver_idempotency_reply\b.*?\nif server_idempotency_reply .*?\n"
+    prefix = "local server_keys_prefix = ARGV[1]\n"
+    source = re.sub(remembering, prefix, full.source, count=1, flags=re.DOTALL)
+    source = source.replace("server_idempotency_remember", "")
     assert source != full.source
     return replace(full, source=source, sha=sha1(source.encode()).hexdigest(), once=False)
 

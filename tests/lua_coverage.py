@@ -122,21 +122,21 @@ class LuaCoverage:
     """The pytest plugin: instruments what this process sends, collects what servers log, shows the figures."""
 
     def __init__(self) -> None:
-        from ormis.storage import scripts
+        from ormis.storage import lua_linker, scripts
 
         self.hits: set[int] = set()
         self.statements: list[Statement] = [Statement("", 0)]
         self.folder = Path(tempfile.mkdtemp(prefix="ormis-lua-"))
-        package: Any = scripts._LUA  # pyright: ignore[reportPrivateUsage]
+        package: Any = lua_linker.FOLDER
         for path in sorted(Path(package).rglob("*.lua")):
             name = path.relative_to(package)
             text, lines = instrumented(path.read_text(), len(self.statements))
             self.statements += [Statement(str(name), line) for line in lines]
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / name).write_text(text)
-        self._install(scripts)
+        self._install(lua_linker, scripts)
 
-    def _install(self, scripts: Any) -> None:
+    def _install(self, lua_linker: Any, scripts: Any) -> None:
         """From here on the package reads the instrumented files, and each script delivers."""
         import redis
 
@@ -150,7 +150,7 @@ class LuaCoverage:
         def evaluated(self: Any, source: str, *arguments: Any) -> Any:
             return evaluate(self, delivering(source), *arguments)
 
-        scripts._LUA, scripts.Script, redis.Redis.eval = self.folder, script, evaluated
+        lua_linker.FOLDER, scripts.Script, redis.Redis.eval = self.folder, script, evaluated
 
     def take_log(self, log: Path) -> None:
         """A server has ended."""

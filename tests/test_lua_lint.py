@@ -226,21 +226,21 @@ def planted(root: Path, changes: dict[str, str]) -> Path:
     return root
 
 
-# Assembling ----------------------------------------------------------------------------------------------------------
+# Linking -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_library_is_made_once_at_its_first_use(
     raw: "redis.Redis", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever requires it, and how often: its state is one. A script that returns before has not made it."""
-    from ormis.storage import scripts
+    from ormis.storage import lua_linker
 
     libraries = {
         "base/log.lua": "-- x\nlocal log = {}\nredis.call('INCR', 'made')\nreturn log\n",
         "base/twice.lua": "-- x\nlocal log = require('base.log')\nlog.twice = true\nreturn log\n",
     }
-    monkeypatch.setattr(scripts, "_LUA", planted(tmp_path, libraries))
-    source = scripts.assemble(
+    monkeypatch.setattr(lua_linker, "FOLDER", planted(tmp_path, libraries))
+    source = lua_linker.linked(
         "if ARGV[1] then return 0 end\n"
         "local log = require('base.log')\n"
         "local function again() return require('base.twice') == log and log.twice end\n"
@@ -266,13 +266,13 @@ def test_a_library_is_made_once_at_its_first_use(
         ),
     ],
 )
-def test_what_cannot_be_assembled_names_the_files(
+def test_what_cannot_be_linked_names_the_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, str], message: str
 ) -> None:
     """A missing file, one that returns nothing, a circle."""
-    from ormis.storage import scripts
+    from ormis.storage import lua_linker
 
     text = "-- x\nreturn require('base.missing')\n"
-    monkeypatch.setattr(scripts, "_LUA", planted(tmp_path, {**changes, "commit.lua": text}))
+    monkeypatch.setattr(lua_linker, "FOLDER", planted(tmp_path, {**changes, "commit.lua": text}))
     with pytest.raises(ValueError, match=message):
-        scripts.assemble(text, "commit")
+        lua_linker.linked(text, "commit")

@@ -249,8 +249,8 @@ local function look_at_links(key, cursor, name, owner)
   local there_is_none = known_owner and call('EXISTS', m.base .. KEY.object .. owner) == 0
   if there_is_none and awaited(m.key, owner) then return reply[1] end
   for _, member in ipairs(reply[2]) do
-    local back = KEY.base(target) .. KEY.links .. there .. '/' .. key_part(member)
-    local gone_there = call('EXISTS', KEY.base(target) .. KEY.object .. member) == 0
+    local back = KEY.prefix .. target .. KEY.links .. there .. '/' .. key_part(member)
+    local gone_there = call('EXISTS', KEY.prefix .. target .. KEY.object .. member) == 0
     if there_is_none or gone_there and not awaited(target, member) then
       note('link-extra', key, name, member, function() call('SREM', key, member) end)
     elseif known_owner and not gone_there and ask('SISMEMBER', back, owner) ~= 1 then
@@ -305,7 +305,7 @@ end
 local function walk_keys()
   local forms, keys, cursor, done, spent = slots_by_form(), request.keys, request.cursor, 0, 0
   while done < #keys and spent < request.budget do
-    cursor = look_at_key(KEY.base(keys[done + 1]), forms, cursor)
+    cursor = look_at_key(KEY.prefix .. keys[done + 1], forms, cursor)
     if cursor == '0' then done = done + 1 end
     spent = entries + done / 4
   end
@@ -324,7 +324,7 @@ end
 
 local function step()
   -- What is in the place of the list of keys would be in the way of everything else.
-  local listed = ask('ZCARD', KEY.base(cmsgpack.unpack(ARGV[3]).key) .. KEY.ids)
+  local listed = ask('ZCARD', KEY.prefix .. cmsgpack.unpack(ARGV[3]).key .. KEY.ids)
   if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
   if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end
   if not is_declared() then

@@ -28,8 +28,7 @@
 local idempotency = require('server.idempotency')
 if idempotency.reply then return idempotency.reply end
 
-local fast_commit = require('write.fast_commit')
-local reply = fast_commit()
+local reply = require('write.fast_commit')
 if reply then return idempotency.remember(reply) end
 
 local answer = require('server.server').answer

@@ -10,7 +10,7 @@ local call, answer = server.call, server.answer
 local key_part = require('server.key_part')
 
 return answer(function()
-  local base, found = KEY.base(ARGV[2]), {}
+  local base, found = KEY.prefix .. ARGV[2], {}
   for i, pk in ipairs(cmsgpack.unpack(ARGV[3])) do found[i] = call('SMEMBERS', base .. key_part(pk)) end
   return {'ok', found}
 end)

@@ -29,9 +29,8 @@
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
 -- read/explaining.lua
 
-local answer_by_indexes = require('read.index_probes')
-local found = answer_by_indexes()
-if found then return found end
+local reply = require('read.index_probes')
+if reply then return reply end
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -44,7 +43,7 @@ local search, pack_wanted = candidates.search, candidates.pack_wanted
 local request = require('read.request')
 local find = require('read.search')
 
-local function reply(head, rows, places)
+local function complete(head, rows, places)
   if request.explain then
     head[#head + 1] = require('read.explaining')()
   end
@@ -63,7 +62,7 @@ end
 
 -- The members of sets of links, for those who put the objects that were found back where they are linked.
 local function add_groups(answer_)
-  local base, members = KEY.base(request.groups[1]), {}
+  local base, members = KEY.prefix .. request.groups[1], {}
   for i, pk in ipairs(request.groups[2]) do members[i] = call('SMEMBERS', base .. key_part(pk)) end
   answer_[#answer_ + 1] = cmsgpack.pack(members)
   return answer_
@@ -75,7 +74,7 @@ local function answer_query()
   if how == 'step' then head[4] = #rows end
   if request.less then head = {'ok', how, count or false, search.lesser} end
   if request.in_parts then head[#head + 1] = search.values or 0 end
-  local answer_ = reply(head, rows, places)
+  local answer_ = complete(head, rows, places)
   return request.groups and add_groups(answer_) or answer_
 end
 

@@ -20,7 +20,7 @@ local function drop_links(m, ends, pk, add)
     local key = m.base .. KEY.links .. ends[i] .. '/' .. key_part(pk)
     local others = pcommand('SMEMBERS', key)
     for j = 1, #others do
-      add('SREM', KEY.base(ends[i + 1]) .. KEY.links .. ends[i + 2] .. '/' .. key_part(others[j]), pk)
+      add('SREM', KEY.prefix .. ends[i + 1] .. KEY.links .. ends[i + 2] .. '/' .. key_part(others[j]), pk)
     end
     if #others > 0 then pcommand('UNLINK', key) end
   end
@@ -44,7 +44,7 @@ local function forget_objects(m, pks)
   local add, send = collector()
   local ends, at = links_of(catalog_, m.key), {}
   if #referrers_of(catalog_, m.key) > 0 and
-    type(pcommand('SADD', KEY.ormis('expired', m.key), unpack(pks))) == 'table' then return false end
+    type(pcommand('SADD', KEY.prefix .. KEY.expired .. m.key, unpack(pks))) == 'table' then return false end
   local texts = call('HMGET', records, unpack(pks))
   for position, name in ipairs(m.columns) do at[name] = position end
   for i, pk in ipairs(pks) do

@@ -34,7 +34,7 @@ local function known_model(known, key)
   if m then return m end
   local declaration = known[key]
   m = {
-    key = key, base = KEY.base(key), columns = {declaration.pk or 'id'}, references = {}, referrers = {},
+    key = key, base = KEY.prefix .. key, columns = {declaration.pk or 'id'}, references = {}, referrers = {},
     expires = declaration.expires, links = links_of(known, key),
   }
   mutations.opened[key] = m
@@ -108,7 +108,7 @@ local function apply_rules_of(m, pk)
 end
 
 local function apply_rules(m)
-  local key = KEY.ormis('expired', m.key)
+  local key = KEY.prefix .. KEY.expired .. m.key
   local pks = pcommand('SRANDMEMBER', key, OBJECTS)
   if type(pks) ~= 'table' or pks.err or #pks == 0 or type(pcommand('SREM', key, '')) == 'table' then return end
   local known = read_catalog()

@@ -3,25 +3,23 @@
 --   ormis/expiring/model    hash: primary key -> the expiry record, the texts its index entries and claims are made of
 -- A model that has such objects says so in its declaration, "expires": true; the others pay nothing.
 -- In: KEYS[1] ormis/models.
--- Out: expiring: now(); records(m), the key of that hash; watched(m), the columns of a record; record(m, row); mark(m),
+-- Out: now(); records(m), the key of that hash; watched(m), the columns of a record; record(m, row); mark(m),
 --      which says of a model that its objects may expire.
 
 local KEY = require('server.keys')
 local call = require('server.server').call
 
-local expiring = {}
-
-function expiring.now()
+local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-function expiring.records(m)
-  return KEY.ormis('expiring', m.key)
+local function records(m)
+  return KEY.prefix .. KEY.expiring .. m.key
 end
 
 -- The columns that index entries and claims are made of: positions, and the same as a set.
-function expiring.watched(m)
+local function watched(m)
   if not m.watched then
     local list, set = {}, {}
     local function add(position)
@@ -42,16 +40,16 @@ function expiring.watched(m)
   return m.watched[1], m.watched[2]
 end
 
-function expiring.record(m, row)
+local function record(m, row)
   local texts = {}
-  for _, position in ipairs(expiring.watched(m)) do texts[m.columns[position]] = row[position] or nil end
+  for _, position in ipairs(watched(m)) do texts[m.columns[position]] = row[position] or nil end
   return cmsgpack.pack(texts)
 end
 
 -- Objects of the model may end from now on. That its keys are of the right types is found out before a write.
-function expiring.mark(m)
+local function mark(m)
   call('ZCARD', m.base .. KEY.expiry)
-  call('HLEN', expiring.records(m))
+  call('HLEN', records(m))
   if m.expires then return end
   local stored = cjson.decode(call('HGET', KEYS[1], m.key))
   stored.expires = true
@@ -59,4 +57,4 @@ function expiring.mark(m)
   m.expires = true
 end
 
-return expiring
+return {now = now, records = records, watched = watched, record = record, mark = mark}

@@ -10,7 +10,7 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, fail = server.call, server.fail
+local bare, call, fail = server.bare, server.call, server.fail
 local lists = require('server.lists')
 local extend, as_set = lists.extend, lists.as_set
 
@@ -70,7 +70,7 @@ end
 local function decoded(m, text)
   local fine, stored = pcall(cjson.decode, text)
   if not fine or type(stored) ~= 'table' or not stored.indexes or not stored.unique then
-    fail('declaration', require('server.keys').bare(KEYS[1]), m.key)
+    fail('declaration', bare(KEYS[1]), m.key)
   end
   return stored
 end
@@ -86,7 +86,7 @@ local function merge_declarations(m, text, declaration, may_write)
   m.expires = stored.expires
   if more and may_write then
     call('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
-    call('SETNX', KEY.ormis('layout'), '1')
+    call('SETNX', KEY.prefix .. KEY.layout, '1')
   end
   local at, incomplete = {}, as_set(stored.incomplete)
   for i, name in ipairs(m.columns) do at[name] = i end

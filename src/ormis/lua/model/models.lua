@@ -8,7 +8,7 @@
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
--- Out: models: open(packed, declaration, may_write), entry(m, i, row, pk), claim(fields, row), touches(positions,
+-- Out: open(packed, declaration, may_write), entry(m, i, row, pk), claim(fields, row), touches(positions,
 --      changed), concerned(m, i, changed).
 
 local call = require('server.server').call
@@ -16,12 +16,10 @@ local KEY = require('server.keys')
 local key_part = require('server.key_part')
 local score = require('values.scores')
 
-local models = {}
-
 -- The model of a shape, with what the database knows of it. may_write: a declaration that is new here is stored.
-function models.open(packed, declaration, may_write)
+local function open(packed, declaration, may_write)
   local m = cmsgpack.unpack(packed)
-  m.base = KEY.base(m.key)
+  m.base = KEY.prefix .. m.key
   local text = call('HGET', KEYS[1], m.key)
   if text ~= declaration then
     require('model.merge_declarations')(m, text, declaration, may_write)
@@ -30,7 +28,7 @@ function models.open(packed, declaration, may_write)
 end
 
 -- Where one object stands in the index at slot i: key, member, score (nil in a set); nothing where a value is absent.
-function models.entry(m, i, row, pk)
+local function entry(m, i, row, pk)
   local indexes = m.indexes
   local last = row[indexes[i + 3]]
   if not last then return nil end
@@ -59,7 +57,7 @@ function models.entry(m, i, row, pk)
 end
 
 -- What one object claims of a unique constraint on these positions; nothing where a value is absent.
-function models.claim(fields, row)
+local function claim(fields, row)
   if #fields == 1 then return row[fields[1]] or nil end
   local values = {}
   for i = 1, #fields do
@@ -69,7 +67,7 @@ function models.claim(fields, row)
   return (string.gsub(cjson.encode(values), '\\/', '/'))
 end
 
-function models.touches(positions, changed)
+local function touches(positions, changed)
   for i = 1, #positions do
     if changed[positions[i]] then return true end
   end
@@ -77,10 +75,10 @@ function models.touches(positions, changed)
 end
 
 -- Whether the index at slot i depends on one of the changed columns.
-function models.concerned(m, i, changed)
+local function concerned(m, i, changed)
   local indexes = m.indexes
   local prefix = indexes[i + 4]
-  return changed[indexes[i + 3]] or prefix and models.touches(prefix, changed)
+  return changed[indexes[i + 3]] or prefix and touches(prefix, changed)
 end
 
-return models
+return {open = open, entry = entry, claim = claim, touches = touches, concerned = concerned}

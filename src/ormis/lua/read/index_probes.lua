@@ -7,8 +7,8 @@
 --   {'HGET', constraint, text}                                                   a unique field
 --   {'SCARD', field, text, prefix, text, ...}                                    an equality index
 --   {'ZCOUNT', field, kind, low, low_open, high, high_open, prefix, text, ...}   a range of a sorted one
--- Out: answer_by_indexes(), the reply as query.lua describes it, a count as it is, since packing it would cost as much
---      as finding it; nil if the search has to answer.
+-- Out: reply, as query.lua describes it, a count as it is, since packing it would cost as much as
+--      finding it; nil if the search has to answer.
 
 local KEY = require('server.keys')
 local key_part = require('server.key_part')
@@ -56,19 +56,20 @@ local function measured(look, base)
   return type(look.count) == 'number'
 end
 
-local function answer_by_indexes()
-  local _, asked = cmsgpack.unpack_one(ARGV[2])
-  if not asked or redis.pcall('HGET', KEYS[1], asked[1]) ~= ARGV[4] then return nil end
-  local base, best = KEY.base(asked[1]), nil
+local reply
+local _, asked = cmsgpack.unpack_one(ARGV[2])
+if asked and redis.pcall('HGET', KEYS[1], asked[1]) == ARGV[4] then
+  local base, best, sure = KEY.prefix .. asked[1], nil, true
   for i = 4, #asked do
-    if not measured(asked[i], base) then return nil end
-    if not best or asked[i].count < best.count then best = asked[i] end
+    sure = sure and measured(asked[i], base)
+    if sure and (not best or asked[i].count < best.count) then best = asked[i] end
   end
-  if asked[2] == 'count' and #asked < 5 then
+  if sure and asked[2] == 'count' and #asked < 5 then
     local count = best and best.count or redis.pcall('ZCARD', base .. KEY.ids)
-    return type(count) == 'number' and count or nil
+    if type(count) == 'number' then reply = count end
+  elseif sure and best then
+    reply = require('read.index_only')(asked, base, best)
   end
-  return best and require('read.index_only')(asked, base, best)
 end
 
-return answer_by_indexes
+return reply

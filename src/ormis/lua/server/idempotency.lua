@@ -13,8 +13,8 @@ local KEY = require('server.keys')
 local at = #ARGV
 local token = ARGV[at]
 ARGV[at] = nil
-local calls, sequence, slot = KEY.ormis('once', string.sub(token, 1, 12)), string.sub(token, 13, 24),
-  string.sub(token, 25)
+local name, sequence, slot = KEY.once .. string.sub(token, 1, 12), string.sub(token, 13, 24), string.sub(token, 25)
+local calls = KEY.prefix .. name
 local last, reply = redis.pcall('HGET', calls, slot), nil
 if type(last) == 'string' then
   local number = string.sub(last, 1, 12)
@@ -26,7 +26,7 @@ if type(last) == 'string' then
 elseif last then
   reply = last
   if string.find(last.err, 'WRONGTYPE', 1, true) then
-    reply = cmsgpack.pack({'wrongtype', KEY.bare(calls), redis.pcall('TYPE', calls).ok})
+    reply = cmsgpack.pack({'wrongtype', name, redis.pcall('TYPE', calls).ok})
   end
 end
 

@@ -1,13 +1,18 @@
 -- Commands from a script: errors as data, never as a traceback.
--- In: ARGV[1], the prefix of every key; outcomes name keys without it.
--- Out: call(command, key, ...), which ends the script on an error; pcommand(), redis.pcall; fail(...), which ends the
---      script with an outcome; answer(main), which packs what main returns or the outcome.
+-- Outcomes name keys without their prefix.
+-- Out: bare(key), the key without the prefix; call(command, key, ...), which ends the script on an error; pcommand,
+--      which is redis.pcall; fail(...), which ends the script with an outcome; answer(main), which packs what main
+--      returns or the outcome.
 --
 -- What every script of this folder minds: each call makes its functions and tables anew. A function costs some 500 to
 -- 1,500 instructions, a small table that grows 2,500 to 5,600, a command 5,000. So a library that few calls need is
 -- required inside the function that needs it.
 
-local pcommand = redis.pcall
+local prefix, pcommand = require('server.keys').prefix, redis.pcall
+
+local function bare(key)
+  return string.sub(key, #prefix + 1)
+end
 
 -- Ends the script with an outcome: its code and what the caller needs to name the culprit.
 local function fail(...)
@@ -19,7 +24,7 @@ local function call(command, key, ...)
   local reply = pcommand(command, key, ...)
   if type(reply) == 'table' and reply.err then
     if string.find(reply.err, 'WRONGTYPE', 1, true) then
-      fail('wrongtype', string.sub(key, #ARGV[1] + 1), pcommand('TYPE', key).ok)
+      fail('wrongtype', bare(key), pcommand('TYPE', key).ok)
     end
     -- Redis 6.2 puts the place in the script before what it has to say: '@user_script: 7: -OOM ...'.
     error({refusal = string.match(reply.err, '^@user_script: %d+: %-(.+)$') or reply.err}, 0)
@@ -36,4 +41,4 @@ local function answer(main)
   return redis.error_reply('ERR ormis: ' .. tostring(result))
 end
 
-return {call = call, pcommand = pcommand, fail = fail, answer = answer}
+return {bare = bare, call = call, pcommand = pcommand, fail = fail, answer = answer}

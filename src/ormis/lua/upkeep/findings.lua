@@ -5,7 +5,7 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local bare, call, pcommand = server.bare, server.call, server.pcommand
 
 local request = cmsgpack.unpack(ARGV[2])
 local found, set_aside_keys = {}, {}
@@ -13,13 +13,13 @@ local found, set_aside_keys = {}, {}
 -- Notes a finding; mend, where it can be mended, is called when the request is to repair.
 local function note(kind, key, field, detail, mend)
   local mended = request.repair and mend ~= nil
-  found[#found + 1] = {kind, KEY.bare(key), field or false, detail or false, mended}
+  found[#found + 1] = {kind, bare(key), field or false, detail or false, mended}
   if mended then mend() end
 end
 
 -- Moves a key that something else wrote out of the way, without losing what it holds.
 local function set_aside(key)
-  local place, number = KEY.ormis('set_aside', KEY.bare(key)), 1
+  local place, number = KEY.prefix .. KEY.set_aside .. bare(key), 1
   local name = place
   while call('EXISTS', name) == 1 do
     number = number + 1

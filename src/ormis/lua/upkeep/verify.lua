@@ -6,7 +6,7 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local bare, call, pcommand = server.bare, server.call, server.pcommand
 local models = require('model.models')
 local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
@@ -46,7 +46,7 @@ local function verify_indexes(m, object_key, row, pk)
       if number then there = ask('ZSCORE', key, member) else there = ask('SISMEMBER', key, member) end
       local missing = not there or there == 0
       if missing or number and tonumber(there) ~= number then
-        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), KEY.bare(key), function()
+        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), bare(key), function()
           if number then call('ZADD', key, number, member) else call('SADD', key, member) end
         end)
       end
@@ -66,7 +66,7 @@ local function verify_claims(m, object_key, row, pk)
       elseif holder_pk ~= pk then
         local other = row_at(m, holder_pk, fields)
         if other and models.claim(fields, other) == value then
-          note('unique-duplicate', object_key, name, KEY.bare(m.base) .. KEY.object .. holder_pk)
+          note('unique-duplicate', object_key, name, m.key .. ':' .. holder_pk)
         else
           note('unique-stale', object_key, name, value, claim)
         end
@@ -77,9 +77,9 @@ end
 
 -- Whether an object of another model has ended and its on_delete rules are still to be applied.
 local function awaited(target, pk)
-  local expires_at = pcommand('ZSCORE', KEY.base(target) .. KEY.expiry, pk)
+  local expires_at = pcommand('ZSCORE', KEY.prefix .. target .. KEY.expiry, pk)
   if type(expires_at) == 'string' and tonumber(expires_at) <= expiring.now() then return true end
-  return pcommand('SISMEMBER', KEY.ormis('expired', target), pk) == 1
+  return pcommand('SISMEMBER', KEY.prefix .. KEY.expired .. target, pk) == 1
 end
 
 -- A reference to nothing becomes absent where it may be.
@@ -88,7 +88,7 @@ local function verify_references(m, object_key, row, pk)
   for i = 1, #references, 3 do
     local position, target, nullable = references[i], references[i + 1], references[i + 2]
     local value = row[position]
-    if value and call('EXISTS', KEY.base(target) .. KEY.object .. value) == 0 and not awaited(target, value) then
+    if value and call('EXISTS', KEY.prefix .. target .. KEY.object .. value) == 0 and not awaited(target, value) then
       local release = function()
         require('write.clear_reference')(m, pk, position)
         row[position] = false

@@ -10,181 +10,188 @@
 --   update  ARGV[8] the key; ARGV[9] the kind of the first column, where its sorted index is to be moved, or an empty
 --           text; then ARGV[10] field, ARGV[11] text of the first changed column, and so on
 --   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' with an index
--- Out: fast_commit(), which returns the reply as commit.lua describes it, nil where the general commit has to answer.
+-- Out: reply, as commit.lua describes it; nil if the general commit has to answer.
 
 local KEY = require('server.keys')
 
-local CHUNK = 4000  -- arguments in one command; Lua unpacks some 8,000
-local command = redis.pcall
+local command, CHUNK = redis.pcall, 4000  -- arguments in one command; Lua unpacks some 8,000
+local commit, reply = ARGV[5], nil
 
--- The objects of a batch that inserts: functions to write all of them, and to undo what has been written of them. The
--- second serves a single one, too: that is written below, with fewer functions.
-local function batch_of(base)
-  local key_part, score = require('server.key_part'), require('values.scores')
-  local m, mutation = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])[1]
-  local columns, indexes, width, count, texts = m.columns, m.indexes, #m.columns, mutation[3], mutation[4]
-  local failed = false
+if commit and command('HGET', KEYS[1], ARGV[6]) ~= ARGV[4] then commit = nil end
 
-  local function write(...)
-    if type(command(...)) == 'table' then failed = true end
-  end
-
-  local function write_all(name, key, arguments, length)
-    for first = 1, length, CHUNK do
-      write(name, key, unpack(arguments, first, math.min(first + CHUNK - 1, length)))
+local base = commit and KEY.prefix .. ARGV[6]
+if commit == 'update' then
+  local key, moved = base .. KEY.object .. ARGV[8], nil
+  if command('HEXISTS', key, ARGV[7]) == 1 then
+    if ARGV[9] ~= '' then
+      moved = command('ZADD', base .. KEY.index .. ARGV[10], require('values.scores')(ARGV[9], ARGV[11]), ARGV[8])
+    end
+    if type(moved) ~= 'table' and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then
+      reply = '\146\162ok\145\195'
     end
   end
+elseif commit == 'count' then
+  local key, moved = base .. KEY.object .. ARGV[8], nil
+  local texts = command('HMGET', key, ARGV[7], ARGV[9])
+  local text = texts[1] and texts[2]
+  -- All three numbers are exact as doubles, and nothing is written before that is known.
+  if text and #text < 16 and #ARGV[10] < 16 and (text == '0' or string.find(text, '^%-?[1-9]%d*$')) then
+    local sum = string.format('%.0f', text + ARGV[10])
+    if ARGV[11] ~= '' then moved = command('ZADD', base .. KEY.index .. ARGV[9], sum, ARGV[8]) end
+    if type(moved) ~= 'table' and type(command('HSET', key, ARGV[9], sum)) ~= 'table' then
+      reply = cmsgpack.pack({'ok', {{sum}}})
+    end
+  end
+elseif commit then
+  -- The objects of a batch that inserts: functions to write all of them, and to undo what has been written of them. The
+  -- second serves a single one, too: that is written below, with fewer functions.
+  local function batch_of()
+    local key_part, score = require('server.key_part'), require('values.scores')
+    local m, mutation = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])[1]
+    local columns, indexes, width, count, texts = m.columns, m.indexes, #m.columns, mutation[3], mutation[4]
+    local failed = false
 
-  -- Who has which text in a column: its key if it is alone, else a list.
-  local function members_by_text(pks, position)
-    local members = {}
-    for i = 1, count do
-      local text = texts[(i - 1) * width + position]
-      local others = text and members[text]
-      if type(others) == 'table' then
-        others[#others + 1] = pks[i]
-      elseif text then
-        members[text] = others and {others, pks[i]} or pks[i]
+    local function write(...)
+      if type(command(...)) == 'table' then failed = true end
+    end
+
+    local function write_all(name, key, arguments, length)
+      for first = 1, length, CHUNK do
+        write(name, key, unpack(arguments, first, math.min(first + CHUNK - 1, length)))
       end
     end
-    return members
-  end
 
-  local function write_sets(name, beginning, pks, position)
-    for text, members in pairs(members_by_text(pks, position)) do
-      if type(members) == 'table' then
-        write_all(name, beginning .. key_part(text), members, #members)
-      else
-        write(name, beginning .. key_part(text), members)
-      end
-    end
-  end
-
-  local function write_scores(key, kind, pks, position)
-    local scores, length = {}, 0
-    for i = 1, count do
-      local text = texts[(i - 1) * width + position]
-      if text then
-        scores[length + 1], scores[length + 2] = score(kind, text), pks[i]
-        length = length + 2
-      end
-    end
-    write_all('ZADD', key, scores, length)
-  end
-
-  local function write_indexes(pks, adding)
-    for slot = 1, #indexes, 5 do
-      local key, position = base .. KEY.index .. indexes[slot + 2], indexes[slot + 3]
-      if indexes[slot] == 'equal' then
-        write_sets(adding and 'SADD' or 'SREM', key .. '=', pks, position)
-      elseif adding then
-        write_scores(key, indexes[slot + 1], pks, position)
-      else
-        write_all('ZREM', key, pks, count)
-      end
-    end
-  end
-
-  -- The arguments are laid out once; an object without absent fields only fills them in.
-  local function write_hashes(pks, keys)
-    local full, length = {}, 2 * width
-    for position = 1, width do full[2 * position - 1] = columns[position] end
-    for i = 1, count do
-      local at, set, last = (i - 1) * width, full, length
-      full[2] = pks[i]
-      for position = 2, width do
-        local text = texts[at + position]
-        if text and set == full then
-          full[2 * position] = text
+    -- Who has which text in a column: its key if it is alone, else a list.
+    local function members_by_text(pks, position)
+      local members = {}
+      for i = 1, count do
+        local text = texts[(i - 1) * width + position]
+        local others = text and members[text]
+        if type(others) == 'table' then
+          others[#others + 1] = pks[i]
         elseif text then
-          set[last + 1], set[last + 2] = columns[position], text
-          last = last + 2
-        elseif set == full then
-          last = 2 * position - 2
-          set = {unpack(full, 1, last)}
+          members[text] = others and {others, pks[i]} or pks[i]
         end
       end
-      write('HSET', keys[i], unpack(set, 1, last))
+      return members
     end
-  end
 
-  local function undo(pks)
-    write_indexes(pks, false)
-    write_all('ZREM', base .. KEY.ids, pks, count)
-    for i = 1, count do command('DEL', base .. KEY.object .. pks[i]) end
-  end
-
-  -- Returns the keys, nil if nothing has been written or all of it undone.
-  local function insert()
-    local last = command('GET', base .. KEY.next_id) or '0'
-    if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
-    local pks, keys, places = {}, {}, {}
-    for i = 1, count do
-      local pk = string.format('%.0f', last + i)
-      pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
-    end
-    for first = 1, count, CHUNK do
-      -- Something else than ormis may hold one of the keys.
-      if command('EXISTS', unpack(keys, first, math.min(first + CHUNK - 1, count))) ~= 0 then return nil end
-    end
-    write_hashes(pks, keys)
-    if failed then return nil end  -- the server takes no writes, and none was made: the general commit says why
-    write_indexes(pks, true)
-    write_all('ZADD', base .. KEY.ids, places, 2 * count)
-    if failed then return undo(pks) end
-    command('SET', base .. KEY.next_id, pks[count])
-    return pks
-  end
-
-  return insert, undo
-end
-
-local function fast_commit()
-  local kind = ARGV[5]
-  if not kind or command('HGET', KEYS[1], ARGV[6]) ~= ARGV[4] then return nil end
-  local base = KEY.base(ARGV[6])
-  if kind == 'update' then
-    local pk, key = ARGV[8], base .. KEY.object .. ARGV[8]
-    if command('HEXISTS', key, ARGV[7]) ~= 1 then return nil end
-    if ARGV[9] ~= '' then
-      local number = require('values.scores')(ARGV[9], ARGV[11])
-      if type(command('ZADD', base .. KEY.index .. ARGV[10], number, pk)) == 'table' then return nil end
-    end
-    return type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' and '\146\162ok\145\195' or nil
-  elseif kind == 'count' then
-    -- All three numbers are exact as doubles, and nothing is written before that is known.
-    local pk, field, key = ARGV[8], ARGV[9], base .. KEY.object .. ARGV[8]
-    local texts = command('HMGET', key, ARGV[7], field)
-    local text = texts[1] and texts[2]
-    if not text or #text > 15 or #ARGV[10] > 15 or not string.find(text, '^-?%d+$') then return nil end
-    local sum = string.format('%.0f', text + ARGV[10] + 0)
-    if ARGV[11] ~= '' and type(command('ZADD', base .. KEY.index .. field, sum, pk)) == 'table' then return nil end
-    return type(command('HSET', key, field, sum)) ~= 'table' and cmsgpack.pack({'ok', {{sum}}}) or nil
-  elseif kind == 'insert_many' then
-    local pks = batch_of(base)()
-    return pks and cmsgpack.pack({'ok', {pks}})
-  end
-  local number, count = command('INCR', base .. KEY.next_id), tonumber(ARGV[8])
-  if type(number) ~= 'number' then return nil end
-  local pk, first, rest, failed = string.format('%.0f', number), 9, 9 + 4 * count, number < 1 or number >= 1e15
-  if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
-    while not failed and first < rest do
-      local name, text, done = base .. KEY.index .. ARGV[first + 2], ARGV[first + 3], nil
-      if ARGV[first] == 'sorted' then
-        done = command('ZADD', name, require('values.scores')(ARGV[first + 1], text), pk)
-      else
-        done = command('SADD', name .. '=' .. text, pk)
+    local function write_sets(name, beginning, pks, position)
+      for text, members in pairs(members_by_text(pks, position)) do
+        if type(members) == 'table' then
+          write_all(name, beginning .. key_part(text), members, #members)
+        else
+          write(name, beginning .. key_part(text), members)
+        end
       end
-      first, failed = first + 4, type(done) == 'table'
     end
-    if not failed and type(command('ZADD', base .. KEY.ids, pk, pk)) ~= 'table' then
-      command('HSET', base .. KEY.object .. pk, ARGV[7], pk, unpack(ARGV, rest))
-      return '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
+
+    local function write_scores(key, kind, pks, position)
+      local scores, length = {}, 0
+      for i = 1, count do
+        local text = texts[(i - 1) * width + position]
+        if text then
+          scores[length + 1], scores[length + 2] = score(kind, text), pks[i]
+          length = length + 2
+        end
+      end
+      write_all('ZADD', key, scores, length)
     end
-    local _, undo = batch_of(base)
-    undo({pk})
+
+    local function write_indexes(pks, adding)
+      for slot = 1, #indexes, 5 do
+        local key, position = base .. KEY.index .. indexes[slot + 2], indexes[slot + 3]
+        if indexes[slot] == 'equal' then
+          write_sets(adding and 'SADD' or 'SREM', key .. '=', pks, position)
+        elseif adding then
+          write_scores(key, indexes[slot + 1], pks, position)
+        else
+          write_all('ZREM', key, pks, count)
+        end
+      end
+    end
+
+    -- The arguments are laid out once; an object without absent fields only fills them in.
+    local function write_hashes(pks, keys)
+      local full, length = {}, 2 * width
+      for position = 1, width do full[2 * position - 1] = columns[position] end
+      for i = 1, count do
+        local at, set, last = (i - 1) * width, full, length
+        full[2] = pks[i]
+        for position = 2, width do
+          local text = texts[at + position]
+          if text and set == full then
+            full[2 * position] = text
+          elseif text then
+            set[last + 1], set[last + 2] = columns[position], text
+            last = last + 2
+          elseif set == full then
+            last = 2 * position - 2
+            set = {unpack(full, 1, last)}
+          end
+        end
+        write('HSET', keys[i], unpack(set, 1, last))
+      end
+    end
+
+    local function undo(pks)
+      write_indexes(pks, false)
+      write_all('ZREM', base .. KEY.ids, pks, count)
+      for i = 1, count do command('DEL', base .. KEY.object .. pks[i]) end
+    end
+
+    -- Returns the keys, nil if nothing has been written or all of it undone.
+    local function insert()
+      local last = command('GET', base .. KEY.next_id) or '0'
+      if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
+      local pks, keys, places = {}, {}, {}
+      for i = 1, count do
+        local pk = string.format('%.0f', last + i)
+        pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
+      end
+      for first = 1, count, CHUNK do
+        -- Something else than ormis may hold one of the keys.
+        if command('EXISTS', unpack(keys, first, math.min(first + CHUNK - 1, count))) ~= 0 then return nil end
+      end
+      write_hashes(pks, keys)
+      if failed then return nil end  -- the server takes no writes, and none was made: the general commit says why
+      write_indexes(pks, true)
+      write_all('ZADD', base .. KEY.ids, places, 2 * count)
+      if failed then return undo(pks) end
+      command('SET', base .. KEY.next_id, pks[count])
+      return pks
+    end
+
+    return insert, undo
   end
-  command('DECR', base .. KEY.next_id)
+
+  local number = commit == 'insert' and command('INCR', base .. KEY.next_id)
+  if commit == 'insert_many' then
+    local pks = batch_of()()
+    reply = pks and cmsgpack.pack({'ok', {pks}})
+  elseif type(number) == 'number' then
+    local pk, at, rest, failed = string.format('%.0f', number), 9, 9 + 4 * ARGV[8], number < 1 or number >= 1e15
+    if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
+      while not failed and at < rest do
+        local name, text, done = base .. KEY.index .. ARGV[at + 2], ARGV[at + 3], nil
+        if ARGV[at] == 'sorted' then
+          done = command('ZADD', name, require('values.scores')(ARGV[at + 1], text), pk)
+        else
+          done = command('SADD', name .. '=' .. text, pk)
+        end
+        at, failed = at + 4, type(done) == 'table'
+      end
+      failed = failed or type(command('ZADD', base .. KEY.ids, pk, pk)) == 'table'
+      if failed then
+        local _, undo = batch_of()
+        undo({pk})
+      else
+        command('HSET', base .. KEY.object .. pk, ARGV[7], pk, unpack(ARGV, rest))
+        reply = '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
+      end
+    end
+    if not reply then command('DECR', base .. KEY.next_id) end
+  end
 end
 
-return fast_commit
+return reply

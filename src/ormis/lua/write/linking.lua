@@ -8,12 +8,13 @@ local mutations = require('write.mutations')
 local objects = require('write.objects')
 
 local function check_object(m, name, target, pk)
-  if not objects.known(KEY.base(target) .. KEY.object .. pk) then mutations.refuse('link', m.key, name, target, pk) end
+  local key = KEY.prefix .. target .. KEY.object .. pk
+  if not objects.known(key) then mutations.refuse('link', m.key, name, target, pk) end
 end
 
 -- Every object that is to be linked; one command asks for many.
 local function check_others(m, name, target, pks)
-  local keys, base = {}, KEY.base(target) .. KEY.object
+  local keys, base = {}, KEY.prefix .. target .. KEY.object
   for i = 1, #pks do
     local key = base .. pks[i]
     if objects.by_key[key] then check_object(m, name, target, pks[i]) else keys[#keys + 1] = key end

@@ -2,14 +2,12 @@
 -- One end of a relation is {name, key of the other model, name there}; m.links lists the ends of a model, flat.
 -- What a batch changes is noted in mutations.links, {command, key, member | {member, ...}, ...} in the order of the
 -- batch, and written at the very end. That each key holds a set is checked before, so that this can't fail.
--- Out: links: change(m, link, pk, others, command), drop(m, pk), write().
+-- Out: change(m, link, pk, others, command), drop(m, pk), write().
 
 local KEY = require('server.keys')
 local call = require('server.server').call
 local key_part = require('server.key_part')
 local mutations = require('write.mutations')
-
-local links = {}
 
 local function log_change(command, key, members)
   local log = mutations.links or {}
@@ -19,11 +17,11 @@ local function log_change(command, key, members)
 end
 
 local function set_key(model_key, name)
-  return KEY.base(model_key) .. KEY.links .. name .. '/'
+  return KEY.prefix .. model_key .. KEY.links .. name .. '/'
 end
 
 -- Adds or removes ('SADD', 'SREM') the links between pk and the others, on both sides.
-function links.change(m, link, pk, others, command)
+local function change(m, link, pk, others, command)
   local key, there = set_key(m.key, link[1]) .. key_part(pk), set_key(link[2], link[3])
   call('SCARD', key)
   log_change(command, key, others)
@@ -54,7 +52,7 @@ local function members_of(key)
 end
 
 -- Removes all links of an object that goes.
-function links.drop(m, pk)
+local function drop(m, pk)
   for i = 1, #m.links, 3 do
     local key, there = set_key(m.key, m.links[i]) .. key_part(pk), set_key(m.links[i + 1], m.links[i + 2])
     local others = members_of(key)
@@ -69,7 +67,7 @@ function links.drop(m, pk)
   end
 end
 
-function links.write()
+local function write()
   local log = mutations.links
   for i = 1, #log, 3 do
     local command, key, members = log[i], log[i + 1], log[i + 2]
@@ -85,4 +83,4 @@ function links.write()
   end
 end
 
-return links
+return {change = change, drop = drop, write = write}

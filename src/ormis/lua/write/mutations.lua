@@ -44,7 +44,7 @@ function mutations.check_references(m, row, changed)
     local position, target = references[i], references[i + 1]
     local value = row[position]
     if value and (not changed or changed[position]) and not (value == row[1] and target == m.key) then
-      local key = KEY.base(target) .. KEY.object .. value
+      local key = KEY.prefix .. target .. KEY.object .. value
       local object = objects.by_key[key]
       if not object and not mutations.there[key] then
         if call('EXISTS', key) == 0 then mutations.refuse('reference', m.key, m.columns[position], value, target) end
