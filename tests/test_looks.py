@@ -5,15 +5,15 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 import redis
 
 import ormis
 from ormis import F, Field, Index, Q
-from ormis.planning.access_paths import index_probes
+from ormis.limits import DEFAULT
+from ormis.planning.access_paths import access_paths
 from ormis.planning.condition_compiler import condition
-from ormis.storage.templates import blanks, mark
+from ormis.planning.plan_cache import cached_plan
 
 NOON = datetime(2026, 5, 1, 12)
 BIG = 2**53
@@ -83,7 +83,7 @@ def test_a_count_is_that_of_the_objects_found(sightings: list[Sighting], lookups
     """Whether a count is read off an index or searched for, it is the number of objects that are found."""
     found = Sighting.objects.filter(**lookups)
     assert found.count() == len(list(found)) == len([*found.iterator()])
-    assert (index_probes(Sighting._schema(), condition(found.query)) is not None) == (lookups in GLANCED)
+    assert access_paths(Sighting._schema(), condition(found.query)).index_only == (lookups in GLANCED)
 
 
 ORDERS = [(), ("-seen",), ("seen",), ("size",), ("-size",), ("-pk",), ("species",)]
@@ -236,32 +236,33 @@ def test_a_value_that_does_not_convert(db: ormis.Database) -> None:
 @pytest.mark.parametrize(
     ("lookups", "packed"),
     [
-        ({"place": "lake"}, [["SCARD", "place", "lake"]]),
-        ({"place": "#", "size__gt": -5}, [["ZCOUNT", "size", "int", "-5", True, False, False, "place", "#"]]),
-        (
-            {"size": 7, "seen__lte": NOON},
-            [
-                ["ZCOUNT", "size", "int", "7", False, "7", False],
-                ["ZCOUNT", "seen", "datetime", False, False, "2026-05-01T12:00:00.000000", False],
-            ],
-        ),
+        ({"place": "lake"}, [["equal", 1, "place", 1, 1]]),
+        ({"place": "#", "size__gt": -5}, [["sorted", 4, "size", 2, 0, "place", 1]]),
+        ({"size": 7, "seen__lte": NOON}, [["sorted", 2, "size", 1, 1], ["sorted", 3, "seen", 0, 2]]),
         ({}, []),
     ],
     ids=str,
 )
-def test_looks_as_data(lookups: dict[str, Any], packed: list[Any]) -> None:
-    """The index of most fields comes first; what it settles needs no other look."""
-    found = index_probes(Sighting._schema(), condition(Sighting.objects.filter(**lookups).query))
-    assert found is not None
-    assert [look.packed for look in found] == packed
+def test_probes_as_data(lookups: dict[str, Any], packed: list[Any]) -> None:
+    """The index of most fields comes first; what it covers needs no other probe. Values are in the condition alone."""
+    paths = access_paths(Sighting._schema(), condition(Sighting.objects.filter(**lookups).query))
+    assert paths.index_only
+    assert [probe.packed for probe in paths.first] == packed
 
 
-def test_blanks_are_filled_in_their_places() -> None:
-    """A request is what it would have been with the texts in it, whatever is in these."""
-    values = ["a", "", "\0 1\0", "x" * 300, 70000, None]
-    request = {"first": mark(1), "all": [mark(number) for number in range(4)], "offset": mark(-2), "limit": mark(-1)}
-    filled = blanks(msgspec.msgpack.encode(request)).filled(values)
-    assert msgspec.msgpack.decode(filled) == {"first": "", "all": values[:4], "offset": 70000, "limit": None}
+def test_parameters_take_their_places() -> None:
+    """The request of a query that is asked again is the same bytes, whatever the values and the slice are."""
+    plans = [
+        cached_plan(Sighting.objects.filter(place=place, size__gt=size)[first : first + 5].query, DEFAULT)
+        for place, size, first in [("lake", 5, 0), ("\0 1\0", -7, 3), ("x" * 300, 70000, 100)]
+    ]
+    arguments = [plan.request("rows") for plan in plans if plan is not None]
+    assert len({fixed for fixed, *_ in arguments}) == 1
+    assert [values[-4:] for values in arguments] == [
+        ("lake", "5", 0, 5),
+        ("\0 1\0", "-7", 3, 5),
+        ("x" * 300, "70000", 100, 5),
+    ]
 
 
 def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sighting]) -> None:
@@ -271,7 +272,7 @@ def test_what_is_no_conjunction_of_comparisons_is_searched(sightings: list[Sight
         Sighting.objects.exclude(place="lake"),
         Sighting.objects.none(),
     ):
-        assert index_probes(Sighting._schema(), condition(found.query)) is None
+        assert not access_paths(Sighting._schema(), condition(found.query)).index_only
         assert found.count() == len(list(found))
 
 

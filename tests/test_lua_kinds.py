@@ -28,6 +28,7 @@ HARNESS = """
 local score = require('values.scores')
 local comparing = require('values.compare')
 local calculate = require('values.arithmetic')
+local exact = require('values.exact')
 local results = {}
 for i = 1, #ARGV, %d do
   local result = %s
@@ -65,7 +66,8 @@ def orders(raw: redis.Redis, kind: str, pairs: Iterable[tuple[Text, Text]], **re
 
 def exacts(raw: redis.Redis, kind: str, texts: Iterable[Text]) -> list[bool]:
     """What exact() says of each text."""
-    return [found == b"1" for found in run(raw, "comparing.exact(ARGV[i], ARGV[i + 1])", [(kind, t) for t in texts])]
+    call = "exact(ARGV[i], score(ARGV[i], ARGV[i + 1]))"
+    return [found == b"1" for found in run(raw, call, [(kind, text) for text in texts])]
 
 
 def results(raw: redis.Redis, kind: str, sums: Iterable[tuple[str, str, str]]) -> list[str | None]:

@@ -1,8 +1,8 @@
 -- Answers a query on one model, or says how to go on where one call is not enough.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the key prefix; ARGV[2] index probes, see read/index_probes.lua, and the request; then a shape and a
---          declaration per model, that of the query first
--- The request: {want = 'rows' | 'count' | 'keys', where = condition, columns = {position, ...},
+-- ARGV[1]  the key prefix; ARGV[2] the condition with its probes, see read/plan.lua, and the request; then a shape and
+--          a declaration per model, that of the query first; then the parameters of a plan that is kept for any values
+-- The request: {want = 'rows' | 'count' | 'keys', probes = {further probe, ...}, columns = {position, ...},
 --   order = {{position, descending, nulls_first, kind, nullable}, ...}
 --                                  then the order of creation, descending where `backwards`
 --   joins, early, sorted           columns of related objects, see read/related_columns.lua
@@ -14,7 +14,7 @@
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
---   before, less                   count only what stands before this object, see read/ranking.lua
+--   before, less = {{conjunct, ...}, {probe, ...}}   count only what stands before this object, see read/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
@@ -29,8 +29,8 @@
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
 -- read/explaining.lua
 
-local reply = require('read.index_probes')
-if reply then return reply end
+local answered, found = pcall(require('read.index_only'))
+if answered and found then return found end
 
 local KEY = require('server.keys')
 local server = require('server.server')

@@ -1,138 +1,171 @@
-"""What indexes alone answer: a query as looks at indexes, for the fast path of `query`, lua/read/index_probes.lua.
+"""Which indexes can answer what of a condition: the probes among which the server takes the cheapest.
 
-A script makes all its functions anew in every call, which costs as much as reading forty objects does: so what the
-common queries need stands before all the rest, and which indexes they need is found out here.
+A condition is a list of conjuncts, all of which have to hold. A probe names the conjuncts that it covers by their
+numbers, from 1: their values are in the conjuncts alone. See lua/read/probes.lua.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import count
 from typing import Any
 
-from ..schema.schema import Column, IndexSpec, Schema, UniqueSpec
-from .predicates import BoolOp, Compare, Constant, Node
+from ..schema.schema import Column, IndexSpec, Schema
+from ..storage.kinds import KINDS
+from .predicates import (
+    BoolOp,
+    Compare,
+    Constant,
+    ForwardMatch,
+    LinkMatch,
+    Node,
+    ReverseMatch,
+    conjuncts,
+    holds_for_nothing,
+)
 
-_SCORED = frozenset(["int", "float", "date", "datetime", "time", "timedelta"])
-_EQUAL = frozenset(["int", "text", "bool", "uuid", "date"])
-"""Kinds of which equal values have equal texts."""
-_LOW = {"gt": True, "gte": False}
-_HIGH = {"lt": True, "lte": False}
+_BOUNDS = {"eq": "eq", "gt": "low", "gte": "low", "lt": "high", "lte": "high", "startswith": "prefix"}
+_Bounds = dict[Column, dict[str, int]]
+"""Of each column the first conjunct that gives a bound of this sort."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexProbe:
-    """A look at one index that settles some comparisons: `packed` as the script reads it."""
+    """One index, asked for what some conjuncts allow.
 
-    column: Column
+    packed: as the script reads it, {kind, number of the index or constraint, name, low, high, ...}; low and high are
+        conjuncts, the same one for an equality; behind them the name and the conjunct of each field before the last.
+    index: the index, if it is one. certain: the index alone tells which objects meet what is covered, unless the server
+        finds a value that its score does not stand for.
+    """
+
     packed: list[Any]
-    settles: tuple[Compare, ...]
+    index: IndexSpec | None = None
+    certain: bool = False
 
     @property
-    def is_stretch(self) -> bool:
-        """Whether it is at a stretch of a sorted index."""
-        return self.packed[0] == "ZCOUNT"
+    def covers(self) -> frozenset[int]:
+        """The numbers of the conjuncts that it is about."""
+        before = self.packed[6::2] if self.index is not None else ()
+        return frozenset(number for number in (*self.packed[3:5], *before) if number)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it asks for something of the last field: else it serves to walk in its order alone."""
+        return self.packed[3:5] != [0, 0]
 
 
-def index_probes(schema: Schema, where: Node) -> list[IndexProbe] | None:
-    """The looks that settle the whole condition, none where every object meets it.
+@dataclass(frozen=True, slots=True)
+class AccessPaths:
+    """The probes for a condition: `first` those that between them cover the most, one conjunct once."""
 
-    None where the script has to search. Objects that end are a matter for the search: what is left of expired ones has
-    to be cleared away.
-    """
-    left = _comparisons(where)
-    if schema.ttl is not None or left is None:
+    first: tuple[IndexProbe, ...]
+    others: tuple[IndexProbe, ...]
+    index_only: bool
+    """Whether the first alone tell which objects meet the condition."""
+
+
+def access_paths(schema: Schema, where: Node, order: Column | None = None) -> AccessPaths:
+    """The probes for a condition on objects of a model; with an order those too that are only walked in it."""
+    parts = conjuncts(where)
+    left, first, others = set(range(1, len(parts) + 1)), list[IndexProbe](), list[IndexProbe]()
+    for probe in _probes(schema, parts, order):
+        chosen = probe.bounded and probe.covers <= left
+        (first if chosen else others).append(probe)
+        left -= probe.covers if chosen else set()
+    # Objects that expire are a matter for the search: what is left of expired ones has to be cleared away.
+    index_only = not left and schema.ttl is None and all(probe.certain for probe in first)
+    return AccessPaths((*first,), (*others,), index_only)
+
+
+def walked_probe(paths: AccessPaths, order: Column) -> IndexProbe | None:
+    """The probe whose index has this order, and scores that tell it."""
+    kind = KINDS[order.codec.kind]
+    if not kind.reads_scores or kind.name == "float":  # NaN is in no index
         return None
-    found: list[IndexProbe] = []
-    for way in _ways(schema):
-        look = way(left)
-        if look is not None:
-            found.append(look)
-            left = [part for part in left if not any(part is settled for settled in look.settles)]
-    return None if left else found
+    for probe in paths.first:
+        if probe.index is not None and probe.index.type == "sorted" and probe.index.last is order:
+            return probe
+    own = (probe for probe in paths.others if probe.index is not None and probe.index.columns == (order,))
+    return None if order.nullable else next(own, None)
 
 
-def in_order(schema: Schema, found: list[IndexProbe], order: Column) -> tuple[list[IndexProbe], int] | None:
-    """The looks, and which of them, from 1, is at an index with this order; one more where it is at all of one."""
-    if order.codec.kind not in _SCORED or order.codec.kind == "float":  # NaN is in no index
-        return None
-    for number, look in enumerate(found, 1):
-        if look.is_stretch and look.column is order:
-            return found, number
-    own = schema.index_of.get(order)
-    if own is None or own.type != "sorted" or order.nullable:
-        return None
-    return [*found, IndexProbe(order, _stretch(order, [False] * 4), ())], len(found) + 1
+def probes(schema: Schema, where: Node) -> list[list[Any]]:
+    """All probes for a condition, packed; none if every object has to be examined."""
+    return [probe.packed for probe in _probes(schema, conjuncts(where))]
 
 
-def _comparisons(where: Node) -> Sequence[Compare] | None:
-    """The comparisons that all have to hold; None where there is something else."""
-    if isinstance(where, Constant):
-        return () if where.value else None
-    parts = where.parts if isinstance(where, BoolOp) and where.connector == "and" else (where,)
-    compared = [part for part in parts if isinstance(part, Compare)]
-    return compared if len(compared) == len(parts) else None
-
-
-def _ways(schema: Schema) -> Iterator[Callable[[Sequence[Compare]], IndexProbe | None]]:
+def _probes(schema: Schema, parts: Sequence[Node], order: Column | None = None) -> Iterator[IndexProbe]:
     """From those that leave the fewest objects to those that leave the most; of indexes, with more fields first."""
-    yield partial(_key, schema.pk)
-    for unique in schema.unique:
-        yield partial(_claim, unique)
-    for index in sorted(schema.indexes, key=lambda index: -len(index.columns)):
-        yield partial(_look, index)
-
-
-def _key(pk: Column, parts: Sequence[Compare]) -> IndexProbe | None:
-    own = _equality(pk, parts)
-    return None if own is None else IndexProbe(pk, ["EXISTS", pk.name, own.texts[0]], (own,))
-
-
-def _claim(unique: UniqueSpec, parts: Sequence[Compare]) -> IndexProbe | None:
-    own = _equality(unique.columns[0], parts) if len(unique.columns) == 1 else None
-    return None if own is None else IndexProbe(own.column, ["HGET", unique.name, own.texts[0]], (own,))
-
-
-def _look(index: IndexSpec, parts: Sequence[Compare]) -> IndexProbe | None:
-    """How an index settles some of the comparisons; None where it does not."""
-    *before, last = index.columns
-    prefix = [_equality(column, parts) for column in before]
-    about = [part for part in parts if part.column is last]
-    if not about or not all(prefix):
-        return None
-    if index.type == "equal":
-        own = _equality(last, parts)
-        packed = None if own is None else ["SCARD", last.name, own.texts[0]]
-    else:
-        bounds = _bounds(about) if index.type == "sorted" and last.codec.kind in _SCORED else None
-        packed = None if bounds is None else _stretch(last, bounds)
-    if packed is None:
-        return None
-    named = [item for part in prefix if part is not None for item in (part.column.name, part.texts[0])]
-    return IndexProbe(last, packed + named, (*about, *(part for part in prefix if part is not None)))
-
-
-def _equality(column: Column, parts: Sequence[Compare]) -> Compare | None:
-    """The comparison of a column, where there is one, and it is an equality that a text can tell."""
-    about = [part for part in parts if part.column is column]
-    alone = len(about) == 1 and about[0].operator == "eq" and column.codec.kind in _EQUAL
-    return about[0] if alone else None
-
-
-def _stretch(column: Column, bounds: list[Any]) -> list[Any]:
-    return ["ZCOUNT", column.name, column.codec.kind, *bounds]
-
-
-def _bounds(parts: Sequence[Compare]) -> list[Any] | None:
-    """{low, whether it is left out, high, whether it is left out}; None where they are not of that form."""
-    low: list[Any] = [False, False]
-    high: list[Any] = [False, False]
-    for part in parts:
-        if part.operator == "eq" and len(parts) == 1:
-            low = high = [part.texts[0], False]
-        elif part.operator in _LOW and low[0] is False:
-            low = [part.texts[0], _LOW[part.operator]]
-        elif part.operator in _HIGH and high[0] is False:
-            high = [part.texts[0], _HIGH[part.operator]]
+    yield from _equality_probes("key", 0, schema.pk, parts)
+    for number, unique in enumerate(schema.unique, 1):
+        if len(unique.columns) == 1:
+            yield from _equality_probes("unique", number, unique.columns[0], parts)
+    bounds = _bounds(parts)
+    for index, number in sorted(zip(schema.indexes, count(1)), key=lambda pair: -len(pair[0].columns)):
+        if index.type == "equal" and len(index.columns) == 1:
+            yield from _equality_probes("equal", number, index.last, parts, index)
         else:
-            return None
-    return [*low, *high]
+            yield from _range_probe(index, number, bounds, order)
+    for i, part in enumerate(parts, 1):
+        yield from _nested_probes(schema, part, i)
+
+
+def _equality_probes(
+    kind: str, number: int, column: Column, parts: Sequence[Node], index: IndexSpec | None = None
+) -> Iterator[IndexProbe]:
+    """Of a primary key, a unique value or a set; of several with an `in`. Other texts may stand for the same value."""
+    exact = KINDS[column.codec.kind].exact_text
+    if not exact and kind != "key":
+        return
+    for i, part in enumerate(parts, 1):
+        if isinstance(part, Compare) and part.column is column and part.operator in ("eq", "in"):
+            single = exact and part.operator == "eq"
+            yield IndexProbe([kind if single else f"{kind}_in", number, column.name, i, i], index, single)
+
+
+def _bounds(parts: Sequence[Node]) -> _Bounds:
+    bounds: _Bounds = {}
+    for i, part in enumerate(parts, 1):
+        if isinstance(part, Compare) and part.operator in _BOUNDS:
+            bounds.setdefault(part.column, {}).setdefault(_BOUNDS[part.operator], i)
+    return bounds
+
+
+def _range_probe(index: IndexSpec, number: int, bounds: _Bounds, order: Column | None) -> Iterator[IndexProbe]:
+    """What an index tells if all its fields but the last are held to one value."""
+    *before, last = index.columns
+    held = [bounds.get(column, {}).get("eq", 0) for column in before]
+    if not all(held) or not all(KINDS[column.codec.kind].exact_text for column in before):
+        return
+    kind, own = KINDS[last.codec.kind], bounds.get(last, {})
+    equal = own.get("eq") or (own.get("prefix") if index.type == "text" else None)
+    low, high = (equal, equal) if equal else (own.get("low", 0), own.get("high", 0))
+    if index.type == "equal":
+        useful, certain = bool(own.get("eq")) and kind.exact_text, True
+    else:
+        useful, certain = bool(low or high or last is order), index.type == "sorted" and kind.reads_scores
+    if useful:
+        prefix = [item for column, i in zip(before, held, strict=True) for item in (column.name, i)]
+        yield IndexProbe([index.type, number, last.name, low, high, *prefix], index, certain)
+
+
+def _nested_probes(schema: Schema, part: Node, i: int) -> Iterator[IndexProbe]:
+    """Probes that have probes of their own within: of each alternative, of a condition on related objects."""
+    kind, name, inner = "", "", list[Any]()
+    if isinstance(part, Constant) and not part.value:
+        kind = "nothing"
+    elif isinstance(part, BoolOp) and part.connector == "or":
+        kind, inner = "union", [probes(schema, choice) for choice in part.parts]
+    elif isinstance(part, ForwardMatch):
+        kind, name, inner = "forward", part.column.name, [_inner_probes(part.target, part.part)]
+    elif isinstance(part, ReverseMatch):
+        kind, inner = "reverse", [_inner_probes(part.source, part.part)]
+    elif isinstance(part, LinkMatch):
+        kind, inner = "links", [_inner_probes(part.target, part.part)]
+    if kind and all(inner):
+        yield IndexProbe([kind, 0, name, i, i, *inner])
+
+
+def _inner_probes(schema: Schema, condition: Node) -> list[list[Any]]:
+    """The probes for a condition on related objects; none if it holds where there is no such object."""
+    return [] if holds_for_nothing(condition) else probes(schema, condition)

@@ -11,18 +11,18 @@ from typing import Any
 
 import msgspec
 
+from ..calls import Argument
 from ..errors import FieldError
 from ..limits import DEFAULT, Limits
 from ..query.state import Query
 from ..schema.schema import Column, Schema
-from ..storage.codecs import packable
-from ..storage.templates import Blanks, blanks, mark
-from .access_paths import in_order, index_probes
+from ..storage.codecs import Text, packable
+from .access_paths import AccessPaths, access_paths, probes, walked_probe
 from .columns import ColumnRef, Computed, Positions, RelationStep
 from .condition_compiler import condition
 from .names import cell_of, parts_of, resolve
 from .ordering import OrderTerm, order_terms
-from .predicates import BoolOp, Compare, Constant, Node, join
+from .predicates import Compare, Constant, Node, conjuncts, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class Plan:
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
-    recipe: the plan of which this one is a copy with values and a slice of its own; `texts` are those of the values.
-    requests: of a recipe the requests packed so far, by what is wanted. replace() takes over none of these.
+    recipe: the plan for any values of which this is a copy with values and a slice; `texts` are those of the values.
+        Such a plan has parameters in their places: a number below 0, which counts from the end of the arguments.
+    requests: of a recipe the arguments made so far, by what is wanted. replace() takes over none of these.
     """
 
     schema: Schema
@@ -63,10 +64,12 @@ class Plan:
     keys: tuple[str, ...] | None = None
     among: Compare | None = None
     recipe: "Plan | None" = field(init=False, default=None, compare=False)
-    texts: Sequence[str] = field(init=False, default=(), compare=False)
-    requests: "dict[str, Prepared]" = field(init=False, default_factory=dict[str, "Prepared"], compare=False)
+    texts: Sequence[Text] = field(init=False, default=(), compare=False)
+    requests: dict[str, tuple[Argument, ...]] = field(
+        init=False, default_factory=dict[str, tuple[Argument, ...]], compare=False
+    )
 
-    def filled(self, where: Node, texts: Sequence[str], offset: int, limit: int | None, limits: Limits) -> "Plan":
+    def bound(self, where: Node, texts: Sequence[Text], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""
         copy = object.__new__(Plan)
         vars(copy).update(vars(self), where=where, texts=texts, offset=offset, limit=limit, limits=limits, recipe=self)
@@ -111,8 +114,15 @@ class Plan:
     def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Positions]:
         """The request of the script `query`, and the numbers that it gives to models."""
         numbers = Positions(self.schema)
-        request: dict[str, Any] = {"want": want, "where": self.where.packed(numbers)}
-        more = {name: part.packed(numbers) if isinstance(part, Node) else part for name, part in more.items()}
+        by = self.order[0].cell if self.order and not self.client_sort else None
+        paths = access_paths(self.schema, self.where, by if isinstance(by, Column) else None)
+        head = [self.schema.key, *self._index_only(want if not more else "", paths)]
+        request: dict[str, Any] = {"want": want, "where": head}
+        head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
+        request["probes"] = [probe.packed for probe in paths.others]
+        if "less" in more:
+            less = conjuncts(more["less"])
+            more["less"] = [[part.packed(numbers) for part in less], probes(self.schema, more["less"])]
         early = len(numbers.joins)
         request["order"] = [] if self.client_sort else [_packed_term(term, numbers) for term in self.order]
         sorted_by = len(numbers.joins)
@@ -130,57 +140,49 @@ class Plan:
             request["groups"] = self.groups
         return request | more, numbers
 
-    def _looks(self, want: str) -> list[Any] | None:
-        """What the short way of the script needs, where it may answer all, see lua/read/index_probes.lua."""
-        if want not in ("rows", "count") or self.client_where is not None or self.related or self.groups:
-            return None
-        found = index_probes(self.schema, self.where)
-        if found is None or want == "count":
-            return None if found is None else [self.schema.key, want, False, *(look.packed for look in found)]
-        reading = self.reads
+    def _index_only(self, want: str, paths: AccessPaths) -> list[Any]:
+        """{want, rows, probe, ...} of lua/read/index_only.lua; want is false if indexes alone do not answer."""
+        first = [probe.packed for probe in paths.first]
+        closed = [False, False, *first]
+        if not paths.index_only or self.client_where is not None or self.related or self.groups:
+            return closed
+        if want == "count":
+            return [want, False, *first]
+        if want != "rows" or len(self.order) > 1 or not all(isinstance(column, Column) for column in self.reads):
+            return closed
         walk, descending = 0, False
         if self.order:
             column, descending = self.order[0].cell, self.order[0].descending
-            ordered = in_order(self.schema, found, column) if isinstance(column, Column) else None
-            if ordered is None or len(self.order) > 1:
-                return None
-            found, walk = ordered
-        if not found or not all(isinstance(cell, Column) for cell in reading):
-            return None
-        limit, at = self.limit or False, reading.index(self.schema.pk) + 1
-        wanted = [walk or False, descending, self.backwards, self.offset, limit, self.limits.objects, at]
-        wanted += [cell.name for cell in reading]
-        return [self.schema.key, want, wanted, *(look.packed for look in found)]
+            walked = walked_probe(paths, column) if isinstance(column, Column) else None
+            if walked is None:
+                return closed
+            first += [] if walked in paths.first else [walked.packed]
+            walk = first.index(walked.packed) + 1
+        if not first:
+            return closed
+        limit, at = self.limit or False, self.reads.index(self.schema.pk) + 1
+        rows = [walk or False, descending, self.backwards, self.offset, limit, self.limits.objects, at]
+        return [want, [*rows, *(column.name for column in self.reads)], *first]
 
-    def request(self, want: str, **more: Any) -> tuple[bytes, list[str | bytes]]:
-        """The request of the script `query`, packed, and the models that go with it."""
+    def request(self, want: str, **more: Any) -> tuple[Argument, ...]:
+        """The arguments of the script `query`: the request, packed, the models that go with it, the parameters."""
         if self.recipe is not None and not more:
-            request, shapes = self.recipe.requests.get(want) or self.recipe.prepare(want)
-            return request.filled((*self.texts, self.offset, self.limit)), shapes
-        asked, numbers = self.asked(want, **more)
-        return packed(None if more else self._looks(want), numbers) + packed(asked, numbers), _shapes(numbers)
+            arguments = self.recipe.requests.get(want) or self.recipe.prepare(want)
+            return *arguments, *self.texts, self.offset, self.limit or 0
+        request, numbers = self.asked(want, **more)
+        shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
+        return packed(request, numbers), *shapes
 
-    def prepare(self, want: str) -> "Prepared":
-        """The request with blanks, and the models that go with it; kept in `requests`."""
-        request, numbers = self.asked(want)
-        looked = self._looks(want)
-        if looked and looked[2]:
-            looked[2][3:5] = [mark(-2), looked[2][4] and mark(-1)]
-        request |= {name: at for name, at in (("offset", mark(-2)), ("limit", mark(-1))) if name in request}
-        prepared = self.requests[want] = blanks(_pack(looked) + _pack(request)), _shapes(numbers)
-        return prepared
-
-
-Prepared = tuple[Blanks, list[str | bytes]]
-
-
-def _shapes(numbers: Positions) -> list[str | bytes]:
-    return [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
+    def prepare(self, want: str) -> tuple[Argument, ...]:
+        """The arguments but for the parameters; kept in `requests`."""
+        arguments = self.requests[want] = self.request(want)
+        return arguments
 
 
 def packed(request: Any, numbers: Positions) -> bytes:
-    """A request as the scripts read it."""
-    return _pack(packable(request) if any(schema.binary for schema in numbers.models) else request)
+    """A request as the scripts read it: the condition with its probes, then the rest, see lua/query.lua."""
+    parts = [request["where"], {name: part for name, part in request.items() if name != "where"}]
+    return b"".join(map(_pack, packable(parts) if any(schema.binary for schema in numbers.models) else parts))
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -228,13 +230,6 @@ def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:
         return node, None
     server_side = [part for part in conjuncts(node) if not part.client_side(limits)]
     return join("and", server_side), join("and", client_side)
-
-
-def conjuncts(node: Node | None) -> tuple[Node, ...]:
-    """The conditions that all have to hold."""
-    if node is None:
-        return ()
-    return node.parts if isinstance(node, BoolOp) and node.connector == "and" else (node,)
 
 
 def _keys_of(schema: Schema, client_where: Node | None) -> tuple[tuple[str, ...] | None, Node | None]:

@@ -1,4 +1,4 @@
-"""The plans of common queries, kept by what they ask and filled with the values: comparisons that all have to hold.
+"""The plans of common queries, kept by what they ask and bound to the values: comparisons that all have to hold.
 
 Nothing is left to do but to convert the values: a third of what compiling and planning the query takes.
 """
@@ -12,38 +12,38 @@ from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
 from ..schema.schema import Column, Schema
-from ..storage.templates import mark
+from ..storage.codecs import Text
 from .lookup_compiler import key_for, with_text
 from .names import resolve
 from .plan import Plan, plan_of
-from .predicates import Blank, BoolOp, Compare, Constant, join
+from .predicates import BoolOp, Compare, Constant, Parameter, join
 
 _COMPARED = {"exact": "eq", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
+_OFFSET, _LIMIT = -2, -1
+"""The last two parameters; before them are the values, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedPlan:
-    """The plan of a query with blanks, and what is compared with the values to come: column, operator, place."""
+    """The plan of a query for any values, and what is compared with them: column, operator, place."""
 
     plan: Plan
     comparisons: tuple[tuple[Column, str, str], ...]
 
-    def filled(self, values: list[Any], offset: int, limit: int | None, limits: Limits) -> Plan | None:
+    def bind(self, values: list[Any], offset: int, limit: int | None, limits: Limits) -> Plan | None:
         """The plan with these values and this slice; None where one of them makes another query of it."""
         nodes: list[Compare] = []
-        texts: list[str] = []
+        texts: list[Text] = []
         for (column, operator, place), value in zip(self.comparisons, values, strict=True):
             if value is None or isinstance(value, Expression):
                 return None
             if value.__class__ is not column.exact:
                 value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
             wanted, text = with_text(column, value, place)
-            if not isinstance(text, str):
-                return None
             nodes.append(Compare(column, operator, (wanted,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
-        return self.plan.filled(where, texts, offset, limit, limits)
+        return self.plan.bound(where, texts, offset, limit, limits)
 
 
 def cached_plan(query: Query, limits: Limits) -> Plan | None:
@@ -66,7 +66,7 @@ def cached_plan(query: Query, limits: Limits) -> Plan | None:
         return None
     asked = (query.schema, (*names,), order, query.backwards, query.limit is not None, query.fields)
     recipe = _recipe(*asked, registry.changes(), limits.objects)
-    return None if recipe is None else recipe.filled(values, query.offset, query.limit, limits)
+    return None if recipe is None else recipe.bind(values, query.offset, query.limit, limits)
 
 
 @lru_cache(maxsize=1024)
@@ -87,7 +87,9 @@ def _recipe(
         if path.hops or len(path.lookups) > 1 or lookup not in _COMPARED:
             return None
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))
-    query = Query(schema, order=order, backwards=backwards, limit=1 if limited else None, fields=fields)
-    compared = [Blank(column, operator, (), mark(i)) for i, (column, operator, _) in enumerate(comparisons)]
+    limit = _LIMIT if limited else None
+    query = Query(schema, order=order, backwards=backwards, offset=_OFFSET, limit=limit, fields=fields)
+    first = _OFFSET - len(comparisons)
+    compared = [Parameter(column, operator, (), first + i) for i, (column, operator, _) in enumerate(comparisons)]
     plan = plan_of(query, join("and", [*compared]), Limits(objects=objects))
-    return None if schema.binary or plan.client_sort else CachedPlan(plan, tuple(comparisons))
+    return None if plan.client_sort else CachedPlan(plan, tuple(comparisons))

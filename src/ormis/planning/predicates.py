@@ -5,7 +5,7 @@ can't say (`client_side` says so of a condition); it knows no other objects, so 
 """
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import Enum
@@ -116,15 +116,15 @@ class Compare(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Blank(Compare):
-    """A comparison with a value that is still to come: `mark` stands for its text."""
+class Parameter(Compare):
+    """A comparison with a value to come: `number` below 0 counts from the end of the script's arguments."""
 
-    mark: str = ""
+    number: int = 0
 
     @property
     def texts(self) -> list[Any]:
-        """The mark."""
-        return [self.mark]
+        """The number in the place of the text."""
+        return [self.number]
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,3 +345,38 @@ def join(connector: str, parts: list[Node]) -> Node:
         if not parts:
             return Constant(neutral)
     return parts[0] if len(parts) == 1 else BoolOp(connector, tuple(parts))
+
+
+def conjuncts(node: Node | None) -> tuple[Node, ...]:
+    """The conditions that all have to hold."""
+    if node is None or (isinstance(node, Constant) and node.value):
+        return ()
+    return node.parts if isinstance(node, BoolOp) and node.connector == "and" else (node,)
+
+
+class _Nothing(Mapping[str, Any]):
+    """An object without any field."""
+
+    def __getitem__(self, name: str) -> None:
+        return None
+
+    def __iter__(self) -> Any:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_NOTHING = _Nothing()
+
+
+def holds_for_nothing(node: Node) -> bool:
+    """Whether an object without any field meets a condition; then so does one that is related to none."""
+    if isinstance(node, BoolOp):
+        answers = [holds_for_nothing(part) for part in node.parts]
+        return sum(answers) % 2 == 1 if node.connector == "xor" else (all if node.connector == "and" else any)(answers)
+    if isinstance(node, Not):
+        return not holds_for_nothing(node.part)
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
+        return holds_for_nothing(node.part)
+    return not isinstance(node, InSubquery) and node.holds(_NOTHING)

@@ -1,20 +1,19 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
--- Out: search, the state of the call: m, ids, spent, checks, columns, holds, chunk, price, names, at, direct,
---      must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken; CHUNK; QUICK;
---      held_long(); prepare(parts, covered); prepare_reading(path_is_sure); look(keys, into); look_at_all(keys, into,
+-- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
+--      at, direct, must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken; CHUNK;
+--      QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into); look_at_all(keys, into,
 --      enough); pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
 local KEY = require('server.keys')
 local nothing = require('server.lists').nothing
-local key_part = require('server.key_part')
 local pack_rows = require('server.pack_rows')
-local score = require('values.scores')
-local comparing = require('values.compare')
-local exact, loose = comparing.exact, comparing.loose
-local index_on = require('read.access_paths').index_on
+local access_paths = require('read.access_paths')
+local bounded, covers, usable = access_paths.bounded, access_paths.covers, access_paths.usable
+local locate = require('read.probes').locate
+local sift = require('read.sift').sift
 local open_models = require('read.open_models')
 local request = require('read.request')
 
@@ -37,68 +36,36 @@ local function held_long()
   return seconds() - started > HELD
 end
 
--- A quick check of many keys at once by an index: {index command, key, accept}; nil where there is none.
-local function quick_check(part)
-  local m = search.m
-  if part[1] ~= 'cmp' or part[2] == 1 then return nil end
-  if part[4] == 'eq' and not loose[part[3]] then
-    local index = index_on(m, part[2], 'equal')
-    if index then
-      local key = index.base .. index.name .. '=' .. key_part(part[5])
-      return {command = 'SMISMEMBER', key = key, accepts = function(found)
-        return found == 1
-      end}
-    end
-  end
-  local index = index_on(m, part[2], 'sorted')
-  local by_score = part[4] == 'eq' or part[4] == 'lt' or part[4] == 'lte' or part[4] == 'gt' or part[4] == 'gte'
-  if not index or not by_score or part[3] == 'decimal' or not exact(part[3], part[5]) then return nil end
-  local operator, number = part[4], score(part[3], part[5])
-  return {command = 'ZMSCORE', key = index.base .. index.name, accepts = function(found)
-    local own = found and tonumber(found)
-    if not own then return false end
-    if operator == 'eq' then return own == number end
-    if operator == 'lt' then return own < number end
-    if operator == 'lte' then return own <= number end
-    if operator == 'gt' then return own > number end
-    return operator == 'gte' and own >= number
-  end}
-end
-
--- Whether objects come before a place in the order of creation, or behind it where that is turned round.
+-- Whether objects come before a place in the order of creation, or behind it if that is turned round.
 local function place_check()
-  local bound = tonumber(search.bound)
-  return {command = 'ZMSCORE', key = search.ids, accepts = function(found)
-    local own = found and tonumber(found)
-    if not own then return false end
-    if request.backwards then return own > bound end
-    return own < bound
-  end}
+  local place = tonumber(search.bound)
+  if request.backwards then return {'sorted', key = search.ids, least = place, above = true} end
+  return {'sorted', key = search.ids, most = place, below = true}
 end
 
--- Splits the condition into quick checks and what has to be read; `covered` are the conjuncts that the path covers
--- already.
-local function prepare(parts, covered)
-  local rest, done = {'and'}, {}
-  search.checks, search.columns = {}, {}
-  for _, i in ipairs(covered) do done[i] = true end
-  for i = 1, #parts do
-    if not done[i] then
-      local check = quick_check(parts[i])
-      if check then search.checks[#search.checks + 1] = check else rest[#rest + 1] = parts[i] end
+-- Splits the condition into what the path covers, what other indexes can check of many keys at once, and what has to be
+-- read.
+local function prepare(path)
+  local m, conjuncts, probes, rest, done = search.m, search.conjuncts, search.probes, {'and'}, {}
+  local checks = {}
+  search.checks, search.columns = checks, {}
+  for _, i in ipairs(path and path.exact and covers(path) or nothing) do done[i] = true end
+  for p = 1, #probes do
+    local probe, news = probes[p], false
+    local by_index = probe ~= path and (probe[1] == 'equal' or probe[1] == 'sorted') and bounded(probe)
+    for _, i in ipairs(by_index and usable(probe, m) and covers(probe) or nothing) do news = news or not done[i] end
+    if news and not probe.key then locate(probe, m.base, conjuncts) end
+    if news and probe.exact then
+      checks[#checks + 1] = probe
+      for _, i in ipairs(covers(probe)) do done[i] = true end
     end
   end
-  if search.bound and not request.step then search.checks[#search.checks + 1] = place_check() end
-  search.holds = #rest > 1 and require('read.predicates')(search.m, rest, search.columns) or nil
-  search.chunk = math.min(open_models.asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
-end
-
-local function sift(keys, check)
-  local found, kept = call(check.command, check.key, unpack(keys)), {}
-  for i = 1, #keys do
-    if check.accepts(found[i]) then kept[#kept + 1] = keys[i] end
+  for i = 1, #conjuncts do
+    if not done[i] then rest[#rest + 1] = conjuncts[i] end
   end
-  return kept
+  if search.bound and not request.step then checks[#checks + 1] = place_check() end
+  search.holds = #rest > 1 and require('read.predicates')(m, rest, search.columns) or nil
+  search.chunk = math.min(open_models.asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
 end
 
 -- Completes rows with the columns of related objects that the result alone needs.

@@ -1,50 +1,20 @@
 -- The order of rows: by the terms of request.order, {position, descending, nulls_first, kind, nullable}, then by that
 -- of creation.
--- Out: creation_order, by primary key once it is known; stored_order(keys), where these stand in it; know_order(rows);
---      in_creation_order(keys); in_place(), whether the order matters; first_of(rows, count); cut(rows, first, last),
---      which leaves only these.
+-- Out: creation_order, by primary key once it is known; know_order(rows); in_place(), whether the order matters;
+--      first_of(rows, count); cut(rows, first, last), which leaves only these.
 
-local call = require('server.server').call
 local score = require('values.scores')
 local compare = require('values.compare').compare
 local search = require('read.candidates').search
-local creation_order_of = require('read.creation_order')
+local creation_order_of = require('read.creation_order').creation_order_of
 local request = require('read.request')
 
 local creation_order = {}
 
--- What refuses to say them is a key of another type, which ZCARD names.
-local function stored_order(keys)
-  return creation_order_of(search.ids, keys) or call('ZCARD', search.ids)
-end
-
 local function know_order(rows)
   local keys = {}
   for i = 1, #rows do keys[i] = rows[i][1] end
-  for i, place in ipairs(stored_order(keys)) do creation_order[keys[i]] = place end
-end
-
--- The keys in the order of creation, in which they often are already; nil where two share a place. To sort numbers
--- costs a fraction of sorting rows.
-local function in_creation_order(keys)
-  local found = stored_order(keys)
-  local sorted, count = true, #found
-  for i = 2, count do
-    if request.backwards then
-      sorted = sorted and found[i] < found[i - 1]
-    else
-      sorted = sorted and found[i] > found[i - 1]
-    end
-  end
-  if sorted then return keys end
-  local key_at, ordered = {}, {}
-  for i = 1, count do
-    if key_at[found[i]] then return nil end
-    key_at[found[i]] = keys[i]
-  end
-  table.sort(found)
-  for i = 1, count do ordered[request.backwards and count + 1 - i or i] = key_at[found[i]] end
-  return ordered
+  for i, place in ipairs(creation_order_of(search.ids, keys)) do creation_order[keys[i]] = place end
 end
 
 -- Whether it matters in which order the rows are.
@@ -130,6 +100,6 @@ local function cut(rows, first, last)
 end
 
 return {
-  creation_order = creation_order, stored_order = stored_order, know_order = know_order,
-  in_creation_order = in_creation_order, first_of = first_of, cut = cut, in_place = in_place,
+  creation_order = creation_order, know_order = know_order,
+  first_of = first_of, cut = cut, in_place = in_place,
 }

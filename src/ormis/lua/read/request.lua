@@ -1,7 +1,10 @@
 -- The request of a search, as query.lua describes it.
--- In: ARGV[2], of query.lua with the index probes before it.
+-- In: ARGV[2], which ends with it.
 -- Out: request.
 
-local request = select(-1, cmsgpack.unpack(ARGV[2]))
+local first = require('read.plan')
+
+local _, request = cmsgpack.unpack_one(ARGV[2], first.rest)
+request.offset, request.limit = tonumber(first.bound(request.offset)), tonumber(first.bound(request.limit))
 
 return request

@@ -10,21 +10,23 @@
 
 local call = require('server.server').call
 local KEY = require('server.keys')
-local key_part = require('server.key_part')
-local score = require('values.scores')
+local extend = require('server.lists').extend
 local access_paths = require('read.access_paths')
-local path_of, range_of, conjuncts = access_paths.path_of, access_paths.range_of, access_paths.conjuncts
-local bounds_of = access_paths.bounds_of
-local index_on, member_keys = access_paths.index_on, access_paths.member_keys
+local choose, measured, usable = access_paths.choose, access_paths.measured, access_paths.usable
+local bounded, covers = access_paths.bounded, access_paths.covers
+local sifting = require('read.sift')
+local keys_of, walk = sifting.keys_of, sifting.walk
 local candidates = require('read.candidates')
 local search, CHUNK, QUICK, held_long = candidates.search, candidates.CHUNK, candidates.QUICK, candidates.held_long
 local prepare, prepare_reading = candidates.prepare, candidates.prepare_reading
 local look, look_at_all = candidates.look, candidates.look_at_all
-local open_models = require('read.open_models')
+local model_at = require('read.open_models').model_at
+local in_creation_order = require('read.creation_order').in_creation_order
 local ordering = require('read.ordering')
-local creation_order, in_creation_order = ordering.creation_order, ordering.in_creation_order
+local creation_order = ordering.creation_order
 local in_place, know_order = ordering.in_place, ordering.know_order
 local first_of, cut = ordering.first_of, ordering.cut
+local plan = require('read.plan').plan
 local request = require('read.request')
 
 local SNAPSHOT = 20000
@@ -41,14 +43,9 @@ local function places_in(rows)
   return list
 end
 
--- How many keys an index is asked for next: few at first, since few may be enough.
-local function more_than(size)
-  return math.min(CHUNK, 2 * size)
-end
-
 -- One portion of a longer reading: keys that the caller names.
-local function portion(parts)
-  prepare(parts, {})
+local function portion()
+  prepare()
   prepare_reading(false)
   local rows, looked, all = {}, 0, #request.keys
   repeat
@@ -71,8 +68,8 @@ local function members_after(after, count)
 end
 
 -- One portion of a longer reading: the next objects in the order of creation.
-local function step(parts)
-  prepare(parts, {})
+local function step()
+  prepare()
   prepare_reading(true)
   local rows, place, keys = {}, request.after, nil
   local unordered = request.enough and #request.order == 0
@@ -95,8 +92,8 @@ local function step(parts)
 end
 
 -- Walks in the order of creation until the slice is full; nil where the budget ends first.
-local function walk_creation(parts, enough)
-  prepare(parts, {})
+local function walk_creation(enough)
+  prepare()
   prepare_reading(true)
   local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
@@ -104,7 +101,7 @@ local function walk_creation(parts, enough)
     local keys = call(command, search.ids, start, start + size - 1)
     local more = #keys == size
     look(keys, rows)
-    start, size = start + size, more_than(size)
+    start, size = start + size, math.min(CHUNK, 2 * size)
     if search.spent > request.budget then return nil end
   until not more or #rows >= enough
   request.in_order = #request.order == 0
@@ -112,70 +109,38 @@ local function walk_creation(parts, enough)
 end
 
 -- Whether an index has all objects that its prefix allows. It lacks those in which its last field is absent, as that of
--- one declared later is, required or not. What can't be counted is taken to be there where it is required.
-local function has_all(found, bounds, nullable)
-  local index = found.index
-  local prefix = index.prefix
-  if #prefix == 0 then return found.cost == call('ZCARD', search.ids) end
-  local equal = #prefix == 1 and index_on(search.m, prefix[1], 'equal')
-  if equal then
-    return found.cost == call('SCARD', equal.base .. equal.name .. '=' .. key_part(bounds[prefix[1]].eq))
+-- one declared later is, required or not. What can't be counted is taken to be there if it is required.
+local function has_all(probe, nullable)
+  if #probe == 5 then return probe.cost == call('ZCARD', search.ids) end
+  for _, other in ipairs(#probe == 7 and search.probes or {}) do
+    local covered = covers(other)
+    if other.cost and other.exact and #covered == 1 and covered[1] == probe[7] then return probe.cost == other.cost end
   end
-  local sorted = #prefix == 1 and index_on(search.m, prefix[1], 'sorted')
-  local all = sorted and range_of(sorted, bounds)
-  if all and all.exact then return found.cost == all.cost end
   return not nullable
 end
 
--- The sorted index whose order is the first that is asked for, with the range that the condition allows.
-local function ordered_range(parts)
-  local term, m = request.order[1], search.m
-  if not term then return nil end
-  local bounds = bounds_of(parts)
-  local best
-  for i = 1, #m.indexes do
-    local index = m.indexes[i]
-    if index.complete and index.type ~= 'equal' and index.last == term[1] then
-      local found = range_of(index, bounds)
-      local bounded = bounds[term[1]] and #bounds[term[1]].parts > 0
-      local shorter = found and (not best or found.cost < best.cost)
-      if shorter and (bounded or has_all(found, bounds, term[5])) then best = found end
+-- The probe of an index whose order is the first that is asked for.
+local function ordered_probe()
+  local term, m, best = request.order[1], search.m, nil
+  for _, probe in ipairs(term and search.probes or {}) do
+    local ranged = probe[1] == 'sorted' or probe[1] == 'text'
+    if ranged and usable(probe, m) and m.indexes[probe[2]].last == term[1] then
+      local cost = measured(probe, m, search.conjuncts)
+      if (not best or cost < best.cost) and (bounded(probe) or has_all(probe, term[5])) then best = probe end
     end
   end
   return best
 end
 
--- Where a row stands in an index: values that stand together there are not in their own order, as large numbers of one
--- score, and texts that go on with a NUL where another ends.
-local function stand_in(found, position, kind)
-  return function(row)
-    local text = row[position]
-    if found.text then return text and string.match(text, '^%Z*') end
-    return text and score(kind, text)
-  end
-end
-
--- Walks an index from the end that is asked for until the slice is full and what stands with its last is in; nil where
--- the budget ends first.
-local function walk_index(parts, found, enough)
-  prepare(parts, found.exact and found.parts or {})
+-- Walks an index from the end that is asked for until the slice is full and what stands with its last is in; nil if the
+-- budget ends first.
+local function walk_index(probe, enough)
+  prepare(probe)
   prepare_reading(true)
-  local position, descending, _, kind = unpack(request.order[1], 1, 4)
-  local stand = stand_in(found, position, kind)
-  local rows, start, size, full = {}, 0, math.min(CHUNK, math.max(enough + 1, 16)), nil
-  local low, high = found.low, found.high
-  if descending then low, high = high, low end
-  local command = (descending and 'ZREVRANGEBY' or 'ZRANGEBY') .. (found.text and 'LEX' or 'SCORE')
-  repeat
-    local keys = call(command, found.key, low, high, 'LIMIT', start, size)
-    if found.text then keys = member_keys(keys) end
-    local more = #keys == size
+  return (walk(probe, request.order[1][2], enough, function(keys, rows)
     look(keys, rows)
-    start, size = start + size, more_than(size)
-    if search.spent > request.budget then return nil end
-    full = #rows > enough and stand(rows[#rows]) ~= stand(rows[enough])
-  until not more or full
-  return rows
+    return search.spent <= request.budget
+  end))
 end
 
 local function done(rows)
@@ -190,30 +155,30 @@ end
 
 -- The first rows by the order that an index or the creation has; nil where that takes too long or another path is
 -- shorter.
-local function first_rows(parts, cost, all)
+local function first_rows(cost, all)
   local enough = request.limit and request.limit + (request.offset or 0)
   if not enough or request.want == 'count' then return nil end
-  local found = ordered_range(parts)
+  local probe = ordered_probe()
   local rows
   if #request.order == 0 and enough * all / math.max(cost, 1) < cost then
     search.taken = {by = 'creation', cost = all}
-    rows = walk_creation(parts, enough)
-  elseif found and enough * found.cost / math.max(cost, 1) <= cost then
-    search.taken = {by = 'order', index = found.index, cost = found.cost}
-    rows = walk_index(parts, found, enough)
+    rows = walk_creation(enough)
+  elseif probe and enough * probe.cost / math.max(cost, 1) <= cost then
+    search.taken = {by = 'order', probe = probe, cost = probe.cost}
+    rows = walk_index(probe, enough)
   end
   if not rows then search.spent = 0 end
   return rows
 end
 
--- What the candidates of a path are worth: their rows, or their keys where they are too many for one call.
-local function by_path(parts, path)
-  prepare(parts, path.exact and path.covered or {})
+-- What the candidates of a path are worth: their rows, or their keys if they are too many for one call.
+local function by_path(path)
+  prepare(path)
   prepare_reading(path.exact)
-  local keys = path.keys()
+  local keys = keys_of(path)
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
   if #request.order == 0 and in_place() and not request.in_order then
-    local ordered = in_creation_order(keys)
+    local ordered = in_creation_order(search.ids, keys, request.backwards)
     keys, request.in_order = ordered or keys, ordered ~= nil
   end
   local rows = {}
@@ -222,41 +187,35 @@ local function by_path(parts, path)
 end
 
 local function find()
-  search.m = open_models.model_at(1)
+  search.m, search.conjuncts, search.probes = model_at(1), plan[4], {unpack(plan, 5)}
   search.ids = search.m.base .. KEY.ids
-  local parts = conjuncts(request.where)
-  if request.before then
-    if not require('read.ranking')(parts) then return 'gone' end
-  end
-  if request.keys then return portion(parts) end
-  if request.step then return step(parts) end
-  local path, all = nil, call('ZCARD', search.ids)
-  if request.in_parts then
-    path = require('read.value_batches')(parts)
-  end
-  path = path or path_of(search.m, request.where, parts)
-  local counting = request.want == 'count'
-  local sure = not search.m.unsure
-  if counting and sure and #parts == 0 then return 'done', search.earlier or all, {} end
-  if counting and sure and not search.bound and path and path.exact and not path.several
-    and #path.covered == #parts then
+  extend(search.probes, request.probes)
+  if request.before and not require('read.ranking')() then return 'gone' end
+  if request.keys then return portion() end
+  if request.step then return step() end
+  local conjuncts, all = #search.conjuncts, call('ZCARD', search.ids)
+  local path = request.in_parts and require('read.value_batches')()
+    or choose(search.m, search.conjuncts, search.probes)
+  local counting = request.want == 'count' and not search.m.unsure
+  if counting and conjuncts == 0 then return 'done', search.earlier or all, {} end
+  if counting and not search.bound and path and path.exact and not path.several and #covers(path) == conjuncts then
     search.taken = path
     return 'done', path.cost, {}
   end
   local cost = path and path.cost or all
-  local rows = first_rows(parts, cost, all)
+  local rows = first_rows(cost, all)
   if rows then return done(rows) end
   if path and cost <= SNAPSHOT then
     search.taken = path
-    return by_path(parts, path)
+    return by_path(path)
   end
   search.taken = {by = 'all', cost = all}
-  prepare(parts, {})
+  prepare()
   prepare_reading(true)
   local price = (search.must_read and search.price or 0) + QUICK * (#search.checks + 1)
   if all * price > request.budget then return 'walk' end
   request.budget = math.huge
-  return done(walk_creation(parts, all + 1))
+  return done(walk_creation(all + 1))
 end
 
 return find

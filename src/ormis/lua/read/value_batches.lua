@@ -1,21 +1,21 @@
 -- Of an `in` as many values as make up a batch: the caller, who wants all objects of each value together, asks for the
 -- others next. request.in_parts is {position of the `in`, how many objects make up a batch}.
--- Out: path_in_parts(parts), an access path, nil if no index helps. Its keys stand value by value, those of one in the
+-- Out: path_in_parts(), a probe, nil if no index helps. Its keys stand value by value, those of one in the
 --      order of creation; the other values are taken from the condition, and search.values says how many are left.
 
 local call = require('server.server').call
 local key_part = require('server.key_part')
-local loose = require('values.compare').loose
 local extend = require('server.lists').extend
-local index_on = require('read.access_paths').index_on
+local usable = require('read.access_paths').usable
+local index_key = require('read.probes').index_key
+local creation_order_of = require('read.creation_order').creation_order_of
 local search = require('read.candidates').search
-local ordering = require('read.ordering')
-local stored_order, in_place = ordering.stored_order, ordering.in_place
+local in_place = require('read.ordering').in_place
 local request = require('read.request')
 
 -- Where groups of keys end, each of them in the order of creation; often they are in it already.
 local function order_groups(keys, ends)
-  local places_at, start = stored_order(keys), 1
+  local places_at, start = creation_order_of(search.ids, keys), 1
   local function before(i, j)
     if request.backwards then i, j = j, i end
     return places_at[i] < places_at[j]
@@ -36,21 +36,21 @@ local function order_groups(keys, ends)
   return keys
 end
 
-local function path_in_parts(parts)
+local function path_in_parts()
   local position, most = request.in_parts[1], request.in_parts[2]
-  local index, part, at = index_on(search.m, position, 'equal'), nil, nil
-  for i = 1, #parts do
-    local found = parts[i]
-    local asked_for = found[1] == 'cmp' and found[2] == position and found[4] == 'in'
-    if asked_for and not loose[found[3]] then part, at = found, i end
+  local path
+  for _, probe in ipairs(search.probes) do
+    local about = probe[1] == 'equal_in' and search.conjuncts[probe[4]][2] == position
+    if about and usable(probe, search.m) then path = probe end
   end
-  if not index or not part then return nil end
+  if not path then return nil end
+  local part = search.conjuncts[path[4]]
   local function keys_of_part()
     local keys, ends, values = {}, {}, #part - 4
     local room = math.max(1, math.min(most, math.floor(request.budget / search.price)))
     for i = 1, values do
       -- All members, where they are not more than there is room for: SCARD need not be asked.
-      local key, left = index.base .. index.name .. '=' .. key_part(part[i + 4]), room - #keys
+      local key, left = index_key(path, search.m.base, search.conjuncts) .. '=' .. key_part(part[i + 4]), room - #keys
       local members = left > 0 and call('SRANDMEMBER', key, left + 1)
       if i > 1 and (not members or #members > left) then
         for j = values, i, -1 do part[j + 4] = nil end
@@ -63,7 +63,8 @@ local function path_in_parts(parts)
     search.values = values
     return in_place() and order_groups(keys, ends) or keys
   end
-  return {cost = 0, keys = keys_of_part, exact = true, by = 'equal', at = position, covered = {at}}
+  path.cost, path.exact, path.list = 0, true, keys_of_part
+  return path
 end
 
 return path_in_parts

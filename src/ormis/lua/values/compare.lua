@@ -1,11 +1,10 @@
 -- The order of values by their stored texts, exact for every kind and every size.
 -- Out:
 --   compare(kind, a, b)  -1, 0 or 1; nil if one of them is no value of that kind, or NaN
---   exact(kind, text)    true if comparing scores with the score of this text is as good as comparing texts, whatever
---                        the other text is
 --   loose                the set of kinds whose values may be written in several ways
 
 local score = require('values.scores')
+local exact = require('values.exact')
 
 -- Lua compares strings as the locale of the server says; whether that is byte by byte is found out on first use.
 local bytewise
@@ -69,19 +68,11 @@ local function compare(kind, a, b)
   local x, y = score(kind, a), score(kind, b)
   if not x or not y then return nil end
   if x < y then return -1 elseif x > y then return 1 end
-  if a == b or kind == 'float' then return 0 end
-  if kind ~= 'decimal' and x < 9007199254740992 and x > -9007199254740992 then return 0 end
+  if a == b or exact(kind, x) then return 0 end
   return tied_order(kind, a, b)
-end
-
-local function exact(kind, text)
-  if kind == 'decimal' then return false end
-  local number = score(kind, text)
-  if not number then return false end
-  return kind == 'float' or number < 9007199254740992 and number > -9007199254740992
 end
 
 -- Kinds whose values may be written in several ways, or whose text is no number to look up.
 local loose = {float = true, decimal = true, datetime = true, time = true}
 
-return {compare = compare, exact = exact, loose = loose}
+return {loose = loose, compare = compare}

@@ -174,8 +174,7 @@ def ask(
     plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
 ) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
-    request, shapes = plan.request(want, **more)
-    call = script("query")((MODELS,), (request, *shapes))
+    call = script("query")((MODELS,), plan.request(want, **more))
     call.meanwhile = meanwhile
     reply = yield call
     if isinstance(reply, int):

@@ -4,7 +4,6 @@ A queryset in `in`, and conditions across relations that the server can't evalua
 object's text), are looked up before: one query each, whose keys take their place in the condition.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -24,24 +23,12 @@ from ...planning.predicates import (
     Not,
     ReverseMatch,
     distinct,
+    holds_for_nothing,
     join,
 )
 from ...query.state import Query
 from ...schema.schema import Column, Schema
 from .select import fetch
-
-
-class _Nothing(Mapping[str, Any]):
-    """An object without any field."""
-
-    def __getitem__(self, name: str) -> None:
-        return None
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
 
 
 def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation[Plan]:
@@ -105,18 +92,7 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
 
 def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:
     """Where an object without fields meets the condition, so does one without the relation."""
-    return join("or", [matching, nothing]) if _holds_for_nothing(part) else matching
-
-
-def _holds_for_nothing(part: Node) -> bool:
-    if isinstance(part, BoolOp):
-        answers = [_holds_for_nothing(inner) for inner in part.parts]
-        return sum(answers) % 2 == 1 if part.connector == "xor" else (all if part.connector == "and" else any)(answers)
-    if isinstance(part, Not):
-        return not _holds_for_nothing(part.part)
-    if isinstance(part, ForwardMatch | ReverseMatch | LinkMatch):
-        return _holds_for_nothing(part.part)
-    return not isinstance(part, InSubquery) and part.holds(_Nothing())
+    return join("or", [matching, nothing]) if holds_for_nothing(part) else matching
 
 
 def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[tuple[Any, ...]]:
