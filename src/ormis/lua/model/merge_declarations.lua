@@ -12,7 +12,7 @@ local KEY = require('server.keys')
 local server = require('server.server')
 local bare, call, fail = server.bare, server.call, server.fail
 local lists = require('server.lists')
-local extend, as_set = lists.extend, lists.as_set
+local extend, as_set, nothing = lists.extend, lists.as_set, lists.nothing
 
 local function column_at(m, at, name)
   if not at[name] then
@@ -75,6 +75,29 @@ local function decoded(m, text)
   return stored
 end
 
+-- The definitions of the indexes and constraints of a shape; none if it is only a key.
+local function definitions_of(m)
+  local indexes, unique = {}, {}
+  for i = 1, #(m.indexes or nothing), 5 do
+    local names = {}
+    for _, position in ipairs(m.indexes[i + 4] or {}) do names[#names + 1] = m.columns[position] end
+    names[#names + 1] = m.indexes[i + 2]
+    indexes[#indexes + 1] = m.indexes[i] .. ' ' .. m.indexes[i + 1] .. ' ' .. table.concat(names, ',')
+  end
+  for i = 1, #(m.unique or nothing), 2 do unique[#unique + 1] = m.unique[i] end
+  return indexes, unique
+end
+
+-- The stored definitions, those of the shape first and in its order: a request names an index by its number there.
+local function in_order_of(shape, stored)
+  local list, listed = {}, as_set(shape)
+  extend(list, shape)
+  for _, definition in ipairs(stored) do
+    if not listed[definition] then list[#list + 1] = definition end
+  end
+  return list
+end
+
 local function merge_declarations(m, text, declaration, may_write)
   local stored = text and decoded(m, text) or {indexes = {}, unique = {}}
   stored.incomplete = stored.incomplete or {}
@@ -90,12 +113,13 @@ local function merge_declarations(m, text, declaration, may_write)
   end
   local at, incomplete = {}, as_set(stored.incomplete)
   for i, name in ipairs(m.columns) do at[name] = i end
+  local indexes, unique = definitions_of(m)
   m.indexes, m.unique, m.incomplete = {}, {}, {}
-  for _, definition in ipairs(stored.indexes) do
+  for _, definition in ipairs(in_order_of(indexes, stored.indexes)) do
     if incomplete['indexes ' .. definition] then m.incomplete[#m.indexes + 1] = true end
     add_index(m, at, definition)
   end
-  for _, names in ipairs(stored.unique) do
+  for _, names in ipairs(in_order_of(unique, stored.unique)) do
     m.incomplete[names] = incomplete['unique ' .. names]
     extend(m.unique, {names, columns_at(m, at, names)})
   end
