@@ -7,34 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...schema import registry
-from ...schema.schema import Reference, Schema
-from .mutations import Mutation, Reached
+from ...schema.schema import Schema
+from .mutations import Mutation
 
 
 def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
     """The mutation that deletes the objects with these keys; its result is {model number: count}."""
-    return Mutation(
-        schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], referrers=closure, predicted_result={}
-    )
-
-
-def closure(root: Schema) -> list[Reached]:
-    """The models that a deletion of this one may reach, each with what refers to it and its links."""
-    found: dict[Schema, Reached] = {}
-    waiting = [root]
-    while waiting:
-        schema = waiting.pop()
-        if schema in found:
-            continue
-        pairs = registry.referrers(schema)
-        links = [link for link in registry.links(schema) if not link.through]
-        found[schema] = Reached(schema, [_packed(child, reference) for child, reference in pairs], links)
-        waiting += [child for child, _ in pairs]
-    return list(found.values())
-
-
-def _packed(child: Schema, reference: Reference) -> tuple[Schema, int, str, Any]:
-    return child, reference.column.position, reference.on_delete.value, reference.default or False
+    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], predicted_result={})
 
 
 def counted(result: Any) -> tuple[int, dict[str, int]]:

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from ...calls import Operation, ScriptCall
-from ...schema.schema import Link, Schema
+from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.keys import MODELS
 from ...storage.scripts import script
 from ..outcomes import raise_outcome, unpack
+from .cascade import shapes_with_referrers
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -43,7 +44,6 @@ class Mutation:
     code: str
     arguments: list[Any]
     on_result: Callable[[Any], None] | None = None
-    referrers: "Callable[[Schema], Sequence[Reached]] | None" = None
     changed: tuple[int, ...] | None = None
     fast: Sequence[str | bytes] = ()
     ttl: int | None = None
@@ -74,18 +74,6 @@ class CommitCall(ScriptCall):
     """The call of `commit`, and the mutations it stands for."""
 
     mutations: Sequence[Mutation] = field(default=(), repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """A model that a deletion may reach.
-
-    referrers: (referring model, position of its key, on_delete, default). links: those that are kept in sets.
-    """
-
-    schema: Schema
-    referrers: Sequence[tuple[Schema, int, str, Any]]
-    links: Sequence[Link]
 
 
 def commit(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
@@ -121,10 +109,10 @@ def commit_call(mutations: Sequence[Mutation]) -> CommitCall:
     numbers: dict[Schema, int] = {}
     batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
-    if len(mutations) == 1 and mutations[0].referrers is None:
+    if len(mutations) == 1 and mutations[0].code != "delete":
         more = _shape_and_quick(mutations[0])
-    elif any(mutation.referrers for mutation in mutations):
-        more = _shapes_with_referrers(mutations, numbers)
+    elif deleted := dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"]):
+        more = shapes_with_referrers(numbers, [*deleted])
     else:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
@@ -138,27 +126,3 @@ def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:
     if mutation.ttl is not None:
         return schema.shape, schema.declaration
     return schema.shape if changed is None else schema.shape_for(changed), schema.declaration, *mutation.fast
-
-
-def _shapes_with_referrers(mutations: Sequence[Mutation], numbers: dict[Schema, int]) -> list[str | bytes]:
-    reached: list[Reached] = []
-    for mutation in mutations:
-        if mutation.referrers is not None:
-            reached += mutation.referrers(mutation.schema)
-    return shapes_with(numbers, reached)
-
-
-def shapes_with(numbers: dict[Schema, int], reached: Sequence[Reached]) -> list[str | bytes]:
-    """Shape and declaration of every model of a call, those that a deletion may reach with what refers to them.
-
-    Models without a number yet get theirs.
-    """
-    by_schema = {found.schema: found for found in reached}
-    for schema in by_schema:
-        numbers.setdefault(schema, len(numbers) + 1)
-    shapes: list[str | bytes] = []
-    for schema in list(numbers):
-        found = by_schema.get(schema, Reached(schema, (), ()))
-        packed = [(numbers[child], *rest) for child, *rest in found.referrers]
-        shapes += (schema.shape_with(packed, found.links), schema.declaration)
-    return shapes

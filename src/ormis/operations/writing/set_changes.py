@@ -19,13 +19,14 @@ from ...errors import OrmisError
 from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, packed
 from ...records.state import Wire
-from ...schema.schema import Column, Schema
+from ...schema.schema import Column
 from ...storage.keys import MODELS
 from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, raise_outcome, unpack
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
-from .mutations import ClientArithmetic, Mutation, Reached, commit_call, shapes_with
+from .cascade import shapes_with_referrers
+from .mutations import ClientArithmetic, Mutation, commit_call
 
 _TRIES = 100
 Compute = Callable[[Mapping[str, Any]], list[Any]]
@@ -42,7 +43,6 @@ class Change:
     code: str
     arguments: tuple[Any, ...] = ()
     most: int = 150
-    referrers: Callable[[Schema], Sequence[Reached]] | None = None
     computed: ClientArithmetic | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
 
@@ -212,8 +212,8 @@ def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
 
 def _ask(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any]]:
     request, numbers = plan.asked("change", mutation=[wanted.code, *wanted.arguments], most=wanted.most, **more)
-    reached: Sequence[Reached] = wanted.referrers(plan.schema) if wanted.referrers else []
-    arguments = (packed(request, numbers), *shapes_with(numbers.models, reached))
+    deleted = [plan.schema] if wanted.code == "delete" else []
+    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, deleted))
     in_block = partial(_in_block, plan, wanted, more)
     reply: bytes | list[Any] = yield script("change")((MODELS,), arguments, ScriptCall, in_block=in_block)
     answer = unpack(reply) if isinstance(reply, bytes) else reply
@@ -246,7 +246,7 @@ def _keys(plan: Plan) -> Operation[list[str]]:
 
 def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
     if wanted.code == "delete":
-        return [Mutation(plan.schema, "delete", [keys], referrers=wanted.referrers, predicted_result={})]
+        return [Mutation(plan.schema, "delete", [keys], predicted_result={})]
     if wanted.code == "expire":
         return [Mutation(plan.schema, "expire", [keys, *wanted.arguments])]
     nothing: list[Any] = []

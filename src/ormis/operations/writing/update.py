@@ -17,7 +17,7 @@ from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .delete import closure, counted
+from .delete import counted
 from .save import compute, encode, sum_of, text_of_result
 from .set_changes import Change, Here, change, change_each
 
@@ -138,7 +138,7 @@ def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
     check_whole(source, "deleted")
     source._cache = None
     plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
-    tally = yield from change(plan, Change("delete", most=100, referrers=closure))
+    tally = yield from change(plan, Change("delete", most=100))
     return counted(tally.models)
 
 
