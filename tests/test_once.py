@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as Broken
 
 import ormis
 from ormis import CASCADE, F, Field, ForeignKey
-from ormis.drivers import once
+from ormis.drivers import idempotency
 from ormis.storage.scripts import script
 from proxy import Cut, Direction, Fault, Proxy, Weather, rain
 from servers import Server
@@ -291,7 +291,7 @@ def test_a_caller_has_a_new_name_after_some_time_and_after_a_fork(
 ) -> None:
     """Its hash ends an hour after its last new slot: before that it takes another name. So does a forked child."""
     Poll().save()
-    monkeypatch.setattr(once._current, "ends", 0)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(idempotency._current, "ends", 0)  # pyright: ignore[reportPrivateUsage]
     Poll().save()
     assert in_child(lambda: Poll().save())
     Poll().save()

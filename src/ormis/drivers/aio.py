@@ -8,7 +8,7 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
-from . import once
+from . import idempotency
 from .capture import note
 
 
@@ -37,11 +37,11 @@ async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
     arguments = call.wire(prefix)
     if not call.once:
         return await evaluate(client, call, arguments)
-    slot = once.take()
+    slot = idempotency.take()
     try:
-        return await evaluate(client, call, (*arguments, slot.mark))
+        return await evaluate(client, call, (*arguments, slot.token))
     finally:
-        once.give_back(slot)
+        idempotency.give_back(slot)
 
 
 async def evaluate(client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...]) -> Any:

@@ -10,7 +10,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
 from ..connections.pool import Pool
-from . import once
+from . import idempotency
 from .capture import note
 
 _pack: Any = cast(Any, hiredis).pack_command  # as redis-py packs, without a look at every argument, which takes it 4 us
@@ -40,16 +40,16 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
         return call.received(exchange(client, call.wire(prefix)), prefix)
     if not call.once:
         return evaluate(client, call, prefix)
-    slot = once.take()
+    slot = idempotency.take()
     try:
-        return evaluate(client, call, prefix, slot.mark)
+        return evaluate(client, call, prefix, slot.token)
     finally:
-        once.give_back(slot)
+        idempotency.give_back(slot)
 
 
-def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, *mark: str) -> Any:
+def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, *token: str) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    arguments = (*call.wire(prefix), *mark)
+    arguments = (*call.wire(prefix), *token)
     try:
         return exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
     except NoScriptError:

@@ -51,6 +51,23 @@ def _readable(raw: msgspec.Raw) -> Any:
         return data[header:].decode("utf-8", "backslashreplace")
 
 
+def answer_of(reply: Any, mutations: Sequence[HasSchema] = ()) -> list[Any]:
+    """The answer of a script without its leading 'ok'. Raises the exception that a refusal stands for.
+
+    reply: packed, or unpacked as a unit of work gives it.
+    mutations: those of the call, in their order: a refusal names one by its number.
+    """
+    answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
+    if answer[0] != "ok":
+        raise_outcome(answer, mutations)
+    return answer[1:]
+
+
+def raise_refusal(reply: bytes) -> NoReturn:
+    """Raises the exception that a packed refusal stands for, of a script that answers with rows otherwise."""
+    raise_outcome(unpack(reply), ())
+
+
 def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoReturn:
     """Raises what a script's refusal stands for; reply is (outcome, number of the mutation, details...)."""
     outcome, *details = reply

@@ -14,8 +14,7 @@ from typing import Any, Generic, TypeVar
 from ..calls import Origin
 from ..operations.reading.source import Source
 from ..operations.writing import bulk
-from ..operations.writing import bulk_objects as many
-from ..operations.writing import get_or_create as making
+from ..operations.writing import get_or_create as getting
 from ..operations.writing import save as saving
 from ..operations.writing import update as changes
 from ..schema.options import milliseconds
@@ -57,12 +56,12 @@ class Writing(Generic[M]):
         Raises MultipleObjectsReturned, and what create() raises.
         """
         source = self._queryset()
-        return source._run(making.get_or_create(source, defaults, lookups, False))
+        return source._run(getting.get_or_create(source, defaults, lookups, False))
 
     async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """As get_or_create()."""
         source = self._queryset()
-        return await source._arun(making.get_or_create(source, defaults, lookups, True))
+        return await source._arun(getting.get_or_create(source, defaults, lookups, True))
 
     def update_or_create(
         self,
@@ -78,7 +77,7 @@ class Writing(Generic[M]):
         Raises MultipleObjectsReturned, and what create() and update() raise.
         """
         source = self._queryset()
-        return source._run(making.update_or_create(source, defaults, create_defaults, lookups, False))
+        return source._run(getting.update_or_create(source, defaults, create_defaults, lookups, False))
 
     async def aupdate_or_create(
         self,
@@ -88,7 +87,7 @@ class Writing(Generic[M]):
     ) -> tuple[M, bool]:
         """As update_or_create()."""
         source = self._queryset()
-        return await source._arun(making.update_or_create(source, defaults, create_defaults, lookups, True))
+        return await source._arun(getting.update_or_create(source, defaults, create_defaults, lookups, True))
 
     def update(self, **values: Any) -> int:
         """Writes these values, which may be expressions, to every object; returns how many there were.
@@ -148,8 +147,8 @@ class Writing(Generic[M]):
         Returns the objects, with their keys. Raises what save() raises, ValueError for options that do not go together.
         """
         source = self._queryset()
-        records = many.checked(source, objects, "bulk_create")
-        when = many.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        records = bulk.checked(source, objects, "bulk_create")
+        when = bulk.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
         source._run(bulk.create(records, batch_size, when))
         return _adopted(source, records, False)
 
@@ -165,8 +164,8 @@ class Writing(Generic[M]):
     ) -> builtins.list[M]:
         """As bulk_create()."""
         source = self._queryset()
-        records = many.checked(source, objects, "bulk_create")
-        when = many.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
+        records = bulk.checked(source, objects, "bulk_create")
+        when = bulk.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
         await source._arun(bulk.create(records, batch_size, when))
         return _adopted(source, records, True)
 
@@ -176,12 +175,12 @@ class Writing(Generic[M]):
         Returns how many of them there were; those that were deleted meanwhile are left out. Raises what save() raises.
         """
         source = self._queryset()
-        return source._run(many.bulk_update(source, objects, fields, batch_size))
+        return source._run(bulk.bulk_update(source, objects, fields, batch_size))
 
     async def abulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
         """As bulk_update()."""
         source = self._queryset()
-        return await source._arun(many.bulk_update(source, objects, fields, batch_size))
+        return await source._arun(bulk.bulk_update(source, objects, fields, batch_size))
 
 
 def _adopted(source: Source[Any], records: list[Any], asynchronous: bool) -> list[Any]:

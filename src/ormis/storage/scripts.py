@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from ..calls import Argument, ScriptCall
 from . import lua_linker
+from .keys import MODELS
 
 C = TypeVar("C", bound=ScriptCall)
 
@@ -20,9 +21,12 @@ class Script:
     sha: str
     once: bool
 
-    def __call__(self, keys: tuple[str, ...], args: tuple[Argument, ...], kind: type[C] = ScriptCall, **more: Any) -> C:
-        """The call of this script with these keys and arguments. One that requires `idempotency` is applied once."""
-        return kind(self.name, self.sha, self.source, keys, args, self.once, **more)
+    def __call__(self, args: tuple[Argument, ...], kind: type[C] = ScriptCall, **more: Any) -> C:
+        """The call of this script with these arguments; its key is `ormis/models`.
+
+        One that requires `server.idempotency` is applied once.
+        """
+        return kind(self.name, self.sha, self.source, (MODELS,), args, self.once, **more)
 
 
 @cache

@@ -8,9 +8,9 @@ import msgspec
 from ...calls import Operation
 from ...schema import registry
 from ...schema.schema import Link, Schema
-from ...storage.keys import MODELS, links_key
+from ...storage.keys import links_key
 from ...storage.scripts import script
-from ..outcomes import raise_outcome, unpack
+from ..outcomes import answer_of
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -19,11 +19,9 @@ def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[An
     """The keys of the objects that each of these objects is linked to. One call of the script `link_members`."""
     encode, target = schema.pk.codec.encode, registry.model_for(link.target).__schema__
     base = links_key(schema.key, link.name, "")
-    reply = unpack((yield script("link_members")((MODELS,), (base, _pack([encode(pk) for pk in pks])))))
-    if reply[0] != "ok":
-        raise_outcome(reply, ())
+    (linked_keys,) = answer_of((yield script("link_members")((base, _pack([encode(pk) for pk in pks])))))
     decode = target.pk.codec.decode
-    return {pk: [decode(text.encode()) for text in linked] for pk, linked in zip(pks, reply[1], strict=True)}
+    return {pk: [decode(text.encode()) for text in linked] for pk, linked in zip(pks, linked_keys, strict=True)}
 
 
 def inverted(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:

@@ -17,9 +17,9 @@ from ...planning.predicates import Compare
 from ...records.state import Keyed, Wire, Wires
 from ...schema.schema import Schema
 from ...storage.codecs import BadText, raw_rows
-from ...storage.keys import MODELS, object_key
+from ...storage.keys import object_key
 from ...storage.scripts import script
-from ..outcomes import raise_outcome, unpack
+from ..outcomes import raise_refusal, unpack
 from .get import bad_text
 
 _ranks = msgspec.msgpack.Decoder(list[float]).decode
@@ -174,13 +174,13 @@ def ask(
     plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
 ) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
-    call = script("query")((MODELS,), plan.request(want, **more))
+    call = script("query")(plan.request(want, **more))
     call.meanwhile = meanwhile
     reply = yield call
     if isinstance(reply, int):
         return [["ok", "done", reply]]
     if isinstance(reply, bytes):
-        raise_outcome(unpack(reply), ())
+        raise_refusal(reply)
     reply[0] = unpack(reply[0])
     return reply
 

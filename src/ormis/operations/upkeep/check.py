@@ -21,7 +21,7 @@ from ...schema.schema import Column, Schema
 from ...storage.codecs import packable, raw_rows
 from ...storage.keys import MODELS, ids_key, object_key
 from ...storage.scripts import script
-from ..outcomes import raise_outcome, unpack
+from ..outcomes import raise_refusal
 
 OBJECTS = 50
 """Objects that one call looks at: with half a dozen index entries each it takes some 3 ms."""
@@ -164,9 +164,9 @@ def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], 
     The rest is empty where the reindexing that it belongs to is not what it was.
     """
     whole: dict[str, Any] = {"references": (), "width": 0, **request}
-    reply = yield script("check")((MODELS,), (_pack(whole), schema.shape, schema.declaration))
+    reply = yield script("check")((_pack(whole), schema.shape, schema.declaration))
     if isinstance(reply, bytes):
-        raise_outcome(unpack(reply), ())
+        raise_refusal(reply)
     _ok, *answer = _undecoded(reply[0])
     if len(answer) == 1:
         return [], [], b""

@@ -15,9 +15,9 @@ from ...calls import Command, Operation
 from ...errors import OrmisError
 from ...reports import Reindexed, Watcher
 from ...schema.schema import Schema
-from ...storage.keys import MODELS, ids_key
+from ...storage.keys import ids_key
 from ...storage.scripts import script
-from ..outcomes import raise_outcome, unpack
+from ..outcomes import answer_of
 from .check import OBJECTS, Walk, keys, shown, step
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -65,8 +65,5 @@ def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed
 
 
 def _ask(schema: Schema, request: list[Any]) -> Operation[list[Any]]:
-    reply = yield script("reindex")((MODELS,), (_pack(request), schema.shape, schema.declaration))
-    outcome = unpack(reply)
-    if outcome[0] != "ok":
-        raise_outcome(outcome, ())
-    return outcome[1:]
+    reply = yield script("reindex")((_pack(request), schema.shape, schema.declaration))
+    return answer_of(reply)

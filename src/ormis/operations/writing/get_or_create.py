@@ -1,25 +1,35 @@
-"""Objects that are got or made, with nobody in between, as operations."""
+"""get_or_create and update_or_create, free of races. One call of the script `get_or_create` if that can tell; over many
+objects without an index that helps, one more for each step of the walk, the last of which creates the object.
+
+The object is created by a call that has examined every other object, or that goes on where the calls before it ended.
+So two clients that do the same at the same time create one.
+
+Touched, besides the keys that the query reads: those of the new or changed object.
+"""
 
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from ...calls import Operation, Origin
+from ...calls import Operation, Origin, ScriptCall
 from ...errors import ConflictError, OrmisError
-from ...planning.plan import Plan
+from ...planning.plan import Plan, packed
 from ...query.q import Q
 from ...records.hydration import load
 from ...schema.schema import Schema
-from ..outcomes import InexactArithmetic
+from ...storage.scripts import script
+from ..outcomes import InexactArithmetic, answer_of
 from ..reading import evaluate as results
+from ..reading.pages import Rows, rows_of
+from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from . import save as saving
-from .get_or_create_rows import Making, obtain
-from .mutations import Mutation
+from .mutations import Mutation, commit_call
 from .update import Writes, check_whole, writes
 
 _TRIES = 100
@@ -39,11 +49,33 @@ _NOTHING = RelatedLink()
 
 
 @dataclass(frozen=True, slots=True)
+class GetOrCreateResult:
+    """What came of it: `created`, or the rows that were found, or the key of the one that was changed."""
+
+    created: bool
+    rows: Rows
+    changed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """How the object is made: the insertion, and the mutation that links it, where it is to be linked."""
+
+    insertion: Mutation
+    link: Mutation | None = None
+
+    @property
+    def mutations(self) -> list[Mutation]:
+        """Both, in their order."""
+        return [self.insertion] if self.link is None else [self.insertion, self.link]
+
+
+@dataclass(frozen=True, slots=True)
 class _New:
     """The object that would be made; `refusal` says why it can't be, where it can't. Nothing where none is needed."""
 
     record: Any = None
-    making: Making | None = None
+    creation: Creation | None = None
     refusal: Exception | None = None
 
 
@@ -52,16 +84,16 @@ def get_or_create(
     defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
     asynchronous: bool,
-    belonging: RelatedLink = _NOTHING,
+    related: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     plan = yield from planned(_two(narrowed).query, Origin(narrowed.db))
     for _ in range(_TRIES):
-        new = yield from _new(narrowed, belonging, lookups, defaults or {}, asynchronous)
-        obtained = yield from obtain(plan, new.making)
+        new = yield from _new(narrowed, related, lookups, defaults or {}, asynchronous)
+        obtained = yield from _obtain(plan, new.creation)
         if obtained.created:
-            return (yield from _belonging(new.record, belonging)), True
+            return (yield from _linked(new.record, related)), True
         if obtained.rows:
             return (yield from _single(narrowed, plan, obtained.rows, asynchronous)), False
         if new.refusal is not None:
@@ -75,7 +107,7 @@ def update_or_create(
     create_defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
     asynchronous: bool,
-    belonging: RelatedLink = _NOTHING,
+    related: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
@@ -85,11 +117,11 @@ def update_or_create(
     mutation = _update(source._schema, wanted) if plan.client_where is None and wanted.by_server else None
     given = values if create_defaults is None else create_defaults
     for _ in range(_TRIES):
-        new = yield from _new(narrowed, belonging, lookups, given, asynchronous)
+        new = yield from _new(narrowed, related, lookups, given, asynchronous)
         try:
-            obtained = yield from obtain(plan, new.making, mutation)
+            obtained = yield from _obtain(plan, new.creation, mutation)
             if obtained.created:
-                return (yield from _belonging(new.record, belonging)), True
+                return (yield from _linked(new.record, related)), True
             if obtained.changed is not None:
                 changed, pk = source._copy(where=(), empty=False), source._schema.pk
                 key = pk.codec.decode(obtained.changed.encode())
@@ -113,9 +145,9 @@ def _contended(source: Source[Any]) -> ConflictError:
     return ConflictError(f"{name}: others changed the same object {_TRIES} times in a row", model=name)
 
 
-def _belonging(record: Any, belonging: RelatedLink) -> Operation[Any]:
-    if belonging.after is not None:
-        yield from belonging.after(record)
+def _linked(record: Any, related: RelatedLink) -> Operation[Any]:
+    if related.after is not None:
+        yield from related.after(record)
     return record
 
 
@@ -158,7 +190,7 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
 
 def _new(
     narrowed: Source[Any],
-    belonging: RelatedLink,
+    related: RelatedLink,
     lookups: Mapping[str, Any],
     defaults: Mapping[str, Any],
     asynchronous: bool,
@@ -177,10 +209,70 @@ def _new(
     try:
         record = narrowed.model(**narrowed.model._by_alias(values))
         record._assign(Origin(narrowed.db, asynchronous))
-        return _New(record, Making(saving.insertion([record]), belonging.link))
+        return _New(record, Creation(saving.insertion([record]), related.link))
     except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there
         return _New(refusal=refusal)
 
 
 def _called(value: Any) -> Any:
     return value() if callable(value) else value
+
+
+# The calls -----------------------------------------------------------------------------------------------------------
+
+
+def _obtain(plan: Plan, creation: Creation | None, update: Sequence[Any] | None = None) -> Operation[GetOrCreateResult]:
+    """The rows that meet the condition, the first two at most; where there are none, the new object is stored.
+
+    creation: None where none is to be made; then there may be no rows.
+    update: a mutation without model and key, done to the one object that is found; the script does it where it can
+    tell by itself.
+    Raises what the insertion or the update is refused with.
+    """
+    plan = plan.with_keys_as_condition()
+    found, more = Rows(), dict[str, Any]()
+    while True:
+        (how, *rest), *rows = yield from _call(plan, None if found else creation, update, more)
+        if how == "created":
+            assert creation is not None
+            assert creation.insertion.on_result is not None
+            creation.insertion.on_result(rest[0])
+            return GetOrCreateResult(True, Rows())
+        if how == "changed":
+            return GetOrCreateResult(False, Rows(), rest[0])
+        if how == "block":
+            return GetOrCreateResult(False, rows[0])
+        more = dict[str, Any](step=True)
+        if how == "found":
+            place, ended = rest
+            found += (row for row in rows_of(plan, rows[0]) if meets(plan, row))
+            if len(found) > 1 or (ended and (found or creation is None)):
+                return GetOrCreateResult(False, found)
+            more["after"] = repr(float(place))
+
+
+def _call(
+    plan: Plan, creation: Creation | None, update: Sequence[Any] | None, more: dict[str, Any]
+) -> Operation[list[Any]]:
+    mutation = {} if update is None else {"mutation": update}
+    request, numbers = plan.asked("rows", **mutation, **more)
+    if creation is not None:
+        request["insertion"] = creation.insertion.packed(1)[2:]
+        if creation.link is not None:
+            request["link"] = creation.link.packed(numbers.model(creation.link.schema))
+    shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
+    arguments = (packed(request, numbers), *shapes)
+    in_block = partial(_in_block, plan, creation)
+    reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block)
+    head, *rows = [reply] if isinstance(reply, bytes) else reply
+    mutations = (plan,) if creation is None or creation.link is None else (plan, creation.link)
+    return [answer_of(head, mutations), *rows]
+
+
+def _in_block(plan: Plan, creation: Creation | None) -> Operation[tuple[Any, ...]]:
+    """Inside atomic() what is found is what there was before the block; a new object is made at its end."""
+    rows = yield from fetch(plan)
+    if rows or creation is None:
+        return (["ok", "block"], rows)
+    results = yield commit_call(creation.mutations)
+    return (["ok", "created", results[1][0]],)

@@ -16,9 +16,8 @@ import msgspec
 from ...calls import Operation, ScriptCall
 from ...schema.schema import Schema
 from ...storage.codecs import packable
-from ...storage.keys import MODELS
 from ...storage.scripts import script
-from ..outcomes import raise_outcome, unpack
+from ..outcomes import answer_of
 from .cascade import shapes_with_referrers
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -90,10 +89,7 @@ def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
 
     reply: packed, as the script answers, or unpacked.
     """
-    answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
-    if answer[0] != "ok":
-        raise_outcome(answer, mutations)
-    return answer[1]
+    return answer_of(reply, mutations)[0]
 
 
 def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
@@ -117,7 +113,7 @@ def commit_call(mutations: Sequence[Mutation]) -> CommitCall:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
-    return script("commit")((MODELS,), (_pack(batch), *more), CommitCall, mutations=mutations)
+    return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations)
 
 
 def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:

@@ -20,9 +20,8 @@ from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, packed
 from ...records.state import Wire
 from ...schema.schema import Column
-from ...storage.keys import MODELS
 from ...storage.scripts import script
-from ..outcomes import InexactArithmetic, raise_outcome, unpack
+from ..outcomes import InexactArithmetic, answer_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from .cascade import shapes_with_referrers
@@ -215,11 +214,8 @@ def _ask(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any
     deleted = [plan.schema] if wanted.code == "delete" else []
     arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, deleted))
     in_block = partial(_in_block, plan, wanted, more)
-    reply: bytes | list[Any] = yield script("change")((MODELS,), arguments, ScriptCall, in_block=in_block)
-    answer = unpack(reply) if isinstance(reply, bytes) else reply
-    if answer[0] != "ok":
-        raise_outcome(answer, (plan,))
-    return answer[1:]
+    reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
+    return answer_of(reply, (plan,))
 
 
 # Inside atomic() -----------------------------------------------------------------------------------------------------

@@ -1,10 +1,12 @@
-"""What tells a call from its repetition: redis-py sends a call again when the connection breaks before the reply.
+"""Idempotency tokens, so that the server recognises a retried call.
 
-A `Caller` is this process for some time, by a name that no other has. Each call in flight holds one of its slots and
+redis-py sends a call again if the connection breaks before the reply.
+
+A `Session` is this process for some time, by a name that no other has. Each call in flight holds one of its slots and
 the next number of that slot; lua/server/idempotency.lua keeps the last number and the reply of each slot, in a hash
 that ends an hour after its last new slot. So there are no more slots than there were calls at the same time.
 
-A caller is replaced by a new one long before its hash ends, and in the child after a fork.
+A session is replaced by a new one long before its hash ends, and in the child after a fork.
 """
 
 import os
@@ -12,7 +14,7 @@ import secrets
 from itertools import count
 from time import monotonic
 
-LIFETIME = 1200  # seconds; the script keeps what a caller did for 3,600, so a call has 2,400 to be repeated
+LIFETIME = 1200  # seconds; the script keeps the replies of a session for 3,600, so a call has 2,400 to be repeated
 FIRST = 10**11  # so that numbers have 12 digits and compare as text
 
 
@@ -27,19 +29,19 @@ class Session:
 
 
 class Slot:
-    """One of the calls that a caller may have in flight."""
+    """One of the calls that a session may have in flight."""
 
-    __slots__ = ("caller", "number", "sequence")
+    __slots__ = ("number", "sequence", "session")
 
-    def __init__(self, caller: Session) -> None:
-        self.caller = caller
-        self.number = next(caller.numbers)
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.number = next(session.numbers)
         self.sequence = FIRST
 
     @property
-    def mark(self) -> str:
-        """What the script is sent, after all else."""
-        return f"{self.caller.name}{self.sequence}{self.number}"
+    def token(self) -> str:
+        """The last argument of the call."""
+        return f"{self.session.name}{self.sequence}{self.number}"
 
 
 _current = Session()
@@ -47,22 +49,22 @@ _current = Session()
 
 def take() -> Slot:
     """A slot for one call, with a new number: to be given back when the call is over, however it ended."""
-    caller = _current if monotonic() < _current.ends else _renew()
+    session = _current if monotonic() < _current.ends else _renew()
     try:
-        slot = caller.free.pop()
+        slot = session.free.pop()
     except IndexError:
-        slot = Slot(caller)
+        slot = Slot(session)
     slot.sequence += 1
     return slot
 
 
 def give_back(slot: Slot) -> None:
     """The call is over; another may have the slot."""
-    slot.caller.free.append(slot)
+    slot.session.free.append(slot)
 
 
 def _renew() -> Session:
-    global _current  # noqa: PLW0603 - one caller for the process: its name is what makes it known
+    global _current  # noqa: PLW0603 - one session for the process: its name is what makes it known
     _current = Session()
     return _current
 
