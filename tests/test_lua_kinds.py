@@ -1,5 +1,6 @@
 """Scores, order and arithmetic of stored texts in Lua, against Python's own, on the server of the run."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -44,8 +45,8 @@ def run(raw: redis.Redis, call: str, cases: Iterable[tuple[Text, ...]], **replac
     cases = list(cases)
     source = linked(HARNESS % (len(cases[0]), call), "test")
     for old, new in replaced.items():
-        assert f" {old} = " in source
-        source = source.replace(f" {old} = ", f" {old} = {new}")
+        assert re.search(rf"\b{old} = ", source)
+        source = re.sub(rf"\b{old} = ", f"{old} = {new}", source)
     flat = [part for case in cases for part in case]
     replies = raw.eval(source, 0, *flat)
     return [None if reply == b"nil" else reply for reply in replies]

@@ -65,7 +65,7 @@ class _Library:
 
 
 def linked(text: str, name: str) -> str:
-    """The text of a script with its libraries, without comments.
+    """The text of a script with its libraries, without comments and indentation.
 
     Raises ValueError if a library is missing, returns nothing, or requires itself through others, naming the files.
     """
@@ -74,7 +74,7 @@ def linked(text: str, name: str) -> str:
     for number, stage in enumerate(_STAGE.split(_COMMENT.sub(r"\1", text))):
         pieces += _stage(number, stage, name, placed)
         pieces.append(_resolved(stage, placed, imports=text))
-    return "".join(pieces)
+    return re.sub(r"\n\s+", "\n", "".join(pieces))
 
 
 def _stage(number: int, text: str, name: str, placed: dict[str, _Library]) -> Iterator[str]:
