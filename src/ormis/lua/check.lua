@@ -19,6 +19,7 @@ local call, pcommand, answer = server.call, server.pcommand, server.answer
 local KEY = require('server.keys')
 local key_part = require('server.key_part')
 local extend = require('server.lists').extend
+local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
@@ -117,7 +118,7 @@ local function slots_by_form()
   for i = 1, #m.indexes, 5 do
     local prefix, form = m.indexes[i + 4] or {}, ''
     for j = 1, #prefix do form = form .. m.columns[prefix[j]] .. '=/' end
-    form = form .. m.indexes[i + 2] .. (m.indexes[i] == 'equal' and '=' or '')
+    form = form .. m.indexes[i + 2] .. index_kinds[m.indexes[i]].suffix
     forms[form] = forms[form] or {}
     table.insert(forms[form], i)
   end
@@ -142,33 +143,33 @@ end
 
 -- Whether a member of an index's key belongs there; what is wrong with it otherwise: the kind, and the right score.
 local function judge_entry(slots, key, member, number)
-  local as_text = m.indexes[slots[1]] == 'text'
-  local pk = as_text and string.match(member, '%z([^%z]*)$') or member
+  local pk = index_kinds[m.indexes[slots[1]]].primary_key(member)
   local row = pk and indexed_row(slots, pk)
   if not row then return not (pk and expired(m, pk)) and 'index-extra' end
-  local right
+  local right, fine
   for _, i in ipairs(slots) do
-    local own_key, own_member, own_number = models.entry(m, i, row, pk)
-    if own_key == key and own_member == member then
-      if own_number == number then return nil end
-      right = own_number
-    end
+    models.each_entry(m, i, row, pk, function(own_key, own_member, own_number)
+      if own_key == key and own_member == member then
+        fine = fine or own_number == number
+        right = own_number
+      end
+    end)
   end
-  return 'index-stale', right
+  if not fine then return 'index-stale', right end
 end
 
 local function look_at_entries(key, slots, cursor)
-  local sets = m.indexes[slots[1]] == 'equal'
-  local reply = ask(sets and 'SSCAN' or 'ZSCAN', key, cursor, 'COUNT', request.budget)
+  local stored = index_kinds[m.indexes[slots[1]]].stored
+  local reply = ask(stored.scan, key, cursor, 'COUNT', request.budget)
   if not reply then return '0' end
-  local members, width, name = reply[2], sets and 1 or 2, index_name(m, slots[1])
+  local members, width, name = reply[2], stored.width, index_name(m, slots[1])
   for at = 1, #members, width do
     local member = members[at]
     local kind, right = judge_entry(slots, key, member, width == 2 and tonumber(members[at + 1]) or nil)
     if kind then
       note(kind, key, name, member, function()
-        if right then return call('ZADD', key, right, member) end
-        call(sets and 'SREM' or 'ZREM', key, member)
+        if right then return call(stored.add, key, right, member) end
+        call(stored.remove, key, member)
       end)
     end
   end

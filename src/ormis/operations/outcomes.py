@@ -77,6 +77,8 @@ def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoRet
         raise _bad_counter(*details)
     if outcome == "declaration":
         raise _bad_declaration(*details)
+    if outcome == "index-kind":
+        raise _unknown_index(*details)
     number, *details = details
     raise _OUTCOMES[outcome](mutations[int(number) - 1].schema, *details)
 
@@ -102,6 +104,14 @@ def _bad_declaration(key: str, model: str) -> StoredDataError:
     return StoredDataError(
         f"the field {model!r} of the key {key!r} is no declaration of a model: ormis.check(repair=True) and then "
         f"ormis.reindex() make it again",
+        key=key,
+        field=model,
+    )
+
+
+def _unknown_index(key: str, model: str, definition: str) -> StoredDataError:
+    return StoredDataError(
+        f"the model {model!r} has an index {definition!r} of a kind that is not known here: another client declared it",
         key=key,
         field=model,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from ..schema.index_kinds import EQUAL, SORTED, TEXT
 from ..schema.schema import Column, IndexSpec, Schema
 from ..storage.kinds import KINDS
 from .predicates import (
@@ -83,9 +84,13 @@ def walked_probe(paths: AccessPaths, order: Column) -> IndexProbe | None:
     if not kind.reads_scores or kind.name == "float":  # NaN is in no index
         return None
     for probe in paths.first:
-        if probe.index is not None and probe.index.type == "sorted" and probe.index.last is order:
+        if probe.index is not None and probe.index.type == SORTED and probe.index.last is order:
             return probe
-    own = (probe for probe in paths.others if probe.index is not None and probe.index.columns == (order,))
+    own = (
+        probe
+        for probe in paths.others
+        if probe.index is not None and probe.index.columns == (order,) and not probe.bounded
+    )
     return None if order.nullable else next(own, None)
 
 
@@ -102,9 +107,11 @@ def _probes(schema: Schema, parts: Sequence[Node], order: Column | None = None) 
             yield from _equality_probes("unique", number, unique.columns[0], parts)
     bounds = _bounds(parts)
     for index, number in sorted(zip(schema.indexes, count(1)), key=lambda pair: -len(pair[0].columns)):
-        if index.type == "equal" and len(index.columns) == 1:
+        if index.kind.lookups:
+            yield from _lookup_probes(index, number, parts)
+        elif index.type == EQUAL and len(index.columns) == 1:
             yield from _equality_probes("equal", number, index.last, parts, index)
-        else:
+        elif index.type in (EQUAL, SORTED, TEXT):
             yield from _range_probe(index, number, bounds, order)
     for i, part in enumerate(parts, 1):
         yield from _nested_probes(schema, part, i)
@@ -123,6 +130,13 @@ def _equality_probes(
             yield IndexProbe([kind if single else f"{kind}_in", number, column.name, i, i], index, single)
 
 
+def _lookup_probes(index: IndexSpec, number: int, parts: Sequence[Node]) -> Iterator[IndexProbe]:
+    """Of the comparisons that an index of its kind answers by itself."""
+    for i, part in enumerate(parts, 1):
+        if isinstance(part, Compare) and part.column is index.last and part.operator in index.kind.lookups:
+            yield IndexProbe(["entries", number, index.last.name, i, i], index)
+
+
 def _bounds(parts: Sequence[Node]) -> _Bounds:
     bounds: _Bounds = {}
     for i, part in enumerate(parts, 1):
@@ -138,12 +152,12 @@ def _range_probe(index: IndexSpec, number: int, bounds: _Bounds, order: Column |
     if not all(held) or not all(KINDS[column.codec.kind].exact_text for column in before):
         return
     kind, own = KINDS[last.codec.kind], bounds.get(last, {})
-    equal = own.get("eq") or (own.get("prefix") if index.type == "text" else None)
+    equal = own.get("eq") or (own.get("prefix") if index.type == TEXT else None)
     low, high = (equal, equal) if equal else (own.get("low", 0), own.get("high", 0))
-    if index.type == "equal":
+    if index.type == EQUAL:
         useful, certain = bool(own.get("eq")) and kind.exact_text, True
     else:
-        useful, certain = bool(low or high or last is order), index.type == "sorted" and kind.reads_scores
+        useful, certain = bool(low or high or last is order), index.type == SORTED and kind.reads_scores
     if useful:
         prefix = [item for column, i in zip(before, held, strict=True) for item in (column.name, i)]
         yield IndexProbe([index.type, number, last.name, low, high, *prefix], index, certain)

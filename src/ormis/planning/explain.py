@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..schema.index_kinds import INDEX_KINDS
 from .columns import ColumnRef
 from .plan import Plan
 from .predicates import (
@@ -41,7 +42,9 @@ class Way:
 
     def lines(self, total: int, outer: "Way | None" = None) -> list[str]:
         """As a tree."""
-        text = _WAYS[self.by].format(index=self.index, model=self.model)
+        text = (INDEX_KINDS[self.by].shown if self.by in INDEX_KINDS else _WAYS[self.by]).format(
+            index=self.index, model=self.model
+        )
         count = f"{self.cost:,} of {total:,}" if outer is None else f"{self.cost:,}"
         inner = [line for part in self.parts for line in part.lines(total, self)]
         return [f"{text}: {count}", *branches(inner)]
@@ -50,9 +53,6 @@ class Way:
 _WAYS = {
     "key": "primary key",
     "unique": "unique claims of {index}",
-    "equal": "equality index on {index}",
-    "sorted": "sorted index on {index}",
-    "text": "text index on {index}",
     "order": "index on {index}, walked in its order until the slice is full",
     "creation": "objects in the order of creation, until the slice is full",
     "all": "FULL WALK over every object, no index helps",

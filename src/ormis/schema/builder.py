@@ -19,10 +19,11 @@ from pydantic.fields import FieldInfo
 from ..errors import DoesNotExist, ModelError
 from ..storage.codecs import Codec, codec_for
 from .fields import FieldOptions, options_of
+from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
 from .relation_names import Names
 from .relations import KINDS, LinkDeclaration, OnDelete, Relation, RelationDeclaration, ReverseSide, ToMany, ToOne
-from .schema import Column, IndexSpec, IndexType, Link, Reference, Schema, UniqueSpec
+from .schema import Column, IndexSpec, Link, Reference, Schema, UniqueSpec
 
 _SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
 _BOUND_BY: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "decimal": (int, Decimal)}
@@ -188,7 +189,7 @@ def build_schema(
         _reference(d, by_name[d.attname], target, names, default) for d, target, names, default in relations
     )
     aliases = by_name | {reference.name: reference.column for reference in references}
-    indexes = [IndexSpec("equal", (r.column,)) for r in references if not r.unique]
+    indexes = [IndexSpec(EQUAL, (r.column,)) for r in references if not r.unique]
     unique = [UniqueSpec((r.column,)) for r in references if r.unique]
     for column in columns[1:]:
         declared = options_of(fields[column.name])
@@ -290,18 +291,20 @@ def _reference(declaration: RelationDeclaration, column: Column, target: str, na
 def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOptions) -> list[IndexSpec]:
     if not declared.index:
         return []
-    if declared.index == "sorted" and column.codec.kind != "text" and not column.codec.traits.scored:
-        raise ModelError(f'{model}.{column.name}: index="sorted" is for text and numbers, not {column.codec.kind}')
-    if declared.index is True and (_named_values(info.annotation) or not column.codec.traits.scored):
-        return [IndexSpec("equal", (_indexable(model, column),))]
-    return [_index(model, (column,))]
+    if declared.index is True:
+        by_equality = _named_values(info.annotation) or not column.codec.traits.scored
+        return [IndexSpec(EQUAL if by_equality else SORTED, (_indexable(model, column),))]
+    try:
+        kind = kind_for(declared.index, column.codec.traits)
+    except ModelError as error:
+        raise ModelError(f"{model}.{column.name}: {error}") from None
+    return [IndexSpec(kind.name, (_indexable(model, column),))]
 
 
 def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
-    kind: IndexType = "sorted" if columns[-1].codec.traits.scored else "text"
     for column in columns:
         _indexable(model, column)
-    return IndexSpec(kind, columns)
+    return IndexSpec(SORTED if columns[-1].codec.traits.scored else TEXT, columns)
 
 
 def _indexable(model: str, column: Column) -> Column:

@@ -8,6 +8,8 @@ import pydantic
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from .index_kinds import index_options
+
 IndexOption = bool | Literal["sorted"]
 
 
@@ -37,8 +39,9 @@ def Field(
     primary_key: the value is the object's key, instead of an automatic `id`.
     options: everything that `pydantic.Field` takes.
     """
-    if index not in (True, False, "sorted"):
-        raise TypeError(f'index={index!r}: give True, False or "sorted"')
+    if index not in (True, False, *index_options()):
+        offered = " or ".join(f'"{option}"' for option in index_options())
+        raise TypeError(f"index={index!r}: give True, False or {offered}")
     make = cast(Any, pydantic.Field)
     info = cast(FieldInfo, make(default, default_factory=default_factory, **options))
     if index or unique or primary_key:

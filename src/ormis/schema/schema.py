@@ -7,15 +7,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from ..errors import DoesNotExist, FieldError
 from ..storage.codecs import Codec, RowDecoder
+from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
-
-IndexType = Literal["equal", "sorted", "text"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +67,15 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSpec:
-    """One index: equality on all columns but the last, on the last what `type` allows."""
+    """One index: equality on all columns but the last, on the last what its kind allows; `type` names that."""
 
-    type: IndexType
+    type: str
     columns: tuple[Column, ...]
+
+    @property
+    def kind(self) -> IndexKind:
+        """What is known of indexes of this type."""
+        return INDEX_KINDS[self.type]
 
     @property
     def last(self) -> Column:
@@ -267,7 +271,7 @@ class Schema:
     @cached_property
     def plain(self) -> bool:
         """True where no column depends on another one or on other objects: lua/write/fast_commit.lua may serve."""
-        alone = all(len(index.columns) == 1 and index.type != "text" for index in self.indexes)
+        alone = all(len(index.columns) == 1 and index.kind.fast_insert for index in self.indexes)
         return alone and not self.unique and not self.references and self.ttl is None
 
     @cached_property
@@ -277,13 +281,15 @@ class Schema:
 
     @cached_property
     def alone(self) -> frozenset[Column]:
-        """The columns without a part in a constraint, a reference, or an index on text or with other columns.
+        """The columns without a part in a constraint, a reference, or an index of many columns or of another kind.
 
         None where objects end: what is kept to clear them away depends on all.
         """
         bound = {column for unique in self.unique for column in unique.columns}
         bound |= {reference.column for reference in self.references}
-        bound |= {c for index in self.indexes if len(index.columns) > 1 or index.type == "text" for c in index.columns}
+        for index in self.indexes:
+            if len(index.columns) > 1 or not index.kind.fast_insert:
+                bound.update(index.columns)
         return frozenset(self.columns) - bound if self.ttl is None else frozenset()
 
     @cached_property
@@ -301,7 +307,7 @@ class Schema:
 
     def _quick_kind(self, column: Column) -> str | None:
         index = self.index_of.get(column)
-        if column not in self.alone or (index is not None and index.type != "sorted"):
+        if column not in self.alone or (index is not None and not index.kind.fast_update):
             return None
         return "" if index is None else column.codec.kind
 

@@ -8,6 +8,7 @@ local call, pcommand = server.call, server.pcommand
 local key_part = require('server.key_part')
 local catalog = require('model.catalog')
 local read_catalog, referrers_of, links_of = catalog.read_catalog, catalog.referrers_of, catalog.links_of
+local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 local expiring = require('expiry.expiring')
 local collector = require('write.variadic')
@@ -28,8 +29,8 @@ end
 
 local function drop_derived(m, row, pk, add)
   for i = 1, #m.indexes, 5 do
-    local key, member, number = models.entry(m, i, row, pk)
-    if key then add(number and 'ZREM' or 'SREM', key, member) end
+    local remove = index_kinds[m.indexes[i]].stored.remove
+    models.each_entry(m, i, row, pk, function(key, member) add(remove, key, member) end)
   end
   for i = 1, #m.unique, 2 do
     local key, value = m.base .. KEY.unique .. m.unique[i], models.claim(m.unique[i + 1], row)

@@ -7,10 +7,10 @@ local KEY = require('server.keys')
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
 local extend = require('server.lists').extend
-local key_part = require('server.key_part')
 local catalog = require('model.catalog')
 local read_catalog, referrers_of = catalog.read_catalog, catalog.referrers_of
 local links_of, split = catalog.links_of, catalog.split
+local models = require('model.models')
 local merge_declarations = require('model.merge_declarations')
 local apply = require('write.apply')
 local deletion = require('write.deletion')
@@ -53,21 +53,17 @@ end
 
 -- Some of the keys that are stored as referring to pk; those of objects that are gone lose their entry.
 local function some_referrers(child, position, pk)
-  for i = 1, #child.indexes, 5 do
-    if child.indexes[i] == 'equal' and child.indexes[i + 3] == position and not child.incomplete[i] then
-      local key = child.base .. KEY.index .. child.columns[position] .. '=' .. key_part(pk)
-      local pks, live = call('SRANDMEMBER', key, REFERRERS), {}
-      for _, child_pk in ipairs(pks) do
-        if objects.find(child, child_pk, {position}) then
-          live[#live + 1] = child_pk
-        else
-          call('SREM', key, child_pk)
-        end
-      end
-      return live, #pks == REFERRERS
+  local key = models.equality_set(child, position, pk)
+  if not key then return stored_referrers(child, position, pk), false end
+  local pks, live = call('SRANDMEMBER', key, REFERRERS), {}
+  for _, child_pk in ipairs(pks) do
+    if objects.find(child, child_pk, {position}) then
+      live[#live + 1] = child_pk
+    else
+      call('SREM', key, child_pk)
     end
   end
-  return stored_referrers(child, position, pk), false
+  return live, #pks == REFERRERS
 end
 
 local acted = 0

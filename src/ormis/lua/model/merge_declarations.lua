@@ -9,6 +9,7 @@
 --      may expire.
 
 local KEY = require('server.keys')
+local index_kinds = require('model.index_kinds')
 local server = require('server.server')
 local bare, call, fail = server.bare, server.call, server.fail
 local lists = require('server.lists')
@@ -58,9 +59,12 @@ local function all_declared(stored, declared)
   return true
 end
 
--- An index, from its definition "type kind field,field".
+-- An index, from its definition "type kind field,field". One of a type that is not known here can't be kept right.
 local function add_index(m, at, definition)
   local kind_of_index, kind, names = string.match(definition, '^(%S+) (%S+) (%S+)$')
+  if not index_kinds[kind_of_index] then
+    fail('index-kind', bare(KEYS[1]), m.key, definition)
+  end
   local prefix = columns_at(m, at, names)
   local last = table.remove(prefix)
   extend(m.indexes, {kind_of_index, kind, m.columns[last], last, #prefix > 0 and prefix})

@@ -1,20 +1,20 @@
 -- What is stored of a model beside its objects: the index entries and the unique claims of an object.
 -- A model is its shape, as schema.py packs it, plus base, the beginning of its keys:
 --   {key, auto, columns = {name, ...}, referrers,
---    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: 'equal', 'sorted' or 'text'; kind,
+--    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: a type, see index_kinds.lua; kind,
 --      name and position of its last field; the positions of the fields before that
 --    unique = {name, positions, ...}, references = {position, target, ...}, expires = true if objects may expire,
 --    links = {name, target, name there, ...} if a deletion has to know them}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
--- Out: open(packed, declaration, may_write), entry(m, i, row, pk), claim(fields, row), touches(positions,
---      changed), concerned(m, i, changed).
+-- Out: open(packed, declaration, may_write), entry(m, i, row, pk), each_entry(m, i, row, pk, visit),
+--      equality_set(m, position, text), claim(fields, row), touches(positions, changed), concerned(m, i, changed).
 
 local call = require('server.server').call
 local KEY = require('server.keys')
 local key_part = require('server.key_part')
-local score = require('values.scores')
+local index_kinds = require('model.index_kinds')
 
 -- The model of a shape, with what the database knows of it. may_write: a declaration that is new here is stored.
 local function open(packed, declaration, may_write)
@@ -27,33 +27,62 @@ local function open(packed, declaration, may_write)
   return m
 end
 
--- Where one object stands in the index at slot i: key, member, score (nil in a set); nothing where a value is absent.
+-- The key of the index at slot i for the fields before its last; nil if one of them is absent.
+local function index_key(m, i, row)
+  local keys, prefix = m.keys, m.indexes[i + 4]
+  if not prefix then
+    if not keys then
+      keys = {}
+      m.keys = keys
+    end
+    local key = keys[i]
+    if not key then
+      key = m.base .. KEY.index .. m.indexes[i + 2]
+      keys[i] = key
+    end
+    return key
+  end
+  local key = m.base .. KEY.index
+  for j = 1, #prefix do
+    local value = row[prefix[j]]
+    if not value then return nil end
+    key = key .. m.columns[prefix[j]] .. '=' .. key_part(value) .. '/'
+  end
+  return key .. m.indexes[i + 2]
+end
+
+-- Where one object stands in the index at slot i, of a kind with one entry an object: key, member, score (nil in a
+-- set); nothing if a value is absent.
 local function entry(m, i, row, pk)
   local indexes = m.indexes
-  local last = row[indexes[i + 3]]
-  if not last then return nil end
-  local key, prefix, kind_of_index = m.base .. KEY.index, indexes[i + 4], indexes[i]
-  if prefix then
-    for j = 1, #prefix do
-      local value = row[prefix[j]]
-      if not value then return nil end
-      key = key .. m.columns[prefix[j]] .. '=' .. key_part(value) .. '/'
-    end
-    key = key .. indexes[i + 2]
-  else
-    -- The same few keys come again and again in a batch.
-    m.keys = m.keys or {}
-    local keys = m.keys[i] or {[0] = key .. indexes[i + 2]}
-    m.keys[i], key = keys, keys[0]
-    if kind_of_index == 'equal' then
-      keys[last] = keys[last] or key .. '=' .. key_part(last)
-      return keys[last], pk
+  local text = row[indexes[i + 3]]
+  local key = text and index_key(m, i, row)
+  if key then return index_kinds[indexes[i]].entry(key, text, pk, indexes[i + 1]) end
+end
+
+-- Calls visit(key, member, score|nil) for each entry of one object in the index at slot i.
+local function each_entry(m, i, row, pk, visit)
+  local indexes = m.indexes
+  local text = row[indexes[i + 3]]
+  local key, kind = text and index_key(m, i, row), index_kinds[indexes[i]]
+  if not key then return end
+  if not kind.entries then
+    local own_key, member, number = kind.entry(key, text, pk, indexes[i + 1])
+    if own_key then visit(own_key, member, number) end
+    return
+  end
+  local entries = kind.entries(key, text, pk, indexes[i + 1])
+  for j = 1, #entries, 3 do visit(entries[j], entries[j + 1], entries[j + 2] or nil) end
+end
+
+-- The set of the objects whose column at this position has this text; nil without a complete equality index.
+local function equality_set(m, position, text)
+  local indexes, incomplete = m.indexes, m.incomplete or {}
+  for i = 1, #indexes, 5 do
+    if indexes[i] == 'equal' and indexes[i + 3] == position and not indexes[i + 4] and not incomplete[i] then
+      return (entry(m, i, {[position] = text}, ''))
     end
   end
-  if kind_of_index == 'equal' then return key .. '=' .. key_part(last), pk end
-  if kind_of_index == 'text' then return key, last .. '\0' .. pk, 0 end
-  local number = score(indexes[i + 1], last)
-  if number then return key, pk, number end
 end
 
 -- What one object claims of a unique constraint on these positions; nothing where a value is absent.
@@ -81,4 +110,7 @@ local function concerned(m, i, changed)
   return changed[indexes[i + 3]] or prefix and touches(prefix, changed)
 end
 
-return {open = open, entry = entry, claim = claim, touches = touches, concerned = concerned}
+return {
+  open = open, entry = entry, each_entry = each_entry, equality_set = equality_set, claim = claim, touches = touches,
+  concerned = concerned,
+}

@@ -69,6 +69,19 @@ function measures.text(probe, m, conjuncts)
   end
 end
 
+-- Through an index of a kind that answers this comparison by itself, see index_kinds.lua.
+function measures.entries(probe, m, conjuncts)
+  local index, part = m.indexes[probe[2]], conjuncts[probe[4]]
+  local key, exact = index.kind.probe(probing.index_key(probe, m.base, conjuncts), part[4], part[5], part[3])
+  if not key then return end
+  probe.by, probe.cost, probe.exact = index.type, call('SCARD', key), exact
+  function probe.list()
+    local keys = call('SMEMBERS', key)
+    for i = 1, #keys do keys[i] = index.kind.primary_key(keys[i]) end
+    return keys
+  end
+end
+
 -- What all conditions of a list stand for, as a list.
 local function parts_of(condition)
   if condition[1] == 'true' then return {} end

@@ -8,6 +8,7 @@
 local KEY = require('server.keys')
 local call = require('server.server').call
 local key_part = require('server.key_part')
+local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 local nothing = require('server.lists').nothing
 local loose = require('values.compare').loose
@@ -21,8 +22,8 @@ local function named(m)
     local prefix, names = m.indexes[i + 4] or {}, {}
     for j = 1, #prefix do names[j] = m.columns[prefix[j]] end
     indexes[#indexes + 1] = {
-      type = m.indexes[i], name = m.indexes[i + 2], last = m.indexes[i + 3], prefix = prefix, names = names,
-      base = m.base .. KEY.index, complete = not incomplete[i],
+      type = m.indexes[i], kind = index_kinds[m.indexes[i]], name = m.indexes[i + 2],
+      last = m.indexes[i + 3], prefix = prefix, names = names, base = m.base .. KEY.index, complete = not incomplete[i],
     }
   end
   for i = 1, #m.unique, 2 do

@@ -2,7 +2,7 @@
 -- A probe is {kind, number of the index or constraint, name, low, high, field, conjunct, ...}: low and high are numbers
 -- of conjuncts, 0 for none, the same one for an equality; then come the fields before the last with their equalities.
 --   key, unique, equal, sorted                               here: one key, or one set, or a range of a sorted index
---   key_in, unique_in, equal_in, text, nothing,
+--   key_in, unique_in, equal_in, text, entries, nothing,
 --   union, forward, reverse, links                           in access_paths.lua
 -- A measured probe has
 --   cost       how many candidates there are

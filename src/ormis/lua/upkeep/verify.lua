@@ -7,6 +7,7 @@
 local KEY = require('server.keys')
 local server = require('server.server')
 local bare, call, pcommand = server.bare, server.call, server.pcommand
+local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
@@ -38,18 +39,23 @@ local function index_name(m, i)
   return table.concat(names, ',')
 end
 
+local function verify_entry(m, i, object_key, key, member, number)
+  local stored = index_kinds[m.indexes[i]].stored
+  local there = ask(stored.test, key, member)
+  local missing = not there or there == 0
+  if missing or number and tonumber(there) ~= number then
+    note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), bare(key), function()
+      if number then call(stored.add, key, number, member) else call(stored.add, key, member) end
+    end)
+  end
+end
+
 local function verify_indexes(m, object_key, row, pk)
   for i = 1, #m.indexes, 5 do
-    local key, member, number = models.entry(m, i, row, pk)
-    if key and (request.build or not (m.incomplete and m.incomplete[i])) then
-      local there
-      if number then there = ask('ZSCORE', key, member) else there = ask('SISMEMBER', key, member) end
-      local missing = not there or there == 0
-      if missing or number and tonumber(there) ~= number then
-        note(missing and 'index-missing' or 'index-stale', object_key, index_name(m, i), bare(key), function()
-          if number then call('ZADD', key, number, member) else call('SADD', key, member) end
-        end)
-      end
+    if request.build or not (m.incomplete and m.incomplete[i]) then
+      models.each_entry(m, i, row, pk, function(key, member, number)
+        verify_entry(m, i, object_key, key, member, number)
+      end)
     end
   end
 end

@@ -7,7 +7,7 @@
 
 local call = require('server.server').call
 local KEY = require('server.keys')
-local key_part = require('server.key_part')
+local models = require('model.models')
 local links = require('write.links')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
@@ -15,18 +15,15 @@ local objects = require('write.objects')
 -- The keys of the objects that were stored as referring to pk: from the claim where the reference is one-to-one, from
 -- the index, or from every object where that is not complete.
 local function stored_referrers(child, position, pk)
-  local name, indexes, incomplete = child.columns[position], child.indexes, child.incomplete or {}
+  local name, incomplete = child.columns[position], child.incomplete or {}
   for i = 1, #child.unique, 2 do
     if child.unique[i] == name and not incomplete[name] then
       local holder_pk = call('HGET', child.base .. KEY.unique .. name, pk)
       return holder_pk and {holder_pk} or {}
     end
   end
-  for i = 1, #indexes, 5 do
-    if indexes[i] == 'equal' and indexes[i + 3] == position and not indexes[i + 4] and not incomplete[i] then
-      return call('SMEMBERS', child.base .. KEY.index .. name .. '=' .. key_part(pk))
-    end
-  end
+  local key = models.equality_set(child, position, pk)
+  if key then return call('SMEMBERS', key) end
   local found = {}
   for _, child_pk in ipairs(call('ZRANGE', child.base .. KEY.ids, 0, -1)) do
     if call('HGET', child.base .. KEY.object .. child_pk, name) == pk then found[#found + 1] = child_pk end

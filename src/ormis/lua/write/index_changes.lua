@@ -2,23 +2,56 @@
 -- Out: index_changes(object, old, new, emit), write_hash(object).
 
 local call = require('server.server').call
+local index_kinds = require('model.index_kinds')
 local models = require('model.models')
+
+local function emit_addition(command, key, member, number, emit)
+  if number then emit(command, key, number, member) else emit(command, key, member) end
+end
+
+-- The entries of one row in an index with any number of them: a list, and the score or true by key and member.
+local function entries_of(m, i, row, pk)
+  local list, numbers = {}, {}
+  if row then
+    models.each_entry(m, i, row, pk, function(key, member, number)
+      local name = #key .. ':' .. key .. member
+      list[#list + 1] = {key = key, member = member, number = number, name = name}
+      numbers[name] = number or true
+    end)
+  end
+  return list, numbers
+end
+
+local function several_changes(m, i, old, new, pk, emit)
+  local stored = index_kinds[m.indexes[i]].stored
+  local before, old_numbers = entries_of(m, i, old, pk)
+  local after, new_numbers = entries_of(m, i, new, pk)
+  for _, entry in ipairs(before) do
+    if not new_numbers[entry.name] then emit(stored.remove, entry.key, entry.member) end
+  end
+  for _, entry in ipairs(after) do
+    if old_numbers[entry.name] ~= new_numbers[entry.name] then
+      emit_addition(stored.add, entry.key, entry.member, entry.number, emit)
+    end
+  end
+end
+
+local function one_change(m, i, old, new, pk, emit)
+  local key, member, number, old_key, old_member, old_number
+  if new then key, member, number = models.entry(m, i, new, pk) end
+  if old then old_key, old_member, old_number = models.entry(m, i, old, pk) end
+  local kept, stored = key == old_key and member == old_member, index_kinds[m.indexes[i]].stored
+  if old_key and not kept then emit(stored.remove, old_key, old_member) end
+  if key and not (kept and number == old_number) then emit_addition(stored.add, key, member, number, emit) end
+end
 
 -- Calls emit(command, key, argument, argument|nil) for every index entry that differs between two rows of an object.
 local function index_changes(object, old, new, emit)
-  local m, pk, changed, entry = object.m, object.pk, object.changed, models.entry
+  local m, pk, changed = object.m, object.pk, object.changed
   for i = 1, #m.indexes, 5 do
     if not (old and new and changed) or models.concerned(m, i, changed) then
-      local key, member, number, old_key, old_member, old_number
-      if new then key, member, number = entry(m, i, new, pk) end
-      if old then old_key, old_member, old_number = entry(m, i, old, pk) end
-      local kept = key == old_key and member == old_member
-      if old_key and not kept then
-        emit(old_number and 'ZREM' or 'SREM', old_key, old_member)
-      end
-      if key and not (kept and number == old_number) then
-        if number then emit('ZADD', key, number, member) else emit('SADD', key, member) end
-      end
+      local change = index_kinds[m.indexes[i]].entries and several_changes or one_change
+      change(m, i, old, new, pk, emit)
     end
   end
 end

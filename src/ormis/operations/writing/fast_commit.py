@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...records.state import Text
+from ...schema.index_kinds import EQUAL
 from ...schema.schema import Schema
 
 _INEXACT = 2**53
@@ -25,7 +26,7 @@ def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[T
         text = texts[column.position - 1]
         if text is None:
             continue
-        if index.type == "equal" and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
+        if index.type == EQUAL and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
             return []
         entries += (index.type, column.codec.kind, column.name, text)
     pairs = [item for c, text in zip(schema.columns, texts, strict=True) if text is not None for item in (c.name, text)]
@@ -43,12 +44,12 @@ def fast_count(
     if column not in schema.alone or kind != "int" or operator not in ("+", "-") or left != position or right or bounds:
         return []
     index = schema.index_of.get(column)
-    if index is not None and index.type != "sorted":
+    if index is not None and not index.kind.fast_update:
         return []
     delta = int(text) if operator == "+" else -int(text)
     if abs(delta) >= _INEXACT:
         return []
-    return ["count", schema.key, schema.pk.name, pk, column.name, str(delta), "" if index is None else "sorted"]
+    return ["count", schema.key, schema.pk.name, pk, column.name, str(delta), "" if index is None else index.type]
 
 
 def fast_update(schema: Schema, pk: Text, changes: Sequence[Any]) -> Sequence[Text]:

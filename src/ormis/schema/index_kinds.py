@@ -1,0 +1,98 @@
+"""The kinds of index, each with its entry of the same name in lua/model/index_kinds.lua."""
+
+from ..errors import ModelError
+from ..storage.kinds import Kind
+
+EQUAL, SORTED, TEXT = "equal", "sorted", "text"
+
+
+class IndexKind:
+    """A kind of index: which values it is for, and which comparisons it answers."""
+
+    name: str
+    option: str | None = None
+    """How a field asks for it: `Field(index=option)`; None if it is chosen by the kind of value alone."""
+
+    values: str = ""
+    """The values that such a field may have, in words."""
+
+    shown: str
+    """In an explanation; `{index}` stands for its columns."""
+
+    lookups: frozenset[str] = frozenset()
+    """The operators of the comparisons that the `probe` of its Lua entry answers. An equality, a range and a prefix that
+    the kinds here answer have probes of their own."""
+
+    fast_insert = False
+    """Whether lua/write/fast_commit.lua writes its entries."""
+
+    fast_update = False
+    """Whether lua/write/fast_commit.lua moves its entries."""
+
+    def fits(self, kind: Kind, /) -> bool:
+        """Whether values of this kind can be indexed so."""
+        return kind.indexable
+
+
+class EqualIndex(IndexKind):
+    """A set of primary keys for each text."""
+
+    name = EQUAL
+    shown = "equality index on {index}"
+    fast_insert = True
+
+
+class TextIndex(IndexKind):
+    """A sorted set of texts, each with its primary key, in the order of bytes."""
+
+    name = TEXT
+    option = "sorted"
+    values = "text"
+    shown = "text index on {index}"
+
+    def fits(self, kind: Kind, /) -> bool:
+        """Texts."""
+        return kind.name == "text"
+
+
+class SortedIndex(IndexKind):
+    """A sorted set of primary keys by the scores of values."""
+
+    name = SORTED
+    option = "sorted"
+    values = "numbers"
+    shown = "sorted index on {index}"
+    fast_insert = True
+    fast_update = True
+
+    def fits(self, kind: Kind, /) -> bool:
+        """What has scores."""
+        return kind.scored
+
+
+INDEX_KINDS: dict[str, IndexKind] = {}
+"""Every kind of index by its name."""
+
+
+def register(kind: type[IndexKind]) -> None:
+    """Adds a kind of index."""
+    INDEX_KINDS[kind.name] = kind()
+
+
+for _kind in (EqualIndex, TextIndex, SortedIndex):
+    register(_kind)
+
+
+def index_options() -> list[str]:
+    """What `Field(index=...)` takes beside True and False."""
+    return [*dict.fromkeys(kind.option for kind in INDEX_KINDS.values() if kind.option)]
+
+
+def kind_for(option: str, values: Kind) -> IndexKind:
+    """The kind of index that a field asks for. Raises ModelError if there is none for its values."""
+    offered = [kind for kind in INDEX_KINDS.values() if kind.option == option]
+    fitting = next((kind for kind in offered if kind.fits(values)), None)
+    if fitting is None:
+        names = " and ".join(kind.values for kind in offered)
+        raise ModelError(f'index="{option}" is for {names}, not {values.name}')
+    return fitting
