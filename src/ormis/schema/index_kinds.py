@@ -20,8 +20,9 @@ class IndexKind:
     """In an explanation; `{index}` stands for its columns."""
 
     lookups: frozenset[str] = frozenset()
-    """The operators of the comparisons that the `probe` of its Lua entry answers. An equality, a range and a prefix that
-    the kinds here answer have probes of their own."""
+    """The operators of the comparisons that the `probe` of its Lua entry answers.
+
+    An equality, a range and a prefix that the kinds here answer have probes of their own."""
 
     fast_insert = False
     """Whether lua/write/fast_commit.lua writes its entries."""
