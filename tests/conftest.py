@@ -125,8 +125,8 @@ def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> I
     databases: list[Database] = []
     connect = ormis.connect
 
-    def connect_here(*_: Any, **__: Any) -> "Database":
-        databases.append(connect(url))
+    def connect_here(*_: Any, **options: Any) -> "Database":
+        databases.append(connect(url, **options))
         return databases[-1]
 
     def run(markdown: str, name: str) -> int:
