@@ -230,3 +230,25 @@ def test_a_client_of_one_connection(raw: redis.Redis, server: Server) -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(work, range(1, 9)))
         assert [t.count for t in Thing.objects.all()] == [20] * 8
+
+
+@pytest.mark.parametrize("turns", range(1, 15))
+async def test_a_cancellation_while_connecting_is_not_lost(url: str, raw: Any, turns: int) -> None:
+    """A task that is cancelled at any turn of its first call, the connecting included, ends as cancelled."""
+    reached = asyncio.Event()
+
+    async def work() -> None:
+        await Thing.objects.acount()
+        reached.set()
+        await asyncio.sleep(60)
+
+    with ormis.connect(url):
+        task = asyncio.create_task(work())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=10)
+        task.cancel()
+        assert done == {task}
+        assert task.cancelled()
+        assert await Thing.objects.acount() == 0

@@ -12,7 +12,9 @@ would cost as much as a function; and all libraries that are made at their first
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.resources import files
+from typing import Any
 
 REQUIRE = re.compile(r"\brequire\('([\w.]+)'\)(?:\.(\w+))?")
 FOLDER = files("ormis") / "lua"
@@ -127,10 +129,16 @@ def _in_order(text: str, path: tuple[str, ...], placed: set[str]) -> Iterator[tu
 
 
 def _read(library: str, requiring: str) -> str:
-    source = FOLDER / f"{library.replace('.', '/')}.lua"
-    if not source.is_file():
+    source = _without_comments(FOLDER / f"{library.replace('.', '/')}.lua")
+    if source is None:
         raise ValueError(f"no Lua file {library}, required by {requiring}")
-    return _COMMENT.sub(r"\1", source.read_text())
+    return source
+
+
+@cache
+def _without_comments(path: Any) -> str | None:
+    """The text of a file, None if there is none. Kept, since a script and its libraries ask for it several times."""
+    return _COMMENT.sub(r"\1", path.read_text()) if path.is_file() else None
 
 
 def _resolved(text: str, placed: dict[str, _Library], imports: str = "") -> str:
