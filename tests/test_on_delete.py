@@ -187,6 +187,27 @@ def test_a_model_without_relations_pays_nothing(db: ormis.Database) -> None:
     assert not getattr(Alone, "__pydantic_custom_init__", False)
 
 
+def test_a_model_declared_after_a_deletion_is_reached(db: ormis.Database) -> None:
+    """A deletion takes the objects of a model that was declared after the deletion before, and its answer names it."""
+
+    class Head(ormis.Model):
+        class Meta:
+            key = "on_delete_head"
+
+    assert Head().save().delete() == (1, {"Head": 1})
+
+    class Tail(ormis.Model):
+        head: ForeignKey[Head] = ForeignKey(on_delete=CASCADE)
+
+        class Meta:
+            key = "on_delete_tail"
+
+    head = Head().save()
+    Tail(head=head).save()
+    assert Head.objects.all().delete() == (2, {"Head": 1, "Tail": 1})
+    assert Tail.objects.count() == 0
+
+
 # Races ---------------------------------------------------------------------------------------------------------------
 
 
