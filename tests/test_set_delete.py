@@ -9,7 +9,6 @@ import pytest
 
 import ormis
 from ormis import CASCADE, PROTECT, RESTRICT, SET_NULL, Field, ForeignKey, ManyToMany, Q
-from ormis.operations.writing.set_changes import Change
 
 pytestmark = pytest.mark.usefixtures("checked")
 
@@ -78,22 +77,11 @@ def numbers() -> list[int]:
     return list(Node.objects.order_by("id").values_list("number", flat=True))
 
 
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of three objects at most."""
-    made = Change.__init__
-
-    def three(self: Change, *arguments: Any, **values: Any) -> None:
-        made(self, *arguments, **values | {"most": 3})
-
-    monkeypatch.setattr(Change, "__init__", three)
-
-
 @pytest.fixture(params=["one call", "keys", "steps"])
-def steps(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> str:
+def steps(request: pytest.FixtureRequest, db: ormis.Database) -> str:
     """Sets of some ten objects go in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4)
-        small(monkeypatch)
+        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4, deleted=3)
     return request.param
 
 

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 import ormis
 from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, Index, Q, UniqueConstraint
-from ormis.operations.writing.set_changes import Change
 
 pytestmark = pytest.mark.usefixtures("checked")
 
@@ -63,22 +62,11 @@ def values(name: str) -> list[Any]:
 
 
 @pytest.fixture(params=["one call", "keys", "steps"])
-def steps(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> str:
+def steps(request: pytest.FixtureRequest, db: ormis.Database) -> str:
     """Sets of some ten objects are changed in one call, in portions of three keys, or in steps of a walk."""
     if request.param != "one call":
-        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4)
-        small(monkeypatch)
+        db.limits = replace(db.limits, objects=1 if request.param == "steps" else 4, changed=3)
     return request.param
-
-
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of three objects at most."""
-    made = Change.__init__
-
-    def three(self: Change, *arguments: Any, **values: Any) -> None:
-        made(self, *arguments, **values | {"most": 3})
-
-    monkeypatch.setattr(Change, "__init__", three)
 
 
 def sent(work: Callable[[], Any]) -> list[str]:
@@ -392,9 +380,8 @@ def test_through_a_relation_manager() -> None:
 def test_steps_are_counted_and_bounded(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """No call changes more than it may: portions of keys, or steps of a walk."""
     items(10)
-    small(monkeypatch)
     assert sent(lambda: Item.objects.filter(votes__gte=0).update(name="x")) == ["change"] * 5
-    db.limits = replace(db.limits, objects=1, keys=2)
+    db.limits = replace(db.limits, objects=1, keys=2, changed=3)
     calls = sent(lambda: Item.objects.update(name="y"))
     assert calls[0] == "change"
     assert len(calls) >= 2

@@ -115,11 +115,11 @@ class Database:
         Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
         progress: called as the work goes on.
         """
-        return self.run(reindex(model.__schema__, progress))
+        return self.run(reindex(model._schema(), self.limits, progress))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
-        return await self.arun(reindex(model.__schema__, progress))
+        return await self.arun(reindex(model._schema(), self.limits, progress))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""

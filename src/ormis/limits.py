@@ -16,11 +16,12 @@ class Limits:
     keys: objects of a call that names their keys.
     prefetched: related objects that one call of prefetch_related() reads.
     link_sets: sets of links that come along with a query.
-    inserts, updates, links: objects, or links, that one call writes: some 5, 15 and 5 us each.
+    inserts, updates, links: objects, or links, that one call of bulk_create(), bulk_update() and the managers of
+        relations writes: some 5, 15 and 5 us each.
+    changed, deleted: objects that one call of a queryset's update() or expire(), or delete(), changes.
     checked_objects, checked_keys, checked_entries, scanned_keys: objects, keys, entries of an index in one call of
         check() and reindex(), and keys in one SCAN.
     sampled_objects: objects whose memory inspect() asks for.
-    attempts: how often a write that is checked against what it read is tried again on a conflict.
     """
 
     objects: int = 2000
@@ -31,13 +32,17 @@ class Limits:
     inserts: int = 1000
     updates: int = 400
     links: int = 1000
+    changed: int = 150
+    deleted: int = 100
     checked_objects: int = 50
     checked_keys: int = 200
     checked_entries: int = 250
     scanned_keys: int = 1000
     sampled_objects: int = 20
-    attempts: int = 100
 
 
 DEFAULT = Limits()
 """The limits of a database that is given none."""
+
+ATTEMPTS = 100
+"""How often a write on condition of what was read is tried again while others change that."""

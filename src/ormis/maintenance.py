@@ -7,7 +7,6 @@ from .database import Database, default_database
 from .model import Model
 from .operations.upkeep import check as checking
 from .operations.upkeep import inspect as inspecting
-from .operations.upkeep import reindex as reindexing
 from .operations.upkeep.check import Subject
 from .reports import ModelState, Reindexed, Report, Watcher
 from .schema import registry
@@ -30,7 +29,8 @@ def check(
     repair: mend what can be mended from the hashes; what can't be is reported all the same.
     progress: called as the work goes on.
     """
-    return _database(database).run(checking.check(_subjects(models), repair, progress))
+    chosen = _database(database)
+    return chosen.run(checking.check(_subjects(models), chosen.limits, repair, progress))
 
 
 async def acheck(
@@ -41,7 +41,8 @@ async def acheck(
     progress: Watcher | None = None,
 ) -> Report:
     """As check()."""
-    return await _database(database).arun(checking.check(_subjects(models), repair, progress))
+    chosen = _database(database)
+    return await chosen.arun(checking.check(_subjects(models), chosen.limits, repair, progress))
 
 
 def reindex(
@@ -51,7 +52,7 @@ def reindex(
     that are no longer declared; see Database.reindex(). One result a model.
     """
     chosen = _database(database)
-    return [chosen.run(reindexing.reindex(subject.schema, progress)) for subject in _subjects(models)]
+    return [chosen.reindex(model, progress) for model in _models(models)]
 
 
 async def areindex(
@@ -59,17 +60,19 @@ async def areindex(
 ) -> list[Reindexed]:
     """As reindex()."""
     chosen = _database(database)
-    return [await chosen.arun(reindexing.reindex(subject.schema, progress)) for subject in _subjects(models)]
+    return [await chosen.areindex(model, progress) for model in _models(models)]
 
 
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """What the database holds of these models and of those that it knows beside them: objects, memory, indexes."""
-    return _database(database).run(inspecting.inspect([subject.schema for subject in _subjects(models)]))
+    chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
+    return chosen.run(inspecting.inspect(schemas, chosen.limits.sampled_objects))
 
 
 async def ainspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """As inspect()."""
-    return await _database(database).arun(inspecting.inspect([subject.schema for subject in _subjects(models)]))
+    chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
+    return await chosen.arun(inspecting.inspect(schemas, chosen.limits.sampled_objects))
 
 
 def _database(database: Database | None) -> Database:
@@ -77,8 +80,13 @@ def _database(database: Database | None) -> Database:
 
 
 def _subjects(models: Models | None) -> list[Subject]:
-    chosen: Iterable[Any] = registry.models() if models is None else models
-    return [_subject(model) for model in chosen if models is not None or model.__schema__ is not None]
+    return [_subject(model) for model in _models(models)]
+
+
+def _models(models: Models | None) -> list[Any]:
+    if models is not None:
+        return [*models]
+    return [model for model in registry.models() if model.__schema__ is not None]
 
 
 def _subject(model: Any) -> Subject:

@@ -19,13 +19,13 @@ class LinkManager(RelatedManager[M]):
         """Makes an object, stores it and links it. One call; two with a through model."""
         record: Any = self._new(values)
         self._run(self._create_linked(record, through_defaults))
-        return record._saved(Origin(self._database))
+        return record._saved(self._origin())
 
     async def acreate(self, *, through_defaults: Mapping[str, Any] | None = None, **values: Any) -> M:
         """As create()."""
         record: Any = self._new(values)
         await self._arun(self._create_linked(record, through_defaults))
-        return record._saved(Origin(self._database, asynchronous=True))
+        return record._saved(self._origin(asynchronous=True))
 
     def get_or_create(
         self,
@@ -35,7 +35,7 @@ class LinkManager(RelatedManager[M]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """The one linked object that meets the lookups, or a new one, which is linked. One call."""
-        return self._run(self._obtained(making.get_or_create, (defaults,), lookups, False, through_defaults))
+        return self._run(self._obtained(making.get_or_create, self._origin(), (defaults,), lookups, through_defaults))
 
     async def aget_or_create(
         self,
@@ -45,7 +45,11 @@ class LinkManager(RelatedManager[M]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """As get_or_create()."""
-        return await self._arun(self._obtained(making.get_or_create, (defaults,), lookups, True, through_defaults))
+        return await self._arun(
+            self._obtained(
+                making.get_or_create, self._origin(asynchronous=True), (defaults,), lookups, through_defaults
+            )
+        )
 
     def update_or_create(
         self,
@@ -57,7 +61,7 @@ class LinkManager(RelatedManager[M]):
     ) -> tuple[M, bool]:
         """The one linked object that meets the lookups, changed, or a new one, which is linked."""
         given = (defaults, create_defaults)
-        return self._run(self._obtained(making.update_or_create, given, lookups, False, through_defaults))
+        return self._run(self._obtained(making.update_or_create, self._origin(), given, lookups, through_defaults))
 
     async def aupdate_or_create(
         self,
@@ -69,18 +73,20 @@ class LinkManager(RelatedManager[M]):
     ) -> tuple[M, bool]:
         """As update_or_create()."""
         given = (defaults, create_defaults)
-        return await self._arun(self._obtained(making.update_or_create, given, lookups, True, through_defaults))
+        return await self._arun(
+            self._obtained(making.update_or_create, self._origin(asynchronous=True), given, lookups, through_defaults)
+        )
 
     def _obtained(
         self,
         obtain: Callable[..., Operation[tuple[Any, bool]]],
+        origin: Origin,
         given: tuple[Any, ...],
         lookups: Mapping[str, Any],
-        asynchronous: bool,
         defaults: Mapping[str, Any] | None,
     ) -> Operation[tuple[Any, bool]]:
         belonging = self._belonging(defaults)
-        return (yield from obtain(self._queryset(), *given, lookups, asynchronous, belonging))
+        return (yield from obtain(self._queryset(), origin, *given, lookups, belonging))
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         self._refuse_defaults(defaults)
@@ -96,7 +102,9 @@ class LinkManager(RelatedManager[M]):
     @property
     def _end(self) -> linking.LinkEnd:
         schema = self._relation.owner._schema()
-        return linking.LinkEnd(schema, self._relation.link, schema.pk.codec.encode(self._record.pk))
+        return linking.LinkEnd(
+            schema, self._relation.link, schema.pk.codec.encode(self._record.pk), self._database.limits
+        )
 
     def _narrowing(self) -> dict[str, Any]:
         return {self._relation.link.back_query_name: self._record.pk}

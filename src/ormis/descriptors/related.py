@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Self, TypeVar, cast
 
-from ..calls import Operation
+from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation
 from ..query.q import Q
 from ..querysets.managers import Manager
@@ -108,6 +108,9 @@ class RelatedManager(Manager[M]):
     @property
     def _database(self) -> Any:
         return self.model._database_for(state_of(self._record).database)
+
+    def _origin(self, *, asynchronous: bool = False) -> Origin:
+        return Origin(self._database, asynchronous)
 
     def _run(self, operation: Operation[Any]) -> Any:
         drop_related(self._record, self._relation.name)

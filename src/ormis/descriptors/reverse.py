@@ -9,7 +9,7 @@ from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import Source
 from ..operations.writing import foreign_keys as relating
-from ..operations.writing import update as changes
+from ..operations.writing.update import update
 from ..querysets.queryset import QuerySet
 from ..records.state import cache_related, cache_related_for_all, cached_related, drop_related, state_of
 from ..schema.schema import Reference
@@ -157,11 +157,11 @@ class ReverseManager(RelatedManager[M]):
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
             raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        return relating.point(self._checked(objects), self._reference, self._record)
+        return relating.point(self._checked(objects), self._reference, self._record, self._database.limits)
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
-        return relating.release(self._checked(objects), self._reference, self._record.pk)
+        return relating.release(self._checked(objects), self._reference, self._record.pk, self._database.limits)
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
@@ -177,7 +177,7 @@ class ReverseManager(RelatedManager[M]):
 
     def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
         """Makes all objects of a query refer to nothing, in bounded steps."""
-        yield from changes.update(related, {self._reference.name: None})
+        yield from update(related, self._origin(), {self._reference.name: None})
 
     def _refuse_required(self) -> None:
         if not self._reference.column.nullable:

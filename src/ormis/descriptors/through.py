@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..calls import Operation, Origin
+from ..calls import Operation
 from ..operations.reading.evaluate import evaluate
 from ..operations.writing import bulk
 from ..operations.writing import get_or_create as making
-from ..operations.writing import update as changes
+from ..operations.writing.delete import delete
 from ..operations.writing.save import save
 from ..querysets.queryset import QuerySet
 from ..schema import registry
@@ -35,7 +35,7 @@ class ThroughManager(LinkManager[M]):
     def _create_linked(self, record: Any, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True)
         for near, far in self._directions:
-            yield from bulk.create([self._new_link({near: self._record.pk, far: record.pk}, defaults)])
+            yield from bulk.create([self._new_link({near: self._record.pk, far: record.pk}, defaults)], self._origin())
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         return making.RelatedLink(after=lambda record: self._add([record], defaults))
@@ -44,25 +44,26 @@ class ThroughManager(LinkManager[M]):
         keys = dict.fromkeys(self._keys(objects))
         for near, far in self._directions:
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
-            present: list[Any] = yield from evaluate(links, Origin(self._database))
+            present: list[Any] = yield from evaluate(links, self._origin())
             missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
             new = [self._new_link({near: self._record.pk, far: key}, defaults) for key in keys if key in missing]
-            yield from bulk.create(new)
+            yield from bulk.create(new, self._origin())
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         keys = self._keys(objects)
         for near, far in self._directions:
-            yield from changes.delete(self._links(near).filter(**{f"{far}__in": keys}))
+            yield from delete(self._links(near).filter(**{f"{far}__in": keys}), self._origin())
 
     def _clear(self) -> Operation[None]:
         for near, _ in self._directions:
-            yield from changes.delete(self._links(near))
+            yield from delete(self._links(near), self._origin())
 
     def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
         keys = self._keys(objects)
         for near, far in self._directions:
             links = self._links(near)
-            yield from changes.delete(links if clear or not keys else links.exclude(**{f"{far}__in": keys}))
+            gone = links if clear or not keys else links.exclude(**{f"{far}__in": keys})
+            yield from delete(gone, self._origin())
         yield from self._add(keys, defaults)
 
     def _keys(self, objects: Iterable[Any]) -> list[Any]:

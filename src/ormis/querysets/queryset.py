@@ -20,7 +20,7 @@ from ..operations.reading.evaluate import evaluate
 from ..operations.reading.prefetch import Prefetch
 from ..operations.reading.row_shapes import check_row_names
 from ..operations.reading.source import Source
-from ..operations.writing import update as changes
+from ..operations.writing.delete import delete
 from ..planning.names import resolve
 from ..planning.plan import related_of
 from ..query.q import Q
@@ -203,7 +203,7 @@ class QuerySet(Queryable[M], Source[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         results = self._cache
         if results is None:
-            results = self._cache = await self._aread(evaluate)
+            results = self._cache = await self._aperform(evaluate)
         for record in results:
             yield record
 
@@ -260,7 +260,7 @@ class QuerySet(Queryable[M], Source[M]):
     def _evaluated(self) -> builtins.list[M]:
         results = self._cache
         if results is None:
-            results = self._cache = self._read(evaluate)
+            results = self._cache = self._perform(evaluate)
         return results
 
     def __getstate__(self) -> dict[str, Any]:
@@ -279,13 +279,11 @@ class QuerySet(Queryable[M], Source[M]):
         One call for some hundred objects; more of them go in steps, each whole. Returns how many objects went, in all
         and by model. Raises ProtectedError, RestrictedError.
         """
-        self._cache = None
-        return self._run(changes.delete(self))
+        return self._perform(delete)
 
     async def adelete(self) -> tuple[int, dict[str, int]]:
         """As delete()."""
-        self._cache = None
-        return await self._arun(changes.delete(self))
+        return await self._aperform(delete)
 
     # Copies ----------------------------------------------------------------------------------------------------------
 

@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 
 from ..calls import Origin
 from ..operations.reading.source import Source
-from ..operations.writing import bulk
+from ..operations.writing import bulk, expire
 from ..operations.writing import get_or_create as getting
 from ..operations.writing import save as saving
-from ..operations.writing import update as changes
+from ..operations.writing import update as updating
 from ..schema.options import milliseconds
 
 M = TypeVar("M")
@@ -55,13 +55,11 @@ class Writing(Generic[M]):
 
         Raises MultipleObjectsReturned, and what create() raises.
         """
-        source = self._queryset()
-        return source._run(getting.get_or_create(source, defaults, lookups, False))
+        return self._queryset()._perform(getting.get_or_create, defaults, lookups)
 
     async def aget_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:
         """As get_or_create()."""
-        source = self._queryset()
-        return await source._arun(getting.get_or_create(source, defaults, lookups, True))
+        return await self._queryset()._aperform(getting.get_or_create, defaults, lookups)
 
     def update_or_create(
         self,
@@ -76,8 +74,7 @@ class Writing(Generic[M]):
 
         Raises MultipleObjectsReturned, and what create() and update() raise.
         """
-        source = self._queryset()
-        return source._run(getting.update_or_create(source, defaults, create_defaults, lookups, False))
+        return self._queryset()._perform(getting.update_or_create, defaults, create_defaults, lookups)
 
     async def aupdate_or_create(
         self,
@@ -86,8 +83,7 @@ class Writing(Generic[M]):
         **lookups: Any,
     ) -> tuple[M, bool]:
         """As update_or_create()."""
-        source = self._queryset()
-        return await source._arun(getting.update_or_create(source, defaults, create_defaults, lookups, True))
+        return await self._queryset()._aperform(getting.update_or_create, defaults, create_defaults, lookups)
 
     def update(self, **values: Any) -> int:
         """Writes these values, which may be expressions, to every object; returns how many there were.
@@ -98,36 +94,30 @@ class Writing(Generic[M]):
         Raises FieldError, pydantic's ValidationError, UniqueViolation, ForeignKeyViolation; IntegrityError where an
         expression comes to null or to what does not fit.
         """
-        source = self._queryset()
-        return source._run(changes.update(source, values))
+        return self._queryset()._perform(updating.update, values)
 
     async def aupdate(self, **values: Any) -> int:
         """As update()."""
-        source = self._queryset()
-        return await source._arun(changes.update(source, values))
+        return await self._queryset()._aperform(updating.update, values)
 
     def expire(self, time: float | timedelta) -> int:
         """Lets every object live so long from now on, in seconds or as a timedelta; returns how many there were.
 
         In steps as update().
         """
-        source = self._queryset()
-        return source._run(changes.expire(source, milliseconds(time)))
+        return self._queryset()._perform(expire.expire, milliseconds(time))
 
     async def aexpire(self, time: float | timedelta) -> int:
         """As expire()."""
-        source = self._queryset()
-        return await source._arun(changes.expire(source, milliseconds(time)))
+        return await self._queryset()._aperform(expire.expire, milliseconds(time))
 
     def persist(self) -> int:
         """Lets every object live for ever; returns how many there were. In steps as update()."""
-        source = self._queryset()
-        return source._run(changes.expire(source, None))
+        return self._queryset()._perform(expire.expire, None)
 
     async def apersist(self) -> int:
         """As persist()."""
-        source = self._queryset()
-        return await source._arun(changes.expire(source, None))
+        return await self._queryset()._aperform(expire.expire, None)
 
     def bulk_create(
         self,
@@ -149,8 +139,9 @@ class Writing(Generic[M]):
         source = self._queryset()
         records = bulk.checked(source, objects, "bulk_create")
         when = bulk.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
-        source._run(bulk.create(records, batch_size, when))
-        return _adopted(source, records, False)
+        origin = Origin(source.db)
+        source._run(bulk.create(records, origin, batch_size, when))
+        return _assigned(records, origin)
 
     async def abulk_create(
         self,
@@ -166,25 +157,23 @@ class Writing(Generic[M]):
         source = self._queryset()
         records = bulk.checked(source, objects, "bulk_create")
         when = bulk.conflicts(source, ignore_conflicts, update_conflicts, update_fields, unique_fields)
-        await source._arun(bulk.create(records, batch_size, when))
-        return _adopted(source, records, True)
+        origin = Origin(source.db, asynchronous=True)
+        await source._arun(bulk.create(records, origin, batch_size, when))
+        return _assigned(records, origin)
 
     def bulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
         """Writes these fields of stored objects, 400 objects in a call unless `batch_size` says otherwise.
 
         Returns how many of them there were; those that were deleted meanwhile are left out. Raises what save() raises.
         """
-        source = self._queryset()
-        return source._run(bulk.bulk_update(source, objects, fields, batch_size))
+        return self._queryset()._perform(bulk.bulk_update, objects, fields, batch_size)
 
     async def abulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
         """As bulk_update()."""
-        source = self._queryset()
-        return await source._arun(bulk.bulk_update(source, objects, fields, batch_size))
+        return await self._queryset()._aperform(bulk.bulk_update, objects, fields, batch_size)
 
 
-def _adopted(source: Source[Any], records: list[Any], asynchronous: bool) -> list[Any]:
-    origin = Origin(source.db, asynchronous)
+def _assigned(records: list[Any], origin: Origin) -> list[Any]:
     for record in records:
         record._assign(origin)
     return records

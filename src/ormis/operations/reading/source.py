@@ -34,13 +34,13 @@ class Source(Generic[M]):
     async def _arun(self, operation: Operation[Any]) -> Any:
         return await self.db.arun(operation)
 
-    def _read(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+    def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """Runs an operation on this source with the sync client."""
         database = self.db
         return database.run(operation(self, Origin(database), *arguments))
 
-    async def _aread(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
-        """As _read(), with the async client."""
+    async def _aperform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+        """As _perform(), with the async client."""
         database = self.db
         return await database.arun(operation(self, Origin(database, asynchronous=True), *arguments))
 

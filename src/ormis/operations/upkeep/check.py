@@ -8,30 +8,20 @@ Touched: every key of the models; with repair, `ormis/set_aside/...` for keys th
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from redis.exceptions import ResponseError
 
-from ...calls import Command, Operation, Scan
-from ...reports import Finding, Progress, Report, Watcher
+from ...calls import Command, Operation
+from ...limits import Limits
+from ...reports import Report, Watcher
 from ...schema.relations import OnDelete
 from ...schema.schema import Column, Schema
-from ...storage.codecs import packable, raw_rows
+from ...storage.codecs import raw_rows
 from ...storage.keys import MODELS, ids_key, object_key
-from ...storage.scripts import script
-from ..outcomes import raise_refusal
-
-OBJECTS = 50
-"""Objects that one call looks at: with half a dozen index entries each it takes some 3 ms."""
-ENTRIES = 250
-KEYS = 200
-SCAN = 1000
-
-_pack = msgspec.msgpack.Encoder().encode
-_undecoded = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-_findings = msgspec.msgpack.Decoder(list[list[msgspec.Raw]]).decode
+from .declarations import incomplete, shown
+from .walk import Walk, keys, step
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,57 +32,11 @@ class Subject:
     required: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
-class Walk:
-    """One walk through the database: what it mends, whom it tells, what it has found."""
-
-    repair: bool
-    watch: Watcher | None
-    report: Report = field(default_factory=Report)
-    seen: set[tuple[Any, ...]] = field(default_factory=set[tuple[Any, ...]])
-    done: int = 0
-    total: int = 0
-
-    def advance(self, task: str, steps: int) -> None:
-        """Tells the watcher that some steps are done."""
-        self.done += steps
-        if self.watch is not None:
-            self.watch(Progress(task, self.done, max(self.done, self.total)))
-
-    def take(self, schema: Schema, found: Iterable[Sequence[Any]]) -> None:
-        """Adds findings of the script to the report."""
-        for kind, key, name, detail, mended in found:
-            if (kind, key, name, detail) not in self.seen:
-                self.seen.add((kind, key, name, detail))
-                message = _MESSAGES[kind].format(model=schema.name, key=key, field=name, detail=detail)
-                self.report.findings.append(Finding(kind, schema.name, key, name or "", message, mended))
-
-
-_MESSAGES = {
-    "index-missing": "{key} is not in the index {field} ({detail})",
-    "index-stale": "the index {field} ({key}) has an entry {detail!r} that is not what the object says",
-    "index-extra": "the index {field} ({key}) has an entry {detail!r} without an object",
-    "unique-missing": "{key} does not claim its {field}={detail!r}",
-    "unique-stale": "{field}={detail!r} is claimed ({key}) for an object that has another value",
-    "unique-extra": "{field}={detail!r} is claimed ({key}) for an object that is not there",
-    "unique-duplicate": "{key} and {detail} have the same {field}; change one of them",
-    "link-missing": "{key} lacks the link to {detail!r}, which the other side has",
-    "link-extra": "{key} has a link to {detail!r}, and one of the two is not there",
-    "reference-dangling": "{model}.{field} of {key} points at {detail}, which does not exist",
-    "object-missing": "{key} is listed and has no hash",
-    "object-unlisted": "{key} is not in the list of objects",
-    "object-key": "{key} holds {field}={detail!r}, another primary key than its own",
-    "key-leaked": "{key} belongs to nothing that {model} has",
-    "type": "{key} holds a {detail}, written by something else than ormis",
-    "value": "{model}.{field} of {key}: {detail}",
-    "next-id": "{key} is {detail}, below the largest key",
-    "expiry": "{key}: {detail}",
-}
-
-
-def check(subjects: Sequence[Subject], repair: bool = False, watch: Watcher | None = None) -> Operation[Report]:
+def check(
+    subjects: Sequence[Subject], limits: Limits, repair: bool = False, watch: Watcher | None = None
+) -> Operation[Report]:
     """Walks through all that is stored of these models. With `repair` it mends what the hashes can mend."""
-    walk = Walk(repair, watch)
+    walk = Walk(limits, repair, watch)
     walk.total = 2 * (yield Command(("DBSIZE",), key=0))
     for subject in subjects:
         with suppress(ResponseError):  # another type there is found on the walk
@@ -111,7 +55,9 @@ def _objects(walk: Walk, subject: Subject) -> Operation[None]:
     walk.report.objects.setdefault(schema.name, 0)
     while after is not None:
         request = {"repair": walk.repair, "references": _references(schema), "width": len(schema.columns)}
-        found, (place, count), packed = yield from step(schema, request | {"after": after, "count": OBJECTS})
+        found, (place, count), packed = yield from step(
+            schema, request | {"after": after, "count": walk.limits.checked_objects}
+        )
         walk.take(schema, found)
         walk.take(schema, _unreadable(subject, packed))
         walk.report.objects[schema.name] += count
@@ -122,66 +68,6 @@ def _objects(walk: Walk, subject: Subject) -> Operation[None]:
 def _references(schema: Schema) -> list[Any]:
     watched = [r for r in schema.references if r.on_delete is not OnDelete.DO_NOTHING]
     return [slot for r in watched for slot in (r.column.position, r.target, r.column.nullable)]
-
-
-def keys(walk: Walk, schemas: Sequence[Schema], parts: Sequence[str], build: bool = False) -> Operation[None]:
-    """Looks at the keys of these models that go on with one of `parts`, and at the entries in them.
-
-    build: of the indexes only at those that are incomplete.
-    """
-    prefixes = {f"{schema.key}{part}".encode(): schema for schema in schemas for part in parts}
-    waiting: dict[Schema, list[bytes]] = {schema: [] for schema in schemas}
-    cursor: bytes | int = 0
-    while cursor != b"0":
-        cursor, names = yield Scan(cursor, SCAN)
-        for name in names:
-            prefix = next((prefix for prefix in prefixes if name.startswith(prefix)), None)
-            if prefix is not None:
-                waiting[prefixes[prefix]].append(name)
-        for schema, found in waiting.items():
-            if len(found) >= KEYS or cursor == b"0":
-                yield from _entries(walk, schema, sorted(found), build)
-                found.clear()
-        walk.advance("keys", len(names))
-    for schema in schemas if "/" in parts else ():
-        yield from _entries(walk, schema, [f"ormis/expiring/{schema.key}".encode()], build)
-
-
-def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Operation[None]:
-    at, cursor = 0, "0"
-    while at < len(names):
-        portion = packable(names[at : at + KEYS])
-        request = {"repair": walk.repair, "build": build, "keys": portion, "cursor": cursor, "budget": ENTRIES}
-        found, (done, cursor, entries), _ = yield from step(schema, request)
-        walk.take(schema, found)
-        walk.report.entries += entries
-        at += done
-
-
-def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], list[Any], bytes]]:
-    """One call of the script: its findings, the rest of its answer, the packed rows.
-
-    The rest is empty where the reindexing that it belongs to is not what it was.
-    """
-    whole: dict[str, Any] = {"references": (), "width": 0, **request}
-    reply = yield script("check")((_pack(whole), schema.shape, schema.declaration))
-    if isinstance(reply, bytes):
-        raise_refusal(reply)
-    _ok, *answer = _undecoded(reply[0])
-    if len(answer) == 1:
-        return [], [], b""
-    found = [[_shown(item) for item in finding] for finding in _findings(answer[0])]
-    rest = [msgspec.msgpack.decode(item) for item in answer[1:]]
-    return found, rest, reply[1] if len(reply) > 1 else b""
-
-
-def _shown(raw: msgspec.Raw) -> Any:
-    """One item of a finding; a text that is no UTF-8 with escapes."""
-    try:
-        return msgspec.msgpack.decode(raw)
-    except (UnicodeDecodeError, msgspec.DecodeError):
-        (text,) = raw_rows(b"\x91\x91" + bytes(raw))[0]
-        return (text or b"").decode("utf-8", "backslashreplace")
 
 
 # Values --------------------------------------------------------------------------------------------------------------
@@ -231,31 +117,3 @@ def _incomplete(report: Report, subjects: Sequence[Subject]) -> Operation[None]:
         waiting = incomplete(schema, (yield Command(("HGET", MODELS, schema.key))))
         if waiting and report.objects[schema.name]:
             report.incomplete.setdefault(schema.name, []).extend(map(shown, waiting))
-
-
-def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
-    """What the model declares that is not complete, given what the database knows of it."""
-    known = declaration(stored)
-    waiting = known.get("incomplete") or ()
-    kept = definitions(known)
-    return [d for d in definitions(msgspec.json.decode(schema.declaration)) if d not in kept or d in waiting]
-
-
-def declaration(stored: bytes | None) -> dict[str, list[str]]:
-    """What the database knows of a model; nothing where that can't be read."""
-    try:
-        known = msgspec.json.decode(stored or b"{}")
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def definitions(known: dict[str, list[str]]) -> list[str]:
-    """The indexes and constraints of a declaration, as the script `reindex` names them."""
-    return [f"{part} {definition}" for part in ("indexes", "unique") for definition in known.get(part) or ()]
-
-
-def shown(definition: str) -> str:
-    """A stored definition as people read it: `indexes sorted int votes` is `votes (sorted)`."""
-    words = definition.split(" ")
-    return f"{words[-1]} ({'unique' if len(words) == 2 else words[1]})"

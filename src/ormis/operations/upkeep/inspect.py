@@ -10,13 +10,14 @@ from ...reports import IndexState, ModelState
 from ...schema.schema import Schema
 from ...storage.keys import MODELS, ids_key, object_key
 from ..reading.get import wrong_type
-from .check import declaration, definitions, incomplete, shown
-
-SAMPLE = 20
+from .declarations import declaration, definitions, incomplete, shown
 
 
-def inspect(schemas: Sequence[Schema]) -> Operation[list[ModelState]]:
-    """The state of these models, and of those that the database knows beside them."""
+def inspect(schemas: Sequence[Schema], sampled: int) -> Operation[list[ModelState]]:
+    """The state of these models, and of those that the database knows beside them.
+
+    sampled: how many objects of each are asked for their memory.
+    """
     names: list[bytes] = yield Command(("HKEYS", MODELS))
     stored: dict[str, bytes] = {}
     for name in names:
@@ -24,19 +25,19 @@ def inspect(schemas: Sequence[Schema]) -> Operation[list[ModelState]]:
     states: list[ModelState] = []
     for schema in schemas:
         kept = stored.pop(schema.key, None)
-        states.append((yield from _state(schema.name, schema.key, schema, kept)))
+        states.append((yield from _state(schema.name, schema.key, schema, kept, sampled)))
     for key, kept in stored.items():
-        states.append((yield from _state(key, key, None, kept)))
+        states.append((yield from _state(key, key, None, kept, sampled)))
     return states
 
 
-def _state(name: str, key: str, schema: Schema | None, stored: bytes | None) -> Operation[ModelState]:
+def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, sampled: int) -> Operation[ModelState]:
     try:
         objects: int = yield Command(("ZCARD", ids_key(key)))
     except ResponseError as error:
         raise wrong_type(error, ids_key(key)) from None
     sizes: list[int] = []
-    for rank in sorted({objects * i // SAMPLE for i in range(SAMPLE)}) if objects else ():
+    for rank in sorted({objects * i // sampled for i in range(sampled)}) if objects else ():
         pks: list[bytes] = yield Command(("ZRANGE", ids_key(key), rank, rank))
         for pk in pks:
             size = yield Command(("MEMORY", "USAGE", object_key(key, "").encode() + pk), key=2)

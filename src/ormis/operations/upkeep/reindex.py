@@ -1,8 +1,8 @@
 """Building the indexes and unique claims that were declared after objects existed, and dropping undeclared ones.
 
-The script `reindex` says what is to be done and, at the end, that it is complete; between them the walks of `checking`
-do it in many short calls, while clients write and keep what is new for what they write. How far it is stands in
-`ormis/reindex`, so that it goes on where a crash has ended it.
+The script `reindex` says what is to be done and, at the end, that it is complete. Between the two, the walk of
+`walk.py` does the work in many short calls, while clients write; their writes keep the new indexes. `ormis/reindex`
+stores the progress, so that a reindexing that was cut off goes on.
 
 Touched: `ormis/models`, `ormis/reindex`, `model/ids`, the hashes, the keys of what is built or dropped.
 """
@@ -13,18 +13,20 @@ import msgspec
 
 from ...calls import Command, Operation
 from ...errors import OrmisError
+from ...limits import Limits
 from ...reports import Reindexed, Watcher
 from ...schema.schema import Schema
 from ...storage.keys import ids_key
 from ...storage.scripts import script
 from ..outcomes import answer_of
-from .check import OBJECTS, Walk, keys, shown, step
+from .declarations import shown
+from .walk import Walk, keys, step
 
 _pack = msgspec.msgpack.Encoder().encode
 _TRIES = 5
 
 
-def reindex(schema: Schema, watch: Watcher | None = None) -> Operation[Reindexed]:
+def reindex(schema: Schema, limits: Limits, watch: Watcher | None = None) -> Operation[Reindexed]:
     """Makes what is stored of the model what it declares: builds and drops indexes and unique claims.
 
     Raises OrmisError where somebody else keeps reindexing the model to another declaration.
@@ -34,7 +36,7 @@ def reindex(schema: Schema, watch: Watcher | None = None) -> Operation[Reindexed
         result = Reindexed(schema.name, dropped=[shown(definition) for definition in dropped])
         if not build and not dropped:
             return result
-        walk = Walk(True, watch)
+        walk = Walk(limits, True, watch)
         if dropped:
             yield from keys(walk, [schema], ("/index/", "/unique/"), build=True)
         if (yield from _built(walk, schema, build, after, result)):
@@ -51,7 +53,13 @@ def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed
     """Adds what every object lacks; False where the reindexing is not what it was."""
     walk.total += yield Command(("ZCARD", ids_key(schema.key)))
     while build and after is not None:
-        request = {"repair": True, "build": True, "progress": list(build), "after": after, "count": OBJECTS}
+        request = {
+            "repair": True,
+            "build": True,
+            "progress": list(build),
+            "after": after,
+            "count": walk.limits.checked_objects,
+        }
         found, rest, _ = yield from step(schema, request)
         if not rest:
             return False

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from typing import Any
 
-from ...calls import Operation, ScriptCall
+from ...calls import Operation, Origin, ScriptCall
 from ...errors import FieldError, IntegrityError, shown
 from ..reading.source import Source
 from .client_arithmetic import commit_computing
@@ -16,11 +16,10 @@ from .mutations import Mutation, commit_call, deliver, results_of
 from .save import OnConflict, Record, When, insertion, mutation_for
 from .update import named
 
-BATCH = 1000
-CHANGES = 400  # updates in one call: some 15 us each
 
-
-def create(records: Sequence[Record], batch_size: int | None = None, when: When = None) -> Operation[None]:
+def create(
+    records: Sequence[Record], origin: Origin, batch_size: int | None = None, when: When = None
+) -> Operation[None]:
     """Inserts the records, `batch_size` in a call. Raises what saving raises; the batches before stay stored.
 
     when: what becomes of a record that is in conflict with an object.
@@ -28,7 +27,7 @@ def create(records: Sequence[Record], batch_size: int | None = None, when: When 
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.
     """
-    size = _size(batch_size, BATCH)
+    size = _size(batch_size, origin.limits.inserts)
     stored: list[tuple[Mutation, list[Any]]] = []
 
     @lru_cache(1)
@@ -56,12 +55,14 @@ def create(records: Sequence[Record], batch_size: int | None = None, when: When 
         take_results()
 
 
-def update(records: Sequence[Record], fields: Sequence[str], batch_size: int | None = None) -> Operation[int]:
+def update(
+    records: Sequence[Record], origin: Origin, fields: Sequence[str], batch_size: int | None = None
+) -> Operation[int]:
     """Writes these fields of the records, `batch_size` in a call, each all or nothing; what is gone is left out.
 
     Returns how many objects there were. Raises what saving raises.
     """
-    size, found = _size(batch_size, CHANGES), 0
+    size, found = _size(batch_size, origin.limits.updates), 0
     for first in range(0, len(records), size):
         batch = [mutation_for(record, fields) for record in records[first : first + size]]
         for mutation in batch:
@@ -127,7 +128,7 @@ def conflicts(
 
 
 def bulk_update(
-    source: Source[Any], objects: Iterable[Any], fields: Iterable[str], batch_size: int | None
+    source: Source[Any], origin: Origin, objects: Iterable[Any], fields: Iterable[str], batch_size: int | None
 ) -> Operation[int]:
     """Writes these fields of stored objects; how many of them there still were."""
     records, names = checked(source, objects, "bulk_update"), [*fields]
@@ -136,4 +137,4 @@ def bulk_update(
     for record in records:
         if record.pk is None:
             raise IntegrityError(f"bulk_update(): {record!r} is not saved yet", model=source._schema.name)
-    return (yield from update(records, [named(source._schema, name).name for name in names], batch_size))
+    return (yield from update(records, origin, [named(source._schema, name).name for name in names], batch_size))

@@ -12,10 +12,9 @@ from typing import Any
 
 from ...calls import Operation
 from ...errors import OrmisError
+from ...limits import ATTEMPTS
 from ..outcomes import unpack
 from .mutations import Mutation, commit_call, deliver, results_of
-
-_TRIES = 100
 
 
 def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
@@ -27,12 +26,12 @@ def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
         at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
         if answer[0] == "inexact":
             computed |= _compute(mutations, sent, answer[3], at)
-        elif at in computed and tries[at] < _TRIES:  # computed of what is no longer so: what is there now?
+        elif at in computed and tries[at] < ATTEMPTS:  # computed of what is no longer so: what is there now?
             computed.remove(at)
             sent[at] = mutations[at]
             tries[at] += 1
         elif at in computed:
-            raise OrmisError(f"others changed what is computed with, {_TRIES} times in a row")
+            raise OrmisError(f"others changed what is computed with, {ATTEMPTS} times in a row")
         else:
             return deliver(sent, results_of(sent, answer))
 

@@ -1,4 +1,5 @@
-"""Deleting objects with what refers to them. One call of the script `commit`: all goes, as on_delete says, or nothing.
+"""Deleting objects with what refers to them. One call of the script `commit` for single ones, one of `change` for those
+that a query finds, or several if they are many; each call deletes all of its objects, as on_delete says, or nothing.
 
 Touched: the objects, their indexes, claims and links, and those of every model that refers to them, at any depth.
 """
@@ -6,14 +7,23 @@ Touched: the objects, their indexes, claims and links, and those of every model 
 from collections.abc import Sequence
 from typing import Any
 
+from ...calls import Operation, Origin
 from ...schema import registry
 from ...schema.schema import Schema
+from ..reading.source import Source
 from .mutations import Mutation
+from .set_changes import Change, change, plan_of_all
 
 
 def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
     """The mutation that deletes the objects with these keys; its result is {model number: count}."""
     return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], predicted_result={})
+
+
+def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
+    """Deletes every object of the query with what refers to them; returns their numbers as counted() does."""
+    plan = yield from plan_of_all(source, origin, "deleted")
+    return counted((yield from change(plan, Change("delete", origin.limits.deleted))).models)
 
 
 def counted(result: Any) -> tuple[int, dict[str, int]]:

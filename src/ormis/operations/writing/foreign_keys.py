@@ -1,4 +1,5 @@
-"""Pointing foreign keys somewhere else. One call of the script `commit` for every 1,000 objects, each all or nothing.
+"""Changing the foreign keys of given objects. One call of the script `commit` for as many as `Limits.links` says, each
+all or nothing.
 
 Touched: the objects' hashes, the indexes and claims with their foreign key.
 """
@@ -8,30 +9,29 @@ from typing import Any
 
 from ...calls import Operation
 from ...errors import ConflictError
+from ...limits import Limits
 from ...records.state import cache_related, state_of
 from ...schema.schema import Reference, Schema
 from .mutations import Mutation, commit
 from .save import Record
 
-STEP = 1000
 
-
-def point(records: Sequence[Record], reference: Reference, related: Any) -> Operation[None]:
+def point(records: Sequence[Record], reference: Reference, related: Any, limits: Limits) -> Operation[None]:
     """Makes the records refer to this object.
 
     Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
     """
-    return _in_steps(records, lambda record: _pointing(record, reference, related.pk, related, ()))
+    return _in_steps(records, limits, lambda record: _pointing(record, reference, related.pk, related, ()))
 
 
-def release(records: Sequence[Record], reference: Reference, pk: Any) -> Operation[None]:
+def release(records: Sequence[Record], reference: Reference, pk: Any, limits: Limits) -> Operation[None]:
     """Makes the records, which refer to the object with this key, refer to nothing.
 
     Raises DoesNotExist for a record that is gone or does not refer to it.
     """
     expected = (reference.column.position, reference.column.codec.encode(pk))
     try:
-        yield from _in_steps(records, lambda record: _pointing(record, reference, None, None, expected))
+        yield from _in_steps(records, limits, lambda record: _pointing(record, reference, None, None, expected))
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
         others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != pk)
@@ -40,9 +40,10 @@ def release(records: Sequence[Record], reference: Reference, pk: Any) -> Operati
         ) from None
 
 
-def _in_steps(records: Sequence[Record], mutation: Callable[[Any], Mutation]) -> Operation[None]:
-    for first in range(0, len(records), STEP):
-        yield from commit([mutation(record) for record in records[first : first + STEP]])
+def _in_steps(records: Sequence[Record], limits: Limits, mutation: Callable[[Any], Mutation]) -> Operation[None]:
+    step = limits.links
+    for first in range(0, len(records), step):
+        yield from commit([mutation(record) for record in records[first : first + step]])
 
 
 def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected: Sequence[Any]) -> Mutation:

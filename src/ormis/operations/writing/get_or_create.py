@@ -17,6 +17,7 @@ from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
 from ...errors import ConflictError, OrmisError
+from ...limits import ATTEMPTS
 from ...planning.plan import Plan, packed
 from ...query.q import Q
 from ...records.hydration import load
@@ -30,9 +31,8 @@ from ..reading.source import Source
 from ..reading.subqueries import planned
 from . import save as saving
 from .mutations import Mutation, commit_call
-from .update import Writes, check_whole, writes
-
-_TRIES = 100
+from .set_changes import check_whole
+from .update import Writes, writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +81,21 @@ class _New:
 
 def get_or_create(
     source: Source[Any],
+    origin: Origin,
     defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
-    asynchronous: bool,
     related: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
-    plan = yield from planned(_two(narrowed).query, Origin(narrowed.db))
-    for _ in range(_TRIES):
-        new = yield from _new(narrowed, related, lookups, defaults or {}, asynchronous)
+    plan = yield from planned(_two(narrowed).query, origin)
+    for _ in range(ATTEMPTS):
+        new = yield from _new(narrowed, origin, related, lookups, defaults or {})
         obtained = yield from _obtain(plan, new.creation)
         if obtained.created:
             return (yield from _linked(new.record, related)), True
         if obtained.rows:
-            return (yield from _single(narrowed, plan, obtained.rows, asynchronous)), False
+            return (yield from _single(narrowed, origin, plan, obtained.rows)), False
         if new.refusal is not None:
             raise new.refusal
     raise _contended(source)
@@ -103,21 +103,21 @@ def get_or_create(
 
 def update_or_create(
     source: Source[Any],
+    origin: Origin,
     defaults: Mapping[str, Any] | None,
     create_defaults: Mapping[str, Any] | None,
     lookups: Mapping[str, Any],
-    asynchronous: bool,
     related: RelatedLink = _NOTHING,
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
     wanted = writes(source, values)
-    plan = yield from planned(_two(narrowed).query, Origin(narrowed.db))
+    plan = yield from planned(_two(narrowed).query, origin)
     mutation = _update(source._schema, wanted) if plan.client_where is None and wanted.by_server else None
     given = values if create_defaults is None else create_defaults
-    for _ in range(_TRIES):
-        new = yield from _new(narrowed, related, lookups, given, asynchronous)
+    for _ in range(ATTEMPTS):
+        new = yield from _new(narrowed, origin, related, lookups, given)
         try:
             obtained = yield from _obtain(plan, new.creation, mutation)
             if obtained.created:
@@ -125,9 +125,9 @@ def update_or_create(
             if obtained.changed is not None:
                 changed, pk = source._copy(where=(), empty=False), source._schema.pk
                 key = pk.codec.decode(obtained.changed.encode())
-                return (yield from results.get(changed, Origin(narrowed.db, asynchronous), Q(pk=key))), False
+                return (yield from results.get(changed, origin, Q(pk=key))), False
             if obtained.rows:
-                present = yield from _single(narrowed, plan, obtained.rows, asynchronous)
+                present = yield from _single(narrowed, origin, plan, obtained.rows)
                 yield from _write(present, values)
                 return present, False
         except InexactArithmetic:
@@ -142,7 +142,7 @@ def update_or_create(
 
 def _contended(source: Source[Any]) -> ConflictError:
     name = source._schema.name
-    return ConflictError(f"{name}: others changed the same object {_TRIES} times in a row", model=name)
+    return ConflictError(f"{name}: others changed the same object {ATTEMPTS} times in a row", model=name)
 
 
 def _linked(record: Any, related: RelatedLink) -> Operation[Any]:
@@ -174,8 +174,8 @@ def _two(source: Source[Any]) -> Source[Any]:
     return source._copy_of(source.query.slice(0, 2))
 
 
-def _single(narrowed: Source[Any], plan: Plan, rows: Any, asynchronous: bool) -> Operation[Any]:
-    found = load(narrowed.model, [row[: len(plan.columns)] for row in rows], Origin(narrowed.db, asynchronous))
+def _single(narrowed: Source[Any], origin: Origin, plan: Plan, rows: Any) -> Operation[Any]:
+    found = load(narrowed.model, [row[: len(plan.columns)] for row in rows], origin)
     return (yield from _checked_single(narrowed, found))
 
 
@@ -190,25 +190,23 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
 
 def _new(
     narrowed: Source[Any],
+    origin: Origin,
     related: RelatedLink,
     lookups: Mapping[str, Any],
     defaults: Mapping[str, Any],
-    asynchronous: bool,
 ) -> Operation[_New]:
     """The object to make, of the lookups that name a field and the defaults.
 
     Callables are called only where there is no object yet.
     """
-    if any(callable(value) for value in defaults.values()) and (
-        yield from results.exists(narrowed, Origin(narrowed.db))
-    ):
+    if any(callable(value) for value in defaults.values()) and (yield from results.exists(narrowed, origin)):
         return _New()
     pk = narrowed._schema.pk.name
     values = {(pk if name == "pk" else name): value for name, value in lookups.items() if "__" not in name}
     values |= {name: _called(value) for name, value in defaults.items()}
     try:
         record = narrowed.model(**narrowed.model._by_alias(values))
-        record._assign(Origin(narrowed.db, asynchronous))
+        record._assign(origin)
         return _New(record, Creation(saving.insertion([record]), related.link))
     except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there
         return _New(refusal=refusal)

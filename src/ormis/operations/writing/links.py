@@ -1,5 +1,5 @@
-"""Many-to-many links: adding, removing, replacing them. One call of the script `commit` for every 1,000 links, each all
-or nothing.
+"""Adding, removing and replacing many-to-many links. One call of the script `commit` for as many links as
+`Limits.links` says, each all or nothing.
 
 Touched: on each side the set `model/links/relation/key`, `choice/links/tags/1` and `tag/links/choices/7`. Both objects
 must be there.
@@ -14,14 +14,13 @@ from redis.exceptions import ResponseError
 
 from ...calls import Command, Operation
 from ...errors import StoredDataError
+from ...limits import Limits
 from ...schema.schema import Link, Schema
 from ...storage.keys import links_key
 from .mutations import Mutation, commit
 from .save import Record, insertion
 
 _pack = msgspec.msgpack.Encoder().encode
-STEP = 1000
-"""Links in one call: some 5 us each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,7 @@ class LinkEnd:
     schema: Schema
     link: Link
     pk: str
+    limits: Limits
 
     def adding(self, others: Sequence[str] | None) -> Mutation:
         """The mutation that links these objects; None stands for what the mutation before inserts."""
@@ -47,9 +47,10 @@ def change(end: LinkEnd, added: Sequence[str], removed: Sequence[str]) -> Operat
 
     Raises ForeignKeyViolation where the object, or one that it is to be linked to, is not there.
     """
-    for first in range(0, len(removed) + len(added), STEP):
-        gone, start = removed[first : first + STEP], max(0, first - len(removed))
-        come = added[start : first + STEP - len(removed)] if first + STEP > len(removed) else ()
+    step = end.limits.links
+    for first in range(0, len(removed) + len(added), step):
+        gone, start = removed[first : first + step], max(0, first - len(removed))
+        come = added[start : first + step - len(removed)] if first + step > len(removed) else ()
         yield from commit([*([end.removing(gone)] if gone else []), *([end.adding(come)] if come else [])])
 
 

@@ -8,14 +8,18 @@ Touched: `ormis/models`, `model/ids`, the indexes that help; of each object that
 on deletion those of what refers to it as well.
 """
 
+# Modules of the package use private names of each other.
+# pyright: reportPrivateUsage=false
+
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ...calls import Operation, ScriptCall
+from ...calls import Operation, Origin, ScriptCall
 from ...errors import OrmisError
+from ...limits import ATTEMPTS
 from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, packed
 from ...records.state import Wire
@@ -24,10 +28,11 @@ from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, answer_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
+from ..reading.source import Source
+from ..reading.subqueries import planned
 from .cascade import shapes_with_referrers
 from .mutations import ClientArithmetic, Mutation, commit_call
 
-_TRIES = 100
 Compute = Callable[[Mapping[str, Any]], list[Any]]
 """From the values of a row to changes, {position, text|False, ...}."""
 
@@ -40,8 +45,8 @@ class Change:
     """
 
     code: str
+    most: int
     arguments: tuple[Any, ...] = ()
-    most: int = 150
     computed: ClientArithmetic | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
 
@@ -72,6 +77,23 @@ class Here:
     wanted: Change
     reads: Sequence[Column] = ()
     compute: Compute | None = None
+
+
+def check_whole(source: Source[Any], what: str) -> None:
+    """Raises TypeError for a query that does not stand for objects that can be changed."""
+    source._refuse(what)
+    if source.query.shape != "objects":
+        raise TypeError(f"a queryset of values() can't be {what}: do that before values()")
+
+
+def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
+    """The plan that finds every object of the query, which is about to be changed: the queryset forgets its results.
+
+    what: the change as a participle, for the message. Raises TypeError as check_whole() does.
+    """
+    check_whole(source, what)
+    source._cache = None
+    return (yield from planned(source.query.having(order=(), fields=None, related=()), origin))
 
 
 def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operation[ChangeCounts]:
@@ -154,7 +176,7 @@ def change_each(
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most = how.wanted.most
     tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
-    for _ in range(_TRIES):
+    for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
@@ -169,7 +191,7 @@ def change_each(
         if not stale:
             return tally
         rows = yield from fetch_keys(reading, stale)
-    raise OrmisError(f"{plan.schema.name}: others changed the same objects {_TRIES} times in a row")
+    raise OrmisError(f"{plan.schema.name}: others changed the same objects {ATTEMPTS} times in a row")
 
 
 @dataclass(frozen=True, slots=True)

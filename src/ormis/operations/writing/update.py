@@ -1,4 +1,4 @@
-"""What is written through a queryset, as operations: changes of all that it finds."""
+"""update() of a queryset."""
 
 # What is private here is so to the package.
 # pyright: reportPrivateUsage=false
@@ -11,15 +11,14 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError
+from ...limits import Limits
 from ...query.expressions import Expression
 from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
-from ..reading.subqueries import planned
-from .delete import counted
 from .save import compute, encode, sum_of, text_of_result
-from .set_changes import Change, Here, change, change_each
+from .set_changes import Change, Here, change, change_each, check_whole, plan_of_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +59,20 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
     return Writes(constants, computed, [i for column, value in computed.items() for i in sum_of(schema, column, value)])
 
 
-def update(source: Source[Any], values: Mapping[str, Any]) -> Operation[int]:
+def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Operation[int]:
     """Writes these values to every object of the query; how many there were."""
-    check_whole(source, "updated")
     if not values:
-        return (yield from results.count(source, Origin(source.db)))
-    source._cache = None
+        check_whole(source, "updated")
+        return (yield from results.count(source, origin))
+    plan = yield from plan_of_all(source, origin, "updated")
     wanted = writes(source, values)
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
-    here = _here(source, wanted)
+    here = _here(source, wanted, origin.limits)
     if not wanted.by_server or _may_be_null(source._schema, wanted):
         return (yield from change_each(plan, here)).count
     computed = partial(compute, source._schema, wanted.computed, source.model._fitted)
-    return (yield from change(plan, Change("update", tuple(wanted.arguments), computed=computed), here)).count
+    return (
+        yield from change(plan, Change("update", origin.limits.changed, tuple(wanted.arguments), computed), here)
+    ).count
 
 
 def _may_be_null(schema: Schema, wanted: Writes) -> bool:
@@ -83,7 +83,7 @@ def _may_be_null(schema: Schema, wanted: Writes) -> bool:
     )
 
 
-def _here(source: Source[Any], wanted: Writes) -> Here:
+def _here(source: Source[Any], wanted: Writes, limits: Limits) -> Here:
     """The same changes, computed from the fields that the expressions name."""
     schema = source._schema
     reads = dict.fromkeys(schema.column(name) for value in wanted.computed.values() for name in sorted(value.names()))
@@ -95,7 +95,7 @@ def _here(source: Source[Any], wanted: Writes) -> Here:
             for item in (column.position, _present(text_of_result(schema, column, value, source.model._fitted, row)))
         ]
 
-    return Here(Change("update", (wanted.constants,)), tuple(reads), values)
+    return Here(Change("update", limits.changed, (wanted.constants,)), tuple(reads), values)
 
 
 def named(schema: Schema, name: str) -> Column:
@@ -124,26 +124,3 @@ def _text(schema: Schema, column: Column, value: Any) -> Any:
 
 def _present(text: Text | None) -> Text | bool:
     return False if text is None else text
-
-
-def expire(source: Source[Any], ttl: int | None) -> Operation[int]:
-    """Lets every object of the query live so many milliseconds from now on, None for ever; how many there were."""
-    check_whole(source, "given an end")
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
-    return (yield from change(plan, Change("expire", (False if ttl is None else ttl,)))).count
-
-
-def delete(source: Source[Any]) -> Operation[tuple[int, dict[str, int]]]:
-    """Deletes every object of the query, with what refers to them."""
-    check_whole(source, "deleted")
-    source._cache = None
-    plan = yield from planned(source.query.having(order=(), fields=None, related=()), Origin(source.db))
-    tally = yield from change(plan, Change("delete", most=100))
-    return counted(tally.models)
-
-
-def check_whole(source: Source[Any], what: str) -> None:
-    """Raises TypeError for a query that does not stand for objects that can be changed."""
-    source._refuse(what)
-    if source.query.shape != "objects":
-        raise TypeError(f"a queryset of values() can't be {what}: do that before values()")

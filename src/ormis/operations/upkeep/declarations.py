@@ -1,0 +1,33 @@
+"""Which indexes and constraints the database knows of a model, which of them are complete, and how they are shown."""
+
+import msgspec
+
+from ...schema.schema import Schema
+
+
+def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
+    """What the model declares that is not complete, given what the database knows of it."""
+    known = declaration(stored)
+    waiting = known.get("incomplete") or ()
+    kept = definitions(known)
+    return [d for d in definitions(msgspec.json.decode(schema.declaration)) if d not in kept or d in waiting]
+
+
+def declaration(stored: bytes | None) -> dict[str, list[str]]:
+    """What the database knows of a model; nothing where that can't be read."""
+    try:
+        known = msgspec.json.decode(stored or b"{}")
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def definitions(known: dict[str, list[str]]) -> list[str]:
+    """The indexes and constraints of a declaration, as the script `reindex` names them."""
+    return [f"{part} {definition}" for part in ("indexes", "unique") for definition in known.get(part) or ()]
+
+
+def shown(definition: str) -> str:
+    """A stored definition as people read it: `indexes sorted int votes` is `votes (sorted)`."""
+    words = definition.split(" ")
+    return f"{words[-1]} ({'unique' if len(words) == 2 else words[1]})"
