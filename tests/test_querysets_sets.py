@@ -383,7 +383,7 @@ def test_every_method_that_asks_the_server_has_a_twin(owner: Any) -> None:
         for name in dir(owner)
         if not name.startswith("_")
         and inspect.isfunction(inspect.unwrap(getattr(getattr(owner, name), "__func__", getattr(owner, name))))
-        and re.search(r"\b_?run\(", inspect.getsource(getattr(owner, name)))
+        and re.search(r"\b_?(run|perform)\(", inspect.getsource(getattr(owner, name)))
     ]
     assert len(asking) >= 5
     for name in asking:

@@ -164,7 +164,7 @@ def test_it_goes_on_after_a_crash(db: ormis.Database, raw: Any) -> None:
     """Where it was ended it goes on, and does not look at the same objects again."""
     populate(450)
     item = declare("indexed")
-    operation = reindex(item.__schema__)
+    operation = reindex(item.__schema__, db.limits)
     call = next(operation)
     for _ in range(4):
         call = operation.send(sync.send(db.client, call))
@@ -183,9 +183,9 @@ def test_a_crash_while_dropping(db: ormis.Database, raw: Any) -> None:
     item = declare("indexed")
     item.objects.bulk_create([item(name=f"n{i}", size=i, color=f"c{i}") for i in range(30)])
     plain = declare("plain")
-    operation = reindex(plain.__schema__)
+    operation = reindex(plain.__schema__, db.limits)
     operation.send(None)
-    operation.send(sync.send(db.client, next(reindex(plain.__schema__))))
+    operation.send(sync.send(db.client, next(reindex(plain.__schema__, db.limits))))
     operation.close()
     assert len(shape(raw)) > 60
     result = db.reindex(plain)

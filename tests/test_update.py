@@ -377,9 +377,10 @@ def test_through_a_relation_manager() -> None:
     assert a.items.count() == 3
 
 
-def test_steps_are_counted_and_bounded(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_are_counted_and_bounded(db: ormis.Database) -> None:
     """No call changes more than it may: portions of keys, or steps of a walk."""
     items(10)
+    db.limits = replace(db.limits, changed=3)
     assert sent(lambda: Item.objects.filter(votes__gte=0).update(name="x")) == ["change"] * 5
     db.limits = replace(db.limits, objects=1, keys=2, changed=3)
     calls = sent(lambda: Item.objects.update(name="y"))

@@ -29,7 +29,7 @@
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
 -- read/explaining.lua
 
-local answered, found = pcall(require('read.index_only'))
+local answered, found = pcall(require('read.cheapest'))
 if answered and found then return found end
 
 local KEY = require('server.keys')

@@ -7,7 +7,7 @@
 --      which says of a model that its objects may expire.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 
 local function now()
   local time = redis.call('TIME')

@@ -2,7 +2,7 @@
 -- Out: write_expiry(object).
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local expiring = require('expiry.expiring')
 local objects = require('write.objects')
 

@@ -3,7 +3,7 @@
 -- Out: read_catalog(), {key = declaration}; referrers_of(catalog, key), {{key, column, action, nullable, default},
 --      ...}; links_of(catalog, key), {name, target, name there, ...} or nil; split(text), the lines of a text.
 
-local call = require('server.server').call
+local call = require('server.call')
 local extend = require('server.lists').extend
 
 local function split(text)

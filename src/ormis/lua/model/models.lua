@@ -11,7 +11,7 @@
 -- Out: open(packed, declaration, may_write), entry(m, i, row, pk), each_entry(m, i, row, pk, visit),
 --      equality_set(m, position, text), claim(fields, row), touches(positions, changed), concerned(m, i, changed).
 
-local call = require('server.server').call
+local call = require('server.call')
 local KEY = require('server.keys')
 local key_part = require('server.key_part')
 local index_kinds = require('model.index_kinds')

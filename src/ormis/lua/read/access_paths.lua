@@ -6,7 +6,7 @@
 --      numbers of the conjuncts that it is about; bounded(probe), whether it asks for something of its last field.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local key_part = require('server.key_part')
 local extend = require('server.lists').extend
 local open_models = require('read.open_models')

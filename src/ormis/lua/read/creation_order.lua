@@ -3,7 +3,7 @@
 --      in_creation_order(ids, keys, backwards), the keys in that order, in which they often are already; nil if two
 --      share a place.
 
-local call = require('server.server').call
+local call = require('server.call')
 
 local function creation_order_of(ids, keys)
   local found = {}

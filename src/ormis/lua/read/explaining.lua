@@ -3,7 +3,7 @@
 --      model, indexes that are left alone since they are incomplete}, `by` being one of key, unique, equal, sorted,
 --      text, order, creation, all, union, forward, reverse, links, nothing, portion.
 
-local call = require('server.server').call
+local call = require('server.call')
 local nothing = require('server.lists').nothing
 local search = require('read.candidates').search
 

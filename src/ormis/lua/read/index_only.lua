@@ -1,15 +1,12 @@
--- Fast path of a query: what indexes alone answer. It stands before all other functions: making them costs ten times as
--- much as a count. If anything is out of the ordinary, an incomplete index, a score that does not stand for one value,
--- too many candidates, it leaves everything to the search behind it; so it does with what the server refuses.
--- In: KEYS[1] ormis/models, ARGV[4] the declaration of the model. Of the plan, see plan.lua: want, 'rows', 'count' or
---   false; rows, {number of the probe that has the order that is asked for or false, descending, backwards, offset,
---   limit or false, how many objects a call may look at, which of the columns is the key, column, ...}.
--- Out: answer_by_indexes(), the reply as query.lua describes it, a count as it is, since packing it would cost as much
---      as finding it; nil if the search has to answer.
+-- The second part of the fast path of a query, see cheapest.lua: rows, and counts of objects that several probes allow.
+-- In: the plan, see plan.lua, whose probes are measured; of the plan rows, {number of the probe that has the order that
+--   is asked for or false, descending, backwards, offset, limit or false, how many objects a call may look at, which of
+--   the columns is the key, column, ...}.
+-- Out: answer_by_indexes(best, own), the reply as query.lua describes it; nil if the search has to answer. `best` is
+--      the cheapest probe, `own` the beginning of the keys of the model.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
-local measure = require('read.probes').measure
+local call = require('server.call')
 local first = require('read.plan')
 local plan, bound = first.plan, first.bound
 
@@ -99,18 +96,9 @@ local function rows_of(best)
   return found and {cmsgpack.pack({'ok', 'done', #keys}), require('server.pack_rows')(found, width), ''}
 end
 
-local function answer_by_indexes()
-  if not plan[2] or redis.pcall('HGET', KEYS[1], plan[1]) ~= ARGV[4] then return nil end
-  base = KEY.prefix .. plan[1]
-  local best
-  for i = 5, #plan do
-    local probe = plan[i]
-    measure(probe, base, plan[4])
-    if not probe.exact then return nil end
-    if not best or probe.cost < best.cost then best = probe end
-  end
+local function answer_by_indexes(best, own)
+  base = own
   if plan[2] == 'rows' then return rows_of(best) end
-  if #plan < 6 then return best and best.cost or call('ZCARD', base .. KEY.ids) end
   return best.cost <= MOST and #sift_all(require('read.sift').keys_of(best), best) or nil
 end
 

@@ -6,7 +6,7 @@
 --      condition reads other objects than the row's own.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local key_part = require('server.key_part')
 local index_kinds = require('model.index_kinds')
 local models = require('model.models')

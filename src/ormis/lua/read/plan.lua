@@ -1,7 +1,8 @@
--- The first part of a request: the condition and the index probes for it, all that index_only.lua needs.
--- In: ARGV[2], which begins with {model, want, rows, {conjunct, ...}, probe, ...}: the key of the model; want and rows
---   for index_only.lua; the conditions that all have to hold, see predicates.lua; probes, see probes.lua. ARGV from its
---   end, for the parameters: a number below 0 in the place of a value stands for the argument that it counts to.
+-- The first part of a request: the condition and the index probes for it, all that cheapest.lua needs.
+-- In: ARGV[2], which begins with {model, want, rows, {conjunct, ...}, probe, ...}: the key of the model; want for
+--   cheapest.lua and rows for index_only.lua; the conditions that all have to hold, see predicates.lua; probes, see
+--   probes.lua. ARGV from its end, for the parameters: a number below 0 in the place of a value stands for the argument
+--   that it counts to.
 -- Out: plan, that list with the values in their places; rest, where the request goes on; bound(value), the value of a
 --      parameter, any other value as it is.
 

@@ -11,7 +11,7 @@
 --      row and its primary key.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local nothing = require('server.lists').nothing
 local key_part = require('server.key_part')
 local comparing = require('values.compare')

@@ -13,7 +13,7 @@
 --      index_key(probe, base, conjuncts), the key of its index.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local key_part = require('server.key_part')
 local exact = require('values.exact')
 

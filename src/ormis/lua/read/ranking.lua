@@ -5,7 +5,7 @@
 --   search.earlier               how many of the model come before it, if there is no condition
 --   search.lesser                how many have lesser values, if an index tells that at once
 
-local call = require('server.server').call
+local call = require('server.call')
 local access_paths = require('read.access_paths')
 local choose, covers = access_paths.choose, access_paths.covers
 local candidates = require('read.candidates')

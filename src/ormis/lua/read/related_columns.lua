@@ -6,7 +6,7 @@
 --      the condition needs, those that the order needs more, and for the rest of them on a list of rows.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local nothing = require('server.lists').nothing
 local open_models = require('read.open_models')
 

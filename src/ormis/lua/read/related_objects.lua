@@ -5,7 +5,7 @@
 -- Out: related_rows(rows), one packed list of rows for each.
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local pack_rows = require('server.pack_rows')
 local open_models = require('read.open_models')
 local request = require('read.request')

@@ -8,7 +8,7 @@
 --                                  the end; of a batch how many of its keys were looked at
 --   'gone'                         the object whose place is asked for is not among them
 
-local call = require('server.server').call
+local call = require('server.call')
 local KEY = require('server.keys')
 local extend = require('server.lists').extend
 local access_paths = require('read.access_paths')

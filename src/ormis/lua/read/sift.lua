@@ -5,7 +5,7 @@
 --      adds what it keeps of them, themselves or rows that begin with them, and says false to give up. Returns the list
 --      and where each key stands, a score or a text; nil if given up.
 
-local call = require('server.server').call
+local call = require('server.call')
 
 local PAGE = 200
 

@@ -3,7 +3,7 @@
 -- Out: path_in_parts(), a probe, nil if no index helps. Its keys stand value by value, those of one in the
 --      order of creation; the other values are taken from the condition, and search.values says how many are left.
 
-local call = require('server.server').call
+local call = require('server.call')
 local key_part = require('server.key_part')
 local extend = require('server.lists').extend
 local usable = require('read.access_paths').usable

@@ -4,7 +4,7 @@
 -- Out: read(model), write(model, record), holds(model, build), note(model, build, after, findings).
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 
 local progress_key = KEY.prefix .. KEY.reindex
 

@@ -5,7 +5,7 @@
 -- Out: delete(m, pks), which returns {key of a model = count of its objects deleted, ...}; stored_referrers(child,
 --      position, pk), the keys of the objects that were stored as referring to pk.
 
-local call = require('server.server').call
+local call = require('server.call')
 local KEY = require('server.keys')
 local models = require('model.models')
 local links = require('write.links')

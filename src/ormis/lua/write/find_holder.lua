@@ -3,7 +3,7 @@
 -- Out: find_holder(m, fields, value).
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local models = require('model.models')
 local objects = require('write.objects')
 

@@ -1,7 +1,7 @@
 -- What the change of one object means for the index entries and for its hash. An object is as in objects.lua.
 -- Out: index_changes(object, old, new, emit), write_hash(object).
 
-local call = require('server.server').call
+local call = require('server.call')
 local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 

@@ -1,7 +1,7 @@
 -- Links that are added or removed: checks that the objects exist.
 -- Out: change_links(m, link, pk, others, adding).
 
-local call = require('server.server').call
+local call = require('server.call')
 local KEY = require('server.keys')
 local links = require('write.links')
 local mutations = require('write.mutations')

@@ -5,7 +5,7 @@
 -- Out: change(m, link, pk, others, command), drop(m, pk), write().
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 local key_part = require('server.key_part')
 local mutations = require('write.mutations')
 

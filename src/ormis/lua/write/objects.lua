@@ -7,7 +7,7 @@
 --      expires_at; known(key), find(m, pk, positions), need(object, positions), put(m, pk, key, row, creation_order).
 
 local KEY = require('server.keys')
-local call = require('server.server').call
+local call = require('server.call')
 
 local objects = {by_key = {}, count = 0}
 
