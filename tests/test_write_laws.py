@@ -170,10 +170,11 @@ class Plain:
             other = self.in_the_way(row, rows)
             if other is not None and when == "ignore":
                 continue
-            if other is not None and when == "code" and self.in_the_way(row, rows, ("code",)) is not None:
-                changed = other | {"number": row["number"], "group_id": row["group_id"]}
+            same = self.in_the_way(row, rows, ("code",)) if when == "code" else None
+            if same is not None:
+                changed = same | {"number": row["number"], "group_id": row["group_id"]}
                 self.check(changed, rows)
-                rows[other["id"]] = changed
+                rows[same["id"]] = changed
                 continue
             self.check(row, rows)
             last += 1

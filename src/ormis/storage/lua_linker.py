@@ -25,7 +25,6 @@ _STAGE = re.compile(r"^(?=\S.*\brequire\()", re.MULTILINE)
 _IMPORT = re.compile(rf"^local (\w+) = {REQUIRE.pattern}\n", re.MULTILINE)
 _NAMES = re.compile(r"^local ([\w, ]+) = (\w+\.\w+(?:, \w+\.\w+)*)\n", re.MULTILINE)
 _FIELD = re.compile(rf"(\w+) = ({_STRING}|[\w.]+)")
-_WORD = re.compile(rf"{_STRING}|(?<![\w.:])([A-Za-z_]\w*)(\.\w+)?(?: =(?!=))?")
 _LATER = """\
 local made_{stage}
 local function later_{stage}(number)
@@ -154,7 +153,9 @@ def _resolved(text: str, placed: dict[str, _Library], imports: str = "") -> str:
         names |= {local: names[value] for local, value in pairs if value in names}
     text = _NAMES.sub(lambda match: "" if match[1].split(", ")[0] in names else match[0], text)
     text = _IMPORT.sub(lambda match: "" if match[1] in names else match[0], text)
-    text = _WORD.sub(lambda match: _word(match, names), text)
+    if names:
+        words = "|".join(dict.fromkeys(name.partition(".")[0] for name in names))
+        text = re.sub(rf"{_STRING}|(?<![\w.:])({words})\b(\.\w+)?(?: =(?!=))?", lambda match: _word(match, names), text)
     return REQUIRE.sub(lambda match: placed[match[1]].export(match[2] or ""), text)
 
 
