@@ -1,4 +1,4 @@
-"""What operations and drivers say to each other.
+"""The calls that operations yield and drivers send.
 
 An operation is a generator: it yields a `Call`, is sent the server's reply and returns its result. It does no I/O.
 A driver takes the calls, sends them and sends back the replies; redis-py's errors are thrown into the operation, which
@@ -106,7 +106,7 @@ class Runner(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """How much one call does."""
+        """The sizes of the steps of large work."""
         ...
 
     def run(self, operation: Operation[T]) -> T:
@@ -127,7 +127,7 @@ class Origin:
 
     @property
     def limits(self) -> Limits:
-        """Those of the database."""
+        """The limits of the database."""
         return self.database.limits
 
 

@@ -105,7 +105,7 @@ def _load(modules: list[str] | None, needed: bool) -> None:
 
 @contextmanager
 def _failures() -> Generator[None]:
-    """What keeps the work from being done, as a message and an exit code."""
+    """Reports errors as a message and exit code 2."""
     try:
         yield
     except (ormis.OrmisError, redis.RedisError, OSError) as error:

@@ -24,7 +24,7 @@ _default: "Database | None" = None
 
 
 class Database:
-    """One database: a server, what is stored in it, and the ways to reach it. Safe to share by threads and tasks.
+    """One database: a server, its keys, and the clients for it. Threads and tasks may share it.
 
     `client` and `aclient` are the redis-py clients, for anything ormis does not do.
     """
@@ -53,7 +53,7 @@ class Database:
         return self._connections.aclient
 
     def same_as(self, other: "Database") -> bool:
-        """Whether another object stands for the same database: one address, connected to twice."""
+        """Returns whether another object stands for the same database: one address, connected to twice."""
         own, others = self._connections, other._connections
         return self is other or (own.name == others.name and own.directory == others.directory)
 
@@ -82,9 +82,9 @@ class Database:
         return Atomic(self)
 
     def transaction(self, function: Callable[[], T], retries: int = 10) -> T:
-        """Calls the function in a block of atomic() and returns what it returns; on a conflict again, so many times.
+        """Calls the function in a block of atomic() and returns its result; up to `retries` times on conflicts.
 
-        The function loads what it changes: what was loaded before it would be in conflict again.
+        The function has to load the objects that it changes: objects loaded before would be in conflict again.
         Raises ConflictError when the last try is in conflict too.
         """
         for left in range(retries, 0, -1):

@@ -13,7 +13,7 @@
     │   ├── ProtectedError
     │   └── RestrictedError
     ├── ConflictError             somebody else changed the object meanwhile, nothing has changed
-    ├── StoredDataError           what the database holds can't be read as the model says
+    ├── StoredDataError           a stored value can't be read as the model declares it
     └── RelationNotLoaded         a relation of an object loaded by async code is not loaded
 
 Bad values raise pydantic's ValidationError. What the connection or the server refuses comes as redis-py's own errors.
@@ -55,7 +55,7 @@ class MultipleObjectsReturned(OrmisError):
 class IntegrityError(OrmisError):
     """The database refused a write; nothing has changed.
 
-    `model`, `field` and `value` say what was refused, as far as it concerns one field.
+    `model`, `field` and `value` name the refused value, if it is one of a field.
     """
 
     def __init__(self, message: str, *, model: str = "", field: str = "", value: Any = None) -> None:
@@ -82,11 +82,11 @@ class _Refused(IntegrityError):
 
 
 class ProtectedError(_Refused):
-    """Objects with on_delete=PROTECT refer to what was to be deleted; `objects` lists their keys."""
+    """Objects with on_delete=PROTECT refer to an object of the deletion; `objects` lists their keys."""
 
 
 class RestrictedError(_Refused):
-    """Objects with on_delete=RESTRICT refer to what was to be deleted and are not deleted with it."""
+    """Objects with on_delete=RESTRICT refer to an object of the deletion and are not deleted with it."""
 
 
 class ConflictError(OrmisError):
@@ -99,7 +99,7 @@ class ConflictError(OrmisError):
 
 
 class StoredDataError(OrmisError):
-    """What the database holds at a key can't be read as the model says; `key` and `field` name the place."""
+    """A stored value can't be read as the model declares it; `key` and `field` name it."""
 
     def __init__(self, message: str, *, key: str = "", field: str = "") -> None:
         super().__init__(message)
@@ -112,7 +112,7 @@ class RelationNotLoaded(OrmisError):
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: its repr; of a queryset what it is, since its repr would ask the server."""
+    """A value as a message shows it: its repr; for a queryset its class and model, since its repr sends a query."""
     described: Any = getattr(value.__class__, "_described", None)
     try:
         return repr(value) if described is None else str(described(value))

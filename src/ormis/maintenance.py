@@ -23,7 +23,7 @@ def check(
 ) -> Report:
     """Compares all that is stored with the objects' hashes, which are the truth, and reports what differs.
 
-    It walks in short steps, so that clients go on reading and writing; what they change meanwhile is no finding.
+    It walks in short steps, so that clients go on reading and writing; their changes in the meantime are no findings.
 
     database: the one connected last by default. models: all that are declared by default.
     repair: mend what can be mended from the hashes; what can't be is reported all the same.
@@ -64,7 +64,7 @@ async def areindex(
 
 
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
-    """What the database holds of these models and of those that it knows beside them: objects, memory, indexes."""
+    """Returns the state of these models, and of others that the database knows: objects, memory, indexes."""
     chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
     return chosen.run(inspecting.inspect(schemas, chosen.limits.sampled_objects))
 

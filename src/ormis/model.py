@@ -185,7 +185,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         await self._database_for(using or state_of(self).database).arun(self._expiry(None))
 
     def ttl(self, *, using: Database | None = None) -> float | None:
-        """How many seconds the object has to live, None for ever. One call. Raises DoesNotExist when it is gone."""
+        """Returns the seconds the object has to live, None if it does not expire. One call. Raises DoesNotExist."""
         database = self._database_for(using or state_of(self).database)
         return database.run(expiring.remaining(self._schema(), self._own_key()))
 

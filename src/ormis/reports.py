@@ -1,4 +1,4 @@
-"""What maintenance reports: findings of a check, the result of a reindexing, the state of a database. Plain data."""
+"""The results of maintenance, as plain data: findings, a reindexing, the state of a database."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Finding:
         `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not match the time that
         the server keeps.
     model: the name of the model. key: the key where it was found. field: the field, index or constraint, or "".
-    message: all of it in words. mended: True where it has been mended.
+    message: the finding in words. mended: True if it has been repaired.
     """
 
     kind: Kind
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     findings: everything that was found, mended or not. objects: how many were looked at, by model. entries: how many
     index entries and unique claims were. incomplete: indexes and constraints that wait for a reindexing, by model.
@@ -58,7 +58,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many findings there are of each kind."""
+        """Returns how many findings there are of each kind."""
         kinds = sorted(finding.kind for finding in self.findings)
         return {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}
 
@@ -70,7 +70,7 @@ class Report:
 
 @dataclass(slots=True)
 class Reindexed:
-    """What a reindexing did to a model.
+    """The result of a reindexing of a model.
 
     built, dropped: indexes and constraints, as `fields (type)`. objects: how many were looked at. duplicates: objects
     that share the value of a new unique field; that constraint stays incomplete until they differ. incomplete: what is
@@ -104,7 +104,7 @@ class IndexState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What the database holds of a model.
+    """The state of a model in the database.
 
     memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
     known to the database alone.
@@ -120,7 +120,7 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far long work is: `done` of about `total` steps of what `task` names."""
+    """The progress of long work: `done` of about `total` steps of `task`."""
 
     task: str
     done: int

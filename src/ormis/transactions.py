@@ -32,7 +32,7 @@ class Block:
         self.ended = False
 
     def gather(self, database: Runner, operation: Operation[T]) -> Operation[T]:
-        """The operation as it runs inside this block; OrmisError where it writes and may not."""
+        """The operation as it runs inside this block. Raises OrmisError for a write that is not possible here."""
         return self.gathering.gather(operation, lambda: self.claim(database))
 
     def claim(self, database: Runner) -> None:
@@ -51,7 +51,7 @@ class Block:
             )
 
     def end(self) -> Operation[None] | None:
-        """Ends the block; returns what is left to be done, nothing where it joins the block around it."""
+        """Ends the block; returns the operation that applies it, None if it joins the block around it."""
         self.ended = True
         if self.database is None:
             return None
@@ -73,7 +73,7 @@ class Block:
 
 
 def block_of(database: Runner, innermost: Block | None = None) -> Block | None:
-    """The block that what is written to this database now belongs to; None outside of blocks."""
+    """The block of writes to this database now; None outside of blocks."""
     block = innermost or _innermost.get()
     while block is not None and block.database is not database and not block.any_database:
         block = block.around
@@ -81,7 +81,7 @@ def block_of(database: Runner, innermost: Block | None = None) -> Block | None:
 
 
 def pause(tries: int) -> float:
-    """How many seconds to wait after so many tries that were in conflict: by chance, so that one of two comes first."""
+    """Returns the seconds to wait after so many conflicts: random, so that one of two clients comes first."""
     return random() * min(0.1, 0.001 * 2 ** min(tries, 7))  # noqa: S311 - nobody gains by guessing it
 
 
@@ -149,7 +149,7 @@ class Atomic:
 def atomic() -> Atomic:
     """A block whose writes are sent together at its end, in one step; an exception sends none.
 
-    Inside, a new object that was saved has its key, queries show what was there before the block, the values of `F`
+    Inside, a new object that was saved has its key, queries show the state before the block, the values of `F`
     are known after it, and `delete()` returns `(0, {})`. A block inside a block joins it.
 
     Raises at the end of the block what its writes are refused for; ConflictError where somebody else has changed a

@@ -23,11 +23,11 @@ ASYNC: dict[Transport, type[Any]] = {
 
 
 def accepted(target: type[Any]) -> set[str]:
-    """The names of the arguments of a class whose constructor passes on to its bases what it does not know."""
+    """The names of the arguments of a class whose constructor passes unknown ones on to its bases."""
     functions = (vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base) and base is not object)
     return {name for function in functions for name in inspect.signature(function).parameters}
 
 
 def untyped(thing: object) -> Any:
-    """What redis-py gives no usable types for."""
+    """Parts of redis-py that have no usable types."""
     return thing

@@ -150,7 +150,7 @@ def _make_directory(directory: Path | None) -> Path:
 
 
 def _is_current(membership: _Membership) -> bool:
-    """Whether the directory still is the one that was joined, not removed and made anew."""
+    """Returns whether the directory still is the one that was joined, not removed and made anew."""
     try:
         return os.path.samestat(os.fstat(membership.users), (membership.directory / _USERS).stat())
     except OSError:
@@ -281,7 +281,7 @@ def _stop_orphan(membership: _Membership) -> None:
 
 
 def _ask(path: Path, command: bytes, *, timeout: float) -> bytes:
-    """What the server answers, or nothing if there is none, or if it ends or keeps silent."""
+    """Returns the answer of the server; empty if there is none, or if it ends or does not answer."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         try:

@@ -22,7 +22,7 @@ import time
 
 SOCKET = "server.sock"
 USERS = "users.lock"
-# A shutdown writes out what the append-only file still lacks; on a slow disk that takes time, and it must
+# A shutdown writes the rest of the append-only file; on a slow disk that takes time, and it must
 # not be cut short.
 PATIENCE = 30
 
@@ -98,7 +98,7 @@ def end_with(keeper: int) -> None:
 
 
 def pass_on_termination(server: int) -> None:
-    """What asks this process to end, asks the server."""
+    """Passes a request to end on to the server."""
     import signal
 
     def pass_on(number: int, _: object) -> None:

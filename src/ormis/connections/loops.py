@@ -15,7 +15,7 @@ class LoopClient:
     """The async client of one event loop, closed when the loop is shut down.
 
     asyncio tells nobody that a loop is about to close, except the asynchronous generators begun in it, which it
-    closes first. So one is begun for each client, and closing the client is what it does at its end.
+    closes first. So one is begun for each client, and it closes the client at its end.
     """
 
     # The clients of forgotten `Connections` stay until their loop closes them: the garbage collector can't.
@@ -63,7 +63,7 @@ def running_loop() -> Loop | None:
 
 
 def close_in_loop(loop: Loop, own: LoopClient) -> None:
-    """Closes the client where it belongs: at once, or a little later in a loop that runs."""
+    """Closes the client in its own loop: at once, or a little later if the loop runs."""
     if loop.is_running():
         asyncio.run_coroutine_threadsafe(own.aclose(), loop)
     elif not loop.is_closed() and running_loop() is None:

@@ -48,7 +48,7 @@ class Pool(redis.ConnectionPool):
 
 
 def _ready(connection: Any) -> bool:
-    """Whether nothing is left to read, and the server has not closed it: what redis-py looks at, too."""
+    """Returns whether there is nothing to read and the server has not closed it, as redis-py checks it too."""
     try:
         return not connection.can_read()
     except (RedisError, OSError):

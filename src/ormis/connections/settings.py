@@ -1,4 +1,4 @@
-"""What both kinds of clients of one database are made from: found out from a URL, or from a client."""
+"""The settings of both kinds of clients of one database, read from a URL or from a client."""
 
 import inspect
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Sentinels:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a sync and an async client of the same database have in common."""
+    """The settings that a sync and an async client of the same database share."""
 
     transport: Transport
     options: Options = field(repr=False)

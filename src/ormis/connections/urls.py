@@ -1,4 +1,4 @@
-"""What a database URL names: a server or an embedded one, where it is and redis-py's options. No message shows a
+"""The parts of a database URL: server or embedded, its address, redis-py's options. No message shows a
 password.
 """
 
@@ -41,23 +41,23 @@ _KNOWN = "embedded://, redis://, rediss://, unix://, valkey://, valkeys://, redi
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a URL names. `name` can be shown; `options`, which may hold a password, are no part of the repr."""
+    """The parts of a URL. `name` can be shown; `options`, which may hold a password, are no part of the repr."""
 
     kind: Kind
     name: str
     directory: Path | None = None
-    """Of an embedded server; None stands for a temporary one."""
+    """The directory of an embedded server; None for a temporary one."""
     transport: Transport = "tcp"
     sentinels: tuple[Address, ...] = ()
     service: str = ""
     options: Options = field(default_factory=dict[str, Any], repr=False)
-    """Of redis-py's connections, pools included; those of the sentinels' own connections begin with `sentinel_`."""
+    """Options of redis-py's connections and pools; those of the connections to sentinels begin with `sentinel_`."""
     prefix: str = ""
     """The beginning of every key of the database."""
 
 
 def parse(url: str | None) -> Target:
-    """Say what the URL names; without one $ORMIS_URL counts, and without that the embedded server in ./.ormis."""
+    """Reads the URL; without one $ORMIS_URL, and without that the embedded server in ./.ormis."""
     url = url or os.environ.get("ORMIS_URL") or f"embedded://./{DEFAULT_DIRECTORY}"
     scheme, separator, rest = url.partition("://")
     if not separator:
@@ -149,7 +149,7 @@ _FLAGS = ("decode_responses",)
 
 
 def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:
-    """Have redis-py read the URL, but refuse what it would pass over; no message repeats what may be a password."""
+    """Has redis-py read the URL and refuses options that it would ignore; no message repeats a possible password."""
     with _Readable("the database URL"):
         url = f"{_URL_SCHEMES[transport]}://{rest}"
         _check_parts(urlsplit(url), transport)
@@ -193,7 +193,7 @@ class _Readable(contextlib.AbstractContextManager[None]):
 
 
 def name_of(transport: Transport, options: Options) -> str:
-    """What can be shown of an address: the URL without user, password and options."""
+    """The part of an address that can be shown: the URL without user, password and options."""
     db = options.get("db") or 0
     if transport == "unix":
         return f"unix://{options.get('path', '')}?db={db}"

@@ -1,4 +1,4 @@
-"""What stands on a model class for a field or a relation: one descriptor for each kind of access.
+"""The attributes of a model class for fields and relations: one descriptor for each kind of access.
 
 `Choice.votes` is a `FieldPath`, to be compared in `filter()`; `choice.question` loads the related object on first use;
 `question.choices` and `choice.tags` are managers.

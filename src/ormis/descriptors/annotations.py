@@ -1,4 +1,4 @@
-"""What users write in a class body for a relation: `ForeignKey`, `OneToOne`, `ManyToMany`, `Related`.
+"""The declarations of relations in a class body: `ForeignKey`, `OneToOne`, `ManyToMany`, `Related`.
 
 When the class is made, each is replaced by a descriptor (see `descriptors`); for a type checker they are the
 descriptors, so that `choice.question` is a `Question` and `choice.tags.all()` a queryset of tags.
@@ -16,7 +16,7 @@ class ForeignKey(ToOne, Generic[T]):
     """A reference to one object of another model, held as its key.
 
     on_delete: what becomes of this object when the other is deleted; PROTECT refuses that deletion.
-    related_name: what the other model calls the objects that refer to it; `choice_set` for a `Choice` by default, and a
+    related_name: the other model's attribute for the referring objects; `choice_set` for a `Choice` by default, and a
         name that ends with + for nothing at all.
     related_query_name: what queries call them, related_name or `choice` by default.
     default: the key or object that new objects refer to.
@@ -45,7 +45,7 @@ class ManyToMany(ToMany, Generic[T]):
 
     related_name, related_query_name: as for `ForeignKey`.
     through: a model with a foreign key to each side, whose objects are the links; without one they are kept in sets.
-    through_fields: the names of these foreign keys, this model's first, where there are several.
+    through_fields: the names of these foreign keys, this model's first, if there are several.
     symmetrical: in a relation of a model to itself, whether each link is one for both; so it is unless told otherwise.
     """
 

@@ -13,7 +13,7 @@ from .fields import FieldPath
 
 
 class RelationDescriptor:
-    """What stands on a model class for one side of a relation.
+    """The attribute of a model class for one side of a relation.
 
     owner: the class it stands on. name: the attribute there. model: the class it leads to.
     many: whether it leads to many objects; then a list of them is cached, else one object.
@@ -29,22 +29,22 @@ class RelationDescriptor:
 
     @property
     def label(self) -> str:
-        """What it is called in messages."""
+        """Its name in messages."""
         return f"{self.owner.__name__}.{self.name}"
 
     def __get__(self, record: Any, owner: Any) -> Any:
         return FieldPath(owner, self.query_name) if record is None else self.of(record)
 
     def of(self, record: Any, /) -> Any:
-        """What the attribute is on an object."""
+        """Returns the value of the attribute of an object."""
         raise NotImplementedError
 
     def assign(self, _record: Any, value: Any, /) -> None:
-        """What assigning to the attribute does."""
+        """Assigns to the attribute of an object."""
         raise TypeError(f"{self.label} can't be assigned {shown(value)}: use .set()")
 
     def cached(self, record: Any) -> Any:
-        """What is loaded of it already, None if nothing is."""
+        """The loaded objects, None if none are loaded."""
         return cached_related(record, self.name)
 
     # What prefetch_related() asks of a relation.

@@ -59,7 +59,7 @@ class ForwardRelation(RelationDescriptor):
         return getattr(record, self.reference.column.name)
 
     def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
-        """The keys of what is not loaded yet, or of all of it."""
+        """The keys of objects that are not loaded yet, or of all."""
         return [key for key in super().keys_of(records, again) if key is not None]
 
     def related_of(

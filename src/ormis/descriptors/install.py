@@ -78,7 +78,7 @@ def _is_replaced(cls: Any, present: Any, descriptor: RelationDescriptor) -> bool
 def check_loops(schema: Schema) -> None:
     """Raises ModelError for a loop of required foreign keys: no object of these models could be stored first.
 
-    An object that refers to itself can: its key is given by hand.
+    An object that refers to itself can, if its key is given.
     """
     loop = _way_back(schema, schema, set())
     if len(loop) > 1:

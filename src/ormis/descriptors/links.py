@@ -55,7 +55,7 @@ class LinkRelation(RelationDescriptor):
         return grouped
 
     def _through(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
-        """Two calls: the objects of the through model say what is linked."""
+        """Two calls: one for the objects of the through model, one for the linked objects."""
         link, pairs = self.link, dict[Any, list[Any]]()
         through = among(registry.model_for(link.through).objects.get_queryset(), link.near, keys)
         for one in (yield from evaluate(through, origin)):

@@ -1,4 +1,4 @@
-"""What the managers of relations have in common: `question.choices`, `choice.tags`."""
+"""The base of the managers of relations: `question.choices`, `choice.tags`."""
 
 # It makes querysets from the inside.
 # pyright: reportPrivateUsage=false
@@ -82,7 +82,7 @@ class RelatedManager(Manager[M]):
     def set(
         self, objects: Iterable[M | Any], *, clear: bool = False, through_defaults: Mapping[str, Any] | None = None
     ) -> None:
-        """Makes these, and no others, the related objects: adds what is missing and removes the rest.
+        """Makes these, and no others, the related objects: adds the missing ones and removes the rest.
 
         clear: remove all first. Raises what add() and remove() raise.
         """

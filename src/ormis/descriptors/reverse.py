@@ -20,7 +20,7 @@ M = TypeVar("M")
 
 
 class _Reverse(RelationDescriptor):
-    """What refers to an object."""
+    """The objects that refer to an object."""
 
     def __init__(self, reference: Reference, owner: Any, model: Any) -> None:
         super().__init__(owner, reference.reverse_name, reference.query_name, model)

@@ -1,4 +1,4 @@
-"""Seeing what is sent: `with capture_calls() as calls:`."""
+"""Listing the calls that are sent: `with capture_calls() as calls:`."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def capture_calls() -> Generator[list[Call]]:
 
 @contextmanager
 def unseen() -> Generator[None]:
-    """What is sent in this block is not listed: it belongs to the connection, not to what the caller asked for."""
+    """Calls in this block are not listed: they belong to the connection, not to an operation of the caller."""
     token = _captured.set(())
     try:
         yield

@@ -7,7 +7,7 @@ from ..calls import Call, Operation, ScriptCall, T
 
 
 class FakeDriver:
-    """Sends each call the next of the replies; a reply that is an exception is thrown. `calls` lists what was asked."""
+    """Sends each call the next of the replies; a reply that is an exception is thrown. `calls` lists the calls."""
 
     def __init__(self, replies: Iterable[Any]) -> None:
         self._replies = list(replies)

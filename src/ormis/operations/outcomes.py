@@ -1,4 +1,4 @@
-"""What the scripts answer, and the one place where an answer becomes an exception."""
+"""The answers of the scripts, and the one place where an answer becomes an exception."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -20,7 +20,7 @@ _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
 class InexactArithmetic(Exception):
-    """The server can't do this arithmetic exactly; it is done here, and the write is checked against what was read."""
+    """The server can't do this arithmetic exactly; the client does it and writes on condition of the values read."""
 
 
 class HasSchema(Protocol):

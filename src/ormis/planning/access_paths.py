@@ -1,4 +1,4 @@
-"""Which indexes can answer what of a condition: the probes among which the server takes the cheapest.
+"""The index probes that can answer parts of a condition; the server takes the cheapest.
 
 A condition is a list of conjuncts, all of which have to hold. A probe names the conjuncts that it covers by their
 numbers, from 1: their values are in the conjuncts alone. See lua/read/probes.lua.
@@ -26,7 +26,7 @@ from .predicates import (
 
 _BOUNDS = {"eq": "eq", "gt": "low", "gte": "low", "lt": "high", "lte": "high", "startswith": "prefix"}
 _Bounds = dict[Column, dict[str, int]]
-"""Of each column the first conjunct that gives a bound of this sort."""
+"""The first conjunct of each column that gives a bound of this kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class IndexProbe:
 
     @property
     def bounded(self) -> bool:
-        """Whether it asks for something of the last field: else it serves to walk in its order alone."""
+        """Returns whether it bounds the last field; without a bound it only serves to walk in its order."""
         return self.packed[3:5] != [0, 0]
 
 
@@ -62,7 +62,7 @@ class AccessPaths:
     first: tuple[IndexProbe, ...]
     others: tuple[IndexProbe, ...]
     index_only: bool
-    """Whether the first alone tell which objects meet the condition."""
+    """Returns whether the first probes alone decide which objects meet the condition."""
 
 
 def access_paths(schema: Schema, where: Node, order: Column | None = None) -> AccessPaths:
@@ -73,7 +73,7 @@ def access_paths(schema: Schema, where: Node, order: Column | None = None) -> Ac
         chosen = probe.bounded and probe.covers <= left
         (first if chosen else others).append(probe)
         left -= probe.covers if chosen else set()
-    # Objects that expire are a matter for the search: what is left of expired ones has to be cleared away.
+    # Objects that expire need the search, which removes the entries of expired ones.
     index_only = not left and schema.ttl is None and all(probe.certain for probe in first)
     return AccessPaths((*first,), (*others,), index_only)
 
@@ -120,7 +120,7 @@ def _probes(schema: Schema, parts: Sequence[Node], order: Column | None = None) 
 def _equality_probes(
     kind: str, number: int, column: Column, parts: Sequence[Node], index: IndexSpec | None = None
 ) -> Iterator[IndexProbe]:
-    """Of a primary key, a unique value or a set; of several with an `in`. Other texts may stand for the same value."""
+    """Probes of a primary key, a unique value or a set, or of several for `in`. Several texts may mean one value."""
     exact = KINDS[column.codec.kind].exact_text
     if not exact and kind != "key":
         return
@@ -131,7 +131,7 @@ def _equality_probes(
 
 
 def _lookup_probes(index: IndexSpec, number: int, parts: Sequence[Node]) -> Iterator[IndexProbe]:
-    """Of the comparisons that an index of its kind answers by itself."""
+    """Probes for comparisons that an index of its kind answers by itself."""
     for i, part in enumerate(parts, 1):
         if isinstance(part, Compare) and part.column is index.last and part.operator in index.kind.lookups:
             yield IndexProbe(["entries", number, index.last.name, i, i], index)
@@ -146,7 +146,7 @@ def _bounds(parts: Sequence[Node]) -> _Bounds:
 
 
 def _range_probe(index: IndexSpec, number: int, bounds: _Bounds, order: Column | None) -> Iterator[IndexProbe]:
-    """What an index tells if all its fields but the last are held to one value."""
+    """The probe of an index if equalities fix all its fields but the last."""
     *before, last = index.columns
     held = [bounds.get(column, {}).get("eq", 0) for column in before]
     if not all(held) or not all(KINDS[column.codec.kind].exact_text for column in before):

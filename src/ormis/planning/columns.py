@@ -1,4 +1,4 @@
-"""What a query reads of an object: its own columns, those of objects it refers to, and what is computed from these.
+"""The columns that a query reads: those of the object, those of related objects, and expressions of these.
 
 `Numbering` gives them their places in a request of the script `query`: a model its number, a column its position, a
 column of a related object a position of lua/read/related_columns.lua.
@@ -33,7 +33,7 @@ class RelationStep:
 
     @property
     def to_one(self) -> bool:
-        """True where it leads to one object at most."""
+        """True if it leads to at most one object."""
         return self.forward or self.reference.unique
 
     @property
@@ -78,12 +78,12 @@ class RelatedColumn:
 
     @property
     def name(self) -> str:
-        """As a query calls it: `question__published`."""
+        """Its name in queries: `question__published`."""
         return "__".join([*(hop.name for hop in self.hops), self.column.name])
 
     @property
     def codec(self) -> Codec:
-        """That of its column."""
+        """The codec of its column."""
         return self.column.codec
 
     @property
@@ -105,7 +105,7 @@ class Computed:
 
     @property
     def name(self) -> str:
-        """What it is called in explanations."""
+        """Its name in explanations."""
         return self.shown
 
 

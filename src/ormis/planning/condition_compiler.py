@@ -18,7 +18,7 @@ from .names import DEEPEST
 from .predicates import Constant, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, join
 
 MOST_CHOICES = 10_000
-"""How many alternatives there may be of conditions that mix a related object's fields with others."""
+"""The largest number of alternatives of a condition that mixes fields of a related object with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ Part = Found | Tree
 
 
 def condition(query: Query) -> Node:
-    """What all the filters of a query mean together.
+    """Compiles all filters of a query to one predicate.
 
     Raises FieldError for unknown names and for values that do not convert.
     """
@@ -43,7 +43,7 @@ def condition(query: Query) -> Node:
 
 
 def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:
-    """What one condition means for a model; `depth` is how deep it stands in another."""
+    """Compiles one condition on a model; `depth` counts the conditions around it."""
     return _build(_read(schema, q, depth))
 
 
@@ -121,7 +121,7 @@ def _check_choices(parts: list[Part]) -> None:
 
 
 def _choices(part: Part) -> int:
-    """How many ways there are to meet a part by choosing one side of each or."""
+    """Returns how many ways there are to meet a part by one side of each `or`."""
     if isinstance(part, Found):
         return 1
     choices = [_choices(inner) for inner in part.parts]

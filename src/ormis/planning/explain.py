@@ -1,4 +1,4 @@
-"""A plan as a readable tree: what is walked, what is checked, what is left to Python."""
+"""A plan as a readable tree: its access path, its conditions on the server, and those in Python."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the server went about it, as lua/read/explaining.lua says."""
+    """The notes of lua/read/explaining.lua on the execution."""
 
     by: str
     index: str
@@ -41,7 +41,7 @@ class Way:
         return cls(by, index, int(cost), tuple(cls.read(part) for part in parts), model)
 
     def lines(self, total: int, outer: "Way | None" = None) -> list[str]:
-        """As a tree."""
+        """Returns the tree as text."""
         text = (INDEX_KINDS[self.by].shown if self.by in INDEX_KINDS else _WAYS[self.by]).format(
             index=self.index, model=self.model
         )
@@ -67,7 +67,7 @@ _WAYS = {
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the server said of one query: its way, quick checks by indexes, objects looked at, objects in all."""
+    """The notes of the server on one query: access path, quick checks by indexes, examined objects, all objects."""
 
     way: Way
     checks: tuple[str, ...]
@@ -95,7 +95,7 @@ def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) 
         lines += _condition(plan.client_where, "in Python")
     lines += _rest(plan)
     if notes.incomplete:
-        lines.append(f"left alone, not complete until they are reindexed: {', '.join(notes.incomplete)}")
+        lines.append(f"not used until reindexed: {', '.join(notes.incomplete)}")
     return "\n".join([f"{plan.schema.name}: {notes.total:,} objects", *branches([*lines, *measured])])
 
 

@@ -41,7 +41,7 @@ class Found:
     node: Node
 
     def prefix(self) -> tuple[Step, ...] | None:
-        """The hops up to the first back to other objects; None where there is none."""
+        """The steps up to the first one to several objects; None if there is no such step."""
         for i, hop in enumerate(self.hops, 1):
             if not hop.forward:
                 return self.hops[:i]
@@ -49,7 +49,7 @@ class Found:
 
 
 def leaf(schema: Schema, name: str, value: Any) -> Found:
-    """What one lookup and its value mean. Raises FieldError for an unknown name, and a value that does not fit."""
+    """Compiles one lookup and its value to a predicate. Raises FieldError for an unknown name or an unfit value."""
     path = resolve(schema, name)
     place = f"{schema.name}.{name}"
     if isinstance(value, Expression):
@@ -58,7 +58,7 @@ def leaf(schema: Schema, name: str, value: Any) -> Found:
 
 
 def _without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
-    """The value, with keys where there are objects. Raises FieldError for those of a wrong model, and a queryset's."""
+    """The value with objects replaced by their keys. Raises FieldError for objects of other models, and querysets."""
     at = path.hops[-1].schema if path.hops else schema
     query, keys = getattr(value, "query", None), _holds_keys_of(at, path.column)
     if isinstance(query, Query):
@@ -85,7 +85,7 @@ def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
 
 
 def _check_model(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> None:
-    """Raises FieldError where the model's keys, or what they refer to, are not what the column holds."""
+    """Raises FieldError if the column does not hold keys of this model."""
     wanted = _holds_keys_of(schema, column)
     if wanted.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
         names = " or ".join(sorted(registry.model_for(key).__name__ for key in wanted)) or "no objects"

@@ -12,7 +12,7 @@ from ..schema.schema import Column, Link, Schema, is_hidden
 from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 
 DEEPEST = 100
-"""How many parts a name may have, and how deep conditions may be nested: what Python and Lua recurse through safely."""
+"""The largest number of parts of a name, and of nested conditions: Python and Lua recurse through so many safely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ def _is_name(schema: Schema, part: str) -> bool:
 
 
 def _may_follow(schema: Schema, part: str) -> bool:
-    """Whether a name may follow a relation: one of the related model's, or a lookup."""
+    """Returns whether a name may follow a relation: one of the related model's, or a lookup."""
     return _is_name(schema, part) or part in LOOKUPS or part in schema.pk.codec.traits.parts
 
 
 def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
-    """The steps that a name means: none where it is no relation, two where a through model is between."""
+    """The steps of a name: none if it is no relation, two if it has a through model."""
     for reference in schema.references:
         if reference.name == name:
             return (RelationStep(reference, True, registry.model_for(reference.target).__schema__, schema),)
@@ -110,7 +110,7 @@ def cell_of(schema: Schema, name: str) -> ColumnRef:
     """
     path = resolve(schema, name)
     if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
     many = next((hop for hop in path.hops if not hop.to_one), None)
     if many is not None:
         raise FieldError(f"{schema.name}.{name}: {many.name} leads to many objects; name Min or Max of them")

@@ -1,4 +1,4 @@
-"""Orders: what the items of order_by() mean, and the one sort in Python, which agrees with that of the server."""
+"""Orders: the terms of order_by(), and the one sort in Python, which agrees with that of the server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from .predicates import comparable
 class OrderItem:
     """An item of order_by(), parsed. Absent values come first ascending and last descending, unless told otherwise.
 
-    by: the name of a field, an expression, RANDOM, or what is none of these, which is an error.
+    by: the name of a field, an expression, RANDOM; anything else is an error.
     """
 
     by: Any
@@ -33,7 +33,7 @@ RANDOM = Computed((), lambda _row: random(), "?")  # noqa: S311 - no secret
 
 
 def order_item(item: Any) -> OrderItem:
-    """What an item of order_by() says: `name`, `-name`, "?", an expression, `expression.desc()`."""
+    """One item of order_by(): `name`, `-name`, "?", an expression, `expression.desc()`."""
     descending, nulls_first = False, None
     if isinstance(item, str) and item == "?":  # what a class attribute is compared with makes a condition
         return OrderItem(RANDOM, False, False)

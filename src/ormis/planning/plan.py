@@ -1,4 +1,4 @@
-"""From what a queryset asks for to what the server is asked for: a plan, as data.
+"""The plan of a query, as data: from a `Query` to the request to the server.
 
 What the server can't evaluate stays for here: `residual` narrows the rows that come back; where an order term is
 computed, the rows are sorted here as well.
@@ -36,7 +36,7 @@ class Related:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of the server for a query, and what is left to do here.
+    """The request to the server for a query, and the work left for the client.
 
     where: the server's part of the condition. residual: the part that is evaluated here, None where there is none.
     backwards: the order of creation, which settles ties, is turned round.
@@ -87,7 +87,7 @@ class Plan:
 
     @property
     def enough(self) -> int | None:
-        """How many rows of each portion are needed, None where all are."""
+        """Returns how many rows of each batch are needed, None if all are."""
         if self.limit is None or self.client_where is not None or self.client_sort:
             return None
         return self.offset + self.limit

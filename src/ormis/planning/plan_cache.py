@@ -1,4 +1,4 @@
-"""The plans of common queries, kept by what they ask and bound to the values: comparisons that all have to hold.
+"""The plan cache: plans of common queries by their shape, bound to values. Their comparisons all have to hold.
 
 Nothing is left to do but to convert the values: a third of what compiling and planning the query takes.
 """
@@ -25,7 +25,7 @@ _OFFSET, _LIMIT = -2, -1
 
 @dataclass(frozen=True, slots=True)
 class CachedPlan:
-    """The plan of a query for any values, and what is compared with them: column, operator, place."""
+    """The plan of a query for any values, and the comparisons with these: column, operator, position."""
 
     plan: Plan
     comparisons: tuple[tuple[Column, str, str], ...]

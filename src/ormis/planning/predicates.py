@@ -36,18 +36,18 @@ class Node:
 
     __slots__ = ()
     joined = False
-    """True where it reads columns of related objects, which only a query of its own can."""
+    """True if it reads columns of related objects, which takes a separate query."""
 
     def client_side(self, _limits: Limits, /) -> bool:
-        """Whether only Python can evaluate it, within these limits of a call."""
+        """Returns whether only Python can evaluate it, within these limits of a call."""
         return False
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """As lua/read/predicates.lua reads it; `numbers` are those of the call."""
+        """The form that lua/read/predicates.lua reads; `numbers` are those of the call."""
         raise NotImplementedError
 
     def holds(self, row: Row, /) -> bool:
-        """Whether the decoded row meets it."""
+        """Returns whether the decoded row meets it."""
         raise NotImplementedError
 
     def columns(self) -> set[ColumnRef]:
@@ -90,7 +90,7 @@ class Compare(Node):
 
     @property
     def texts(self) -> list[Any]:
-        """Those of its values; a part of a text is one already."""
+        """The texts of its values; a part of a text is one already."""
         if self.operator in PATTERNS:
             return [*self.values]
         encode = self.column.codec.encode
@@ -159,7 +159,7 @@ class CompareFields(Node):
 
 @dataclass(frozen=True, slots=True)
 class Here(Node):
-    """What the server can't evaluate: a function of some columns. False where `test` says so of absent ones."""
+    """A test that the server can't evaluate: a function of some columns."""
 
     reads: tuple[ColumnRef, ...]
     test: Callable[[Row], bool]
@@ -170,11 +170,11 @@ class Here(Node):
         return True
 
     def holds(self, row: Row, /) -> bool:
-        """What the function says."""
+        """Returns the result of the function."""
         return self.test(row)
 
     def columns(self) -> set[ColumnRef]:
-        """What it reads."""
+        """The columns that it reads."""
         return set(self.reads)
 
 
@@ -199,14 +199,14 @@ class BoolOp(Node):
         return [self.connector, *(part.packed(numbers) for part in self.parts)]
 
     def holds(self, row: Row, /) -> bool:
-        """As the connector says."""
+        """Returns the parts joined by the connector."""
         answers = (part.holds(row) for part in self.parts)
         if self.connector == "xor":
             return sum(answers) % 2 == 1
         return all(answers) if self.connector == "and" else any(answers)
 
     def columns(self) -> set[ColumnRef]:
-        """Those of its parts."""
+        """The columns of its parts."""
         return {column for part in self.parts for column in part.columns()}
 
 
@@ -234,13 +234,13 @@ class Not(Node):
         return not self.part.holds(row)
 
     def columns(self) -> set[ColumnRef]:
-        """Those of its part."""
+        """The columns of its part."""
         return self.part.columns()
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardMatch(Node):
-    """A condition on the object that a foreign key points at; where it points nowhere, on an object without fields."""
+    """A condition on the object of a foreign key; on an object without fields if the key is null."""
 
     column: Column
     target: Schema
@@ -305,7 +305,7 @@ class InSubquery(Node):
 
 
 def comparable(codec: Codec, value: Any) -> Any:
-    """A present value, or a part of a text, as it is compared and sorted here: as the server does by what it stores."""
+    """A value, or a part of a text, in the form in which Python compares and sorts as the server does."""
     if codec.traits.by_text:
         return value if type(value) in (str, bytes) and codec.kind != "json" else codec.encode(value)
     return _plain(value.value if isinstance(value, Enum) else value)
@@ -331,7 +331,7 @@ def _plain(value: Any) -> Any:
 
 
 def join(connector: str, parts: list[Node]) -> Node:
-    """The parts joined; one part stands alone, constants are left out where they change nothing."""
+    """Joins the parts; a single part stays as it is, constants without effect are dropped."""
     if len(parts) == 1:
         return parts[0]
     if connector != "xor":
@@ -371,7 +371,7 @@ _NOTHING = _Nothing()
 
 
 def holds_for_nothing(node: Node) -> bool:
-    """Whether an object without any field meets a condition; then so does one that is related to none."""
+    """Returns whether an object without any field meets a condition; then so does one that is related to none."""
     if isinstance(node, BoolOp):
         answers = [holds_for_nothing(part) for part in node.parts]
         return sum(answers) % 2 == 1 if node.connector == "xor" else (all if node.connector == "and" else any)(answers)

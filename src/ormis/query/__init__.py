@@ -1,1 +1,1 @@
-"""What can be said in a query: pure values."""
+"""The parts of a query: conditions, expressions, lookups, state. Pure values."""

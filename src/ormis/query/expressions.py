@@ -139,7 +139,7 @@ class Arithmetic(Expression):
         return self.left.names() | self.right.names()
 
     def evaluate(self, values: Mapping[str, Any], /) -> Any:
-        """What Python makes of both sides."""
+        """Returns the result of Python's operator on both sides."""
         left, right = self.left.evaluate(values), self.right.evaluate(values)
         if left is None or right is None:
             return None

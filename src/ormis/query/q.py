@@ -15,7 +15,7 @@ Leaf = tuple[str, Any]
 class Q:
     """A condition. `Q(votes__gte=3, choice_text="Nike")` is true if all its parts are.
 
-    Immutable; compared and hashed by what it says. An empty Q narrows nothing, nor does a negated one.
+    Immutable; compared and hashed by value. An empty Q narrows nothing, nor does a negated one.
     """
 
     __slots__ = ("children", "connector", "negated")

@@ -1,4 +1,4 @@
-"""What a queryset asks for, as an immutable value."""
+"""The state of a queryset, as an immutable value."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -3,7 +3,7 @@
 Lazy, immutable, cached once evaluated. What talks to the server is in `reading` and `writing`.
 """
 
-# Queryable and QuerySet are one thing in two classes, and work with what is private of each other.
+# Queryable and QuerySet are one thing in two classes, and use private names of each other.
 # pyright: reportPrivateUsage=false
 
 import builtins
@@ -35,7 +35,7 @@ _LAST = 2**53
 
 
 class Queryable(Reading[M], Writing[M]):
-    """What querysets and managers have in common."""
+    """The methods that querysets and managers share."""
 
     model: Any
 
@@ -144,7 +144,7 @@ class Queryable(Reading[M], Writing[M]):
     def select_related(self, *paths: str | None) -> "QuerySet[M]":
         """The objects at the end of these relations to one object come along, in the same call; None takes all back.
 
-        Without a path, every relation of the model that is not optional. Raises FieldError for what is none.
+        Without a path, every relation of the model that is not optional. Raises FieldError for a name that is none.
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
@@ -173,15 +173,15 @@ class Queryable(Reading[M], Writing[M]):
     # Combine ---------------------------------------------------------------------------------------------------------
 
     def union(self, *others: "QuerySet[Any]", all: bool = False) -> "QuerySet[M]":  # noqa: A002 - Django's name
-        """What this or one of the others finds, each once, or as often as it is found with `all`."""
+        """The objects of this or one of the others, each once, or as often as they are found with `all`."""
         return self._queryset()._combined("union all" if all else "union", others)
 
     def intersection(self, *others: "QuerySet[Any]") -> "QuerySet[M]":
-        """What this and all of the others find."""
+        """The objects of this and all of the others."""
         return self._queryset()._combined("intersection", others)
 
     def difference(self, *others: "QuerySet[Any]") -> "QuerySet[M]":
-        """What this finds and none of the others."""
+        """The objects of this and none of the others."""
         return self._queryset()._combined("difference", others)
 
 
@@ -378,7 +378,7 @@ def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
 
 
 def _take_back(names: tuple[object, ...]) -> bool:
-    """Whether None alone is given; a class attribute compared with it would make a condition, which is true."""
+    """Returns whether None alone is given; a class attribute compared with it would make a condition, which is true."""
     return len(names) == 1 and names[0] is None
 
 
@@ -390,12 +390,12 @@ def _check_relations(method: str, lookups: Iterable[object]) -> None:
 
 
 def _check_value(schema: Schema, name: object) -> None:
-    """Raises FieldError for what is no name of a field, of the model or across relations."""
+    """Raises FieldError for a name that is no field, of the model or across relations."""
     if not isinstance(name, str):
         raise FieldError(f"{schema.name}: values() takes names of fields, not {shown(name)}")
     path = resolve(schema, name)
     if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
 
 
 def _check_order(item: Any) -> None:

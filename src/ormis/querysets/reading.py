@@ -20,7 +20,7 @@ M = TypeVar("M")
 
 
 class Reading(Generic[M]):
-    """What querysets and managers can be asked."""
+    """The reading methods of querysets and managers."""
 
     def _queryset(self) -> Source[Any]:
         raise NotImplementedError
@@ -79,7 +79,7 @@ class Reading(Generic[M]):
     # Ask -------------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """How many there are. One call if an index or a walk of bounded length tells."""
+        """Returns the number of objects. One call if an index or a walk of bounded length tells."""
         return self._queryset()._perform(evaluate.count)
 
     async def acount(self) -> int:
@@ -87,7 +87,7 @@ class Reading(Generic[M]):
         return await self._queryset()._aperform(evaluate.count)
 
     def exists(self) -> bool:
-        """Whether there is any. One call if an index or a walk of bounded length tells."""
+        """Returns whether there is an object. One call if an index or a walk of bounded length tells."""
         return self._queryset()._perform(evaluate.exists)
 
     async def aexists(self) -> bool:
@@ -95,9 +95,9 @@ class Reading(Generic[M]):
         return await self._queryset()._aperform(evaluate.exists)
 
     def contains(self, record: Any) -> bool:
-        """Whether this saved object is among them. One call.
+        """Returns whether this saved object is among them. One call.
 
-        Raises TypeError for what is no object, ForeignKeyViolation for one that is not saved yet.
+        Raises TypeError for a value that is no object, ForeignKeyViolation for an unsaved object.
         """
         return self._queryset()._perform(evaluate.contains, record)
 
@@ -129,7 +129,7 @@ class Reading(Generic[M]):
         return await self._queryset()._aperform(evaluate.in_bulk, id_list, field_name)
 
     def explain(self, *, analyze: bool = False) -> str:
-        """How the query is answered: what is walked, what is checked, what is left to Python, as a tree. One call.
+        """Returns the execution of the query as a tree: access path, conditions, work in Python. One call.
 
         analyze: run it, and add the objects looked at, the calls and the time.
         """

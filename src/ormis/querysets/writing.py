@@ -23,7 +23,7 @@ M = TypeVar("M")
 
 
 class Writing(Generic[M]):
-    """What can be written through querysets and managers."""
+    """The writing methods of querysets and managers."""
 
     def _queryset(self) -> Source[Any]:
         raise NotImplementedError
@@ -70,7 +70,7 @@ class Writing(Generic[M]):
         """The one object that meets the lookups, with `defaults` written to it, or a new one; and whether it is new.
 
         A new one has the values of the lookups and of `create_defaults`, or of `defaults` where these are not given.
-        One call where it is new, two where it is changed; nobody comes in between.
+        One call if it is new, two if it is changed, atomically.
 
         Raises MultipleObjectsReturned, and what create() and update() raise.
         """
@@ -89,7 +89,7 @@ class Writing(Generic[M]):
         """Writes these values, which may be expressions, to every object; returns how many there were.
 
         One call for some hundred objects; more of them go in steps, each whole. Other clients' writes are never undone:
-        what the server can't compute is written only where what it was computed from still holds.
+        a value that the server can't compute is written on condition that its operands have not changed.
 
         Raises FieldError, pydantic's ValidationError, UniqueViolation, ForeignKeyViolation; IntegrityError where an
         expression comes to null or to what does not fit.

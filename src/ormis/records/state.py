@@ -1,4 +1,4 @@
-"""What an object knows of the database: the values stored there, where it came from, its related objects.
+"""The persistence state of an object: its stored values, its origin, its cached related objects.
 
                         __state__ of an object
     never asked for     not set                       new, made by its class
@@ -90,7 +90,7 @@ class State:
 
     @property
     def asynchronous(self) -> bool:
-        """Whether async code loaded it: then nothing is loaded on first access."""
+        """Returns whether async code loaded it, so that lazy loading is refused."""
         return self.origin is not None and self.origin.asynchronous
 
     def text(self, column: Column) -> Text | None:
@@ -106,7 +106,7 @@ class State:
         return codec.encode(codec.finish(wire) if codec.finish else wire)
 
     def mark_stored(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
-        """Takes this value and its text for what is stored now."""
+        """Records this value and its text as stored."""
         if self._texts is None:
             self.seen = list(self.seen or [None] * len(schema.columns))
             self._texts = [UNKNOWN] * len(schema.columns)
@@ -114,7 +114,7 @@ class State:
         self._texts[column.position - 1] = text
 
     def mark_all_stored(self, texts: list[Any]) -> None:
-        """Takes these texts of all columns for what is stored now."""
+        """Records these texts of all columns as stored."""
         self.seen, self._texts = [*texts], texts
 
     def copy(self) -> "State":
@@ -125,11 +125,11 @@ class State:
         return copy
 
     def restore(self, earlier: "State") -> None:
-        """Takes for stored what was at the time of this copy."""
+        """Restores the stored values of this copy."""
         self.seen, self._texts = earlier.seen, earlier._texts
 
     def pickled(self) -> tuple[Any, ...]:
-        """What a pickle keeps: neither the database, which is a connection, nor related objects."""
+        """The pickled state, without the database, which is a connection, and without related objects."""
         return (self.seen, None, None, self._texts) if self.seen is not None else (None,)
 
 
@@ -171,13 +171,13 @@ def cached_related(record: Any, name: str) -> Any:
 
 
 def has_cached_related(record: Any, name: str) -> bool:
-    """Whether something is kept under this name, be it None."""
+    """Returns whether a related object, or None, is cached under this name."""
     cached = _related(record)
     return cached is not None and name in cached
 
 
 def drop_related(record: Any, name: str) -> None:
-    """Drops what was kept of a relation."""
+    """Drops the cached objects of a relation."""
     cached = _related(record)
     if cached and name in cached:
         _replace_related(record, {other: related for other, related in cached.items() if other != name})

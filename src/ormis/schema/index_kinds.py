@@ -25,13 +25,13 @@ class IndexKind:
     An equality, a range and a prefix that the kinds here answer have probes of their own."""
 
     fast_insert = False
-    """Whether lua/write/fast_commit.lua writes its entries."""
+    """Returns whether lua/write/fast_commit.lua writes its entries."""
 
     fast_update = False
-    """Whether lua/write/fast_commit.lua moves its entries."""
+    """Returns whether lua/write/fast_commit.lua moves its entries."""
 
     def fits(self, kind: Kind, /) -> bool:
-        """Whether values of this kind can be indexed so."""
+        """Returns whether values of this kind can be indexed so."""
         return kind.indexable
 
 

@@ -61,7 +61,7 @@ class Readable(Protocol):
 
     @property
     def nullable(self) -> bool:
-        """Whether it may be absent."""
+        """Returns whether it may be absent."""
         ...
 
 

@@ -74,7 +74,7 @@ def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
 
 
 def hydrator(source: Source[Any], origin: Origin) -> select.Hydrate | None:
-    """What makes whole objects of rows; None if they are loaded in part, or the rows become no objects."""
+    """The function that makes whole objects of rows; None for partly loaded objects, and for rows of values."""
     if source.query.fields is not None or source.query.shape != "objects":
         return None
     return partial(load, source.model, origin=origin)
@@ -177,7 +177,7 @@ def _extreme(source: Source[Any], origin: Origin, fields: Sequence[str], backwar
 
 
 def count(source: Source[Any], origin: Origin) -> Operation[int]:
-    """How many there are."""
+    """Returns the number of objects."""
     query = source.query
     if source._cache is not None:
         return len(source._cache)
@@ -195,7 +195,7 @@ def _bare(query: Query) -> Query:
 
 
 def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
-    """Whether there is any."""
+    """Returns whether there is an object."""
     if source._cache is not None:
         return bool(source._cache)
     if source.query.empty:
@@ -207,7 +207,7 @@ def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
 
 
 def contains(source: Source[Any], origin: Origin, record: Any) -> Operation[bool]:
-    """Whether this saved object is among them."""
+    """Returns whether this saved object is among them."""
     check_saved(source, record, "contains()")
     if source._cache is not None:
         return record in source._cache

@@ -1,4 +1,4 @@
-"""Explaining a query: one call of the script `query` that says what it did; with `analyze` the whole reading too."""
+"""explain(): one call of the script `query`, which reports its execution; with `analyze` the whole query runs."""
 
 from time import perf_counter
 from typing import Any

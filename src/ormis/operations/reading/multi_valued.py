@@ -31,7 +31,7 @@ class _Value:
 
     @property
     def many(self) -> int:
-        """How many steps there are up to the first that leads to many objects, 0 if none does."""
+        """Returns how many steps there are up to the first that leads to many objects, 0 if none does."""
         return next((i for i, hop in enumerate(self.hops, 1) if not hop.to_one), 0)
 
 
@@ -137,7 +137,7 @@ def _whole(value: _Value) -> ColumnRef:
 def _value(schema: Schema, name: str) -> _Value:
     path = resolve(schema, name)
     if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is no field of what it stands for")
+        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
     return _Value(path.hops, path.column)
 
 

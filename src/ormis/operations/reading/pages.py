@@ -110,7 +110,7 @@ class Page:
 
     @property
     def last(self) -> bool:
-        """Whether nothing is left to be read."""
+        """Returns whether every row has been read."""
         return not self.keys and not self.walking
 
 

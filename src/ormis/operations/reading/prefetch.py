@@ -21,7 +21,7 @@ class Prefetch:
     """A relation to prefetch, by its path, with a queryset of one's own for its last step.
 
     queryset: narrows, orders and slices the related objects; a slice is of those of each object.
-    to_attr: they are kept as a list in this attribute, instead of what the relation's manager returns; of a relation to
+    to_attr: the objects are stored as a list in this attribute, not in the manager's cache; of a relation to
         one object that object, or None.
     """
 
@@ -32,16 +32,16 @@ class Prefetch:
         if queryset is not None and queryset.query.shape != "objects":
             raise ValueError(f"Prefetch({lookup!r}): the queryset has values(); give one of objects")
         if queryset is not None and queryset.query.combined is not None:
-            raise TypeError(f"Prefetch({lookup!r}): a {queryset.query.combined} can't be narrowed to what is related")
+            raise TypeError(f"Prefetch({lookup!r}): a {queryset.query.combined} can't be filtered by the relation")
 
     def __repr__(self) -> str:
         return f"Prefetch({self.lookup!r})"
 
 
 def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> Operation[None]:
-    """Loads what the lookups name for all of the records, each relation once.
+    """Loads the relations of the lookups for all records, each relation once.
 
-    Raises FieldError for what is no relation, ValueError for a queryset that comes too late.
+    Raises FieldError for a name that is no relation, ValueError for a queryset after its relation was loaded.
     """
     done: set[str] = set()
     for lookup in lookups:

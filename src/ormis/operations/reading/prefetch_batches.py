@@ -28,7 +28,7 @@ them without their indexes, some of the objects may refer to none of the keys.""
 
 @dataclass(slots=True)
 class _Batches:
-    """What was read so far: a batch that waits to be made into objects, the objects of those before it."""
+    """The state of the reading: a batch that waits for hydration, and the objects of the batches before it."""
 
     source: Source[Any]
     column: Column

@@ -30,7 +30,7 @@ _MISSING = object()
 
 
 def rank(source: Source[Any], origin: Origin, record: Any) -> Operation[int]:
-    """How many objects precede this one in the order."""
+    """Returns how many objects precede this one in the order."""
     check_saved(source, record, "rank()")
     query = source.query
     if query.sliced or query.combined is not None:
@@ -78,7 +78,7 @@ def _with_values(plan: Plan, record: Any, values: dict[str, Any]) -> Operation[i
 
 
 def _counted(ties: Plan, key: Text, less: Node | None) -> Operation[tuple[int | None, Any]]:
-    """How many ties precede the object, None if it is none of them; how many objects have lesser values, or False."""
+    """Returns how many ties precede the object, None if it is no tie; and of lesser values, or False."""
     reply = yield from ask(ties, "count", {"before": key} | ({} if less is None else {"less": less}))
     how, *rest = reply[0][1:]
     lesser = rest[1] if less is not None and how != "gone" else None
@@ -90,7 +90,7 @@ def _counted(ties: Plan, key: Text, less: Node | None) -> Operation[tuple[int | 
 
 
 def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None]:
-    """How many of the candidates are ties that precede the object, counted batch by batch."""
+    """Returns how many of the candidates are ties that precede the object, counted batch by batch."""
     counted = 0
     while candidates:
         reply = yield from ask(ties, "count", {"before": key, "keys": candidates[: ties.limits.keys]})
@@ -102,7 +102,7 @@ def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None
 
 
 def _walked(ties: Plan, key: Text) -> Operation[int | None]:
-    """How many ties precede the object, counted step by step in the order of creation."""
+    """Returns how many ties precede the object, counted step by step in the order of creation."""
     counted, more = 0, {"before": key, "step": True}
     while True:
         reply = yield from ask(ties, "count", more)

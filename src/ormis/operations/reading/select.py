@@ -136,7 +136,7 @@ def fetch_keys(plan: Plan, keys: Sequence[str]) -> Operation[Rows]:
 
 
 def count(plan: Plan) -> Operation[int]:
-    """How many objects meet the condition, within the slice."""
+    """Returns how many objects meet the condition, within the slice."""
     if plan.finds_nothing:
         return 0
     if plan.client_where is not None:
@@ -151,7 +151,7 @@ def count(plan: Plan) -> Operation[int]:
 
 
 def meets(plan: Plan, row: Wire) -> bool:
-    """Whether a row meets the part of the condition that only Python can evaluate."""
+    """Returns whether a row meets the part of the condition that only Python can evaluate."""
     if plan.client_where is None:
         return True
     return plan.client_where.holds(decoded(plan.schema, plan.reads, row))

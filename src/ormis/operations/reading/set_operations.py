@@ -26,7 +26,7 @@ def combined(query: Query, parts: Sequence[list[Any]]) -> list[Any]:
 
 
 def each_once(rows: Iterable[Any]) -> list[Any]:
-    """The rows, each where it first stands; also of rows that hold lists and dicts."""
+    """The distinct rows, each at its first position; rows may hold lists and dicts."""
     first: dict[Any, Any] = {}
     for row in rows:
         first.setdefault(_identity(row), row)
@@ -84,6 +84,6 @@ def _key(query: Query, name: Any) -> Callable[[Any], Any]:
         return lambda record: sort_key(column.codec, getattr(record, column.name))
     names = names_of(query)
     if name not in names:
-        raise FieldError(f"a combined queryset can be ordered by what it returns, {', '.join(names)}, not by {name!r}")
+        raise FieldError(f"a combined queryset is ordered by its own fields, {', '.join(names)}, not by {name!r}")
     at, codec = names.index(name), resolve(query.schema, name).column.codec
     return lambda row: sort_key(codec, row[at])

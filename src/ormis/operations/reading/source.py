@@ -74,5 +74,5 @@ class Source(Generic[M]):
             raise TypeError(f"{article} {how.split()[0]} can't be {what}: do that to its parts")
 
     def _described(self) -> str:
-        """What it is, for messages, which never ask the server."""
+        """Its description for messages, which never ask the server."""
         return f"<{type(self).__name__} of {self.model.__name__}>"

@@ -77,7 +77,7 @@ def _resolved(node: Node, origin: Origin) -> Operation[Node]:
 
 
 def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[Node]:
-    """A condition that Python evaluates, with the keys of the objects that meet what it says across relations."""
+    """A condition that Python evaluates, with its conditions across relations replaced by keys."""
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:

@@ -1,1 +1,1 @@
-"""Operations that check, rebuild and inspect what is stored."""
+"""Operations that check, rebuild and inspect a database."""

@@ -1,4 +1,4 @@
-"""Checking what is stored against the hashes, and mending it from them.
+"""check(): compares everything stored with the hashes and repairs it from them.
 
 A walk in many short calls of the script `check`: through the objects in the order of creation, then through the keys of
 the models (SCAN) and the entries of each. A finding is made, and mended, within one call: clients may write meanwhile.
@@ -35,7 +35,7 @@ class Subject:
 def check(
     subjects: Sequence[Subject], limits: Limits, repair: bool = False, watch: Watcher | None = None
 ) -> Operation[Report]:
-    """Walks through all that is stored of these models. With `repair` it mends what the hashes can mend."""
+    """Examines all keys of these models. With `repair` it repairs the findings that follow from the hashes."""
     walk = Walk(limits, repair, watch)
     walk.total = 2 * (yield Command(("DBSIZE",), key=0))
     for subject in subjects:
@@ -44,7 +44,7 @@ def check(
     for subject in subjects:
         yield from _objects(walk, subject)
     schemas = [subject.schema for subject in subjects]
-    for part in (":", "/"):  # what is no object is gone before the entries are looked at
+    for part in (":", "/"):  # keys that are no objects are set aside before the entries are examined
         yield from keys(walk, schemas, (part,))
     yield from _incomplete(walk.report, subjects)
     return walk.report
@@ -74,7 +74,7 @@ def _references(schema: Schema) -> list[Any]:
 
 
 def _unreadable(subject: Subject, packed: bytes) -> Iterable[Sequence[Any]]:
-    """What does not convert, as findings of the script."""
+    """The texts that do not convert, as findings of the script."""
     schema = subject.schema
     if not packed or (not subject.required and _converts(schema, packed)):
         return

@@ -6,7 +6,7 @@ from ...schema.schema import Schema
 
 
 def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
-    """What the model declares that is not complete, given what the database knows of it."""
+    """The declared indexes and constraints that are incomplete, given the declaration that the database has."""
     known = declaration(stored)
     waiting = known.get("incomplete") or ()
     kept = definitions(known)
@@ -14,7 +14,7 @@ def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
 
 
 def declaration(stored: bytes | None) -> dict[str, list[str]]:
-    """What the database knows of a model; nothing where that can't be read."""
+    """The declaration of a model that the database has; empty if it can't be read."""
     try:
         known = msgspec.json.decode(stored or b"{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a database holds, in numbers. Touched, read only: `ormis/models`, `model/ids`, MEMORY USAGE of some objects."""
+"""inspect(): the contents of a database in numbers. Reads `ormis/models`, `model/ids`, MEMORY USAGE of some objects."""
 
 from collections.abc import Sequence
 

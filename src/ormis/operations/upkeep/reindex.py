@@ -1,10 +1,10 @@
 """Building the indexes and unique claims that were declared after objects existed, and dropping undeclared ones.
 
-The script `reindex` says what is to be done and, at the end, that it is complete. Between the two, the walk of
+The script `reindex` returns the indexes to build and, at the end, marks them as complete. Between the two, the walk of
 `walk.py` does the work in many short calls, while clients write; their writes keep the new indexes. `ormis/reindex`
 stores the progress, so that a reindexing that was cut off goes on.
 
-Touched: `ormis/models`, `ormis/reindex`, `model/ids`, the hashes, the keys of what is built or dropped.
+Touched: `ormis/models`, `ormis/reindex`, `model/ids`, the hashes, the keys of the indexes that are built or dropped.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ _TRIES = 5
 
 
 def reindex(schema: Schema, limits: Limits, watch: Watcher | None = None) -> Operation[Reindexed]:
-    """Makes what is stored of the model what it declares: builds and drops indexes and unique claims.
+    """Builds the declared indexes and unique claims of the model that are incomplete, and drops undeclared ones.
 
     Raises OrmisError where somebody else keeps reindexing the model to another declaration.
     """
@@ -50,7 +50,7 @@ def reindex(schema: Schema, limits: Limits, watch: Watcher | None = None) -> Ope
 
 
 def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed) -> Operation[bool]:
-    """Adds what every object lacks; False where the reindexing is not what it was."""
+    """Adds the missing entries of every object; returns False if another reindexing has taken its place."""
     walk.total += yield Command(("ZCARD", ids_key(schema.key)))
     while build and after is not None:
         request = {

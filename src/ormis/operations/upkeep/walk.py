@@ -1,4 +1,4 @@
-"""The walk through what is stored, in many short calls of the script `check`; check() and reindex() share it."""
+"""The walk through the keys of models, in many short calls of the script `check`; check() and reindex() share it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ _findings = msgspec.msgpack.Decoder(list[list[msgspec.Raw]]).decode
 
 @dataclass(slots=True)
 class Walk:
-    """One walk through the database: what it mends, whom it tells, what it has found."""
+    """One walk: whether it repairs, its watcher, its report so far."""
 
     limits: Limits
     repair: bool
@@ -48,7 +48,7 @@ class Walk:
 
 _MESSAGES = {
     "index-missing": "{key} is not in the index {field} ({detail})",
-    "index-stale": "the index {field} ({key}) has an entry {detail!r} that is not what the object says",
+    "index-stale": "the index {field} ({key}) has an entry {detail!r} that differs from the object",
     "index-extra": "the index {field} ({key}) has an entry {detail!r} without an object",
     "unique-missing": "{key} does not claim its {field}={detail!r}",
     "unique-stale": "{field}={detail!r} is claimed ({key}) for an object that has another value",
@@ -111,7 +111,7 @@ def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Ope
 def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], list[Any], bytes]]:
     """One call of the script: its findings, the rest of its answer, the packed rows.
 
-    The rest is empty where the reindexing that it belongs to is not what it was.
+    The rest is empty if another reindexing has taken the place of the one that it belongs to.
     """
     whole: dict[str, Any] = {"references": (), "width": 0, **request}
     reply = yield script("check")((_pack(whole), schema.shape, schema.declaration))

@@ -58,7 +58,7 @@ def create(
 def update(
     records: Sequence[Record], origin: Origin, fields: Sequence[str], batch_size: int | None = None
 ) -> Operation[int]:
-    """Writes these fields of the records, `batch_size` in a call, each all or nothing; what is gone is left out.
+    """Writes these fields of the records, `batch_size` in a call, each all or nothing; deleted objects are skipped.
 
     Returns how many objects there were. Raises what saving raises.
     """
@@ -108,7 +108,7 @@ def conflicts(
     update_fields: Iterable[str] | None,
     unique_fields: Iterable[str] | None,
 ) -> When:
-    """What bulk_create() does with a record in conflict. Raises ValueError for options that exclude each other."""
+    """The action of bulk_create() on a conflict. Raises ValueError for options that exclude each other."""
     schema = source._schema
     if ignore and update_them:
         raise ValueError("bulk_create(): ignore_conflicts and update_conflicts exclude each other")

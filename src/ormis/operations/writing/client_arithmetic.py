@@ -18,7 +18,7 @@ from .mutations import Mutation, commit_call, deliver, results_of
 
 
 def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
-    """As commit(). Raises as well what the results of expressions are refused with."""
+    """As commit(). Also raises IntegrityError for results of expressions that do not fit."""
     sent, computed, tries = [*mutations], set[int](), Counter[int]()
     while True:
         reply: Any = yield commit_call(sent)
@@ -26,12 +26,12 @@ def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
         at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
         if answer[0] == "inexact":
             computed |= _compute(mutations, sent, answer[3], at)
-        elif at in computed and tries[at] < ATTEMPTS:  # computed of what is no longer so: what is there now?
+        elif at in computed and tries[at] < ATTEMPTS:  # an operand has changed: read it again
             computed.remove(at)
             sent[at] = mutations[at]
             tries[at] += 1
         elif at in computed:
-            raise OrmisError(f"others changed what is computed with, {ATTEMPTS} times in a row")
+            raise OrmisError(f"others changed the operands {ATTEMPTS} times in a row: try again")
         else:
             return deliver(sent, results_of(sent, answer))
 

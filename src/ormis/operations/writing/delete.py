@@ -27,7 +27,7 @@ def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str
 
 
 def counted(result: Any) -> tuple[int, dict[str, int]]:
-    """How many objects a deletion took, in all and by the names of their models."""
+    """Returns how many objects a deletion took, in all and by the names of their models."""
     counts = dict(result) if result else {}
     named = dict(sorted((registry.model_for(key).__name__, count) for key, count in counts.items()))
     return sum(named.values()), named

@@ -30,7 +30,7 @@ def expire(source: Source[Any], origin: Origin, ttl: int | None) -> Operation[in
 
 
 def remaining(schema: Schema, pk: Any) -> Operation[float | None]:
-    """How many seconds the object has to live, None if it does not expire. Raises DoesNotExist if it is not there."""
+    """Returns the seconds the object has to live, None if it does not expire. Raises DoesNotExist."""
     key = object_key(schema.key, str(schema.pk.codec.encode(pk)))
     left: int = yield Command(("PTTL", key))
     if left == -2:

@@ -1,6 +1,6 @@
 """The arguments of the fast path of common commits, lua/write/fast_commit.lua. An empty list closes the path.
 
-A column may go there where it has no part in a constraint, a reference, or an index on text or with other columns.
+A column is open to it unless it is part of a constraint, a reference, or an index on text or with other columns.
 """
 
 from collections.abc import Sequence

@@ -50,7 +50,7 @@ _NOTHING = RelatedLink()
 
 @dataclass(frozen=True, slots=True)
 class GetOrCreateResult:
-    """What came of it: `created`, or the rows that were found, or the key of the one that was changed."""
+    """The result: `created`, or the matching rows, or the key of the changed object."""
 
     created: bool
     rows: Rows
@@ -59,7 +59,7 @@ class GetOrCreateResult:
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """How the object is made: the insertion, and the mutation that links it, where it is to be linked."""
+    """The insertion of the object, and the mutation that links it, if there is one."""
 
     insertion: Mutation
     link: Mutation | None = None
@@ -72,7 +72,7 @@ class Creation:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """The object that would be made; `refusal` says why it can't be, where it can't. Nothing where none is needed."""
+    """The object to create; `refusal` is the error if it can't be created. Empty if none is needed."""
 
     record: Any = None
     creation: Creation | None = None
@@ -132,7 +132,7 @@ def update_or_create(
                 return present, False
         except InexactArithmetic:
             mutation = None
-        except (ConflictError, source.model.DoesNotExist):  # changed or deleted meanwhile: what is there now?
+        except (ConflictError, source.model.DoesNotExist):  # changed or deleted in the meantime: look again
             continue
         else:
             if new.refusal is not None:
@@ -197,7 +197,7 @@ def _new(
 ) -> Operation[_New]:
     """The object to make, of the lookups that name a field and the defaults.
 
-    Callables are called only where there is no object yet.
+    Callables are called only if there is no object yet.
     """
     if any(callable(value) for value in defaults.values()) and (yield from results.exists(narrowed, origin)):
         return _New()
@@ -225,7 +225,7 @@ def _obtain(plan: Plan, creation: Creation | None, update: Sequence[Any] | None 
     creation: None where none is to be made; then there may be no rows.
     update: a mutation without model and key, done to the one object that is found; the script does it where it can
     tell by itself.
-    Raises what the insertion or the update is refused with.
+    Raises the error of a refused insertion or update.
     """
     plan = plan.with_keys_as_condition()
     found, more = Rows(), dict[str, Any]()
@@ -268,7 +268,7 @@ def _call(
 
 
 def _in_block(plan: Plan, creation: Creation | None) -> Operation[tuple[Any, ...]]:
-    """Inside atomic() what is found is what there was before the block; a new object is made at its end."""
+    """Inside atomic() the query sees the state before the block; a new object is created at its end."""
     rows = yield from fetch(plan)
     if rows or creation is None:
         return (["ok", "block"], rows)

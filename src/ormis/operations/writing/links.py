@@ -33,7 +33,7 @@ class LinkEnd:
     limits: Limits
 
     def adding(self, others: Sequence[str] | None) -> Mutation:
-        """The mutation that links these objects; None stands for what the mutation before inserts."""
+        """The mutation that links these objects; None stands for the object that the mutation before inserts."""
         arguments: list[Any] = [self.link.packed(), self.pk, False if others is None else list(others)]
         return Mutation(self.schema, "link", arguments, changed=())
 

@@ -1,6 +1,6 @@
 """Mutations and the one call that applies them: the script `commit`.
 
-A mutation knows its model, what is sent of it and what to do with its result. `commit` sends any number of them, for
+A mutation has its model, the arguments to send, and a function that takes its result. `commit` sends any number, for
 any models, in one call: all are applied or none.
 
 Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the keys of its indexes and unique claims; and
@@ -27,7 +27,7 @@ _pack = msgspec.msgpack.Encoder().encode
 class Mutation:
     """One change: `code` and `arguments` as lua/commit.lua reads them, `settle` takes its result.
 
-    changed: the positions that an update changes, where they are all that it concerns.
+    changed: the positions that an update changes, if it concerns no others.
     quick: the same change as lua/write/fast_commit.lua reads it, where that way is open to it.
     ttl: how many milliseconds the saved object lives from then on; None: as it is.
 
@@ -36,7 +36,7 @@ class Mutation:
     late: takes the result at the end, where not all of it could be foreseen.
     records: the objects that it settles.
     loaded: the texts that an update changes, as they were loaded: {position, text|False, ...}.
-    computed: makes the mutation that does sums here which the server refused as inexact, of what is stored.
+    computed: makes the mutation with arithmetic done by the client, which the server refused as inexact.
     """
 
     schema: Schema
@@ -78,7 +78,7 @@ class CommitCall(ScriptCall):
 def commit(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
     """Applies the mutations, all or nothing, and settles each with its result.
 
-    Raises what the first mutation that is refused stands for: DoesNotExist, UniqueViolation, ForeignKeyViolation,
+    Raises the error of the first mutation that is refused: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
     return deliver(mutations, results_of(mutations, (yield commit_call(mutations))))
@@ -117,7 +117,7 @@ def commit_call(mutations: Sequence[Mutation]) -> CommitCall:
 
 
 def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:
-    """What goes with a mutation that is sent alone: of its model only what it changes; the short way."""
+    """The shape that is sent with a single mutation, reduced to the columns that it changes, and its fast path."""
     schema, changed = mutation.schema, mutation.changed
     if mutation.ttl is not None:
         return schema.shape, schema.declaration

@@ -1,6 +1,6 @@
-"""Saving an object: what is sent of it, and what it is after.
+"""save(): the mutation of an object, and its state after the commit.
 
-One call of the script `commit`: the object's hash, its indexes, unique claims and the existence of what it refers to.
+One call of the script `commit`: the object's hash, its indexes, unique claims and the existence of referenced objects.
 Arithmetic that the server can't do exactly takes one call more: the first says what there is to compute with.
 """
 
@@ -33,7 +33,7 @@ _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decima
 
 @dataclass(frozen=True, slots=True)
 class OnConflict:
-    """Of an object in the way, by one of the constraints `on`, the columns at these positions are updated."""
+    """On a conflict over one of the constraints `on`, update these columns of the existing object."""
 
     positions: list[int]
     on: list[str]
@@ -41,7 +41,7 @@ class OnConflict:
 
 When = Literal["ignore"] | OnConflict | None
 Convert = Callable[[str, Any], Any]
-"""A value of the field of this name as the field holds it; ValueError where it does not fit."""
+"""Validates a value of the field of this name; raises ValueError if it does not fit."""
 
 
 class Record(Protocol):
@@ -118,7 +118,7 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
             if texts[0] is None or when:
                 vars(record)[schema.pk.name] = counted(pk.encode())
             known = [pk, *texts[1:]]
-            if isinstance(when, OnConflict):  # what the object in the way had in other fields is not known
+            if isinstance(when, OnConflict):  # the other fields of the existing object are unknown
                 known = [text if at in when.positions or at == 1 else UNKNOWN for at, text in enumerate(known, 1)]
             state_of(record).mark_all_stored(known)
 
@@ -273,13 +273,13 @@ def _text(column: Column, value: Any) -> Text:
 def encode(schema: Schema, column: Column, value: Any) -> Text | None:
     """The stored text of a field's value.
 
-    Raises FieldError where it has none: a text with half a surrogate pair, a NaN that an index should hold.
+    Raises FieldError if it has none: a text with half a surrogate pair, a NaN that an index should hold.
     """
     if value is None:
         return None
     if isinstance(value, Expression):
         raise FieldError(
-            f"{schema.name}.{column.name}={value}: an expression is computed from what is stored, and "
+            f"{schema.name}.{column.name}={value}: an expression is computed from stored values, and "
             f"nothing is stored yet"
         )
     try:
@@ -328,9 +328,9 @@ def compute(
     refused: Mutation,
     texts: Mapping[int, Any],
 ) -> Mutation:
-    """The mutation that writes these expressions' values, on condition that what they are computed from still holds.
+    """The mutation that writes the values of these expressions, on condition that their operands have not changed.
 
-    texts: what is stored, text|False by position.
+    texts: the stored texts, text|False by position.
     """
     read = sorted({schema.column(name) for e in expressions.values() for name in e.names()}, key=lambda c: c.position)
     pk, changes, expected, _sums = refused.arguments
@@ -358,7 +358,7 @@ def _bytes(text: Text) -> bytes:
 def text_of_result(
     schema: Schema, column: Column, value: Expression, convert: Convert, stored: Mapping[str, Any]
 ) -> Text | None:
-    """What an expression comes to for an object of which this is stored, as the text to write.
+    """The text of the value of an expression for an object with these stored texts.
 
     Raises IntegrityError where that is null and must not be, or does not fit the field.
     """

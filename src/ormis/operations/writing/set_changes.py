@@ -2,7 +2,7 @@
 each step whole.
 
 What the server can't evaluate, a condition or an expression, is evaluated here on rows that are read before; each
-object is then changed on condition that what was read of it still holds, and read again where it does not.
+object is then changed on condition that its values have not changed since, and read again if they have.
 
 Touched: `ormis/models`, `model/ids`, the indexes that help; of each object that is found its hash, indexes and claims;
 on deletion those of what refers to it as well.
@@ -39,7 +39,7 @@ Compute = Callable[[Mapping[str, Any]], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done to each object: a mutation of lua/commit.lua without its model and key.
+    """The change of each object: a mutation of lua/commit.lua without its model and key.
 
     most: how many objects one call may change, so that it holds the server for some milliseconds.
     """
@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(slots=True)
 class ChangeCounts:
-    """What was changed so far: how many objects the query found, and of deletions how many went of each model."""
+    """The numbers so far: objects of the query, and deleted objects by model."""
 
     count: int = 0
     models: Counter[str] = field(default_factory=Counter[str])
@@ -100,7 +100,7 @@ def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operati
     """Changes every object that the query finds.
 
     otherwise: how a step is done in which the server can't do all of the sums.
-    Raises what the mutation is refused with; the steps before stay done.
+    Raises the error of a refused mutation; the steps before stay done.
     """
     if plan.client_where is not None:
         return (yield from change_each(plan, Here(wanted), otherwise))
@@ -167,7 +167,7 @@ def _present(otherwise: Here | None) -> Here:
 def change_each(
     plan: Plan, how: Here, otherwise: Here | None = None, keys: Sequence[str] | None = None
 ) -> Operation[ChangeCounts]:
-    """Changes every object that the query finds, or of these keys, by what is computed here of each.
+    """Changes every object of the query, or of these keys, by values that the client computes for each.
 
     Everything is computed before anything is written. Raises what `compute` raises.
     """
@@ -196,7 +196,7 @@ def change_each(
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    """One object: its key, what must still hold of it, first what the changes are computed from, what becomes of it."""
+    """One object: its key, the texts that must not have changed, operands of the changes first, and the changes."""
 
     key: str
     expected: list[Any]

@@ -1,4 +1,4 @@
-"""What a block of `atomic()` gathers: the mutations of the operations run inside it, to be applied by one commit.
+"""The unit of work of a block of `atomic()`: the mutations of its operations, applied by one commit.
 
 An operation runs inside a block as it does outside: only, its commits are not sent, and it is told what will come of
 them if all goes well. A new object gets its key at once: INCRBY of `model/next_id`, one round trip for each save() or
@@ -21,7 +21,7 @@ from .mutations import CommitCall, Mutation
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """Mutations in their order, and what to put back where they come to nothing."""
+    """Mutations in their order, and the states of objects to restore if they are not applied."""
 
     mutations: list[Mutation] = field(default_factory=list[Mutation])
     before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
@@ -78,7 +78,7 @@ class UnitOfWork:
         """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
 
         Sums that the server can't do exactly are done here, see computing.py.
-        Raises what the first mutation that is refused stands for; then, too, the objects are put back.
+        Raises the error of the first mutation that is refused, after restoring the states of the objects.
         """
         try:
             if self.mutations:
@@ -88,13 +88,13 @@ class UnitOfWork:
             raise
 
     def undo(self) -> None:
-        """The objects are to the database what they were, unsaved or changed. They keep their values and keys."""
+        """Restores the persistence state of every object; values and keys stay."""
         for record, state in reversed(self.before):
             state_of(record).restore(state)
 
 
 def _keys(mutation: Mutation) -> list[Any]:
-    """The keys of the rows of an insert, None where they are to be counted."""
+    """The keys of the rows of an insert, None for automatic ones."""
     count, texts = mutation.arguments[:2]
     return texts[:: len(texts) // count]
 

@@ -42,9 +42,9 @@ class Writes:
 
 
 def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
-    """What these values, which may be expressions, mean for the fields of the model.
+    """The columns and texts, or expressions, to write for these values.
 
-    Raises FieldError for what is no field that can be changed, ValidationError for a value that does not fit.
+    Raises FieldError for a name that is no changeable field, ValidationError for a value that does not fit.
     """
     schema = source._schema
     constants: list[Any] = []
@@ -99,7 +99,7 @@ def _here(source: Source[Any], wanted: Writes, limits: Limits) -> Here:
 
 
 def named(schema: Schema, name: str) -> Column:
-    """The column of a field that can be changed. Raises FieldError for what is none."""
+    """The column of a field that can be changed. Raises FieldError if there is none."""
     if "__" in name:
         raise FieldError(f"{schema.name}.{name}: only fields of {schema.name} itself can be changed")
     column = schema.column(name)
