@@ -14,8 +14,8 @@ from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
 from .schema.builder import annotations_of, build_schema, primary_key_of, take_relations, without_none
-from .schema.fields import Field
-from .schema.options import read_options
+from .schema.fields import OWN_OPTIONS, Field
+from .schema.options import Options, read_options
 from .schema.relation_names import Names, link_of, names_of
 from .schema.relations import RelationDeclaration
 from .schema.schema import Schema
@@ -50,8 +50,8 @@ class ModelMeta(ModelMetaclass):
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
     """The model class of a class body; `make` makes it as pydantic does. Raises ModelError for what can't be."""
     _check_parents(name, parents)
-    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
-    options = read_options(name, namespace.pop("Meta", None), inherited)
+    meta = namespace.pop("Meta", None)
+    options = _options_of(name, parents, namespace, meta)
     _check_names(name, annotations_of(namespace), parents[0].__reserved__)
     taken = take_relations(name, namespace)
     managers = _take_managers(namespace)
@@ -60,7 +60,10 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     if not options.abstract:
         _add_automatic_key(parents, namespace)
     cls = make()
+    _check_fields(cls)
     cls.__options__ = options
+    if meta is not None:
+        cls.Meta = meta
     cls.__declarations__ = _with_inherited("__declarations__", parents, taken.references)
     cls.__links__ = _with_inherited("__links__", parents, taken.links)
     cls.__related_names__ = taken.related.union(*(p.__related_names__ for p in parents))
@@ -117,6 +120,29 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
 def options_are_automatic(info: FieldInfo) -> bool:
     """True for a key that the server counts up: `int | None` with None as its default."""
     return without_none(info.annotation) == (int, True) and info.default is None
+
+
+def _options_of(name: str, parents: list[Any], namespace: dict[str, Any], meta: Any) -> Options:
+    for other, value in namespace.items():
+        if isinstance(value, type) and other.lower() == "meta":
+            raise ModelError(f"{name}.{other}: the options of a model stand in `class Meta`")
+    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
+    base_metas: list[Any] = [vars(c)["Meta"] for p in parents for c in p.__mro__ if "Meta" in vars(c)]
+    return read_options(name, meta, inherited, base_metas)
+
+
+def _check_fields(cls: Any) -> None:
+    """Raises ModelError for what pydantic takes and ormis would drop."""
+    if cls.model_config.get("extra") == "allow":
+        raise ModelError(
+            f'{cls.__name__}: extra="allow" is refused: a hash holds the declared fields only, so a save would lose '
+            f"all others; declare them, or one field for them, as in `more: dict[str, Any] = {{}}`"
+        )
+    for name, info in cls.model_fields.items():
+        extra = info.json_schema_extra
+        lost = [option for option in OWN_OPTIONS if isinstance(extra, dict) and option in extra]
+        if lost:
+            raise ModelError(f"{cls.__name__}.{name}: pydantic's Field has no {lost[0]}=; use Field of ormis")
 
 
 def _check_parents(name: str, parents: list[Any]) -> None:
