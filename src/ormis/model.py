@@ -212,20 +212,22 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     # Values ----------------------------------------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        schema = type(self).__schema__
-        if schema is None or name.startswith("_"):
-            super().__setattr__(name, value)
-        elif isinstance(value, Expression) and name in schema.by_name:
-            vars(self)[name] = value
-        elif name not in schema.by_name and isinstance(relation := type(self).__dict__.get(name), RelationDescriptor):
-            relation.assign(self, value)
-        elif name == schema.pk.name and state_of(self).saved:
-            self._refuse_new_key(value)
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # shown to a type checker, they would allow every name
 
-    if not TYPE_CHECKING:
+        def __setattr__(self, name: str, value: Any) -> None:
+            schema = type(self).__schema__
+            if schema is None or name.startswith("_"):
+                super().__setattr__(name, value)
+            elif isinstance(value, Expression) and name in schema.by_name:
+                vars(self)[name] = value
+            elif name not in schema.by_name and isinstance(
+                relation := type(self).__dict__.get(name), RelationDescriptor
+            ):
+                relation.assign(self, value)
+            elif name == schema.pk.name and state_of(self).saved:
+                self._refuse_new_key(value)
+            else:
+                super().__setattr__(name, value)
 
         def __getattr__(self, name: str) -> Any:
             """What pydantic does not know: a field that was not loaded yet, objects that prefetch_related() named."""
