@@ -137,10 +137,34 @@ def test_a_meta_that_is_no_class_is_refused() -> None:
         type(ormis.Model)("Broken", (ormis.Model,), body)
 
 
-def test_the_key_of_an_abstract_base_is_refused() -> None:
-    """Two models can't have one key, so an abstract base has none to pass on."""
-    with pytest.raises(ModelError, match=r"Base\.Meta\.key='shop'.*abstract.*key of its own"):
-        make("Base", __name__, meta={"abstract": True, "key": "shop"})
+def test_the_key_of_an_abstract_base_is_a_prefix() -> None:
+    """It comes before the class names of the models made from the base; a key of their own stands alone."""
+
+    class Shop(ormis.Model):
+        name: str = ""
+
+        class Meta:
+            abstract = True
+            key = "shop"
+
+    class Middle(Shop):
+        class Meta(Shop.Meta):
+            abstract = True
+
+    class Item(Shop):
+        pass
+
+    class Order(Middle):
+        class Meta(Middle.Meta):
+            ordering = ["name"]
+
+    class Person(Shop):
+        class Meta:
+            key = "options_person"
+
+    assert (Item.__key__, Order.__key__, Person.__key__) == ("shop:item", "shop:order", "options_person")
+    assert Item(id=1).key == "shop:item:1"
+    assert Shop.__key__ == ""
 
 
 def test_extra_allow_is_refused() -> None:

@@ -237,6 +237,10 @@ class Model(BaseModel, metaclass=ModelMeta):
                     return self._load_deferred([name])[name]
                 if has_cached_related(self, name):
                     return cached_related(self, name)
+                if registry.waiting():
+                    registry.complete_waiting()
+                    if name in vars(type(self)):
+                        return getattr(self, name)
             return super().__getattr__(name)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
@@ -303,6 +307,26 @@ class Model(BaseModel, metaclass=ModelMeta):
         super().__setstate__(state)
 
     @classmethod
+    def model_rebuild(
+        cls,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        _types_namespace: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        """As pydantic's: looks for the types of fields that were declared later."""
+        built = super().model_rebuild(
+            force=force,
+            raise_errors=raise_errors,
+            _parent_namespace_depth=_parent_namespace_depth + 1,
+            _types_namespace=_types_namespace,
+        )
+        if cls.__schema__ is None:
+            registry.complete(cls)
+        return built
+
+    @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
         aliases = {name: info.validation_alias for name, info in cls.model_fields.items()}
@@ -325,7 +349,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         if cls.__schema__ is None:
             if not cls.__key__:
                 raise ModelError(f"{cls.__name__} is abstract: only the models made from it are stored")
-            raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
+            registry.complete(cls)
+            if cls.__schema__ is None:
+                raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
         return cls.__schema__
 
     @classmethod

@@ -76,7 +76,7 @@ class EmbeddedServer:
 
         Without a directory it is a temporary one, which is removed when its last user has left.
         """
-        if fcntl is None:
+        if fcntl is None or sys.platform == "win32":
             raise OrmisError("the embedded server does not run on Windows: pass the URL of a server, redis://…")
         with _lock:
             return cls(_joined(directory))

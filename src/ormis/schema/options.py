@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +52,7 @@ def milliseconds(time: float | timedelta) -> int:
 class Options:
     """The options of a model.
 
-    key: what its keys start with, the lower-case class name by default.
+    key: what its keys start with, the lower-case class name by default; the key of an abstract base comes before that.
     ordering: the order of its querysets.
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
@@ -90,7 +90,7 @@ _INSTEAD = {
 def read_options(model: str, meta: Any, inherited: Options | None, base_metas: Collection[type] = ()) -> Options:
     """The options of a class body's Meta, over those that its abstract base passes on.
 
-    base_metas: the Metas of its bases; one that inherits from them is not abstract because they are.
+    base_metas: the Metas of its bases; one that inherits from them is not abstract because they are, nor has their key.
     Raises ModelError for an unknown option or one of the wrong type.
     """
     values: dict[str, Any] = {}
@@ -102,7 +102,12 @@ def read_options(model: str, meta: Any, inherited: Options | None, base_metas: C
         values[name] = _as_tuple(model, name, values.get(name, ()))
     options = Options(**values)
     _check(model, options)
-    return options
+    base_key = "" if inherited is None else inherited.key
+    if options.key:
+        return options
+    if options.abstract:
+        return replace(options, key=base_key)
+    return replace(options, key=f"{base_key}:{model.lower()}" if base_key else model.lower())
 
 
 def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
@@ -115,9 +120,10 @@ def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]
             raise ModelError(f"{model}.Meta has no option {name!r}; {hint_for(name, _NAMES, _INSTEAD)}")
         if name not in said:
             raise ModelError(f"{model}.Meta.{name} has an annotation and no value; write `{name} = ...`")
-    origin = next((base for base in meta.__mro__ if "abstract" in vars(base)), None)
-    if origin is not meta and origin in base_metas:
-        del said["abstract"]
+    for name in ("abstract", "key"):
+        origin = next((base for base in meta.__mro__ if name in vars(base)), None)
+        if origin is not meta and origin in base_metas:
+            del said[name]
     return said
 
 
@@ -138,11 +144,6 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}") or options.key == "ormis":  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}', not 'ormis'")
-    if options.abstract and options.key:
-        raise ModelError(
-            f"{model}.Meta.key={options.key!r}: an abstract model is not stored, and two models can't have one key; "
-            f"give each of the models made from it a key of its own"
-        )
     try:
         ttl_of(options)
     except ValueError as error:
