@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from . import errors
@@ -329,9 +329,7 @@ class Model(BaseModel, metaclass=ModelMeta):
     @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
-        aliases = {name: info.validation_alias for name, info in cls.model_fields.items()}
-        texts = {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
-        return {texts.get(name, name): value for name, value in values.items()}
+        return {(_input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
@@ -448,6 +446,16 @@ def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
+def _input_name(model: Any, name: str) -> str:
+    """The name by which pydantic takes the value of a field: its alias, unless names are taken too."""
+    config, alias = model.model_config, model.model_fields[name].validation_alias
+    if config.get("populate_by_name") or config.get("validate_by_name") or config.get("validate_by_alias") is False:
+        return name
+    if isinstance(alias, AliasChoices):
+        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
+    return alias if isinstance(alias, str) else name
+
+
 def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
     related: dict[str, Any] = {}
@@ -456,14 +464,17 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
         if link.name in values:
             raise TypeError(f"{model.__name__}.{link.name} can't be given to a new object: save it, then use .set()")
     for declaration in model.__declarations__:
-        name = declaration.name
+        name, attname, alias = declaration.name, declaration.attname, _input_name(model, declaration.attname)
+        if len(values.keys() & {name, attname, alias}) > 1:
+            raise TypeError(f"{model.__name__}: give {name} or {attname}, not both")
+        if attname in values:
+            values[alias] = values.pop(attname)
+            continue
         if name not in values:
             continue
         value = values.pop(name)
-        if declaration.attname in values:
-            raise TypeError(f"{model.__name__}: give {name} or {declaration.attname}, not both")
         relation = model.__dict__[name]
-        values[declaration.attname] = relation.key_of(None, value)
+        values[alias] = relation.key_of(None, value)
         if isinstance(value, relation.model):
             related[name] = value
     return related
