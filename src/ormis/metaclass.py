@@ -21,6 +21,7 @@ from .schema.options import Options, read_options
 from .schema.relation_names import Names, link_of, names_of
 from .schema.relations import RelationDeclaration
 from .schema.schema import Schema
+from .storage.special_types import Special, special_codec
 
 _RESET = "__pydantic_reset_parent_namespace__"
 
@@ -143,7 +144,20 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         references,
         links,
         cls.DoesNotExist,
+        _special_codecs(cls),
     )
+
+
+def _special_codecs(cls: Any) -> dict[str, Special]:
+    found: dict[str, Special] = {}
+    for name, info in cls.model_fields.items():
+        try:
+            special = special_codec(cls, name, without_none(info.annotation)[0])
+        except TypeError as error:
+            raise ModelError(f"{cls.__name__}.{name}: {error}") from error
+        if special is not None:
+            found[name] = special
+    return found
 
 
 def options_are_automatic(info: FieldInfo) -> bool:

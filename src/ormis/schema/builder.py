@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from ..errors import DoesNotExist, ModelError
 from ..storage.codecs import Codec, codec_for
+from ..storage.special_types import Special
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -239,13 +240,17 @@ def build_schema(
     relations: Sequence[tuple[RelationDeclaration, str, Names, Any]],
     links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
+    special: Mapping[str, Special],
 ) -> Schema:
     """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
 
+    special: codecs of fields that are more than their types.
     Raises ModelError for a field that can't be stored, indexed or found.
     """
     order = [pk, *(field for field in fields if field != pk)]
-    columns = tuple(_column(name, field, fields[field], i, options) for i, field in enumerate(order, 1))
+    columns = tuple(
+        _column(name, field, fields[field], i, options, special.get(field)) for i, field in enumerate(order, 1)
+    )
     if not columns[0].codec.traits.may_be_key:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
@@ -277,17 +282,17 @@ def build_schema(
     )
 
 
-def _column(model: str, name: str, info: FieldInfo, position: int, options: Options) -> Column:
+def _column(model: str, name: str, info: FieldInfo, position: int, options: Options, special: Special | None) -> Column:
     annotation, nullable = without_none(info.annotation)
     try:
-        codec = codec_for(annotation)
+        codec, convert = special or (codec_for(annotation), TypeAdapter(annotation).validate_python)
     except TypeError as error:
         raise ModelError(f"{model}.{name}: {error}") from error
-    adapter, declared = TypeAdapter(annotation), options_of(info)
+    declared = options_of(info)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
     writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
     exact = annotation if annotation in _EXACT else None
-    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds, exact)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
