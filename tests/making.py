@@ -8,9 +8,11 @@ import ormis
 def make(name: str, module: str, base: Any = ormis.Model, **body: Any) -> Any:
     """A model with these fields, each an annotation and a value: x=(ForeignKey[Author], ForeignKey()).
 
-    meta: what its Meta says; its key is made_<name> otherwise.
+    meta: what its Meta says; its key is made_<name> otherwise. config: its model_config.
     """
     namespace: dict[str, Any] = {"__module__": module, "__qualname__": name, "__annotations__": {}}
+    if "config" in body:
+        namespace["model_config"] = body.pop("config")
     namespace["Meta"] = type("Meta", (), {"key": f"made_{name.lower()}", **body.pop("meta", {})})
     for field, (annotation, value) in body.items():
         namespace["__annotations__"][field] = annotation

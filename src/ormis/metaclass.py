@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import PrivateAttr
-from pydantic._internal._model_construction import ModelMetaclass
+from pydantic._internal._model_construction import ModelMetaclass, build_lenient_weakvaluedict
+from pydantic._internal._typing_extra import parent_frame_namespace
 from pydantic.fields import FieldInfo
 
 from . import errors
@@ -13,12 +14,16 @@ from .descriptors.install import attach, check_loops
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
-from .schema.builder import annotations_of, build_schema, primary_key_of, take_relations, without_none
-from .schema.fields import Field
-from .schema.options import read_options
+from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations, without_none
+from .schema.fields import OWN_OPTIONS, Field
+from .schema.late_types import rebuild
+from .schema.options import Options, read_options
 from .schema.relation_names import Names, link_of, names_of
 from .schema.relations import RelationDeclaration
 from .schema.schema import Schema
+from .storage.special_types import Special, special_codec
+
+_RESET = "__pydantic_reset_parent_namespace__"
 
 
 # Relations are no field specifiers: to a type checker what is assigned is a default, so that neither side asks for both
@@ -38,9 +43,21 @@ class ModelMeta(ModelMetaclass):
                 return super(ModelMeta, mcs).__new__(mcs, name, bases, namespace, **options)
 
             parents = [base for base in bases if isinstance(base, ModelMeta)]
-            return make_model(name, parents, namespace, make) if parents else make()
+            if not parents:
+                return make()
+            if options.get(_RESET, True):  # else pydantic would look for types in the frame of this function
+                options[_RESET] = False
+                namespace["__pydantic_parent_namespace__"] = build_lenient_weakvaluedict(parent_frame_namespace())
+            generic = options.get("__pydantic_generic_metadata__")
+            if generic is not None and generic["origin"] is not None:
+                return make_parametrized(name, parents[0], generic["args"], make)
+            return make_model(name, parents, namespace, make)
 
         def __getattr__(cls, name: str) -> Any:  # noqa: N805 - the instances of a metaclass are classes
+            if registry.waiting() and not name.startswith("_"):
+                registry.complete_waiting()
+                if any(name in vars(base) for base in cls.__mro__):
+                    return getattr(cls, name)
             schema = cls.__dict__.get("__schema__")
             if schema is not None and (name in schema.by_name or name == "pk"):
                 return class_field(cls, name)
@@ -50,27 +67,43 @@ class ModelMeta(ModelMetaclass):
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
     """The model class of a class body; `make` makes it as pydantic does. Raises ModelError for what can't be."""
     _check_parents(name, parents)
-    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
-    options = read_options(name, namespace.pop("Meta", None), inherited)
+    meta = namespace.pop("Meta", None)
+    options = _options_of(name, parents, namespace, meta)
+    managers = _take_managers(namespace)
     _check_names(name, annotations_of(namespace), parents[0].__reserved__)
     taken = take_relations(name, namespace)
-    managers = _take_managers(namespace)
     for declaration in taken.references:
         _add_key_field(declaration, namespace)
     if not options.abstract:
         _add_automatic_key(parents, namespace)
     cls = make()
+    _check_fields(cls)
     cls.__options__ = options
+    if meta is not None:
+        cls.Meta = meta
     cls.__declarations__ = _with_inherited("__declarations__", parents, taken.references)
     cls.__links__ = _with_inherited("__links__", parents, taken.links)
     cls.__related_names__ = taken.related.union(*(p.__related_names__ for p in parents))
     cls.__schema__ = None
-    cls.__key__ = "" if options.abstract else options.key or name.lower()
+    cls.__key__ = "" if options.abstract else options.key
     for attribute, manager in managers.items():
         setattr(cls, attribute, manager)
     if not options.abstract:
         _add_errors(cls)
         registry.register(cls)
+    return cls
+
+
+def make_parametrized(name: str, origin: Any, arguments: tuple[Any, ...], make: Any) -> Any:
+    """The class `Base[X]` of a generic abstract base: abstract as well. Raises ModelError where the base is stored."""
+    if origin.__key__:
+        raise ModelError(
+            f"{name}: {origin.__name__} is stored itself, under one key: give it `class Meta: abstract = True`, and "
+            f"declare a model for each type, `class Own({name})`"
+        )
+    cls = make()
+    cls.__declarations__ = tuple(of_parameters(d, origin, arguments) for d in origin.__declarations__)
+    cls.__links__ = tuple(of_parameters(d, origin, arguments) for d in origin.__links__)
     return cls
 
 
@@ -98,7 +131,7 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
     if references or links:
         cls.__pydantic_custom_init__ = True
     if references:
-        cls.model_rebuild(force=True)
+        rebuild(cls, force=True)
     pk = primary_key_of(cls.__name__, cls.model_fields) or "id"
     automatic = options_are_automatic(cls.model_fields[pk])
     return build_schema(
@@ -111,12 +144,48 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         references,
         links,
         cls.DoesNotExist,
+        _special_codecs(cls),
     )
+
+
+def _special_codecs(cls: Any) -> dict[str, Special]:
+    found: dict[str, Special] = {}
+    for name, info in cls.model_fields.items():
+        try:
+            special = special_codec(cls, name, without_none(info.annotation)[0])
+        except TypeError as error:
+            raise ModelError(f"{cls.__name__}.{name}: {error}") from error
+        if special is not None:
+            found[name] = special
+    return found
 
 
 def options_are_automatic(info: FieldInfo) -> bool:
     """True for a key that the server counts up: `int | None` with None as its default."""
     return without_none(info.annotation) == (int, True) and info.default is None
+
+
+def _options_of(name: str, parents: list[Any], namespace: dict[str, Any], meta: Any) -> Options:
+    for other, value in namespace.items():
+        if isinstance(value, type) and other.lower() == "meta":
+            raise ModelError(f"{name}.{other}: the options of a model stand in `class Meta`")
+    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
+    base_metas: list[Any] = [vars(c)["Meta"] for p in parents for c in p.__mro__ if "Meta" in vars(c)]
+    return read_options(name, meta, inherited, base_metas)
+
+
+def _check_fields(cls: Any) -> None:
+    """Raises ModelError for what pydantic takes and ormis would drop."""
+    if cls.model_config.get("extra") == "allow":
+        raise ModelError(
+            f'{cls.__name__}: extra="allow" is refused: a hash holds the declared fields only, so a save would lose '
+            f"all others; declare them, or one field for them, as in `more: dict[str, Any] = {{}}`"
+        )
+    for name, info in cls.model_fields.items():
+        extra = info.json_schema_extra
+        lost = [option for option in OWN_OPTIONS if isinstance(extra, dict) and option in extra]
+        if lost:
+            raise ModelError(f"{cls.__name__}.{name}: pydantic's Field has no {lost[0]}=; use Field of ormis")
 
 
 def _check_parents(name: str, parents: list[Any]) -> None:
@@ -139,6 +208,8 @@ def _take_managers(namespace: dict[str, Any]) -> dict[str, Any]:
     for name in managers:
         del namespace[name]
         annotations_of(namespace).pop(name, None)
+    if "ClassVar" in str(annotations_of(namespace).get("objects", "")):  # typed, and set by a base
+        del annotations_of(namespace)["objects"]
     return managers
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from . import errors
@@ -212,20 +212,22 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     # Values ----------------------------------------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        schema = type(self).__schema__
-        if schema is None or name.startswith("_"):
-            super().__setattr__(name, value)
-        elif isinstance(value, Expression) and name in schema.by_name:
-            vars(self)[name] = value
-        elif name not in schema.by_name and isinstance(relation := type(self).__dict__.get(name), RelationDescriptor):
-            relation.assign(self, value)
-        elif name == schema.pk.name and state_of(self).saved:
-            self._refuse_new_key(value)
-        else:
-            super().__setattr__(name, value)
+    if not TYPE_CHECKING:  # shown to a type checker, they would allow every name
 
-    if not TYPE_CHECKING:
+        def __setattr__(self, name: str, value: Any) -> None:
+            schema = type(self).__schema__
+            if schema is None or name.startswith("_"):
+                super().__setattr__(name, value)
+            elif isinstance(value, Expression) and name in schema.by_name:
+                vars(self)[name] = value
+            elif name not in schema.by_name and isinstance(
+                relation := type(self).__dict__.get(name), RelationDescriptor
+            ):
+                relation.assign(self, value)
+            elif name == schema.pk.name and state_of(self).saved:
+                self._refuse_new_key(value)
+            else:
+                super().__setattr__(name, value)
 
         def __getattr__(self, name: str) -> Any:
             """What pydantic does not know: a field that was not loaded yet, objects that prefetch_related() named."""
@@ -235,6 +237,10 @@ class Model(BaseModel, metaclass=ModelMeta):
                     return self._load_deferred([name])[name]
                 if has_cached_related(self, name):
                     return cached_related(self, name)
+                if registry.waiting():
+                    registry.complete_waiting()
+                    if name in vars(type(self)):
+                        return getattr(self, name)
             return super().__getattr__(name)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
@@ -301,11 +307,29 @@ class Model(BaseModel, metaclass=ModelMeta):
         super().__setstate__(state)
 
     @classmethod
+    def model_rebuild(
+        cls,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        _types_namespace: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        """As pydantic's: looks for the types of fields that were declared later."""
+        built = super().model_rebuild(
+            force=force,
+            raise_errors=raise_errors,
+            _parent_namespace_depth=_parent_namespace_depth + 1,
+            _types_namespace=_types_namespace,
+        )
+        if cls.__schema__ is None:
+            registry.complete(cls)
+        return built
+
+    @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
-        aliases = {name: info.validation_alias for name, info in cls.model_fields.items()}
-        texts = {name: alias for name, alias in aliases.items() if isinstance(alias, str)}
-        return {texts.get(name, name): value for name, value in values.items()}
+        return {(_input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
@@ -323,7 +347,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         if cls.__schema__ is None:
             if not cls.__key__:
                 raise ModelError(f"{cls.__name__} is abstract: only the models made from it are stored")
-            raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
+            registry.complete(cls)
+            if cls.__schema__ is None:
+                raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
         return cls.__schema__
 
     @classmethod
@@ -420,6 +446,16 @@ def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
+def _input_name(model: Any, name: str) -> str:
+    """The name by which pydantic takes the value of a field: its alias, unless names are taken too."""
+    config, alias = model.model_config, model.model_fields[name].validation_alias
+    if config.get("populate_by_name") or config.get("validate_by_name") or config.get("validate_by_alias") is False:
+        return name
+    if isinstance(alias, AliasChoices):
+        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
+    return alias if isinstance(alias, str) else name
+
+
 def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
     related: dict[str, Any] = {}
@@ -428,14 +464,17 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
         if link.name in values:
             raise TypeError(f"{model.__name__}.{link.name} can't be given to a new object: save it, then use .set()")
     for declaration in model.__declarations__:
-        name = declaration.name
+        name, attname, alias = declaration.name, declaration.attname, _input_name(model, declaration.attname)
+        if len(values.keys() & {name, attname, alias}) > 1:
+            raise TypeError(f"{model.__name__}: give {name} or {attname}, not both")
+        if attname in values:
+            values[alias] = values.pop(attname)
+            continue
         if name not in values:
             continue
         value = values.pop(name)
-        if declaration.attname in values:
-            raise TypeError(f"{model.__name__}: give {name} or {declaration.attname}, not both")
         relation = model.__dict__[name]
-        values[declaration.attname] = relation.key_of(None, value)
+        values[alias] = relation.key_of(None, value)
         if isinstance(value, relation.model):
             related[name] = value
     return related

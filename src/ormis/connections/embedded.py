@@ -31,11 +31,12 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import OrmisError
 
-if sys.platform != "win32":
-    import fcntl
+# Windows has none; there ormis works with other servers.
+fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") else None
 
 _SOCKET = "server.sock"
 _LOG = "server.log"
@@ -75,7 +76,7 @@ class EmbeddedServer:
 
         Without a directory it is a temporary one, which is removed when its last user has left.
         """
-        if sys.platform == "win32":
+        if fcntl is None or sys.platform == "win32":
             raise OrmisError("the embedded server does not run on Windows: pass the URL of a server, redis://…")
         with _lock:
             return cls(_joined(directory))
@@ -107,7 +108,7 @@ _memberships: dict[Path, _Membership] = {}
 # Held across a fork, so that no child inherits the locks of a join that is under way, which nobody would
 # drop.
 _lock = threading.RLock()
-if sys.platform != "win32":
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 

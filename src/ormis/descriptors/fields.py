@@ -1,6 +1,6 @@
 """A field or a path through relations in a condition: `Choice.votes >= 3`, `Choice.question.question_text == "…"`."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ..query.expressions import F
 from ..query.q import Q
@@ -48,7 +48,7 @@ class FieldPath:
 
     __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> NoReturn:
         raise TypeError(f"{self!r} is a field, not a value: compare it, as in filter({self!r} == ...)")
 
     def __repr__(self) -> str:

@@ -69,4 +69,5 @@ def _renew() -> Session:
     return _current
 
 
-os.register_at_fork(after_in_child=_renew)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew)

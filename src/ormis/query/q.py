@@ -26,7 +26,7 @@ class Q:
         self.children: tuple[Q | Leaf, ...] = tuple(lookups.items())
         if conditions:
             given = [_checked(condition) for condition in conditions]
-            self.children = (*(condition for condition in given if condition), *self.children)
+            self.children = (*(one for one in given if not is_empty(one)), *self.children)
 
     @classmethod
     def join(cls, connector: Connector, children: Iterable["Q | Leaf"], negated: bool = False) -> "Q":
@@ -38,9 +38,9 @@ class Q:
     def _with(self, other: Any, connector: Connector) -> "Q":
         if not isinstance(other, Q):
             raise TypeError(f"{shown(other)} is no condition: join Q objects, or class attributes that are compared")
-        if not other:
+        if is_empty(other):
             return self
-        if not self:
+        if is_empty(self):
             return other
         parts: list[Q | Leaf] = []
         for side in (self, other):
@@ -60,7 +60,13 @@ class Q:
         return Q.join(self.connector, self.children, not self.negated)
 
     def __bool__(self) -> bool:
-        return bool(self.children)
+        """False for Q(). Raises TypeError for a condition: `and`, `or`, `not`, `in` and `1 < x < 3` would drop one."""
+        if not self.children:
+            return False
+        raise TypeError(
+            f"{self!r} is a condition, which is neither true nor false: join conditions with &, | and ~Q(...) in place "
+            f"of and, or and not; write (1 < x) & (x < 3) for 1 < x < 3, and Q(x__in=[...]) for x in [...]"
+        )
 
     def __iter__(self) -> Iterator["Q | Leaf"]:
         return iter(self.children)
@@ -78,6 +84,11 @@ class Q:
             repr(child) if isinstance(child, Q) else f"{child[0]}={shown(child[1])}" for child in self.children
         )
         return f"{'~' if self.negated else ''}Q({inner})"
+
+
+def is_empty(condition: "Q | Leaf") -> bool:
+    """True for a condition that narrows nothing: Q()."""
+    return isinstance(condition, Q) and not condition.children
 
 
 def _checked(condition: Any) -> "Q | Leaf":

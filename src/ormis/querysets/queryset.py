@@ -331,7 +331,7 @@ class QuerySet(Queryable[M], Source[M]):
         if connector == "and":
             return self._copy(where=(*self.query.where, *other.query.where))
         either = [_one(side.query.where) for side in (self, other)]
-        return self._copy(where=(either[0] | either[1],) if all(either) else ())
+        return self._copy(where=(either[0] | either[1],) if all(one.children for one in either) else ())
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
@@ -363,7 +363,7 @@ class QuerySet(Queryable[M], Source[M]):
 
 def _one(conditions: tuple[Q, ...]) -> Q:
     """The conditions of several filter() calls as one, each speaking of its own related objects."""
-    parts = [condition for condition in conditions if condition]
+    parts = [condition for condition in conditions if condition.children]
     if len(parts) < 2:
         return parts[0] if parts else Q()
     # Doubly negated, a condition stands on its own.

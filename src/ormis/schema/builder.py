@@ -3,21 +3,24 @@
 Nothing here knows `Model`: it works on the namespace of the class body and on pydantic's fields.
 """
 
+import ast
+import builtins
 import re
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from ..errors import DoesNotExist, ModelError
 from ..storage.codecs import Codec, codec_for
+from ..storage.special_types import Special
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -65,7 +68,8 @@ def take_relations(model: str, namespace: dict[str, Any]) -> Taken:
     for name, annotation in list(annotations.items()):
         kind, argument = _relation_annotation(annotation)
         if kind is not None:
-            _take(model, name, _declared(model, name, kind, namespace.pop(name, None)), argument, taken)
+            relation = _declared(model, name, kind, namespace.pop(name, None))
+            _take(model, name, relation, argument, namespace.get("__module__", ""), taken)
     _replace_annotations(annotations, taken)
     for name, value in namespace.items():
         if isinstance(value, Relation):
@@ -81,11 +85,14 @@ def _declared(model: str, name: str, kind: str, value: Any) -> Relation:
     return relation
 
 
-def _take(model: str, name: str, relation: Relation, argument: Any, taken: Taken) -> None:
+def _take(model: str, name: str, relation: Relation, argument: Any, module: str, taken: Taken) -> None:
     if isinstance(relation, ReverseSide):
         taken.related.add(name)
         return
+    if isinstance(relation, ToMany) and relation.through is not None:
+        _check_target(f"{model}.{name}: through", relation, relation.through, "")
     target, nullable = _target(argument)
+    _check_target(f"{model}.{name}", relation, target, module)
     if isinstance(relation, ToMany):
         if nullable:
             raise ModelError(f'{model}.{name}: a many-to-many relation may have no objects; write ManyToMany["Other"]')
@@ -132,19 +139,77 @@ def _is_relation(annotation: Any) -> bool:
 
 
 def _target(argument: Any) -> tuple[Any, bool]:
-    """The class or its name, and whether None is allowed."""
+    """The class or its name, "self" for the own one, and whether None is allowed; several classes as a tuple."""
     if isinstance(argument, typing.ForwardRef):
         argument = argument.__forward_arg__
+    parts = _alternatives(argument)
+    targets = ["self" if part in (Self, "Self", "typing.Self") else part for part in parts if part not in _NONE]
+    return targets[0] if len(targets) == 1 else tuple(targets), len(targets) < len(parts)
+
+
+_NONE = (None, NoneType, "None")
+
+
+def _alternatives(argument: Any) -> list[Any]:
+    """The parts of a union, classes or names."""
     if isinstance(argument, str):
-        text = argument.strip().strip("\"'").strip()
-        optional = re.match(r"^(?:\w+\.)*Optional\[(.*)\]$", text)
-        parts = [part.strip().strip("\"'") for part in (optional[1] if optional else text).split("|")]
-        names = [part for part in parts if part != "None"]
-        return names[0], optional is not None or len(names) < len(parts)
+        try:
+            return _alternatives_of(ast.parse(argument.strip(), mode="eval").body)
+        except SyntaxError:
+            return [argument]
     if get_origin(argument) in (Union, UnionType):
-        targets = [a for a in get_args(argument) if a is not NoneType]
-        return _target(targets[0])[0], len(targets) < len(get_args(argument))
-    return argument, False
+        return [part for one in get_args(argument) for part in _alternatives(one)]
+    return [argument.__forward_arg__ if isinstance(argument, typing.ForwardRef) else argument]
+
+
+def _alternatives_of(node: ast.expr) -> list[Any]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _alternatives(node.value)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return [*_alternatives_of(node.left), *_alternatives_of(node.right)]
+    if isinstance(node, ast.Subscript):
+        name, inner = ast.unparse(node.value).split(".")[-1], node.slice
+        if name == "Optional":
+            return [*_alternatives_of(inner), "None"]
+        if name == "Union" and isinstance(inner, ast.Tuple):
+            return [part for one in inner.elts for part in _alternatives_of(one)]
+    return [ast.unparse(node)]
+
+
+def _check_target(label: str, relation: Relation, target: Any, module: str) -> None:
+    """Raises ModelError for a relation to what is no model that is stored."""
+    kind, shown = relation.kind, getattr(target, "__name__", target)
+    if isinstance(target, tuple):
+        raise ModelError(f"{label}: a relation leads to one model; write {kind}[Other], or {kind}[Other | None]")
+    meant = _named(module, target) if isinstance(target, str) else target
+    if meant is None or isinstance(meant, TypeVar):
+        return
+    if not hasattr(meant, "__schema__"):
+        instead = f"`ManyToMany[{shown}]` for links to many" if get_origin(meant) else f"`: {shown}` for a plain field"
+        raise ModelError(
+            f"{label}: {shown} is no model that is stored; write {kind}[Other] with a subclass of ormis.Model, "
+            f"or {instead}"
+        )
+    if not isinstance(target, str) and not meant.__key__:
+        raise ModelError(f"{label}: {shown} is abstract, so it has no objects; name a model that is made from it")
+
+
+def _named(module: str, name: str) -> Any:
+    """The class that a name means in a module already, None where it means none."""
+    found = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    found = getattr(builtins, name, None) if found is None else found
+    return found if isinstance(found, type) else None
+
+
+def of_parameters(declaration: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
+    """A relation of a generic base as `Base[X]` has it: `owner: ForeignKey[T]` refers to X."""
+    parameters = origin.__pydantic_generic_metadata__["parameters"]
+    for parameter, argument in zip(parameters, arguments, strict=True):
+        if declaration.target in (parameter, parameter.__name__):
+            target, nullable = _target(argument)
+            more = {"nullable": True} if nullable and isinstance(declaration, RelationDeclaration) else {}
+            return replace(declaration, target=target, **more)
+    return declaration
 
 
 def _check_rule(model: str, name: str, relation: ToOne, nullable: bool) -> None:
@@ -175,13 +240,17 @@ def build_schema(
     relations: Sequence[tuple[RelationDeclaration, str, Names, Any]],
     links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
+    special: Mapping[str, Special],
 ) -> Schema:
     """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
 
+    special: codecs of fields that are more than their types.
     Raises ModelError for a field that can't be stored, indexed or found.
     """
     order = [pk, *(field for field in fields if field != pk)]
-    columns = tuple(_column(name, field, fields[field], i, options) for i, field in enumerate(order, 1))
+    columns = tuple(
+        _column(name, field, fields[field], i, options, special.get(field)) for i, field in enumerate(order, 1)
+    )
     if not columns[0].codec.traits.may_be_key:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
@@ -213,17 +282,17 @@ def build_schema(
     )
 
 
-def _column(model: str, name: str, info: FieldInfo, position: int, options: Options) -> Column:
+def _column(model: str, name: str, info: FieldInfo, position: int, options: Options, special: Special | None) -> Column:
     annotation, nullable = without_none(info.annotation)
     try:
-        codec = codec_for(annotation)
+        codec, convert = special or (codec_for(annotation), TypeAdapter(annotation).validate_python)
     except TypeError as error:
         raise ModelError(f"{model}.{name}: {error}") from error
-    adapter, declared = TypeAdapter(annotation), options_of(info)
+    declared = options_of(info)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
     writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
     exact = annotation if annotation in _EXACT else None
-    return Column(name, position, codec, nullable, adapter.validate_python, writer, bounds, exact)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is

@@ -1,14 +1,22 @@
 """`Field`: pydantic's, with what a database adds to it."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pydantic
+from pydantic import AliasChoices, AliasPath
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from .index_kinds import index_options
+from .unknown_options import refuses_unknown_options
+
+if TYPE_CHECKING:
+    from annotated_types import SupportsGe, SupportsGt, SupportsLe, SupportsLt
+    from pydantic import Discriminator
+    from typing_extensions import deprecated
 
 IndexOption = bool | Literal["sorted"]
 
@@ -22,31 +30,87 @@ class FieldOptions:
     primary_key: bool = False
 
 
+_UNSET: Any = PydanticUndefined
+
+
+@refuses_unknown_options(
+    null="annotate the field with `| None`",
+    blank="an empty text is allowed unless there is min_length=1, None where the field is annotated with `| None`",
+    choices="annotate the field with Literal[...] or an Enum",
+    db_index="write index=True",
+    pk="write primary_key=True",
+    verbose_name="write title=",
+    help_text="write description=",
+    regex="write pattern=",
+    min_items="write min_length=",
+    max_items="write max_length=",
+    allow_mutation="write frozen=True",
+    const="annotate the field with Literal[...]",
+    on_delete="write `name: ForeignKey[Other] = ForeignKey(on_delete=...)`",
+    related_name="write `name: ForeignKey[Other] = ForeignKey(related_name=...)`",
+)
 def Field(
-    default: Any = PydanticUndefined,
+    default: Any = _UNSET,
     *,
-    default_factory: Callable[[], Any] | Callable[[dict[str, Any]], Any] | None = PydanticUndefined,  # pyright: ignore[reportArgumentType]
     index: IndexOption = False,
     unique: bool = False,
     primary_key: bool = False,
-    **options: Any,
+    default_factory: Callable[[], Any] | Callable[[dict[str, Any]], Any] | None = _UNSET,
+    alias: str | None = _UNSET,
+    alias_priority: int | None = _UNSET,
+    validation_alias: str | AliasPath | AliasChoices | None = _UNSET,
+    serialization_alias: str | None = _UNSET,
+    title: str | None = _UNSET,
+    field_title_generator: Callable[[str, FieldInfo], str] | None = _UNSET,
+    description: str | None = _UNSET,
+    examples: list[Any] | None = _UNSET,
+    exclude: bool | None = _UNSET,
+    exclude_if: Callable[[Any], bool] | None = _UNSET,
+    discriminator: "str | Discriminator | None" = _UNSET,
+    deprecated: "deprecated | str | bool | None" = _UNSET,
+    json_schema_extra: dict[str, Any] | Callable[[dict[str, Any]], None] | None = _UNSET,
+    frozen: bool | None = _UNSET,
+    validate_default: bool | None = _UNSET,
+    repr: bool = _UNSET,  # noqa: A002 - the name of pydantic
+    init: bool | None = _UNSET,
+    init_var: bool | None = _UNSET,
+    kw_only: bool | None = _UNSET,
+    pattern: str | re.Pattern[str] | None = _UNSET,
+    strict: bool | None = _UNSET,
+    coerce_numbers_to_str: bool | None = _UNSET,
+    gt: "SupportsGt | None" = _UNSET,
+    ge: "SupportsGe | None" = _UNSET,
+    lt: "SupportsLt | None" = _UNSET,
+    le: "SupportsLe | None" = _UNSET,
+    multiple_of: float | None = _UNSET,
+    allow_inf_nan: bool | None = _UNSET,
+    max_digits: int | None = _UNSET,
+    decimal_places: int | None = _UNSET,
+    min_length: int | None = _UNSET,
+    max_length: int | None = _UNSET,
+    union_mode: Literal["smart", "left_to_right"] = _UNSET,
+    fail_fast: bool | None = _UNSET,
 ) -> Any:
-    """A field of a model: `pydantic.Field` with three more options.
+    """A field of a model: `pydantic.Field` with three more options; the others are pydantic's.
 
     index: True keeps the index that fits the type: numbers, dates and times get a sorted index (equality, ranges,
         order); strings, booleans, enums and UUIDs an equality index. `"sorted"` on a string gives range, prefix, order.
     unique: no two objects have the same value; objects without a value do not clash.
     primary_key: the value is the object's key, instead of an automatic `id`.
-    options: everything that `pydantic.Field` takes.
+
+    Raises ModelError for an option that does not exist.
     """
+    given = {name: value for name, value in locals().items() if name not in OWN_OPTIONS and value is not _UNSET}
     if index not in (True, False, *index_options()):
         offered = " or ".join(f'"{option}"' for option in index_options())
         raise TypeError(f"index={index!r}: give True, False or {offered}")
-    make = cast(Any, pydantic.Field)
-    info = cast(FieldInfo, make(default, default_factory=default_factory, **options))
+    info: FieldInfo = cast(Any, pydantic.Field)(**given)
     if index or unique or primary_key:
         info.metadata.append(FieldOptions(index, unique, primary_key))
     return info
+
+
+OWN_OPTIONS = tuple(option.name for option in fields(FieldOptions))
 
 
 def options_of(info: FieldInfo) -> FieldOptions:

@@ -1,15 +1,19 @@
 """What stands in a model's `class Meta`."""
 
-from dataclasses import dataclass, fields
+import sys
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
 from ..errors import ModelError
+from .unknown_options import hint_for, refuses_unknown_options
 
 
 class Index:
     """An index over several fields: equality on all but the last, order and ranges on the last."""
 
+    @refuses_unknown_options(fields='write Index("field", ...)', name="its columns are its name")
     def __init__(self, *fields: str) -> None:
         self.fields = fields
 
@@ -20,6 +24,11 @@ class Index:
 class UniqueConstraint:
     """Fields whose values together no two objects share; an object without one of the values does not clash."""
 
+    @refuses_unknown_options(
+        fields='write UniqueConstraint("field", ...)',
+        name="its fields are its name",
+        condition="an object without one of the values does not clash, other conditions are not possible",
+    )
     def __init__(self, *fields: str) -> None:
         self.fields = fields
 
@@ -43,7 +52,7 @@ def milliseconds(time: float | timedelta) -> int:
 class Options:
     """The options of a model.
 
-    key: what its keys start with, the lower-case class name by default.
+    key: what its keys start with, the lower-case class name by default; the key of an abstract base comes before that.
     ordering: the order of its querysets.
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
@@ -69,28 +78,61 @@ def ttl_of(options: Options) -> int | None:
     return None if options.ttl is None else milliseconds(options.ttl)
 
 
-_NAMES = {f.name for f in fields(Options)}
+_NAMES = tuple(f.name for f in fields(Options))
 _LISTS = ("ordering", "indexes", "constraints")
+_INSTEAD = {
+    "db_table": "write key=",
+    "unique_together": 'write constraints = [UniqueConstraint("field", ...)]',
+    "index_together": 'write indexes = [Index("field", ...)]',
+}
 
 
-def read_options(model: str, meta: type | None, inherited: Options | None) -> Options:
+def read_options(model: str, meta: Any, inherited: Options | None, base_metas: Collection[type] = ()) -> Options:
     """The options of a class body's Meta, over those that its abstract base passes on.
 
+    base_metas: the Metas of its bases; one that inherits from them is not abstract because they are, nor has their key.
     Raises ModelError for an unknown option or one of the wrong type.
     """
     values: dict[str, Any] = {}
     if inherited is not None:
-        values = {name: getattr(inherited, name) for name in _NAMES - {"key", "abstract"}}
+        values = {name: getattr(inherited, name) for name in _NAMES if name not in ("key", "abstract")}
     if meta is not None:
-        values |= {name: getattr(meta, name) for name in dir(meta) if not name.startswith("__")}
-    unknown = sorted(set(values) - _NAMES)
-    if unknown:
-        raise ModelError(f"{model}.Meta has no option {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
+        values |= _said(model, meta, base_metas)
     for name in _LISTS:
         values[name] = _as_tuple(model, name, values.get(name, ()))
     options = Options(**values)
     _check(model, options)
-    return options
+    base_key = "" if inherited is None else inherited.key
+    if options.key:
+        return options
+    if options.abstract:
+        return replace(options, key=base_key)
+    return replace(options, key=f"{base_key}:{model.lower()}" if base_key else model.lower())
+
+
+def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
+    """What stands in a Meta, by name."""
+    if not isinstance(meta, type):
+        raise ModelError(f"{model}.Meta={meta!r}: write a class, `class Meta:`, with its options")
+    said = {name: getattr(meta, name) for name in dir(meta) if not name.startswith("__")}
+    for name in {*said, *_annotated(meta)}:
+        if name not in _NAMES:
+            raise ModelError(f"{model}.Meta has no option {name!r}; {hint_for(name, _NAMES, _INSTEAD)}")
+        if name not in said:
+            raise ModelError(f"{model}.Meta.{name} has an annotation and no value; write `{name} = ...`")
+    for name in ("abstract", "key"):
+        origin = next((base for base in meta.__mro__ if name in vars(base)), None)
+        if origin is not meta and origin in base_metas:
+            del said[name]
+    return said
+
+
+def _annotated(meta: type) -> list[str]:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return [*annotationlib.get_annotations(meta, format=annotationlib.Format.FORWARDREF)]
+    return [*vars(meta).get("__annotations__", ())]
 
 
 def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:

@@ -1,21 +1,29 @@
 """Which models there are, and the completion of those that refer to models declared later.
 
-A model is `declared` when its class is made and `complete`, with a Schema, once every class it refers to is declared.
+A model is `declared` when its class is made and `complete`, with a Schema, once every class it refers to is declared,
+and every type of a field. A model that waits for a type is looked at again when models are used.
 """
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from pydantic import PydanticUserError
+
 from ..errors import ModelError
+from . import late_types
 from .schema import Link, Reference, Schema
 
 _models: dict[str, Any] = {}
 _pending: list[Any] = []
+_completing: list[Any] = []
 _changes = 0
 
 
 def changes() -> int:
     """How often models came, went or were completed: what was found out before then may not hold any more."""
+    complete_waiting()
     return _changes
 
 
@@ -42,7 +50,8 @@ def register(model: Any) -> None:
     _pending[:] = [waiting for waiting in _pending if waiting is not other]
     _pending.append(model)
     try:
-        _complete_pending()
+        for waiting in tuple(_pending):
+            complete(waiting)
     except BaseException:
         forget(model)
         raise
@@ -63,12 +72,14 @@ def _changed() -> None:
 
 def models() -> Sequence[Any]:
     """All model classes, complete or not."""
+    complete_waiting()
     return tuple(_models.values())
 
 
 def unresolved(model: Any) -> str:
-    """The relations of a model that wait for a class, for messages."""
-    return ", ".join(f"{name} -> {said}" for name, said in _needed(model).items() if target_of(model, said) is None)
+    """The relations of a model that wait for a class, or the type of a field that is not known, for messages."""
+    missing = [f"{name} -> {said}" for name, said in _needed(model).items() if target_of(model, said) is None]
+    return ", ".join(missing) or late_types.unknown(model)
 
 
 def resolve(model: Any, name: str) -> Any:
@@ -84,11 +95,20 @@ def resolve(model: Any, name: str) -> Any:
         raise ModelError(
             f"{model.__name__} refers to {name!r}, and there are several: write the module before the name"
         )
-    return (near or named or [None])[0]
+    return (near or named or [_in_module(model.__module__, name)])[0]
+
+
+def _in_module(module: str, name: str) -> Any:
+    """The model that an imported name means, such as `models.Question`; None if it means none."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if found in _models.values() else None
 
 
 def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
     """The references of complete models to this one."""
+    complete_waiting()
     return [
         (model.__schema__, reference)
         for model in _models.values()
@@ -100,6 +120,7 @@ def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
 
 def links(schema: Schema) -> list[Link]:
     """The many-to-many relations of this model with complete ones, declared on either side, each as it sees them."""
+    complete_waiting()
     found = list(schema.links)
     for model in _models.values():
         if model.__schema__ is not None:
@@ -129,10 +150,30 @@ def _needed(model: Any) -> dict[str, Any]:
     return needed | {f"{d.name}.through": d.relation.through for d in model.__links__ if d.relation.through is not None}
 
 
-def _complete_pending() -> None:
-    for model in list(_pending):
-        targets = {name: target_of(model, said) for name, said in _needed(model).items()}
-        if all(target is not None for target in targets.values()):
+def waiting() -> bool:
+    """True if there are models that wait for a class or for a type of a field."""
+    return bool(_pending) and not _completing
+
+
+def complete(model: Any) -> None:
+    """Completes a model if what it names is declared. Raises ModelError for what can't be."""
+    if model not in _pending or model in _completing:
+        return
+    targets = {name: target_of(model, said) for name, said in _needed(model).items()}
+    if any(target is None for target in targets.values()):
+        return
+    _completing.append(model)
+    try:
+        if late_types.are_known(model):
             model._complete(targets)
             _pending.remove(model)
             _changed()
+    finally:
+        _completing.remove(model)
+
+
+def complete_waiting() -> None:
+    """Completes the models whose types were declared since; one that can't be raises when it is used itself."""
+    for model in tuple(_pending):
+        with suppress(ModelError, PydanticUserError):
+            complete(model)

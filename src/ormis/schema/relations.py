@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from .unknown_options import refuses_unknown_options
+
 
 class OnDelete(StrEnum):
     """What becomes of an object when the object that it refers to is deleted."""
@@ -50,6 +52,15 @@ class ToOne(Relation):
     kind = "ForeignKey"
     unique: ClassVar[bool] = False
 
+    @refuses_unknown_options(
+        to="write the other model in brackets: `name: ForeignKey[Other] = ForeignKey()`",
+        null="write `| None` in the brackets: ForeignKey[Other | None]",
+        blank="write `| None` in the brackets: ForeignKey[Other | None]",
+        unique="write OneToOne in place of ForeignKey",
+        index="a foreign key has an index always",
+        db_index="a foreign key has an index always",
+        alias="declare the field of the key as well: `name_id: int = Field(alias=...)`",
+    )
     def __init__(
         self,
         *,
@@ -82,6 +93,12 @@ class ToMany(Relation):
 
     kind = "ManyToMany"
 
+    @refuses_unknown_options(
+        to="write the other model in brackets: `name: ManyToMany[Other] = ManyToMany()`",
+        null="a many-to-many relation may have no objects, so it needs no None",
+        blank="a many-to-many relation may have no objects, so it needs no None",
+        on_delete="a link goes with its objects; give on_delete to the foreign keys of a through model",
+    )
     def __init__(
         self,
         *,
@@ -102,6 +119,11 @@ class ReverseSide(Relation):
 
     kind = "Related"
 
+    @refuses_unknown_options(
+        related_name="give it to the ForeignKey(), OneToOne() or ManyToMany() on the other side",
+        on_delete="give it to the ForeignKey() or OneToOne() on the other side",
+        through="give it to the ManyToMany() on the other side",
+    )
     def __init__(self) -> None:
         super().__init__(None, None)
 

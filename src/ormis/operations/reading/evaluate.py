@@ -10,7 +10,7 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, shown
 from ...planning.plan import Plan
-from ...query.q import Q
+from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
 from . import explain as explaining
@@ -110,9 +110,10 @@ def completed(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Op
 
 def narrowed(source: Source[Any], more: Q) -> Source[Any]:
     """The same with one more condition. Raises TypeError for a slice and a combination."""
-    if more:
-        source._refuse("narrowed by a condition")
-    return source._copy(where=(*source.query.where, more)) if more else source
+    if is_empty(more):
+        return source
+    source._refuse("narrowed by a condition")
+    return source._copy(where=(*source.query.where, more))
 
 
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
