@@ -13,12 +13,13 @@ from .descriptors.install import attach, check_loops
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
-from .schema.builder import annotations_of, build_schema, primary_key_of, take_relations, without_none
+from .schema.builder import annotations_of, build_schema, primary_key_of, take_relations
 from .schema.fields import Field
 from .schema.options import read_options
 from .schema.relation_names import Names, link_of, names_of
 from .schema.relations import RelationDeclaration
 from .schema.schema import Schema
+from .storage.annotations import unwrapped, without_none
 
 
 # Relations are no field specifiers: to a type checker what is assigned is a default, so that neither side asks for both
@@ -116,7 +117,8 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
 
 def options_are_automatic(info: FieldInfo) -> bool:
     """True for a key that the server counts up: `int | None` with None as its default."""
-    return without_none(info.annotation) == (int, True) and info.default is None
+    annotation, optional = without_none(info.annotation)
+    return optional and unwrapped(annotation) is int and info.default is None
 
 
 def _check_parents(name: str, parents: list[Any]) -> None:
