@@ -14,13 +14,14 @@ from .descriptors.install import attach, check_loops
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
-from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations, without_none
+from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations
 from .schema.fields import OWN_OPTIONS, Field
 from .schema.late_types import rebuild
 from .schema.options import Options, read_options
 from .schema.relation_names import Names, link_of, names_of
 from .schema.relations import RelationDeclaration
 from .schema.schema import Schema
+from .storage.annotations import unwrapped, without_none
 from .storage.special_types import Special, special_codec
 
 _RESET = "__pydantic_reset_parent_namespace__"
@@ -162,7 +163,8 @@ def _special_codecs(cls: Any) -> dict[str, Special]:
 
 def options_are_automatic(info: FieldInfo) -> bool:
     """True for a key that the server counts up: `int | None` with None as its default."""
-    return without_none(info.annotation) == (int, True) and info.default is None
+    annotation, optional = without_none(info.annotation)
+    return optional and unwrapped(annotation) is int and info.default is None
 
 
 def _options_of(name: str, parents: list[Any], namespace: dict[str, Any], meta: Any) -> Options:

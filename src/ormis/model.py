@@ -254,9 +254,9 @@ class Model(BaseModel, metaclass=ModelMeta):
         return super().model_dump_json(**options)
 
     def _load_rest(self) -> None:
-        if len(self.__dict__) < len(type(self).model_fields):
-            values = self._load_deferred([name for name in self._schema().by_name if name not in self.__dict__])
-            _set(self, "__dict__", {name: values[name] for name in type(self).model_fields})
+        missing = type(self).model_fields.keys() - self.__dict__.keys()
+        if missing and state_of(self).saved:
+            self._load_deferred([name for name in self._schema().by_name if name in missing])
 
     def _load_deferred(self, names: Sequence[str]) -> dict[str, Any]:
         if state_of(self).asynchronous:
@@ -265,6 +265,9 @@ class Model(BaseModel, metaclass=ModelMeta):
                 f"loop: write `await obj.arefresh_from_db(fields={[*names]!r})`, or load it without only() and defer()"
             )
         self.refresh_from_db(fields=names)
+        values = vars(self)
+        in_order = {name: values[name] for name in type(self).model_fields if name in values}
+        _set(self, "__dict__", in_order | values)  # cached properties are there too
         return vars(self)
 
     def _refuse_new_key(self, value: Any) -> None:
@@ -432,6 +435,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         columns = schema.columns if fields is None else [schema.column(name) for name in fields]
         for column in columns:
             value = vars(self)[column.name] = fresh.__dict__[column.name]
+            self.__pydantic_fields_set__.add(column.name)
             state.mark_stored(schema, column, value, state_of(fresh).text(column))
         if fields is None:
             state.related = None

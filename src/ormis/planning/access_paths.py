@@ -11,7 +11,6 @@ from typing import Any
 
 from ..schema.index_kinds import EQUAL, SORTED, TEXT
 from ..schema.schema import Column, IndexSpec, Schema
-from ..storage.kinds import KINDS
 from .predicates import (
     BoolOp,
     Compare,
@@ -80,7 +79,7 @@ def access_paths(schema: Schema, where: Node, order: Column | None = None) -> Ac
 
 def walked_probe(paths: AccessPaths, order: Column) -> IndexProbe | None:
     """The probe whose index has this order, and scores that tell it."""
-    kind = KINDS[order.codec.kind]
+    kind = order.codec.traits
     if not kind.reads_scores or kind.name == "float":  # NaN is in no index
         return None
     for probe in paths.first:
@@ -121,7 +120,7 @@ def _equality_probes(
     kind: str, number: int, column: Column, parts: Sequence[Node], index: IndexSpec | None = None
 ) -> Iterator[IndexProbe]:
     """Probes of a primary key, a unique value or a set, or of several for `in`. Several texts may mean one value."""
-    exact = KINDS[column.codec.kind].exact_text
+    exact = column.codec.traits.exact_text
     if not exact and kind != "key":
         return
     for i, part in enumerate(parts, 1):
@@ -149,9 +148,9 @@ def _range_probe(index: IndexSpec, number: int, bounds: _Bounds, order: Column |
     """The probe of an index if equalities fix all its fields but the last."""
     *before, last = index.columns
     held = [bounds.get(column, {}).get("eq", 0) for column in before]
-    if not all(held) or not all(KINDS[column.codec.kind].exact_text for column in before):
+    if not all(held) or not all(column.codec.traits.exact_text for column in before):
         return
-    kind, own = KINDS[last.codec.kind], bounds.get(last, {})
+    kind, own = last.codec.traits, bounds.get(last, {})
     equal = own.get("eq") or (own.get("prefix") if index.type == TEXT else None)
     low, high = (equal, equal) if equal else (own.get("low", 0), own.get("high", 0))
     if index.type == EQUAL:

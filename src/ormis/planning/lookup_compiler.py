@@ -16,6 +16,7 @@ from ..schema import registry
 from ..schema.schema import Column, Schema
 from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 from .names import Path, resolve
+from .ordering import check_ordered
 from .predicates import (
     COMPARISONS,
     PATTERNS,
@@ -31,6 +32,9 @@ from .predicates import (
     join,
 )
 from .python_tests import part_of, part_type, text_test
+
+RANGES = frozenset({"gt", "gte", "lt", "lte", "range"})
+"""Lookups that need an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +111,47 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
         return _null(column, True if value is None else value, place)
     if name == "in":
         return _among(column, value, place)
+    if name in RANGES:
+        check_ordered(column, place, name)
     if name == "range":
         low, high = _pair(value, place)
         return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
     if LOOKUPS[name].takes == "pattern":
         return _pattern(column, name, value, place)
+    if name == "exact" and not column.codec.traits.equal_by_text:
+        return equal_here(column, [value], place)
     return _one(column, "eq" if name == "exact" else name, value, place)
+
+
+def equal_here(column: Column, values: Iterable[Any], place: str) -> Node:
+    """Equality with one of these, as Python sees it: equal values may be stored as different texts."""
+    wanted, name = [_converted(column, value, place) for value in values if value is not None], column.name
+    if not wanted:
+        return Constant(False)
+
+    def holds(row: Any) -> bool:
+        return row[name] is not None and row[name] in wanted
+
+    return Here((column,), holds, f"{name} in {shown(wanted)}" if len(wanted) > 1 else f"{name} eq {shown(wanted[0])}")
 
 
 def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
     name = lookups[0] if lookups else "exact"
     if name not in LOOKUPS or len(lookups) > 1:
         unknown = name if name not in LOOKUPS else lookups[1]
-        known = [*LOOKUPS, *column.codec.traits.parts]
+        known = [*(n for n in LOOKUPS if _has_lookup(column, n)), *column.codec.traits.parts]
         if unknown in known:
             raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
         near = get_close_matches(unknown, known, 1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
         raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
     return name
+
+
+def _has_lookup(column: Column, name: str) -> bool:
+    if name in RANGES:
+        return column.codec.traits.ordered
+    return LOOKUPS[name].takes != "pattern" or column.codec.kind == "text"
 
 
 def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
@@ -175,6 +201,8 @@ def _among(column: Column, value: Any, place: str) -> Node:
         return InSubquery(column, value._single)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
+    if not column.codec.traits.equal_by_text:
+        return equal_here(column, value, place)  # pyright: ignore[reportUnknownArgumentType]
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
     return Compare(column, "in", distinct(column, values)) if values else Constant(False)
 
@@ -299,14 +327,21 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
         raise FieldError(f"{place}: {name} can't be compared with an expression")
     if name in PATTERNS:
         _check_text(path.column, name, place)
-    if isinstance(value, F) and cells[value.name].codec.kind == own.codec.kind and part is None:
-        return CompareFields(own, name, cells[value.name])
-    codec = cells[value.name].codec if isinstance(value, F) else own.codec
+    other = cells[value.name] if isinstance(value, F) else own
+    if name in RANGES and part is None:
+        check_ordered(own, place, name)
+        check_ordered(other, place, name)
+    by_text = own.codec.traits.equal_by_text and other.codec.traits.equal_by_text
+    if isinstance(value, F) and other.codec.kind == own.codec.kind and part is None and by_text:
+        return CompareFields(own, name, other)
+    codec = other.codec
 
     def test(row: Any) -> bool:
         left, right = row[own.name], value.in_query({field: row[c.name] for field, c in cells.items()})
         if left is None or right is None:
             return False
+        if not by_text:
+            return left == right
         left = comparable(own.codec, left) if part is None else part_of(part, left)
         try:
             return COMPARISONS[name](left, comparable(codec, right))

@@ -8,11 +8,23 @@ from typing import Any
 
 from ..errors import FieldError
 from ..query.expressions import Expression, F, OrderBy
-from ..schema.schema import Schema
+from ..schema.schema import Readable, Schema
 from ..storage.codecs import Codec
 from .columns import ColumnRef, Computed
 from .names import cell_of, parts_of, resolve
 from .predicates import comparable
+
+# Values without an order ---------------------------------------------------------------------------------------------
+
+
+def check_ordered(column: Readable, place: str, asked: str) -> None:
+    """Raises FieldError for an order of values whose order in Python is not that of what is stored."""
+    if not column.codec.traits.ordered:
+        raise FieldError(
+            f"{place}: {asked} needs values in an order, and those of {column.name} are stored as {column.codec.kind} "
+            f"and in none: name another field, or sort what is read"
+        )
+
 
 # Items ---------------------------------------------------------------------------------------------------------------
 
@@ -80,7 +92,11 @@ def _terms(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[
     if not isinstance(by, str):
         raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
     terms = _order_of_related(schema, item, within)
-    return terms or [OrderTerm(cell_of(schema, by), item.descending, item.nulls_first)]
+    if terms:
+        return terms
+    cell = cell_of(schema, by)
+    check_ordered(cell, f"{schema.name}.{by}", "order_by()")
+    return [OrderTerm(cell, item.descending, item.nulls_first)]
 
 
 def _order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderTerm]:

@@ -86,6 +86,9 @@ def _recipe(
         lookup = path.lookups[0] if path.lookups else "exact"
         if path.hops or len(path.lookups) > 1 or lookup not in _COMPARED:
             return None
+        traits = path.column.codec.traits
+        if not (traits.equal_by_text if lookup == "exact" else traits.ordered):
+            return None
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))
     limit = _LIMIT if limited else None
     query = Query(schema, order=order, backwards=backwards, offset=_OFFSET, limit=limit, fields=fields)

@@ -25,6 +25,7 @@ from ..planning.names import resolve
 from ..planning.plan import related_of
 from ..query.q import Q
 from ..query.state import Combination, Query
+from ..records.hydration import has_post_init
 from ..schema.schema import Schema
 from .reading import Reading
 from .writing import Writing
@@ -113,16 +114,22 @@ class Queryable(Reading[M], Writing[M]):
         return cast(Any, self._queryset()._valued("flat" if flat else "named" if named else "tuples", fields))
 
     def only(self, *fields: str) -> "QuerySet[M]":
-        """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use."""
+        """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use.
+
+        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        """
         queryset = self._queryset()
         queryset._refuse_values("only()")
         queryset._refuse_combined("given only()")
         schema = queryset._schema
         names = dict.fromkeys([schema.pk.name, *(_own_field(queryset, name, "only") for name in fields)])
-        return queryset._copy(fields=tuple(names))
+        return queryset._deferring(tuple(names))
 
     def defer(self, *fields: str | None) -> "QuerySet[M]":
-        """Objects without these fields loaded; they are loaded on first use. None alone takes that back."""
+        """Objects without these fields loaded; they are loaded on first use. None alone takes that back.
+
+        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        """
         queryset = self._queryset()
         queryset._refuse_values("defer()")
         queryset._refuse_combined("given defer()")
@@ -131,7 +138,7 @@ class Queryable(Reading[M], Writing[M]):
         schema = queryset._schema
         left_out = {_own_field(queryset, name, "defer") for name in fields if name is not None}
         present = queryset.query.fields or tuple(schema.by_name)
-        return queryset._copy(fields=tuple(n for n in present if n not in left_out or n == schema.pk.name))
+        return queryset._deferring(tuple(n for n in present if n not in left_out or n == schema.pk.name))
 
     def distinct(self) -> "QuerySet[M]":
         """Each row of values() once. Objects never repeat, so of these it changes nothing."""
@@ -350,6 +357,10 @@ class QuerySet(Queryable[M], Source[M]):
             raise TypeError(f"{method}: all querysets must have values(), or none")
         if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
             raise TypeError(f"{method}: all querysets must have as many values")
+
+    def _deferring(self, loaded: tuple[str, ...]) -> Self:
+        """The same with these fields loaded at first; with all of them where model_post_init may use the others."""
+        return self._copy(fields=None if has_post_init(self.model) else loaded)
 
     def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
         """The values of its one field, or the keys of its objects, that `in` compares with."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from pydantic import BaseModel
+from pydantic._internal._model_construction import init_private_attributes
 
 from ..calls import Origin
 from ..errors import StoredDataError, reason
@@ -44,9 +45,10 @@ def load(
     """
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
-        return _hydrated(model, rows, states)
+        return _initialised(model, _hydrated(model, rows, states))
     with without_collector():
-        return _hydrated(model, rows, states)
+        records = _hydrated(model, rows, states)
+    return _initialised(model, records)
 
 
 def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:
@@ -57,12 +59,17 @@ def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], orig
     if not missing:
         return load(model, [tuple(row[i] for i in at if i is not None) for row in rows], origin)
     padded = [tuple(UNKNOWN if i is None else row[i] for i in at) for row in rows]
-    records = load(model, padded, origin)
+    records = _hydrated(model, padded, zip(padded, repeat(origin), repeat(None)))
     for record in records:
         for name in missing:
             del record.__dict__[name]
         _set(record, "__pydantic_fields_set__", set(record.__dict__))
-    return records
+    return _initialised(model, records)
+
+
+def has_post_init(model: Any) -> bool:
+    """Whether the class defines model_post_init, which may use every field: then none is left to be loaded later."""
+    return bool(model.__pydantic_post_init__) and model.model_post_init is not init_private_attributes
 
 
 def validated(record: Any, name: str, value: Any) -> Any:
@@ -99,6 +106,14 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
     for set_slot, contents in slots:
         done: Iterable[object] = map(set_slot, records, contents)
         deque(done, maxlen=0)
+    return records
+
+
+def _initialised(model: Any, records: list[Any]) -> list[Any]:
+    """The objects with their private attributes, after model_post_init, where their class has either."""
+    if model.__pydantic_post_init__:
+        for record in records:
+            record.model_post_init(None)
     return records
 
 

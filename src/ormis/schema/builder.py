@@ -19,7 +19,9 @@ from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 from ..errors import DoesNotExist, ModelError
-from ..storage.codecs import Codec, codec_for
+from ..storage.annotations import parts, unwrapped, without_none
+from ..storage.codecs import Codec, codec_for, plain_type
+from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
@@ -264,9 +266,9 @@ def build_schema(
         declared = options_of(fields[column.name])
         indexes += _single_index(name, column, fields[column.name], declared)
         if declared.unique:
-            unique.append(UniqueSpec((_indexable(name, column),)))
+            unique.append(UniqueSpec(_unique(name, (column,))))
     indexes += [_index(name, _columns(name, aliases, index.fields, index)) for index in options.indexes]
-    unique += [UniqueSpec(_columns(name, aliases, c.fields, c)) for c in options.constraints]
+    unique += [UniqueSpec(_unique(name, _columns(name, aliases, c.fields, c))) for c in options.constraints]
     return Schema(
         name,
         key,
@@ -284,18 +286,49 @@ def build_schema(
 
 def _column(model: str, name: str, info: FieldInfo, position: int, options: Options, special: Special | None) -> Column:
     annotation, nullable = without_none(info.annotation)
+    _refuse_models(model, name, annotation, nullable)
     try:
-        codec, convert = special or (codec_for(annotation), TypeAdapter(annotation).validate_python)
+        codec, convert = special or (codec_for(annotation), TypeAdapter(plain_type(annotation)).validate_python)
     except TypeError as error:
         raise ModelError(f"{model}.{name}: {error}") from error
-    declared = options_of(info)
+    declared, plain = options_of(info), plain_type(annotation)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
     writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
-    exact = annotation if annotation in _EXACT else None
+    exact = plain if plain in _EXACT else None
+    nullable = nullable or _takes_none(annotation, info)
     return Column(name, position, codec, nullable, convert, writer, bounds, exact)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
+
+
+def _takes_none(annotation: Any, info: FieldInfo) -> bool:
+    """Whether a type that does not name None takes it: Any, JsonValue, Literal["on", None], a validator of None."""
+    validators = [item for item in info.metadata if hasattr(item, "func")]
+    if not validators and (annotation in _EXACT or (_named_values(annotation) and get_origin(annotation) is None)):
+        return False
+    for validator in validators:
+        annotation = Annotated[annotation, validator]
+    try:
+        return TypeAdapter(annotation).validate_python(None) is None
+    except Exception:  # noqa: BLE001 - validators of users raise whatever they like of None
+        return False
+
+
+def _refuse_models(model: str, name: str, annotation: Any, nullable: bool) -> None:
+    """Raises ModelError for a stored model in the place of a relation to it: it would be copied."""
+    found = next((part for part in parts(annotation) if hasattr(part, "__schema__")), None)
+    if found is None:
+        return
+    target = f"{found.__name__} | None" if nullable else found.__name__
+    if unwrapped(annotation) is found:
+        instead = f"refer to its objects by {name}: ForeignKey[{target}]"
+    else:
+        instead = (
+            f"refer to one of its objects by ForeignKey[{found.__name__}], to many by ManyToMany[{found.__name__}], "
+            f"and type the other side of a relation by Related[{found.__name__}]"
+        )
+    raise ModelError(f"{model}.{name}: {found.__name__} is a model, and a field would hold copies: {instead}")
 
 
 def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] | None:
@@ -308,12 +341,17 @@ def _bounds(codec: Codec, annotation: Any, info: FieldInfo) -> tuple[str, ...] |
             bounds += (name, str(bound))
         elif not isinstance(item, FieldOptions):
             return None
-    return None if get_origin(annotation) is Annotated else tuple(bounds)
+    return tuple(bounds) if annotation in _BOUNDED or not codec.traits.arithmetic else None
+
+
+_BOUNDED = (int, float, Decimal)
 
 
 def _writer(codec: Codec, options: FieldOptions, indexed: bool) -> Callable[[Any], str | bytes]:
-    if codec.kind == "float" and indexed:
-        return _write_ordered_float
+    if indexed and codec.kind == "float":
+        return _write_ordered_float if codec.finish is None else _number_writer(codec)
+    if indexed and codec.traits is NUMBERS:
+        return _number_writer(codec)
     return _text_key_writer(codec) if codec.kind == "text" and options.primary_key else codec.encode
 
 
@@ -321,6 +359,15 @@ def _write_ordered_float(value: float) -> str:
     if value != value:
         raise ValueError("NaN has no place in the order of an index")
     return float.__repr__(value)
+
+
+def _number_writer(codec: Codec) -> Callable[[Any], str | bytes]:
+    def write(value: Any) -> str | bytes:
+        if value != value:
+            raise ValueError("NaN has no place in the order of an index")
+        return codec.encode(value)
+
+    return write
 
 
 def _text_key_writer(codec: Codec) -> Callable[[Any], str | bytes]:
@@ -331,15 +378,6 @@ def _text_key_writer(codec: Codec) -> Callable[[Any], str | bytes]:
         return text
 
     return write
-
-
-def without_none(annotation: Any) -> tuple[Any, bool]:
-    """`X | None` as (X, True), anything else as (it, False)."""
-    if get_origin(annotation) in (Union, UnionType):
-        rest = [a for a in get_args(annotation) if a is not NoneType]
-        if len(rest) < len(get_args(annotation)):
-            return (rest[0] if len(rest) == 1 else cast(Any, Union)[tuple(rest)]), True
-    return annotation, False
 
 
 def _reference(declaration: RelationDeclaration, column: Column, target: str, names: Names, default: Any) -> Reference:
@@ -376,6 +414,16 @@ def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
     return IndexSpec(SORTED if columns[-1].codec.traits.scored else TEXT, columns)
 
 
+def _unique(model: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    for column in columns:
+        if not _indexable(model, column).codec.traits.may_be_unique:
+            raise ModelError(
+                f"{model}.{column.name}: numbers of several types can't be unique, since equal ones, 1 and 1.0, are "
+                f"stored as different texts; give the field one type"
+            )
+    return columns
+
+
 def _indexable(model: str, column: Column) -> Column:
     if not column.codec.traits.indexable:
         raise ModelError(
@@ -386,7 +434,7 @@ def _indexable(model: str, column: Column) -> Column:
 
 
 def _named_values(annotation: Any) -> bool:
-    inner = without_none(annotation)[0]
+    inner = unwrapped(without_none(annotation)[0])
     return get_origin(inner) is Literal or (isinstance(inner, type) and issubclass(inner, Enum))
 
 

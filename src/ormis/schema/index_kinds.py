@@ -53,7 +53,7 @@ class TextIndex(IndexKind):
 
     def fits(self, kind: Kind, /) -> bool:
         """Texts."""
-        return kind.name == "text"
+        return kind.name == "text" and kind.ordered
 
 
 class SortedIndex(IndexKind):
@@ -95,5 +95,6 @@ def kind_for(option: str, values: Kind) -> IndexKind:
     fitting = next((kind for kind in offered if kind.fits(values)), None)
     if fitting is None:
         names = " and ".join(kind.values for kind in offered)
-        raise ModelError(f'index="{option}" is for {names}, not {values.name}')
+        name = values.name if values.ordered else f"{values.name} of values that are in no order"
+        raise ModelError(f'index="{option}" is for {names}, not {name}')
     return fitting

@@ -9,19 +9,24 @@ None never comes here: an absent value is an absent field of the hash. msgspec's
 type by type; where it is not exact (the sign of Decimal("-0"), bytes, enums of mixed types) the wire value is the text.
 """
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, cast, get_args, get_origin
+from math import isfinite
+from types import NoneType
+from typing import Any, Literal, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import msgspec
-from pydantic import ConfigDict, PydanticUserError, SecretBytes, SecretStr, TypeAdapter
+from pydantic import EmailStr, PydanticUserError, SecretBytes, SecretStr, TypeAdapter
 
-from .kinds import KINDS, Kind
+from .annotations import is_union, members, unwrapped
+from .exact import MARK
+from .kinds import CANONICAL_JSON, KINDS, NUMBERS, UNORDERED_TEXT, Kind
+from .nested import Nested
 
 Text = str | bytes
 _NIL = b"\xc0"
@@ -36,11 +41,12 @@ class Codec:
     wire: Any
     read: Callable[[bytes], Any]
     finish: Callable[[Any], Any] | None = None
+    variant: Kind | None = None
 
     @property
     def traits(self) -> Kind:
         """What the server and the planner can do with its texts."""
-        return KINDS[self.kind]
+        return self.variant or KINDS[self.kind]
 
     def decode(self, text: bytes) -> Any:
         """The Python value of a stored text. ValueError where it is none."""
@@ -133,18 +139,85 @@ def codec_for(annotation: Any) -> Codec:
 
     Raises TypeError for a type whose values can't be told apart by their texts, or not be written at all.
     """
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if annotation in _PLAIN:
-        return _PLAIN[annotation]
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return _choice_codec({member: member.value for member in annotation}, annotation.__name__)
-    if get_origin(annotation) is Literal:
-        return _choice_codec({value: value for value in get_args(annotation)}, "Literal")
-    if annotation in (SecretStr, SecretBytes):
-        inner = _PLAIN[str if annotation is SecretStr else bytes]
-        return Codec(inner.kind, lambda v: inner.encode(v.get_secret_value()), inner.wire, inner.read, annotation)
-    return _pydantic_codec(annotation)
+    plain = unwrapped(annotation)
+    if isinstance(plain, type) and plain in _PLAIN:
+        return _PLAIN[plain]
+    if isinstance(plain, type) and issubclass(plain, Enum):
+        return _choice_codec({member: member.value for member in plain}, plain.__name__)
+    if get_origin(plain) is Literal:
+        return _choice_codec({value: value for value in get_args(plain) if value is not None}, "Literal")
+    if plain in (SecretStr, SecretBytes):
+        inner = _PLAIN[str if plain is SecretStr else bytes]
+        return Codec(inner.kind, lambda v: inner.encode(v.get_secret_value()), inner.wire, inner.read, plain)
+    if is_union(plain):
+        types = members(plain) - {NoneType}
+        if len(types) == 1:
+            return codec_for(*types)
+        if types <= _NUMBERS:
+            return _numbers_codec(types)
+    base = next((base for base in _BASES if issubclass(plain, base)), None) if isinstance(plain, type) else None
+    return _pydantic_codec(annotation) if base is None else _subclass_codec(plain, _PLAIN[base])
+
+
+def plain_type(annotation: Any) -> Any:
+    """The type that values of a field are converted to in a query: without constraints, if it is a plain one."""
+    plain = unwrapped(annotation)
+    types = members(plain) - {NoneType} if is_union(plain) else {plain}
+    if all(isinstance(kind, type) and kind in _PLAIN for kind in types):
+        return cast(Any, Union)[tuple(types)]
+    return annotation
+
+
+# Subclasses and unions of plain types --------------------------------------------------------------------------------
+
+_BASES = (int, float, Decimal, datetime, date, time, timedelta, UUID)
+_NUMBERS = {int, float, Decimal}
+
+
+def _subclass_codec(cls: Any, base: Codec) -> Codec:
+    """Of a class of numbers or times of its own, ByteSize: as its base, and made by pydantic of what that reads."""
+    make = TypeAdapter(cls).validate_python
+
+    def encode(value: Any) -> Text:
+        text = base.encode(value)
+        if finish(base.read(text.encode() if isinstance(text, str) else text)) != value:
+            raise ValueError(f"the {base.kind} {text!r} does not bring it back")
+        return text
+
+    def finish(wire: Any) -> Any:
+        return make(wire if base.finish is None else base.finish(wire))
+
+    return Codec(base.kind, encode, base.wire, base.read, finish)
+
+
+def _numbers_codec(types: Iterable[Any]) -> Codec:
+    """Of several types of numbers, by texts that compare as decimals do, to the last digit, and tell the type.
+
+    10 is an int, `10.` and `1E+1` are Decimals, a float has a point or an e; beside Decimals always an e.
+    """
+    with_decimals = Decimal in types
+
+    def encode(value: Any) -> Text:
+        if isinstance(value, Decimal):
+            text = _decimal(value)
+            return text if "." in text or not value.is_finite() or "E" in text else f"{text}."
+        if not isinstance(value, float):
+            return int.__repr__(value)
+        if not isfinite(value):
+            return float.__repr__(value)
+        if with_decimals:
+            return f"{Decimal(value):f}e0"
+        return float.__repr__(value) if abs(value) < 2**53 else f"{int(value)}.0"
+
+    def finish(text: str) -> Any:
+        body = text.removeprefix("-")
+        if body.isascii() and body.isdigit():
+            return int(text)
+        if with_decimals and "e" not in text and body not in ("inf", "nan"):
+            return _read_decimal(text)
+        return float(text)
+
+    return Codec("decimal", encode, str, _utf8, finish, NUMBERS)
 
 
 # Enums and literals --------------------------------------------------------------------------------------------------
@@ -169,8 +242,9 @@ def _choice_codec(values: dict[Any, Any], name: str) -> Codec:
         except KeyError:
             raise ValueError(f"{text!r} is no {name}") from None
 
-    kind = kinds.pop() if len(kinds) == 1 else "text"
-    return Codec(kind, texts.__getitem__, str, read, finish)
+    kind = next(iter(kinds)) if len(kinds) == 1 else "text"
+    of_text = all(type(value) is str for value in values.values())
+    return Codec(kind, texts.__getitem__, str, read, finish, UNORDERED_TEXT if kind == "text" and not of_text else None)
 
 
 # Everything else -----------------------------------------------------------------------------------------------------
@@ -178,27 +252,21 @@ def _choice_codec(values: dict[Any, Any], name: str) -> Codec:
 
 def _pydantic_codec(annotation: Any) -> Codec:
     """JSON through pydantic; what pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
-    adapter = _adapter(annotation)
-    if _is_string(adapter):
-        return Codec(
-            "text", lambda value: _text(adapter.dump_python(value, mode="json")), str, _utf8, adapter.validate_python
-        )
+    nested = Nested(annotation)
+    if not _is_string(nested.adapter):
+        return Codec("json", nested.encode, str, _utf8, nested.decode, CANONICAL_JSON if nested.exact_text else None)
 
     def encode(value: Any) -> str:
-        plain = json.loads(adapter.dump_json(value)) if _has_sets(value) else None
-        if plain is not None:
-            return json.dumps(_ordered(value, plain), ensure_ascii=False, separators=(",", ":"))
-        return adapter.dump_json(value).decode()
+        text = _text(nested.adapter.dump_python(value, mode="json", warnings=False))
+        with suppress(ValueError):
+            if not text.startswith(MARK) and nested.classes.same(finish(text), value):
+                return text
+        return nested.exact(value)
 
-    return Codec("json", encode, str, _utf8, adapter.validate_json)
+    def finish(text: str) -> Any:
+        return nested.classes.decode(text) if text.startswith(MARK) else nested.adapter.validate_python(text)
 
-
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    config = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
-    try:
-        return TypeAdapter(annotation, config=config)
-    except PydanticUserError:  # models, dataclasses and typed dicts have a configuration of their own
-        return TypeAdapter(annotation)
+    return Codec("text", encode, str, _utf8, finish, None if _is_text(annotation) else UNORDERED_TEXT)
 
 
 def _is_string(adapter: TypeAdapter[Any]) -> bool:
@@ -209,13 +277,11 @@ def _is_string(adapter: TypeAdapter[Any]) -> bool:
     return schema.get("type") == "string" and schema.get("contentMediaType") is None
 
 
-def _has_sets(value: Any) -> bool:
-    return isinstance(value, set | frozenset)
-
-
-def _ordered(value: Any, plain: Any) -> Any:
-    """The elements of a set in an order of their own, so that equal sets have equal texts."""
-    return sorted(plain, key=lambda item: json.dumps(item, sort_keys=True)) if _has_sets(value) else plain
+def _is_text(annotation: Any) -> bool:
+    """Whether values are ordered as their texts are: texts and URLs."""
+    plain = unwrapped(annotation)
+    bases: Any = getattr(plain, "__mro__", ())
+    return plain is EmailStr or str in bases or hasattr(plain, "unicode_string")
 
 
 def packable(item: Any) -> Any:

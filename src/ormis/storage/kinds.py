@@ -4,7 +4,7 @@
     text, uuid  none            exact         bytes     no           equality     yes
     bool        none            exact         bytes     no           equality     yes
     bytes       none            exact         bytes     no           equality     no
-    json        none            as written    bytes     no           refused      no
+    json        none            as written    refused   no           refused      no
     int         rounded > 2^53  exact         numbers   yes          sorted       yes
     float       exact           1.0 and 1     numbers   yes          sorted       no
     decimal     rounded         1.0 and 1.00  numbers   yes          sorted       yes
@@ -13,10 +13,11 @@
     time        exact           by offset     numbers   no           sorted       no
     timedelta   rounded > 2^53  exact         numbers   no           sorted       no
 
-lua/values/scores.lua computes the scores, lua/values/compare.lua compares texts.
+lua/values/scores.lua computes the scores, lua/values/compare.lua compares texts. A codec may narrow what its kind can
+do, for a type whose texts mean less than those of the kind: VARIANTS.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DATE_PARTS = ("year", "month", "day", "week_day", "iso_week_day", "week", "iso_year", "quarter")
 TIME_PARTS = ("hour", "minute", "second")
@@ -34,6 +35,8 @@ class Kind:
     parts: the lookups of parts of a value, `year` for instance.
     may_be_key, indexable: a primary key, an index or a unique constraint can be of this kind.
     by_text: values are compared as their stored texts, byte by byte.
+    ordered: values are in the order that the type has in Python; else there are no ranges of them.
+    may_be_unique: equal values have one text to be claimed.
     """
 
     name: str
@@ -45,6 +48,13 @@ class Kind:
     may_be_key: bool = False
     indexable: bool = True
     by_text: bool = False
+    ordered: bool = True
+    may_be_unique: bool = True
+
+    @property
+    def equal_by_text(self) -> bool:
+        """Whether the server can tell if two values are equal; else only Python can."""
+        return self.exact_text or not self.by_text
 
 
 KINDS = {
@@ -53,7 +63,7 @@ KINDS = {
         Kind("text", exact_text=True, may_be_key=True, by_text=True),
         Kind("uuid", exact_text=True, may_be_key=True, by_text=True),
         Kind("bytes", exact_text=True, by_text=True),
-        Kind("json", indexable=False, by_text=True),
+        Kind("json", indexable=False, by_text=True, ordered=False),
         Kind("bool", exact_text=True, may_be_key=True),
         Kind("int", scored=True, reads_scores=True, exact_text=True, arithmetic=True, may_be_key=True),
         Kind("float", scored=True, reads_scores=True, arithmetic=True),
@@ -71,3 +81,12 @@ KINDS = {
     )
 }
 """Every kind that a codec may have, by its name."""
+
+UNORDERED_TEXT = replace(KINDS["text"], ordered=False)
+"""Texts of values that are no texts: addresses, paths, fractions, choices of several types."""
+
+CANONICAL_JSON = replace(KINDS["json"], exact_text=True)
+"""JSON that is the same for equal values: lists of texts and integers."""
+
+NUMBERS = replace(KINDS["decimal"], arithmetic=False, may_be_key=False, may_be_unique=False)
+"""Numbers of several types, `int | float`: 1 and 1.0 are equal, and different texts."""

@@ -12,7 +12,7 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
-from ...planning.ordering import OrderItem, order_item, sort_key, sorted_by
+from ...planning.ordering import OrderItem, check_ordered, order_item, sort_key, sorted_by
 from ...planning.predicates import Compare, Node
 from ...query.state import Query
 from ...schema.schema import Column, Schema
@@ -48,8 +48,9 @@ def spread(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     rows = yield from _rows(objects_of(query), None, values, origin)
     order = [*range(len(rows))]
     for at, item in reversed([*enumerate(items, len(fields))]):
-        codec = values[at].column.codec
-        order = sorted_by(order, [sort_key(codec, row[at]) for row in rows], item)
+        column = values[at].column
+        check_ordered(column, f"{schema.name}.{item.by}", "order_by()")
+        order = sorted_by(order, [sort_key(column.codec, row[at]) for row in rows], item)
     stop = None if query.limit is None else query.offset + query.limit
     return [rows[i][: len(fields)] for i in order[query.offset : stop]]
 

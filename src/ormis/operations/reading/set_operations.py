@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import FieldError, shown
 from ...planning.names import resolve
-from ...planning.ordering import RANDOM, order_item, sort_key, sorted_by
+from ...planning.ordering import RANDOM, check_ordered, order_item, sort_key, sorted_by
 from ...query.state import Query
 from .row_shapes import names_of, shaped
 
@@ -81,9 +81,11 @@ def _key(query: Query, name: Any) -> Callable[[Any], Any]:
         raise FieldError(f"a combined queryset can't be ordered by {shown(name)}: name one of its fields")
     if query.shape == "objects":
         column = query.schema.column(name)
+        check_ordered(column, f"{query.schema.name}.{name}", "order_by()")
         return lambda record: sort_key(column.codec, getattr(record, column.name))
     names = names_of(query)
     if name not in names:
         raise FieldError(f"a combined queryset is ordered by its own fields, {', '.join(names)}, not by {name!r}")
-    at, codec = names.index(name), resolve(query.schema, name).column.codec
-    return lambda row: sort_key(codec, row[at])
+    at, column = names.index(name), resolve(query.schema, name).column
+    check_ordered(column, f"{query.schema.name}.{name}", "order_by()")
+    return lambda row: sort_key(column.codec, row[at])

@@ -9,7 +9,7 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.columns import ColumnRef
 from ...planning.condition_compiler import condition
-from ...planning.lookup_compiler import converted
+from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
 from ...planning.plan_cache import cached_plan
 from ...planning.predicates import (
@@ -104,6 +104,8 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
 
 def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     place = f"{node.column.name}__in"
+    if not node.column.codec.traits.equal_by_text:
+        return equal_here(node.column, (yield from node.values(origin)), place)
     values = [converted(node.column, value, place) for value in (yield from node.values(origin)) if value is not None]
     return _one_of(node.column, distinct(node.column, values))
 

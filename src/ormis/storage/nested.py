@@ -1,0 +1,142 @@
+"""Values that are kept as JSON: what is stored of one is always what comes back, or it is refused.
+
+Pydantic's JSON is meant for display: secrets are hidden, fields left out, aliases written that are not read. So a text
+of it is read again before it is stored, where the type may lose something; if it is not the value again, the value is
+stored in the form of exact.py. Lists and dicts of texts, numbers and the like lose nothing, and need not be read.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, cast
+
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from .annotations import parts
+from .exact import MARK, Classes
+
+_LEAVES = {"str", "int", "bool", "float", "date", "uuid", "none"}
+_INNER = {"list": ("items_schema",), "set": ("items_schema",), "frozenset": ("items_schema",), "nullable": ("schema",)}
+_LOSSLESS = {**_INNER, "dict": ("keys_schema", "values_schema")}
+_CANONICAL = {**_INNER, "tuple": ("items_schema",)}
+_IGNORED = {"metadata", "ref", "microseconds_precision", "variadic_item_index"}
+_WAYS: tuple[dict[str, Any], ...] = ({}, {"by_alias": True, "round_trip": True})
+"""As pydantic writes a value by itself, and as it writes one to be read again."""
+
+
+class Nested:
+    """The values of one type, as JSON."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
+        self.adapter = _adapter(annotation)
+        self._lossless = lossless(self.adapter.core_schema)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """The classes that its values may be of."""
+        named = [part for part in parts(self._annotation) if isinstance(part, type)]
+        return Classes([*_classes(self.adapter.core_schema), *named])
+
+    @property
+    def exact_text(self) -> bool:
+        """Whether equal values have equal texts."""
+        return canonical(self.adapter.core_schema)
+
+    def encode(self, value: Any) -> str:
+        """The text of a value. Raises ValueError where none would bring it back."""
+        if self._lossless:
+            try:
+                text = self._dump(value, warnings="error")
+            except ValueError:  # not a value of the type
+                return self._checked(value)
+            if not text.startswith(MARK):
+                return text
+        return self._checked(value)
+
+    def decode(self, text: str) -> Any:
+        """The value of a text. Raises ValueError where it is none."""
+        return self.classes.decode(text) if text.startswith(MARK) else self.adapter.validate_json(text)
+
+    def _checked(self, value: Any) -> str:
+        """The first text of those that bring the value back."""
+        for way in _WAYS:
+            try:
+                text = self._dump(value, warnings=False, **way)
+                if self.classes.same(self.decode(text), value):
+                    return text
+            except Exception:  # noqa: BLE001, S112 - serializers and validators of users raise whatever they like
+                continue
+        return self.exact(value)
+
+    def exact(self, value: Any) -> str:
+        """The text in the form of exact.py. Raises ValueError for a value that is none of the type."""
+        self._check_type(value)
+        text = self.classes.encode(value)
+        if not self.classes.same(self.classes.decode(text), value):
+            raise ValueError("it would not come back as it is")
+        return text
+
+    def _check_type(self, value: Any) -> None:
+        try:
+            self.adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "".join(f"[{part!r}]" for part in first["loc"])
+            raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        except Exception:  # noqa: BLE001, S110 - a validator of users that takes no value which it made itself
+            pass
+
+    def _dump(self, value: Any, **options: Any) -> str:
+        text = self.adapter.dump_json(value, **options)
+        if not isinstance(value, set | frozenset):
+            return text.decode()
+        # The elements in an order of their own, so that equal sets have equal texts.
+        elements = sorted(json.loads(text), key=lambda item: json.dumps(item, sort_keys=True))
+        return json.dumps(elements, ensure_ascii=False, separators=(",", ":"))
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    config = ConfigDict(ser_json_inf_nan="strings", ser_json_bytes="base64", val_json_bytes="base64")
+    try:
+        return TypeAdapter(annotation, config=config)
+    except PydanticUserError:  # models, dataclasses and typed dicts have a configuration of their own
+        return TypeAdapter(annotation)
+
+
+# What pydantic's schemas tell ----------------------------------------------------------------------------------------
+
+
+def lossless(schema: Any) -> bool:
+    """True for lists, sets and dicts of texts, numbers and the like, without constraints, validators, serializers."""
+    inner = _LOSSLESS.get(schema["type"], ())
+    if schema["type"] not in _LEAVES | _LOSSLESS.keys() or not schema.keys() <= {"type", *inner, *_IGNORED}:
+        return False
+    if schema["type"] == "dict" and schema.get("keys_schema", {}).get("type") != "str":
+        return False
+    return all(name in schema and lossless(schema[name]) for name in inner)
+
+
+def canonical(schema: Any, top: bool = True) -> bool:
+    """True for types whose equal values have equal texts: no floats, since -0.0 is 0.0, no dicts, no sets within."""
+    kind = schema["type"]
+    if "serialization" in schema or kind == "float" or (kind in ("set", "frozenset") and not top):
+        return False
+    inner: list[Any] = []
+    for name in _CANONICAL.get(kind, ()):
+        part = schema.get(name, {"type": "any"})
+        inner += part if isinstance(part, list) else [part]
+    return (kind in _LEAVES or kind in _CANONICAL) and all(canonical(part, False) for part in inner)
+
+
+def _classes(schema: Any) -> Iterator[type]:
+    """Every class that a schema names."""
+    waiting: list[Any] = [schema]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, type):
+            yield node
+        elif isinstance(node, Mapping):
+            waiting += [part for name, part in cast(Mapping[str, Any], node).items() if name != "metadata"]
+        elif isinstance(node, list | tuple):
+            waiting += cast(list[Any], node)
