@@ -10,6 +10,7 @@
 local KEY = require('server.keys')
 local server = require('server.server')
 local call, answer = server.call, server.answer
+local write = require('server.undo').write
 local lists = require('server.lists')
 local extend, as_set = lists.extend, lists.as_set
 local models = require('model.models')
@@ -26,7 +27,7 @@ local function store(m, stored)
   for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
     all = all and #(stored[part] or {}) == #(declared[part] or {})
   end
-  call('HSET', KEYS[1], m.key, all and ARGV[4] or cjson.encode(stored))
+  write('HSET', KEYS[1], m.key, all and ARGV[4] or cjson.encode(stored))
 end
 
 -- Of the stored definitions those that are no longer declared, into the list.

@@ -4,7 +4,8 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local call, pcommand, attempt, keep = server.call, server.pcommand, server.attempt, server.keep
+local undo = require('server.undo')
 local key_part = require('server.key_part')
 local catalog = require('model.catalog')
 local read_catalog, referrers_of, links_of = catalog.read_catalog, catalog.referrers_of, catalog.links_of
@@ -23,7 +24,7 @@ local function drop_links(m, ends, pk, add)
     for j = 1, #others do
       add('SREM', KEY.prefix .. ends[i + 1] .. KEY.links .. ends[i + 2] .. '/' .. key_part(others[j]), pk)
     end
-    if #others > 0 then pcommand('UNLINK', key) end
+    for j = 1, #others do add('SREM', key, others[j]) end
   end
 end
 
@@ -38,14 +39,21 @@ local function drop_derived(m, row, pk, add)
   end
 end
 
+-- A key that holds another type has no entries to remove.
+local function write_where_possible(...)
+  local ok, failure = pcall(undo.write, ...)
+  if not ok and not (type(failure) == 'table' and failure.outcome) then error(failure, 0) end
+end
+
 -- What objects that are gone leave behind. Their on_delete rules are left to expired_on_delete.lua, if something may
--- refer to them. False if the server can't write.
+-- refer to them.
 local function forget_objects(m, pks)
-  local catalog_, records = read_catalog(), expiring.records(m)
-  local add, send = collector()
+  local catalog_, records, commands = read_catalog(), expiring.records(m), {}
+  local add, send = collector(commands)
   local ends, at = links_of(catalog_, m.key), {}
-  if #referrers_of(catalog_, m.key) > 0 and
-    type(pcommand('SADD', KEY.prefix .. KEY.expired .. m.key, unpack(pks))) == 'table' then return false end
+  if #referrers_of(catalog_, m.key) > 0 then
+    for _, pk in ipairs(pks) do add('SADD', KEY.prefix .. KEY.expired .. m.key, pk) end
+  end
   local texts = call('HMGET', records, unpack(pks))
   for position, name in ipairs(m.columns) do at[name] = position end
   for i, pk in ipairs(pks) do
@@ -59,8 +67,8 @@ local function forget_objects(m, pks)
     add('ZREM', m.base .. KEY.expiry, pk)
     add('HDEL', records, pk)
   end
-  send(pcommand)
-  return true
+  undo.check_rights(commands)
+  send(write_where_possible)
 end
 
 -- Of objects whose time has come those that are gone. Another time than the one kept is the server's to say.
@@ -80,16 +88,23 @@ local function gone_keys(m, due, at, add)
   return pks
 end
 
+local function clear_due(m, due, at)
+  local commands = {}
+  local add, send = collector(commands)
+  local pks = gone_keys(m, due, at, add)
+  undo.check_rights(commands)
+  send(undo.write)
+  if #pks > 0 then forget_objects(m, pks) end
+end
+
+-- That the server refuses to write is no reason not to read.
 local function clear(m)
   local expiry, at = m.base .. KEY.expiry, expiring.now()
   call('HLEN', expiring.records(m))
   local due = call('ZRANGEBYSCORE', expiry, '-inf', at, 'LIMIT', 0, AT_ONCE)
   if #due == 0 then return false end
-  if type(pcommand('ZREM', expiry, '')) == 'table' then return true end
-  local add, send = collector()
-  local pks = gone_keys(m, due, at, add)
-  send(pcommand)
-  if #pks > 0 and not forget_objects(m, pks) then return true end
+  if not attempt(clear_due, m, due, at) then return true end
+  keep()
   return #due == AT_ONCE
 end
 

@@ -5,7 +5,7 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local call, pcommand, attempt = server.call, server.pcommand, server.attempt
 local extend = require('server.lists').extend
 local catalog = require('model.catalog')
 local read_catalog, referrers_of = catalog.read_catalog, catalog.referrers_of
@@ -82,8 +82,9 @@ end
 local function write_changes()
   local touched = {}
   for i = 1, objects.count do touched[#touched + 1] = objects[i].m end
-  pcall(apply, touched)
+  local ok, failure = attempt(apply, touched)
   mutations.forget()
+  if not ok then error(failure, 0) end
 end
 
 -- Applies the rules of one object as far as there is room; true when nothing refers to it any more.
@@ -114,10 +115,12 @@ local function apply_rules(m)
   mutations.opened, acted = {}, 0
   local own = known_model(known, m.key)
   for _, pk in ipairs(pks) do
-    local fine, complete = pcall(apply_rules_of, own, pk)
+    local fine, result = pcall(apply_rules_of, own, pk)
     if not fine then mutations.forget() end
-    if not fine or complete then pcommand('SREM', key, pk) end
-    if acted >= REFERRERS then break end
+    -- What a caller with more rights can do is left to it; what nobody can do before a repair is not tried again.
+    local refused = not fine and type(result) == 'table' and result.refusal
+    if not refused and (not fine or result) then pcommand('SREM', key, pk) end
+    if refused or acted >= REFERRERS then break end
   end
   mutations.opened = opened
 end

@@ -7,10 +7,11 @@
 --      which says of a model that its objects may expire.
 
 local KEY = require('server.keys')
-local call = require('server.call')
+local call, pcommand = require('server.call'), redis.pcall
 
 local function now()
-  local time = redis.call('TIME')
+  local time = pcommand('TIME')
+  if time.err then error({refusal = require('server.refusal')(time.err)}, 0) end
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
@@ -46,14 +47,12 @@ local function record(m, row)
   return cmsgpack.pack(texts)
 end
 
--- Objects of the model may end from now on. That its keys are of the right types is found out before a write.
+-- Objects of the model may end from now on.
 local function mark(m)
-  call('ZCARD', m.base .. KEY.expiry)
-  call('HLEN', records(m))
   if m.expires then return end
   local stored = cjson.decode(call('HGET', KEYS[1], m.key))
   stored.expires = true
-  call('HSET', KEYS[1], m.key, cjson.encode(stored))
+  require('server.undo').write('HSET', KEYS[1], m.key, cjson.encode(stored))
   m.expires = true
 end
 

@@ -112,8 +112,9 @@ local function merge_declarations(m, text, declaration, may_write)
   more = adopt_rest(stored, declared) or more
   m.expires = stored.expires
   if more and may_write then
-    call('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
-    call('SETNX', KEY.prefix .. KEY.layout, '1')
+    local write = require('server.undo').write
+    write('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
+    write('SETNX', KEY.prefix .. KEY.layout, '1')
   end
   local at, incomplete = {}, as_set(stored.incomplete)
   for i, name in ipairs(m.columns) do at[name] = i end

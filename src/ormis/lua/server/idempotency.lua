@@ -24,9 +24,10 @@ if type(last) == 'string' then
     reply = redis.error_reply('ERR ormis: this call was given up by its caller, who has made others since')
   end
 elseif last then
-  reply = last
   if string.find(last.err, 'WRONGTYPE', 1, true) then
     reply = cmsgpack.pack({'wrongtype', name, redis.pcall('TYPE', calls).ok})
+  else
+    reply = redis.error_reply(require('server.refusal')(last.err))
   end
 end
 

@@ -1,26 +1,15 @@
--- How a script ends if it can't do its work: errors are data, never a traceback. Outcomes name keys without their
--- prefix.
--- Out: bare(key), the key without the prefix; fail(...), which ends the script with an outcome; refuse(text, key),
---      which ends it with the error of a command.
+-- The text of a server's error as a client would be sent it: one that concerns rights begins with NOPERM, none names a
+-- line of a script.
+-- Out: refusal(text).
 
-local prefix = require('server.keys').prefix
-
-local function bare(key)
-  return string.sub(key, #prefix + 1)
+local function refusal(text)
+  -- Redis 6.2 puts the place in the script first: '@user_script: 7: -OOM ...', '@user_script: 7: The user ...'.
+  text = string.gsub(text, '^@user_script: %d+: %-?', '')
+  local denied = string.match(text, 'ACL failure in script: (.+)$')
+  if denied then return 'NOPERM ' .. denied end
+  denied = string.match(text, 'The user executing the script .+$')  -- Redis 6.2 and 7.0
+  if denied then return 'NOPERM No permission: ' .. denied end
+  return string.find(text, '^%u+ ') and text or 'ERR ' .. text
 end
 
--- An outcome is its code and the values that the message names.
-local function fail(...)
-  error({outcome = {...}}, 0)
-end
-
--- A wrong type at a key is an outcome that names the key; other refusals stay the server's own error.
-local function refuse(text, key)
-  if string.find(text, 'WRONGTYPE', 1, true) then
-    fail('wrongtype', bare(key), redis.pcall('TYPE', key).ok)
-  end
-  -- Redis 6.2 puts the place in the script before its message: '@user_script: 7: -OOM ...'.
-  error({refusal = string.match(text, '^@user_script: %d+: %-(.+)$') or text}, 0)
-end
-
-return {bare = bare, fail = fail, refuse = refuse}
+return refusal

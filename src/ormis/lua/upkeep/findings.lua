@@ -32,7 +32,9 @@ end
 local function ask(command, key, ...)
   local reply = pcommand(command, key, ...)
   if type(reply) ~= 'table' or not reply.err then return reply end
-  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error({refusal = reply.err}, 0) end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then
+    error({refusal = require('server.refusal')(reply.err)}, 0)
+  end
   if not set_aside_keys[key] then
     set_aside_keys[key] = true
     note('type', key, nil, pcommand('TYPE', key).ok, function() set_aside(key) end)

@@ -14,7 +14,9 @@ local function read(model)
 end
 
 local function write(model, record)
-  if record then call('HSET', progress_key, model, cjson.encode(record)) else call('HDEL', progress_key, model) end
+  local write_field = require('server.undo').write
+  if record then return write_field('HSET', progress_key, model, cjson.encode(record)) end
+  write_field('HDEL', progress_key, model)
 end
 
 -- The record, where it is that of building these definitions.

@@ -110,7 +110,7 @@ local function read_object(m, pk, key)
   local row = pcommand('HMGET', key, unpack(m.columns))
   local unlist = function() call('ZREM', ids, pk) end
   if row.err then
-    if not string.find(row.err, 'WRONGTYPE', 1, true) then error({refusal = row.err}, 0) end
+    if not string.find(row.err, 'WRONGTYPE', 1, true) then error({refusal = require('server.refusal')(row.err)}, 0) end
     note('type', key, nil, pcommand('TYPE', key).ok, function()
       set_aside(key)
       unlist()

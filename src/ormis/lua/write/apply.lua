@@ -1,14 +1,16 @@
--- Writes what a batch has changed: first what is derived from the objects, then their hashes.
--- The derived keys alone can fail, with a wrong type at one of them: then the same changes are written backwards, from
--- the new rows to the old ones, which undoes them whatever part was written, and no hash has been touched.
+-- Writes what a batch has changed: first what is derived from the objects, then their hashes, at the end what can't be
+-- undone. A command that the server refuses ends the script; what was written before is undone then: of what is derived
+-- the same changes are written backwards, from the new rows to the old ones, whatever part of them was written.
 -- Out: apply(opened), the models of the batch.
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local call, restore, undoable = server.call, server.restore, server.undoable
+local nothing = require('server.lists').nothing
 local models = require('model.models')
 local changes = require('write.index_changes')
 local index_changes, write_hash = changes.index_changes, changes.write_hash
+local write_columns, add_hash_commands = changes.write_columns, changes.add_hash_commands
 local mutations = require('write.mutations')
 local objects = require('write.objects')
 
@@ -41,7 +43,7 @@ local function derived_changes(object, backwards, emit)
   index_changes(object, old, new, emit)
   if #object.m.unique > 0 then claim_changes(object, old, new, emit) end
   if new and not old then
-    emit('ZADD', object.m.base .. KEY.ids, object.creation_order, object.pk)
+    if object.creation_order then emit('ZADD', object.m.base .. KEY.ids, object.creation_order, object.pk) end
   elseif old and not new then
     local key = object.m.base .. KEY.ids
     object.creation_order = object.creation_order or call('ZSCORE', key, object.pk)
@@ -49,51 +51,86 @@ local function derived_changes(object, backwards, emit)
   end
 end
 
-local function write_derived(backwards, invoke)
-  if objects.count == 1 then return derived_changes(objects[1], backwards, invoke) end
-  local add, send = require('write.variadic')()
-  for i = 1, objects.count do derived_changes(objects[i], backwards, add) end
-  send(invoke)
+-- One object that is new or goes takes commands that add or remove, not both: they need not be collected.
+local function is_simple()
+  return objects.count == 1 and not (objects[1].old and objects[1].new)
 end
 
--- New objects first: only theirs can fail, where something else holds their key; nothing else has been written then.
-local function write_hashes()
-  local written = 0
-  local ok, failure = pcall(function()
-    for i = 1, objects.count do
-      if not objects[i].old and objects[i].new then write_hash(objects[i]) end
-      written = i
-    end
-  end)
-  if not ok then
-    for i = 1, written do
-      if not objects[i].old then pcommand('DEL', objects[i].key) end
-    end
-    write_derived(true, pcommand)
-    error(failure, 0)
-  end
+local function undo_derived()
+  if is_simple() then return derived_changes(objects[1], true, restore) end
+  local add, send = require('write.variadic')({})
+  for i = 1, objects.count do derived_changes(objects[i], true, add) end
+  send(restore)
+end
+
+local function write_derived(commands)
+  local add, send = require('write.variadic')(commands)
   for i = 1, objects.count do
-    if objects[i].old then write_hash(objects[i]) end
+    derived_changes(objects[i], false, add)
+    add_hash_commands(objects[i], commands)
   end
+  for i = 1, #(mutations.links or nothing), 3 do commands[mutations.links[i]] = true end
+  require('server.undo').check_rights(commands)
+  undoable(undo_derived)
+  send(call)
+end
+
+local reached = 0
+
+-- Of the last hash that was reached one command of two may have been refused; of a new one all.
+local function undo_hashes()
+  for i = 1, math.min(reached, objects.count) do
+    local object = objects[i]
+    if object.old and object.new then
+      write_columns(object, object.old, restore)
+    elseif object.new and i < reached then
+      require('server.undo').remove(object.key)
+    end
+  end
+end
+
+local function write_hashes()
+  reached = 0
+  undoable(undo_hashes)
+  for i = 1, objects.count do
+    reached = i
+    write_hash(objects[i])
+  end
+  reached = reached + 1
+end
+
+-- The last commands, since nothing undoes them: the server carries out one for thousands of objects, or refuses it.
+local function delete_hashes()
+  local keys = {}
+  for i = 1, objects.count do
+    if objects[i].old and not objects[i].new then keys[#keys + 1] = objects[i].key end
+  end
+  for first = 1, #keys, 4000 do call('DEL', unpack(keys, first, math.min(first + 3999, #keys))) end
 end
 
 local function apply(opened)
-  local ok, failure = pcall(write_derived, false, call)
-  if not ok then
-    write_derived(true, pcommand)
-    error(failure, 0)
+  local commands, expires, write_times = {}, objects.expiring, nil
+  for _, m in pairs(opened) do expires = expires or m.expires end
+  if expires then write_times = require('expiry.write_expiry')(commands) end
+  if is_simple() then
+    undoable(undo_derived)
+    derived_changes(objects[1], false, call)
+  else
+    write_derived(commands)
   end
   write_hashes()
-  local expires = objects.expiring
   for _, m in pairs(opened) do
-    expires = expires or m.expires
-    if m.counted then call('SET', m.base .. KEY.next_id, m.last_id) end
+    if m.counted then
+      call('SET', m.base .. KEY.next_id, m.last_id)
+      undoable(function()
+        if m.stored_id then restore('SET', m.base .. KEY.next_id, m.stored_id) end
+        if not m.stored_id then require('server.undo').remove(m.base .. KEY.next_id) end
+      end)
+    end
   end
-  if expires then
-    local write_expiry = require('expiry.write_expiry')
-    for i = 1, objects.count do write_expiry(objects[i]) end
-  end
+  if expires then write_times() end
   if mutations.links then require('write.links').write() end
+  delete_hashes()
 end
 
 return apply

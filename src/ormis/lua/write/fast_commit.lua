@@ -16,29 +16,34 @@ local KEY = require('server.keys')
 
 local command, CHUNK = redis.pcall, 4000  -- arguments in one command; Lua unpacks some 8,000
 local commit, reply = ARGV[5], nil
+local moved, old_score  -- the sorted index in which an entry has been moved, and where it was
 
 if commit and command('HGET', KEYS[1], ARGV[6]) ~= ARGV[4] then commit = nil end
 
 local base = commit and KEY.prefix .. ARGV[6]
 if commit == 'update' then
-  local key, moved = base .. KEY.object .. ARGV[8], nil
-  if command('HEXISTS', key, ARGV[7]) == 1 then
+  local key, refused = base .. KEY.object .. ARGV[8], nil
+  local texts = command('HMGET', key, ARGV[7], ARGV[10])
+  if texts[1] then
     if ARGV[9] ~= '' then
-      moved = command('ZADD', base .. KEY.index .. ARGV[10], require('values.scores')(ARGV[9], ARGV[11]), ARGV[8])
+      local score = require('values.scores')
+      moved, old_score = base .. KEY.index .. ARGV[10], texts[2] and score(ARGV[9], texts[2])
+      refused = type(command('ZADD', moved, score(ARGV[9], ARGV[11]), ARGV[8])) == 'table'
     end
-    if type(moved) ~= 'table' and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then
-      reply = '\146\162ok\145\195'
-    end
+    if not refused and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then reply = '\146\162ok\145\195' end
   end
 elseif commit == 'count' then
-  local key, moved = base .. KEY.object .. ARGV[8], nil
+  local key, refused = base .. KEY.object .. ARGV[8], nil
   local texts = command('HMGET', key, ARGV[7], ARGV[9])
   local text = texts[1] and texts[2]
   -- All three numbers are exact as doubles, and nothing is written before that is known.
   if text and #text < 16 and #ARGV[10] < 16 and (text == '0' or string.find(text, '^%-?[1-9]%d*$')) then
     local sum = string.format('%.0f', text + ARGV[10])
-    if ARGV[11] ~= '' then moved = command('ZADD', base .. KEY.index .. ARGV[9], sum, ARGV[8]) end
-    if type(moved) ~= 'table' and type(command('HSET', key, ARGV[9], sum)) ~= 'table' then
+    if ARGV[11] ~= '' then
+      moved, old_score = base .. KEY.index .. ARGV[9], text
+      refused = type(command('ZADD', moved, sum, ARGV[8])) == 'table'
+    end
+    if not refused and type(command('HSET', key, ARGV[9], sum)) ~= 'table' then
       reply = cmsgpack.pack({'ok', {{sum}}})
     end
   end
@@ -52,7 +57,8 @@ elseif commit then
     local failed = false
 
     local function write(...)
-      if type(command(...)) == 'table' then failed = true end
+      local done = command(...)
+      if type(done) == 'table' then failed = failed or done.err end
     end
 
     local function write_all(name, key, arguments, length)
@@ -134,13 +140,24 @@ elseif commit then
       end
     end
 
-    local function undo(pks)
+    -- Returns nil, or an error if the server refuses to undo something.
+    local function undo(pks, keys)
+      failed = false
+      for first = 1, #keys, CHUNK do
+        local last = math.min(first + CHUNK - 1, count)
+        local done = command('UNLINK', unpack(keys, first, last))
+        if type(done) == 'table' then write('DEL', unpack(keys, first, last)) end
+      end
       write_indexes(pks, false)
       write_all('ZREM', base .. KEY.ids, pks, count)
-      for i = 1, count do command('DEL', base .. KEY.object .. pks[i]) end
+      -- A key of a wrong type is not written to.
+      if failed and not string.find(failed, 'WRONGTYPE', 1, true) then
+        return redis.error_reply(require('server.refusal')(failed) .. '; that was the undo of an insertion which '
+          .. 'the server had refused in part: ormis.check(repair=True) removes the rest of it')
+      end
     end
 
-    -- Returns the keys, nil if nothing has been written or all of it undone.
+    -- Returns the keys, or nothing if nothing has been written or all of it undone, with an error if it was not.
     local function insert()
       local last = command('GET', base .. KEY.next_id) or '0'
       if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
@@ -154,11 +171,10 @@ elseif commit then
         if command('EXISTS', unpack(keys, first, math.min(first + CHUNK - 1, count))) ~= 0 then return nil end
       end
       write_hashes(pks, keys)
-      if failed then return nil end  -- the server takes no writes, and none was made: the general commit says why
-      write_indexes(pks, true)
-      write_all('ZADD', base .. KEY.ids, places, 2 * count)
-      if failed then return undo(pks) end
-      command('SET', base .. KEY.next_id, pks[count])
+      if not failed then write_indexes(pks, true) end
+      if not failed then write_all('ZADD', base .. KEY.ids, places, 2 * count) end
+      failed = failed or command('SET', base .. KEY.next_id, pks[count]).err
+      if failed then return nil, undo(pks, keys) end
       return pks
     end
 
@@ -167,8 +183,9 @@ elseif commit then
 
   local number = commit == 'insert' and command('INCR', base .. KEY.next_id)
   if commit == 'insert_many' then
-    local pks = batch_of()()
-    reply = pks and cmsgpack.pack({'ok', {pks}})
+    local insert = batch_of()
+    local pks, unrestored = insert()
+    reply = pks and cmsgpack.pack({'ok', {pks}}) or unrestored
   elseif type(number) == 'number' then
     local pk, at, rest, failed = string.format('%.0f', number), 9, 9 + 4 * ARGV[8], number < 1 or number >= 1e15
     if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
@@ -182,16 +199,23 @@ elseif commit then
         at, failed = at + 4, type(done) == 'table'
       end
       failed = failed or type(command('ZADD', base .. KEY.ids, pk, pk)) == 'table'
+        or type(command('HSET', base .. KEY.object .. pk, ARGV[7], pk, unpack(ARGV, rest))) == 'table'
       if failed then
         local _, undo = batch_of()
-        undo({pk})
+        reply = undo({pk}, {})
       else
-        command('HSET', base .. KEY.object .. pk, ARGV[7], pk, unpack(ARGV, rest))
         reply = '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
       end
     end
-    if not reply then command('DECR', base .. KEY.next_id) end
+    -- Without the undo the key is not counted again: what is left would belong to another object.
+    if not reply and command('DECR', base .. KEY.next_id) == 0 and command('EXISTS', base .. KEY.ids) == 0 then
+      command('UNLINK', base .. KEY.next_id)
+    end
   end
+end
+
+if moved and not reply then
+  if old_score then command('ZADD', moved, old_score, ARGV[8]) else command('ZREM', moved, ARGV[8]) end
 end
 
 return reply

@@ -1,5 +1,6 @@
 -- What the change of one object means for the index entries and for its hash. An object is as in objects.lua.
--- Out: index_changes(object, old, new, emit), write_hash(object).
+-- Out: index_changes(object, old, new, emit), write_hash(object), write_columns(object, row, emit),
+--      add_hash_commands(object, commands).
 
 local call = require('server.call')
 local index_kinds = require('model.index_kinds')
@@ -72,17 +73,12 @@ local function write_new_hash(object)
   call('HSET', object.key, unpack(set, 1, count))
 end
 
-local function write_hash(object)
-  local columns, new, changed, old = object.m.columns, object.new, object.changed, object.old
-  if not new then
-    if old then call('DEL', object.key) end
-    return
-  end
-  if not old then return write_new_hash(object) end
-  local set, count, gone = {}, 0, nil
+-- The changed columns of an object that is there, as this row has them.
+local function write_columns(object, row, emit)
+  local columns, changed, set, count, gone = object.m.columns, object.changed, {}, 0, nil
   for position = 1, #columns do
     if not changed or changed[position] then
-      local text = new[position]
+      local text = row[position]
       if text then
         set[count + 1] = columns[position]
         set[count + 2] = text
@@ -93,8 +89,28 @@ local function write_hash(object)
       end
     end
   end
-  if count > 0 then call('HSET', object.key, unpack(set, 1, count)) end
-  if gone then call('HDEL', object.key, unpack(gone)) end
+  if count > 0 then emit('HSET', object.key, unpack(set, 1, count)) end
+  if gone then emit('HDEL', object.key, unpack(gone)) end
 end
 
-return {index_changes = index_changes, write_hash = write_hash}
+-- Nothing is written of an object that goes.
+local function write_hash(object)
+  if not object.new then return end
+  if object.old then return write_columns(object, object.new, call) end
+  write_new_hash(object)
+end
+
+-- Enters the commands of write_hash() into a set.
+local function add_hash_commands(object, commands)
+  local new, changed = object.new, object.changed
+  if not new then return end
+  commands.HSET = commands.HSET or not object.old
+  for position = 1, object.old and #object.m.columns or 0 do
+    if not changed or changed[position] then commands[new[position] and 'HSET' or 'HDEL'] = true end
+  end
+end
+
+return {
+  index_changes = index_changes, write_hash = write_hash, write_columns = write_columns,
+  add_hash_commands = add_hash_commands,
+}

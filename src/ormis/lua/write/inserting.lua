@@ -35,7 +35,8 @@ end
 local function key_and_order(m, pk)
   if m.auto then
     if not m.last_id then
-      m.last_id = call('GET', m.base .. KEY.next_id) or '0'
+      m.stored_id = call('GET', m.base .. KEY.next_id)
+      m.last_id = m.stored_id or '0'
       if not string.find(m.last_id, '^%d+$') then fail('counter', m.key .. KEY.next_id, m.last_id) end
     end
     if not pk or above(pk, m.last_id) then

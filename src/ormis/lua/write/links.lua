@@ -1,7 +1,7 @@
 -- Many-to-many links: on each side a set of the keys of the others.
 -- One end of a relation is {name, key of the other model, name there}; m.links lists the ends of a model, flat.
 -- What a batch changes is noted in mutations.links, {command, key, member | {member, ...}, ...} in the order of the
--- batch, and written at the very end. That each key holds a set is checked before, so that this can't fail.
+-- batch, and written after the objects.
 -- Out: change(m, link, pk, others, command), drop(m, pk), write().
 
 local KEY = require('server.keys')
@@ -23,13 +23,8 @@ end
 -- Adds or removes ('SADD', 'SREM') the links between pk and the others, on both sides.
 local function change(m, link, pk, others, command)
   local key, there = set_key(m.key, link[1]) .. key_part(pk), set_key(link[2], link[3])
-  call('SCARD', key)
   log_change(command, key, others)
-  for i = 1, #others do
-    key = there .. key_part(others[i])
-    call('SCARD', key)
-    log_change(command, key, pk)
-  end
+  for i = 1, #others do log_change(command, there .. key_part(others[i]), pk) end
 end
 
 -- The members of a set after what the batch did so far.
@@ -40,8 +35,7 @@ local function members_of(key)
   for i = 1, #log, 3 do
     local command, members = log[i], log[i + 2]
     if log[i + 1] == key then
-      if command == 'DEL' then present = {} end
-      for _, member in ipairs(type(members) == 'table' and members or {members or nil}) do
+      for _, member in ipairs(type(members) == 'table' and members or {members}) do
         present[member] = command == 'SADD' or nil
       end
     end
@@ -58,27 +52,24 @@ local function drop(m, pk)
     local others = members_of(key)
     if #others > 0 then
       for j = 1, #others do
-        local other = there .. key_part(others[j])
-        call('SCARD', other)
-        log_change('SREM', other, pk)
+        log_change('SREM', there .. key_part(others[j]), pk)
       end
-      log_change('DEL', key, false)
+      log_change('SREM', key, others)
     end
   end
 end
 
 local function write()
+  local write_set = require('server.undo').write
   local log = mutations.links
   for i = 1, #log, 3 do
     local command, key, members = log[i], log[i + 1], log[i + 2]
     if type(members) == 'table' then
       for first = 1, #members, 4000 do
-        call(command, key, unpack(members, first, math.min(first + 3999, #members)))
+        write_set(command, key, unpack(members, first, math.min(first + 3999, #members)))
       end
-    elseif members then
-      call(command, key, members)
     else
-      call(command, key)
+      write_set(command, key, members)
     end
   end
 end

@@ -7,15 +7,16 @@
 
 local KEY = require('server.keys')
 local server = require('server.server')
-local call, fail = server.call, server.fail
+local call, fail, keep = server.call, server.fail, server.keep
 local extend = require('server.lists').extend
 local models = require('model.models')
 local objects = require('write.objects')
 
 local mutations = {opened = {}, there = {}}
 
--- The batch is written: what comes now is another one.
+-- The batch is written, or undone: what comes now is another one.
 function mutations.forget()
+  keep()
   for i = 1, objects.count do
     objects[i].m.claims = nil
     objects[i] = nil

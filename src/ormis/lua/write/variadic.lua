@@ -1,12 +1,12 @@
 -- Collects what goes to one key, removals before additions, for one variadic command each: 4x the speed of one command
 -- for each member.
--- Out: collector(), which returns two functions: one takes a command, a key and one or two arguments; the other sends
---      all of them by a function of the same arguments.
+-- Out: collector(commands), which returns two functions: one takes a command, a key and one or two arguments, and
+--      enters the command into the set of commands; the other sends all of them by a function of the same arguments.
 
 local CHUNK = 4000  -- arguments in one command; Lua unpacks some 8,000
 local REMOVING = {ZREM = true, SREM = true, HDEL = true}
 
-local function collector()
+local function collector(commands)
   local removals, additions = {}, {}
 
   local function add(command, key, argument, second)
@@ -14,7 +14,7 @@ local function collector()
     local group = groups[key]
     if not group then
       group = {command = command, count = 0}
-      groups[key] = group
+      groups[key], commands[command] = group, true
     end
     local count = group.count + 1
     group[count] = argument
