@@ -14,7 +14,7 @@ import redis
 from hypothesis import settings
 
 from lua_coverage import LuaCoverage
-from pages import execute
+from markdown_blocks import execute
 from prefixed import PrefixedRedis, with_option
 from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
