@@ -1,4 +1,4 @@
-"""The models of the tests of querysets, and a stock of them that is small enough to know by heart."""
+"""The models of the queryset tests, and a small stock of objects."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,9 +60,9 @@ DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def stock() -> None:
-    """Three authors and a mentor's line among them, five books, two covers, four reviews, three tags.
+    """Three authors (Ann is Bob's mentor, Bob is Cid's), five books, two covers, four reviews, three tags.
 
-    1 Emma (Ann, 300 pages), 2 Dune (Bob, 500), 3 Ulysses (Bob, 300), 4 Beowulf (nobody), 5 Carrie (Ann, none).
+    1 Emma (Ann, 300 pages), 2 Dune (Bob, 500), 3 Ulysses (Bob, 300), 4 Beowulf (no author, 100), 5 Carrie (Ann, None).
     """
     ann = Author(name="Ann", born=1800).save()
     bob = Author(name="Bob", born=1900, mentor=ann).save()

@@ -1,4 +1,4 @@
-"""What every test may ask for: a real server, a raw client of it, and a database connected to it.
+"""The fixtures of all tests: a real server, a raw client for it, and a database connected to it.
 
 `pytest --server=redis6` runs the whole suite on another server; tests/servers.py has the matrix.
 """
@@ -14,16 +14,16 @@ import redis
 from hypothesis import settings
 
 from lua_coverage import LuaCoverage
-from pages import execute
+from markdown_blocks import execute
 from prefixed import PrefixedRedis, with_option
 from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
-# In CI the same examples every time: what lands is judged by what was changed. `make test` draws new ones.
+# CI runs the same examples every time, so that a failure comes from the change. `make test` draws new examples.
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-if TYPE_CHECKING:  # ormis is imported by the fixture that needs it, so that the lint tests run without it
+if TYPE_CHECKING:  # the fixtures that need ormis import it, so that the lint tests run without it
     from ormis import Database
 
 
@@ -46,15 +46,15 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def server_kind(request: pytest.FixtureRequest) -> str:
-    """The kind of server this run is on, for `start_server`.
+    """The kind of server of this run, for `start_server`.
 
-    Tests that ask for it are skipped where that kind is not installed.
+    Tests that use it are skipped if that kind is not installed.
     """
     kind = request.config.getoption("--server")
     try:
         find_binary(kind)
     except ServerMissing as error:
-        if kind == "valkey":  # it comes with the tests: a run without it would prove nothing
+        if kind == "valkey":  # installed with the tests: a run without it would prove nothing
             raise
         pytest.skip(str(error))
     return kind
@@ -69,13 +69,13 @@ def server(server_kind: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def prefix(request: pytest.FixtureRequest) -> str:
-    """The beginning of every key of this run."""
+    """The prefix of all keys of this run."""
     return request.config.getoption("--prefix")
 
 
 @pytest.fixture(scope="session")
 def url(server: Server, prefix: str) -> str:
-    """The address of the database of this run."""
+    """The URL of the database of this run."""
     return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
@@ -83,7 +83,7 @@ def url(server: Server, prefix: str) -> str:
 def raw(server: Server, prefix: str) -> Iterator["redis.Redis"]:
     """A plain client with byte replies, on a database that is empty before and after the test.
 
-    In a run with a prefix it names keys as ormis does, without it.
+    In a run with a prefix its key names are those of ormis, without the prefix.
     """
     with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
         client.flushall()
@@ -93,7 +93,7 @@ def raw(server: Server, prefix: str) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
-    """An ormis database, connected for this test alone, empty at its start."""
+    """An ormis database, connected for this test only, empty at its start."""
     import ormis
 
     with ormis.connect(url) as database:
@@ -102,7 +102,7 @@ def db(raw: "redis.Redis", url: str) -> Iterator["Database"]:
 
 @pytest.fixture
 def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Database"]:
-    """As `db`; after the test everything derived from the objects of the test's module is as it should be."""
+    """As `db`; after the test, check() must find nothing in the models of the test's module."""
     import ormis
     from ormis.schema import registry
 
@@ -115,9 +115,9 @@ def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Databas
 
 @pytest.fixture
 def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], int]]:
-    """Executes a page, (Markdown, name): as a module of that name, whose models are the only ones there are.
+    """Executes a page, (Markdown, name), as a module of that name, with no other models registered.
 
-    Whatever it connects to is the test server.
+    Its connections go to the test server.
     """
     import ormis
     from ormis.schema import registry
@@ -144,7 +144,7 @@ def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(autouse=True)
 def isolated_registry() -> Iterator[None]:
-    """Models that a test declares inside itself are forgotten after it; those of modules stay."""
+    """Removes the models that a test declares inside itself from the registry; those of modules stay."""
     registry = sys.modules.get("ormis.schema.registry")  # the lint tests run without ormis
     known = set() if registry is None else {*registry.models()}
     modules = {*sys.modules}

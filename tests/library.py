@@ -1,8 +1,7 @@
-"""A library of related models, twice: with every kind of index and with none; and an oracle for queries on it.
+"""The models of a library, declared twice: with every kind of index, and with none; and an oracle for queries on them.
 
-The oracle evaluates conditions, orders and values in plain Python over plain rows, as API.md's "Semantics" says: an
-absent value meets no comparison, conditions of one group are about the same related objects, a negation stands on its
-own.
+The oracle evaluates conditions, orders and values in plain Python over plain rows: a comparison with an absent value is
+false, the conditions of one group apply to the same related objects, a negation is evaluated on its own.
 """
 
 import operator
@@ -90,7 +89,9 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 
 @dataclass(frozen=True)
 class Relation:
-    """target: the model it leads to. column: the field that holds the key, here (forward) or there."""
+    """target: the model of the related object. column: the field that holds the key, on this model (forward) or on the
+    target.
+    """
 
     target: str
     column: str
@@ -125,14 +126,14 @@ class Shelves:
     links: set[tuple[int, int]]
 
     def store(self, models: dict[str, Any]) -> None:
-        """Stores them as objects of these models."""
+        """Stores the rows as objects of these models."""
         for name in FIELDS:
             models[name].objects.bulk_create([models[name](**row) for row in self.tables[name]])
         for book, tag in sorted(self.links):
             models["book"].get(book).tags.add(tag)
 
     def related(self, model: str, row: Row | None, name: str) -> list[Row]:
-        """The objects at the end of one step, in the order of creation."""
+        """The related objects of one step, in the order of creation."""
         relation = RELATIONS[model][name]
         rows = self.tables[relation.target]
         if row is None:
@@ -146,7 +147,7 @@ class Shelves:
         return [other for other in rows if other[relation.column] == row["id"]]
 
     def assignments(self, model: str, row: Row, paths: set[Path]) -> Iterator[dict[Path, Row | None]]:
-        """Every choice of one related object, or None where there is none, for each step to many on these paths."""
+        """All combinations of one related object, or None if there is none, for each to-many step of these paths."""
         steps = sorted({path[:i] for path in paths for i in range(1, len(path) + 1)}, key=len)
 
         def choose(chosen: dict[Path, Row | None], rest: list[Path]) -> Iterator[dict[Path, Row | None]]:
@@ -183,15 +184,15 @@ class Leaf:
     other: tuple[Path, str] | None = None
 
     def as_q(self) -> Q:
-        """As a user writes it."""
+        """The condition as a user writes it."""
         return Q(("__".join([*self.path, self.name, self.lookup]), self.value))
 
     def paths(self) -> set[Path]:
-        """The paths it looks along."""
+        """The paths that it follows."""
         return {self.path} | ({self.other[0]} if self.other else set())
 
     def holds(self, chosen: dict[Path, Row | None]) -> bool:
-        """For these related objects."""
+        """Whether it is true for these related objects."""
         own = (chosen[self.path] or {}).get(self.name)
         if self.other is None:
             return self.test(own)
@@ -200,13 +201,13 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Joined:
-    """Conditions joined by and, or, xor; or the complement of one."""
+    """Conditions joined by and, or, xor; or the negation of one."""
 
     how: str
     parts: tuple["Condition", ...]
 
     def as_q(self) -> Q:
-        """As a user writes it."""
+        """The condition as a user writes it."""
         parts = [part.as_q() for part in self.parts]
         return ~parts[0] if self.how == "not" else _OPERATORS[self.how](*parts)
 
@@ -216,7 +217,7 @@ _OPERATORS: dict[str, Any] = {"and": operator.and_, "or": operator.or_, "xor": o
 
 
 def holds(shelves: Shelves, model: str, row: Row, condition: Condition) -> bool:
-    """Whether a row meets a condition: whether some choice of related objects does."""
+    """Whether a row meets a condition, with any combination of related objects."""
 
     def group(part: Condition) -> set[Path]:
         if isinstance(part, Leaf):
@@ -252,7 +253,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def compares(lookup: str, value: Any) -> Callable[[Any], bool]:
-    """The test of a lookup with a value: false for what is absent."""
+    """The test of a lookup with a value: false for an absent value."""
     if lookup == "isnull":
         return lambda own: (own is None) is value
     if lookup == "in":
@@ -273,7 +274,7 @@ def is_text(name: str) -> bool:
 
 @st.composite
 def paths(draw: st.DrawFn, model: str, longest: int = 3, to_one: bool = False) -> Path:
-    """A walk along relations."""
+    """A path along relations."""
     path: Path = ()
     for _ in range(draw(st.integers(0, longest))):
         steps = [name for name, relation in RELATIONS[end_of(model, path)].items() if not (to_one and relation.many)]
@@ -285,7 +286,7 @@ def paths(draw: st.DrawFn, model: str, longest: int = 3, to_one: bool = False) -
 
 @st.composite
 def leaves(draw: st.DrawFn, model: str) -> Leaf:
-    """A comparison with a value or, now and then, with another field."""
+    """A comparison with a value or, in some examples, with another field."""
     path = draw(paths(model))
     at = end_of(model, path)
     name = draw(st.sampled_from(list(FIELDS[at])))
@@ -304,7 +305,7 @@ def leaves(draw: st.DrawFn, model: str) -> Leaf:
 
 @st.composite
 def compared_with_fields(draw: st.DrawFn, model: str, path: Path, name: str) -> Leaf:
-    """A comparison with a field, or with a computation, of the same object or of one that it refers to."""
+    """A comparison with a field, or an expression of it, of the same object or of an object that it refers to."""
     near = tuple(path[: max((i for i in range(1, len(path) + 1) if _many(model, path[:i])), default=0)])
     way = (*near, *draw(paths(end_of(model, near), 2, to_one=True)))
     text = is_text(name)
@@ -326,7 +327,7 @@ def _many(model: str, path: Path) -> bool:
 
 
 def conditions(model: str, most: int = 5) -> st.SearchStrategy[Condition]:
-    """Comparisons joined by `& | ^ ~`; `~~` is left out, since it says the same as nothing."""
+    """Comparisons joined by `& | ^ ~`, without double negation."""
 
     def joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
         pair = st.tuples(inner, inner)
@@ -343,8 +344,8 @@ def conditions(model: str, most: int = 5) -> st.SearchStrategy[Condition]:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of an order: as a user writes it, and the keys by which rows are sorted: path, name, descending, nulls
-    first, what is added.
+    """One term of an order: as a user writes it, and the sort keys of the rows: path, name, descending, nulls first,
+    addend.
     """
 
     said: Any
@@ -353,7 +354,7 @@ class Term:
 
 @st.composite
 def terms(draw: st.DrawFn, model: str) -> Term:
-    """A field, also of an object referred to, a relation, or a computed value."""
+    """A field, also of a related object, a relation, or an expression."""
     path, down = draw(paths(model, 2, to_one=True)), draw(st.booleans())
     at = end_of(model, path)
     name = draw(st.sampled_from(list(FIELDS[at])))
@@ -372,7 +373,7 @@ def terms(draw: st.DrawFn, model: str) -> Term:
 
 
 def _own_order(model: str, path: Path, down: bool) -> tuple[Any, ...]:
-    """The keys of the order that the model at the end of a path has."""
+    """The sort keys of the default order of the model at the end of a path."""
     target = end_of(model, path)
     keys: list[Any] = []
     for said in ORDERINGS.get(target, ["id"]):
@@ -386,7 +387,7 @@ def _own_order(model: str, path: Path, down: bool) -> tuple[Any, ...]:
 
 
 def in_order(shelves: Shelves, model: str, rows: Sequence[Row], order: Sequence[Term]) -> list[Row]:
-    """The rows sorted; ties stay as they are."""
+    """The sorted rows; the sort is stable."""
     result = list(rows)
     for path, name, descending, nulls_first, more in reversed([key for term in order for key in term.keys]):
 
@@ -408,7 +409,7 @@ def default_order(model: str) -> list[Term]:
 
 
 def value_rows(shelves: Shelves, model: str, row: Row, names: Sequence[tuple[Path, str]]) -> list[tuple[Any, ...]]:
-    """The rows of values() for one object: one for each choice of related objects."""
+    """The rows of values() for one object: one for each combination of related objects."""
     every = shelves.assignments(model, row, {path for path, _ in names})
     return [tuple((chosen[path] or {}).get(name) for path, name in names) for chosen in every]
 

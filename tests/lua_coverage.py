@@ -1,13 +1,13 @@
-"""Which statements of the Lua files a test run executes: `pytest --lua-coverage`, or `make coverage` with Python's too.
+"""Statement coverage of the Lua files: `pytest --lua-coverage`, or `make coverage` together with Python's.
 
-Each statement of a file is preceded by an assignment that notes its number in KEYS, a global table that every call
-of a script has anew: `KEYS[-12]=1; return 7`. The numbers are negative, so neither `KEYS[1]` nor `#KEYS` changes; no
-local is added, so Lua's limits stay where they are; no line is added either. A whole script runs inside a function,
-after which the numbers go to the server's log: no key is touched and no reply changes. An error is raised once more
-after that, one of a command is returned, which makes it the reply. The log of each server that the tests start is read
-when the server ends.
+Each statement of a file is preceded by an assignment that notes its number in KEYS, a global table that every call of a
+script has anew: `KEYS[-12]=1; return 7`. The numbers are negative, so neither `KEYS[1]` nor `#KEYS` changes. No local
+and no line is added, so Lua's limits and line numbers stay the same. A whole script runs inside a function, after which
+the numbers are written to the server's log: no key is touched and no reply changes. An error is raised again after
+that; the error of a command is returned as the reply. The log of each server that the tests start is read when the
+server ends.
 
-A test process sends what it has instrumented itself; processes that tests start send the scripts as they are.
+A test process sends the instrumented scripts; processes that tests start send the original ones.
 """
 
 import json
@@ -24,7 +24,7 @@ from typing import Any
 from lua_syntax import TOKENS, Names, Parser
 
 BELOW = 95  # files with a smaller share, in percent, are listed
-WORD = 24  # statements in one number of the log: so many bits a double holds easily, as six hexadecimal digits
+WORD = 24  # statements per number of the log: these bits fit a double, and are six hexadecimal digits
 
 _BEFORE = "local function instrumented() "
 _AFTER = f"""
@@ -52,7 +52,7 @@ _LOGGED = re.compile(rb"lua-coverage ([0-9a-f: ]*) \.")
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """Where a statement begins."""
+    """The position of a statement."""
 
     file: str
     line: int
@@ -67,12 +67,12 @@ class Figures:
 
     @property
     def percent(self) -> float:
-        """The share of the statements that were executed."""
+        """The share of the executed statements."""
         return 100 * (1 - len(self.missing) / self.statements) if self.statements else 100
 
 
 class _Statements(Parser):
-    """Collects the places of the statements that are counted: all but those that join the files together.
+    """Collects the positions of the counted statements: all except those that join the files together.
 
     These are `local name = require(...)` and the `return` at the end of a file.
     """
@@ -94,7 +94,7 @@ class _Statements(Parser):
 
 
 def instrumented(source: str, first: int) -> tuple[str, list[int]]:
-    """The text of a file that counts its statements from the number `first` on, and the line of each."""
+    """The text of a file that counts its statements, numbered from `first`, and the line of each statement."""
     places = sorted(_Statements(source).found)
     parts, at = [], 0
     for number, (start, _) in enumerate(places, first):
@@ -104,12 +104,12 @@ def instrumented(source: str, first: int) -> tuple[str, list[int]]:
 
 
 def delivering(source: str) -> str:
-    """The script with the delivery of what it has executed; itself where nothing in it is counted."""
+    """The script with code that logs the executed statements; the same text if it counts no statement."""
     return source if source.startswith(_BEFORE) or "KEYS[-" not in source else _BEFORE + source + _AFTER
 
 
 def read_log(log: Path) -> set[int]:
-    """The numbers of all statements that a server says it has executed."""
+    """The numbers of all executed statements in a server's log."""
     with log.open("rb") as lines:
         lists = {match[1] for line in lines if (match := _LOGGED.search(line))}
     words: dict[bytes, int] = {}
@@ -119,7 +119,7 @@ def read_log(log: Path) -> set[int]:
 
 
 class LuaCoverage:
-    """The pytest plugin: instruments what this process sends, collects what servers log, shows the figures."""
+    """The pytest plugin: instruments the scripts of this process, collects the servers' logs, shows the figures."""
 
     def __init__(self) -> None:
         from ormis.storage import lua_linker, scripts
@@ -137,7 +137,7 @@ class LuaCoverage:
         self._install(lua_linker, scripts)
 
     def _install(self, lua_linker: Any, scripts: Any) -> None:
-        """From here on the package reads the instrumented files, and each script delivers."""
+        """Makes the package read the instrumented files and every script log its statements."""
         import redis
 
         made, evaluate = scripts.Script, redis.Redis.eval
@@ -153,21 +153,21 @@ class LuaCoverage:
         lua_linker.FOLDER, scripts.Script, redis.Redis.eval = self.folder, script, evaluated
 
     def take_log(self, log: Path) -> None:
-        """A server has ended."""
+        """Reads the log of a server that has ended."""
         self.hits |= read_log(log)
 
     def pytest_sessionfinish(self, session: Any) -> None:
-        """A worker of pytest-xdist hands over what it has collected."""
+        """Hands the numbers collected by a worker of pytest-xdist to the controller."""
         if hasattr(session.config, "workeroutput"):
             session.config.workeroutput["lua_hits"] = sorted(self.hits)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def pytest_testnodedown(self, node: Any) -> None:
-        """The controller takes it; a worker that crashed has none."""
+        """Adds the numbers of a worker; a crashed worker has none."""
         self.hits |= {*getattr(node, "workeroutput", {}).get("lua_hits", ())}
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """The figures, at the end of the run."""
+        """Shows the figures at the end of the run."""
         terminalreporter.section("Lua coverage")
         for line in table(self.figures()):
             terminalreporter.write_line(line)
@@ -181,7 +181,7 @@ class LuaCoverage:
 
 
 def table(files: dict[str, Figures]) -> list[str]:
-    """The total, and a row for each file below BELOW, with its lines."""
+    """The total, and a row with the missed lines for each file below BELOW."""
     total = Figures(sum(f.statements for f in files.values()), [line for f in files.values() for line in f.missing])
     width = max([5, *map(len, files)])
     rows = [(name, f) for name, f in files.items() if f.percent < BELOW]
@@ -198,7 +198,7 @@ def _row(width: int, name: str, figures: Figures, note: str) -> str:
 
 
 def ranges(lines: Iterable[int]) -> str:
-    """Numbers of lines in short: "3-5, 9"."""
+    """Line numbers in short form: "3-5, 9"."""
     found: list[list[int]] = []
     for line in sorted({*lines}):
         if found and line == found[-1][1] + 1:

@@ -1,15 +1,14 @@
-"""The rules that the Lua files keep.
+"""The rules for the Lua files.
 
     lint(Path("src/ormis/lua")) -> ["commit.lua:12: local old is never used", ...]
 
-What a file may not do: be anything but Lua 5.1; use a name that neither it nor Redis has; assign a global; leave a
-local or a parameter unused (a name that begins with `_` is meant to be); give a name that is in use already; have lines
-over 120 characters; begin without a comment that says what it is for; require a file that is not there, or use what a
-library does not export.
+A file must be Lua 5.1 and begin with a comment that states its purpose. It must not use a name that neither it nor
+Redis declares, assign a global, leave a local or a parameter unused (except names that begin with `_`), shadow a name,
+have lines over 120 characters, require a file that does not exist, or use a name that the library does not export.
 
-What a library, a file in a folder, may not do: be required by nobody; end without `return`; export what nobody uses.
-Its comment names behind "Out:" each export, a function with its parameters, and no other function; behind "In:" it says
-what of KEYS and ARGV the library reads.
+A library is a file in a folder. It must be required by some file, end with `return`, and export only names that are
+used. Its comment names after "Out:" each export, a function with its parameters, and no other function; after "In:" it
+names the parts of KEYS and ARGV that the library reads.
 """
 
 import re
@@ -25,7 +24,7 @@ STRING_OR_COMMENT = re.compile(r"(require\('[^']*'\))|--[^\n]*|'(?:[^'\\\n]|\\.)
 
 
 class LuaFile:
-    """A file and what it says of itself."""
+    """A file, and the contents of its header comment."""
 
     def __init__(self, root: Path, path: Path) -> None:
         self.name = path.relative_to(root).as_posix()
@@ -36,22 +35,22 @@ class LuaFile:
 
     @property
     def is_library(self) -> bool:
-        """Scripts lie at the top."""
+        """Whether it is in a folder; scripts are in the top folder."""
         return "/" in self.name
 
     def part(self, name: str) -> str:
-        """The text of the comment behind "In:" or "Out:"."""
+        """The text of the comment after "In:" or "Out:"."""
         match = re.search(rf"\b{name}:(.*?)(?= Out:|\n\n|\Z)", self.head, re.DOTALL)
         return match[1] if match else ""
 
     @cached_property
     def returned(self) -> str:
-        """What a library returns."""
+        """The expression that a library returns."""
         return self.code.rpartition("\nreturn ")[2].strip()
 
     @cached_property
     def exports(self) -> set[str]:
-        """The fields of the table that is returned; none where that is a function."""
+        """The fields of the returned table; none if it is a function."""
         if self.returned.startswith("{"):
             return set(re.findall(r"(\w+) =", self.returned))
         name = self.returned
@@ -61,7 +60,7 @@ class LuaFile:
 
     @cached_property
     def uses(self) -> dict[str, dict[str, int]]:
-        """What it uses of each library that it requires, with the line; "*" for any field."""
+        """The names that it uses of each required library, with the line; "*" for any field."""
         uses: dict[str, dict[str, int]] = {}
         for match in REQUIRED.finditer(self.code):
             alias, library, field = match.groups()
@@ -79,7 +78,7 @@ class LuaFile:
         return self.code.count("\n", 0, position) + 1
 
     def parameters(self, name: str) -> str | None:
-        """Those of a function of the file."""
+        """The parameters of a function of the file."""
         match = re.search(rf"\bfunction (?:\w+\.)?{name}(\([^)]*\))|\b{name} = function(\([^)]*\))", self.code)
         return match and (match[1] or match[2])
 

@@ -1,9 +1,9 @@
-"""Lua 5.1 as Redis runs it: a lexer, and a parser that keeps track of names while it reads.
+"""Lua 5.1 as Redis runs it: a lexer, and a parser that tracks the scopes of names.
 
     read(source).findings      # raises LuaSyntaxError
 
-The grammar is that of 5.1, no more: `//`, `&`, `goto` and `<const>` are errors, which parsers for newer Lua
-let pass. Nothing is built but the scopes: who declares which name, who reads it, who assigns it.
+The grammar is exactly that of 5.1: `//`, `&`, `goto` and `<const>` are errors, which parsers for newer Lua accept. The
+parser builds no tree, only the scopes: the declarations, reads and assignments of each name.
 """
 
 import re
@@ -15,9 +15,9 @@ KEYWORDS = frozenset(
 GLOBALS = frozenset(
     "KEYS ARGV redis cjson cmsgpack bit struct string table math os tonumber tostring type ipairs"
     " pairs next select unpack error pcall xpcall assert setmetatable getmetatable rawget rawset"
-    " rawequal coroutine require".split()  # require: storage/scripts.py puts the library there
+    " rawequal coroutine require".split()  # require: added by storage/scripts.py
 )
-# What the libraries of 5.1 have: `table.unpack` and `string.pack` are nil, seen only when the line runs.
+# The members of the libraries of 5.1. `table.unpack` and `string.pack` are nil, which shows only when the line runs.
 MEMBERS = {
     "string": frozenset("byte char dump find format gmatch gsub len lower match rep reverse sub upper".split()),
     "table": frozenset("concat foreach foreachi getn insert maxn remove setn sort".split()),
@@ -25,9 +25,9 @@ MEMBERS = {
         "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min mod"
         " modf pi pow rad random randomseed sin sinh sqrt tan tanh".split()
     ),
-    "os": frozenset({"clock"}),  # Redis leaves out the rest
+    "os": frozenset({"clock"}),  # Redis removes the others
 }
-BINARY_PRIORITY = {  # (left, right) as in Lua's own parser: right below left associates to the right
+BINARY_PRIORITY = {  # (left, right) as in Lua's own parser: right below left means right-associative
     "or": (1, 1),
     "and": (2, 2),
     **dict.fromkeys(("<", ">", "<=", ">=", "~=", "=="), (3, 3)),
@@ -62,7 +62,7 @@ class LuaSyntaxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word of the text.
+    """A token of the text.
 
     `kind` is name, number, string or eof; for keywords and symbols it is the text itself.
     """
@@ -74,7 +74,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong at a line."""
+    """A problem at a line."""
 
     line: int
     message: str
@@ -102,7 +102,7 @@ class FunctionScope:
 
 
 def tokens(source: str) -> list[Token]:
-    """The words of a text, without space and comments, a token of kind "eof" last."""
+    """The tokens of a text, without space and comments, with a token of kind "eof" at the end."""
     found: list[Token] = []
     position, line = 0, 1
     while position < len(source):
@@ -124,7 +124,7 @@ def _token(match: re.Match[str], text: str, line: int) -> Token:
 
 
 class Names:
-    """The scopes while a text is read, and what is wrong with the names in it."""
+    """The scopes while a text is read, and the problems with its names."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -132,33 +132,33 @@ class Names:
         self.blocks: list[dict[str, Local]] = [{}]
 
     def open(self) -> None:
-        """Enter a block."""
+        """Enters a block."""
         self.blocks.append({})
 
     def close(self) -> None:
-        """Leave a block."""
+        """Leaves a block."""
         for local in self.blocks.pop().values():
             self.forget(local)
 
     def open_function(self, line: int, *, varargs: bool) -> None:
-        """Enter a function body."""
+        """Enters a function body."""
         self.functions.append(FunctionScope(line, varargs))
         self.open()
 
     def close_function(self) -> None:
-        """Leave a function body."""
+        """Leaves a function body."""
         self.close()
         function = self.functions.pop()
         if len(function.upvalues) > MAX_UPVALUES:
             self.report(function.line, f"the function uses {len(function.upvalues)} outer locals, 5.1 allows 60")
 
     def forget(self, local: Local) -> None:
-        """Nobody can name this local any more."""
+        """Ends the scope of a local."""
         if not local.used and not local.name.startswith("_"):
             self.report(local.line, f"{local.kind} {local.name} is never used")
 
     def declare(self, name: str, line: int, kind: str) -> None:
-        """A name begins to be known in the innermost block."""
+        """Declares a name in the innermost block."""
         hidden = self._find(name)
         if hidden and not name.startswith("_"):
             self.report(line, f"{kind} {name} hides the {hidden.kind} of line {hidden.line}")
@@ -169,7 +169,7 @@ class Names:
         self.blocks[-1][name] = Local(name, line, kind, self.functions[-1])
 
     def read(self, name: str, line: int) -> None:
-        """A name's value is used."""
+        """Notes that a name is read."""
         local = self._refer(name)
         if local:
             local.used = True
@@ -177,17 +177,17 @@ class Names:
             self.report(line, f"{name} is not defined")
 
     def assign(self, name: str, line: int) -> None:
-        """A name is given a value, which is no use of it."""
+        """Notes that a name is assigned, which does not count as a use."""
         if not self._refer(name):
             self.report(line, f"assigns the global {name}")
 
     def member(self, library: str, name: str, line: int) -> None:
-        """A field of a name is used: the libraries' are known."""
+        """Checks a field of a name: the fields of the libraries are known."""
         if library in MEMBERS and not self._find(library) and name not in MEMBERS[library]:
             self.report(line, f"{library}.{name} is not in Lua 5.1 as Redis has it")
 
     def report(self, line: int, message: str) -> None:
-        """Something is wrong."""
+        """Adds a finding."""
         self.findings.append(Finding(line, message))
 
     def _find(self, name: str) -> Local | None:
@@ -196,7 +196,7 @@ class Names:
     def _refer(self, name: str) -> Local | None:
         local = self._find(name)
         if local:
-            # Every function between here and the declaration carries the variable on.
+            # Every function between here and the declaration holds the variable as an upvalue.
             for function in self.functions[self.functions.index(local.function) + 1 :]:
                 function.upvalues.add(id(local))
         return local
@@ -204,14 +204,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an expression can be: assigned (`name` or a field), called, or neither."""
+    """An expression on the left of an assignment or a call: assignable (`name` or a field), called, or neither."""
 
     kind: str  # "name", "field", "call", "value"
     name: Token | None = None
 
 
 class Parser:
-    """Reads a chunk of Lua 5.1 and tells `Names` what it meets; the methods are the grammar's rules."""
+    """Parses a chunk of Lua 5.1 and reports its names to `Names`; the methods are the grammar's rules."""
 
     def __init__(self, source: str, names: Names) -> None:
         self.tokens = tokens(source)
@@ -222,30 +222,30 @@ class Parser:
 
     @property
     def here(self) -> Token:
-        """The word that is next."""
+        """The next token."""
         return self.tokens[self.position]
 
     def take(self) -> Token:
-        """Go on by one word."""
+        """Consumes one token."""
         token = self.here
         self.position += 1
         return token
 
     def accept(self, kind: str) -> bool:
-        """Go on if the next word is this."""
+        """Consumes the next token if it is this one."""
         if self.here.kind == kind:
             self.position += 1
             return True
         return False
 
     def expect(self, kind: str) -> Token:
-        """Go on over this word, or fail."""
+        """Consumes this token, or raises a syntax error."""
         if self.here.kind != kind:
             raise self.error(f"expected {kind}, found {self.here.text}")
         return self.take()
 
     def error(self, message: str) -> LuaSyntaxError:
-        """A syntax error at the next word."""
+        """A syntax error at the next token."""
         return LuaSyntaxError(self.here.line, message)
 
     # -- statements
@@ -258,7 +258,7 @@ class Parser:
         self.names.close()
 
     def block(self, *ends: str) -> str:
-        """Statements in a scope of their own, up to one of the words; gives back which."""
+        """Statements in their own scope, up to one of the end tokens; returns the end token."""
         self.names.open()
         end = self.body(*ends)
         self.names.close()
@@ -402,7 +402,7 @@ class Parser:
     # -- expressions
 
     def expression_list(self) -> int:
-        """Expressions with commas between them; gives back how many."""
+        """Expressions separated by commas; returns their number."""
         count = 1
         self.expression()
         while self.accept(","):
@@ -421,7 +421,7 @@ class Parser:
             self.expression(BINARY_PRIORITY[self.take().kind][1])
 
     def simple(self) -> None:
-        """A constant, a table, a function, `...`, or a name with what follows it."""
+        """A constant, a table, a function, `...`, or a name with its suffixes."""
         kind = self.here.kind
         if kind in ("number", "string", "nil", "true", "false"):
             self.take()
@@ -461,7 +461,7 @@ class Parser:
         raise self.error(f"unexpected {self.here.text}")
 
     def suffix(self, owner: Token | None) -> Target:
-        """One field, index or call; `owner` is the name it follows directly."""
+        """One field, index or call; `owner` is the name directly before it."""
         if self.accept("."):
             name = self.expect("name")
             if owner:
@@ -477,7 +477,7 @@ class Parser:
         return Target("call")
 
     def arguments(self) -> None:
-        """What a function is called with: a list in brackets, a string or a table."""
+        """The arguments of a call: a list in brackets, a string or a table."""
         if self.here.kind == "string":
             self.take()
         elif self.here.kind == "{":
@@ -529,14 +529,14 @@ class Parser:
     # -- names
 
     def name_list(self) -> list[Token]:
-        """Names with commas between them."""
+        """Names separated by commas."""
         found = [self.expect("name")]
         while self.accept(","):
             found.append(self.expect("name"))
         return found
 
     def declare(self, variables: list[Token], kind: str) -> None:
-        """The names are known from here on."""
+        """Declares the names from here on."""
         for variable in variables:
             self.names.declare(variable.text, variable.line, kind)
 
@@ -556,7 +556,7 @@ STATEMENTS = {
 
 
 def read(source: str) -> Names:
-    """Read a file."""
+    """Reads a file."""
     names = Names()
     Parser(source, names).chunk()
     return names

@@ -1,15 +1,15 @@
-"""A redis-py client that sees a database with a prefix as one without: `pytest --prefix=shop:` runs the suite on it."""
+"""A redis-py client that hides the prefix of a database: `pytest --prefix=shop:` runs the suite with it."""
 
 from typing import Any, cast
 
 import redis
 from redis.client import Pipeline
 
-_KEYED = {"MEMORY USAGE": (1, 1, 1), "OBJECT": (2, 2, 1)}  # COMMAND INFO names no keys of these
+_KEYED = {"MEMORY USAGE": (1, 1, 1), "OBJECT": (2, 2, 1)}  # COMMAND INFO returns no key positions for these
 
 
 class _Prefixed:
-    """Puts the prefix before the keys of a command, and takes it off the names in a reply."""
+    """Adds the prefix to the keys of a command, and removes it from the names in a reply."""
 
     prefix: bytes = b""
     positions: dict[str, tuple[int, int, int]]
@@ -62,7 +62,7 @@ class _PrefixedPipeline(_Prefixed, Pipeline):
 
 
 class PrefixedRedis(_Prefixed, redis.Redis):
-    """A client whose keys all begin with `prefix`."""
+    """A client that adds `prefix` to all keys."""
 
     def __init__(self, *args: Any, prefix: str, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -70,7 +70,7 @@ class PrefixedRedis(_Prefixed, redis.Redis):
         self.positions = dict(_KEYED)
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
-        """A pipeline whose keys begin with the prefix."""
+        """A pipeline that adds the prefix."""
         made = _PrefixedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         made.prefix, made.positions = self.prefix, self.positions
         return made

@@ -1,14 +1,14 @@
-"""A proxy between client and server that breaks connections where a test says.
+"""A proxy between client and server that breaks connections at a place that the test chooses.
 
     with Proxy(server.socket) as proxy:
-        proxy.cut("request", 10)   # ten more bytes of requests arrive at the server, then the connection is gone
-        proxy.cut("reply", 0)      # the server carries out the request, the client sees no byte of its reply
-        held = proxy.hold()        # the next request is kept, the connection of the client is gone ...
-        held.deliver()             # ... and the server gets it now
-        proxy.weather = rain(0.1)  # asked before each request: a fault for it, or None
+        proxy.cut("request", 10)   # cuts the connection after ten more bytes of requests
+        proxy.cut("reply", 0)      # the server executes the request, the client gets no byte of the reply
+        held = proxy.hold()        # keeps the next request and cuts the connection of the client ...
+        held.deliver()             # ... and sends it to the server now
+        proxy.weather = rain(0.1)  # called before each request: returns a fault for it, or None
 
-Each fault is for the connection that is the first to pass a byte in that direction. A request is what the client sends
-before it waits.
+Each fault applies to the connection that is the first to pass a byte in that direction. A request is the data that the
+client sends before it waits.
 """
 
 import random
@@ -33,7 +33,7 @@ SIZE = 1 << 20
 
 @dataclass
 class Cut:
-    """After so many bytes in this direction the connection is cut, on both sides."""
+    """The connection is cut, on both sides, after this number of bytes in this direction."""
 
     direction: Direction
     after: int
@@ -41,7 +41,7 @@ class Cut:
 
 @dataclass
 class Held:
-    """A request that the proxy keeps while its client has lost the connection."""
+    """A request that the proxy keeps after its client has lost the connection."""
 
     taken: threading.Event = field(default_factory=threading.Event)
     delivered: threading.Event = field(default_factory=threading.Event)
@@ -50,7 +50,7 @@ class Held:
     direction: Direction = "request"
 
     def deliver(self) -> bytes:
-        """Has the server carry it out now; returns what the server answers, which nobody else sees."""
+        """Sends it to the server now; returns the reply, which no client receives."""
         assert self.taken.wait(5), "no request came that could be held"
         self.delivered.set()
         assert self.answered.wait(5), "the server did not answer"
@@ -62,7 +62,7 @@ Weather = Callable[[bytes], Fault | None]
 
 
 def rain(chance: float, seed: int = 0) -> Weather:
-    """Cuts this part of the requests somewhere, in the request or in the reply."""
+    """Cuts this share of the requests at a random place, in the request or in the reply."""
     dice = random.Random(seed)
 
     def fault(request: bytes) -> Fault | None:
@@ -78,7 +78,7 @@ def rain(chance: float, seed: int = 0) -> Weather:
 
 
 class Proxy:
-    """Listens on a unix socket of its own and passes on to the server what comes, until its `with` block ends."""
+    """Listens on its own unix socket and forwards all data to the server, until its `with` block ends."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -108,16 +108,16 @@ class Proxy:
         shutil.rmtree(self._home)
 
     def client(self, retries: int = 10, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
-        """A client through this proxy that repeats a call so often, without a pause."""
+        """A client through this proxy with this number of retries, without backoff."""
         return kind(unix_socket_path=self.socket, retry=Retry(NoBackoff(), retries), max_connections=64)
 
     def cut(self, direction: Direction, after: int) -> None:
-        """Cuts a connection when so many bytes more have passed in this direction."""
+        """Cuts a connection after this number of further bytes in this direction."""
         with self._lock:
             self._faults.append(Cut(direction, after))
 
     def hold(self) -> Held:
-        """Keeps the next request and cuts its client off."""
+        """Keeps the next request and cuts the connection of its client."""
         held = Held()
         with self._lock:
             self._faults.append(held)

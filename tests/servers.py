@@ -1,12 +1,12 @@
-"""Real servers for the tests: found, started in a directory of their own, and never left behind.
+"""Real servers for the tests: finds the program, starts it in its own directory, and always stops it.
 
     with start_server("redis6", "--requirepass", "secret", tcp=True) as server:
         redis.Redis(unix_socket_path=server.socket, password="secret")
 
-A server listens on a unix socket, keeps nothing on disk and knows nothing of any other server on the machine;
-arguments after the kind are the server's own and come last, so they win. It ends with its `with` block. If
-the test run dies before that, even by SIGKILL, the kernel closes the pipe it held open and the watcher beside
-the server kills the server.
+A server listens on a unix socket, stores nothing on disk and is independent of other servers on the machine. The
+arguments after the kind are server options; they come last and override the defaults. The server ends with its `with`
+block. If the test run dies before that, even by SIGKILL, the kernel closes the pipe that it held open, and the watcher
+process kills the server.
 """
 
 import importlib.util
@@ -32,11 +32,10 @@ STARTUP_SECONDS = 15
 SHUTDOWN_SECONDS = 10
 
 LOG_READERS: list[Callable[[Path], object]] = []
-"""Each is called with the log of every server that has ended, before that is removed."""
+"""Called with the log of every server that has ended, before the log is removed."""
 
-# The shell becomes the server (`exec`), so the process we hold is the server itself. The watcher beside it
-# sleeps in `cat` until our end of the pipe is closed, then kills the server and removes its temporary
-# directory.
+# The shell becomes the server (`exec`), so the process that we hold is the server itself. The watcher sleeps in `cat`
+# until our end of the pipe is closed, then kills the server and removes its temporary directory.
 WATCHED = """
 exec 3<&0
 ( cat <&3 >/dev/null; kill -9 $$; rm -rf "$0" ) &
@@ -45,7 +44,7 @@ exec "$@" 3<&- </dev/null
 
 
 class ServerMissing(Exception):
-    """The asked kind of server is not installed here."""
+    """The requested kind of server is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,13 @@ class Kind:
     """A row of the test matrix."""
 
     name: str
-    software: str  # what INFO must show: "valkey" or "redis"
-    release: tuple[int, int]  # the version must begin with it; (9,) is written (9, -1)
+    software: str  # the software in INFO: "valkey" or "redis"
+    release: tuple[int, int]  # the first numbers of its version; (9,) is written (9, -1)
     find: Callable[[], Path | None]
-    source: str  # where it comes from, for the message when it is absent
+    source: str  # the source to install it from, for the message if it is absent
 
     def is_release(self, version: tuple[int, ...]) -> bool:
-        """Whether a server of this version may stand for this row."""
+        """Whether a server of this version belongs to this row."""
         major, minor = self.release
         return version[0] == major and minor in (-1, version[1])
 
@@ -82,12 +81,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Its address on the unix socket, as `ormis.connect` takes it."""
+        """Its URL on the unix socket, for `ormis.connect`."""
         return f"unix://{self._userinfo}{self.socket}"
 
     @property
     def tcp_url(self) -> str:
-        """Its address on TCP, when it was started with `tcp=True`."""
+        """Its URL on TCP, if it was started with `tcp=True`."""
         assert self.port is not None, "started without tcp=True"
         return f"redis://{self._userinfo}127.0.0.1:{self.port}/0"
 
@@ -100,21 +99,21 @@ class Server:
         return redis.Redis(unix_socket_path=self.socket, password=self.password, **options)
 
     def log(self) -> str:
-        """What the server has written so far."""
+        """The log of the server so far."""
         return (self.directory / "log").read_text(errors="replace")
 
     def stop(self) -> None:
-        """End it as an operator would (SIGTERM: an append-only file is written), then make sure."""
+        """Stops it as an operator would (SIGTERM: an append-only file is written), and kills it if it does not end."""
         with suppress(subprocess.TimeoutExpired):
             self.process.terminate()
             self.process.wait(SHUTDOWN_SECONDS)
         self.kill()
 
     def kill(self) -> None:
-        """End it and its watcher at once, as a crash would; its directory stays until the block ends."""
+        """Kills it and its watcher, as in a crash; its directory stays until the block ends."""
         assert self.process.stdin
         if not self.process.stdin.closed:
-            # The group lives as long as the watcher does, so its number can't have been given to another yet.
+            # The group lives as long as the watcher does, so its number can't belong to another process yet.
             with suppress(ProcessLookupError):
                 killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -123,10 +122,10 @@ class Server:
 
 @contextmanager
 def start_server(kind: str, *args: str, tcp: bool = False, directory: Path | None = None) -> Iterator[Server]:
-    """Start a server of the kind with further arguments of its own; stop it at the end.
+    """Starts a server of the kind with further options; stops it at the end.
 
-    `tcp` adds a free port on the loopback interface. `directory` is kept, so that a second server can start
-    on what the first one left (`--appendonly yes`); without it there is a temporary one.
+    `tcp` adds a free port on the loopback interface. `directory` is kept, so that a second server can use the data of
+    the first one (`--appendonly yes`); the default is a temporary one.
     """
     row = KINDS[kind]
     binary = find_binary(kind)
@@ -147,7 +146,7 @@ def start_server(kind: str, *args: str, tcp: bool = False, directory: Path | Non
 
 
 def find_binary(kind: str) -> Path:
-    """The server program of this kind; raises ServerMissing, which says where to get it."""
+    """The server program of this kind. Raises ServerMissing, which says how to install it."""
     row = KINDS[kind]
     binary = row.find()
     if binary is None:
@@ -157,7 +156,7 @@ def find_binary(kind: str) -> Path:
 
 @cache
 def version_of(binary: Path) -> tuple[int, ...]:
-    """The version a server program says it is."""
+    """The version that a server program reports."""
     shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", shown)
     assert found, f"no version in {shown!r}"
@@ -165,7 +164,7 @@ def version_of(binary: Path) -> tuple[int, ...]:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nobody uses at this moment."""
+    """A free TCP port on the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -183,7 +182,7 @@ def _settings(home: Path, port: int | None) -> list[str]:
 
 def _launch(command: list[str | Path], log_path: Path, temporary: Path | None) -> Popen[bytes]:
     with log_path.open("ab") as log:
-        # A session of its own: Ctrl-C reaches pytest only, whose fixtures then stop the server in order.
+        # In its own session Ctrl-C reaches only pytest, whose fixtures then stop the server in order.
         return Popen(
             ["/bin/sh", "-c", WATCHED, temporary or "", *command],
             stdin=PIPE,
@@ -206,7 +205,7 @@ def _wait_until_up(server: Server) -> None:
 
 
 def _answers(path: str) -> bool:
-    """Whether the server is ready, an answer that asks for a password included."""
+    """Whether the server answers; a reply that asks for a password counts."""
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.settimeout(1)
         connection.connect(path)
@@ -216,7 +215,7 @@ def _answers(path: str) -> bool:
 
 
 def _in_package(package: str, pattern: str) -> Callable[[], Path | None]:
-    """Look for a program inside an installed package, without importing the package."""
+    """Finds a program inside an installed package, without importing the package."""
 
     def find() -> Path | None:
         spec = importlib.util.find_spec(package)
@@ -227,7 +226,7 @@ def _in_package(package: str, pattern: str) -> Callable[[], Path | None]:
 
 
 def _installed_redis7() -> Path | None:
-    """Debian's redis-server, or the one on PATH, where it is a 7.0."""
+    """Debian's redis-server, or the one on PATH, if it is a 7.0."""
     places = [Path("/usr/bin/redis-server"), *map(Path, filter(None, [shutil.which("redis-server")]))]
     return next((path for path in places if path.exists() and version_of(path)[:2] == (7, 0)), None)
 

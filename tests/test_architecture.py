@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md and CONTRIBUTING.md name files and layers as they are."""
+"""The names of files and layers in ARCHITECTURE.md and CONTRIBUTING.md are up to date."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ FILE = re.compile(r"(?<![\w/.])(?:[a-z_]+/)*[a-z_]+\.(?:py|lua)\b")
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    """A path is one of the root, of the package, or of its Lua files; a bare name is one anywhere below these."""
+    """A path exists in the root, in the package, or in its Lua files; a bare name exists anywhere below these."""
     names = set(FILE.findall((ROOT / page).read_text()))
     package = ROOT / "src" / "ormis"
     missing = [
@@ -27,7 +27,7 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
 
 
 def test_the_drawing_has_every_layer() -> None:
-    """Each row of the table of layers stands in ARCHITECTURE.md."""
+    """ARCHITECTURE.md contains each row of the table of layers."""
     text = (ROOT / "ARCHITECTURE.md").read_text()
     layers = [name.replace(".", "/") for name in LAYERS.split() if name not in ("testing", "contrib")]
     assert [name for name in layers if not re.search(rf"\b{name}\b", text)] == []

@@ -1,4 +1,4 @@
-"""Async code: the same methods with an `a` in front, over the same operations."""
+"""Async code: the same methods with the prefix `a`, over the same operations."""
 
 import asyncio
 import inspect
@@ -12,7 +12,7 @@ from ormis import SET_NULL, F, Field, ForeignKey, OneToOne
 
 
 class Team(ormis.Model):
-    """What members refer to."""
+    """The target of the members' foreign key."""
 
     name: str = Field(unique=True)
 
@@ -32,7 +32,7 @@ class Member(ormis.Model):
 
 
 class Badge(ormis.Model):
-    """One to a member."""
+    """Has a one-to-one relation to a member."""
 
     member: OneToOne[Member] = OneToOne(related_name="badge")
 
@@ -41,7 +41,7 @@ class Badge(ormis.Model):
 
 
 async def test_the_same_story_in_async_code(db: ormis.Database) -> None:
-    """save, get, lists, queries, relations, counting and deleting, each in one call."""
+    """save, get, lists, queries, relations, F expressions and deletions each take one call."""
     with ormis.capture_calls() as calls:
         team = await Team(name="Reds").asave()
         ann = await Member.objects.acreate(team=team, name="Ann")
@@ -71,7 +71,7 @@ async def test_the_same_story_in_async_code(db: ormis.Database) -> None:
 
 
 async def test_lazy_loading_is_refused_with_what_to_write(db: ormis.Database) -> None:
-    """A relation of an object that async code loaded never blocks unseen."""
+    """Access to a relation that is not loaded raises in async code, with the code to write instead."""
     team = await Team(name="Reds").asave()
     await Member(team=team, name="Ann").asave()
     ann = await Member.aget(1)
@@ -84,7 +84,9 @@ async def test_lazy_loading_is_refused_with_what_to_write(db: ormis.Database) ->
 
 
 async def test_many_tasks_at_once(db: ormis.Database) -> None:
-    """500 saves at once get 500 ids; 200 tasks that count lose nothing; a cancelled one crosses no replies."""
+    """500 concurrent saves get 500 ids; 200 concurrent increments are all counted; a cancelled task mixes up no
+    replies.
+    """
     saved = await asyncio.gather(*(Member(name=str(n)).asave() for n in range(500)))
     assert sorted(m.pk for m in saved) == list(range(1, 501))
 
@@ -105,7 +107,7 @@ async def test_many_tasks_at_once(db: ormis.Database) -> None:
 
 
 def test_one_loop_after_another(db: ormis.Database) -> None:
-    """asyncio.run() twice works with one database, and sync code beside it."""
+    """asyncio.run() twice works with one database, with sync code in between."""
 
     async def save() -> int | None:
         return (await Member(name="x").asave()).id
@@ -115,7 +117,7 @@ def test_one_loop_after_another(db: ormis.Database) -> None:
 
 @pytest.mark.parametrize("owner", [ormis.Model, ormis.Manager, ormis.QuerySet, ormis.descriptors.RelatedManager])
 def test_twins_have_the_same_parameters(owner: Any) -> None:
-    """Every method with an async twin takes what the twin takes."""
+    """Every method has the same parameters as its async twin."""
     twins = [name for name in dir(owner) if name.startswith("a") and hasattr(owner, name[1:]) and len(name) > 3]
     assert len(twins) >= 5
     for name in twins:
@@ -125,7 +127,7 @@ def test_twins_have_the_same_parameters(owner: Any) -> None:
 
 
 def test_querysets_are_lazy_and_cached(db: ormis.Database) -> None:
-    """A queryset sends nothing until it is used, once when it is used again, and slices what it has."""
+    """A queryset sends nothing until it is used, nothing again on further use, and slices its cached result."""
     Member.objects.bulk_create([Member(name=n, points=i) for i, n in enumerate("abc")])
     with ormis.capture_calls() as calls:
         found = Member.objects.filter(points__gte=1).exclude(name="x").order_by("-points")
@@ -149,7 +151,7 @@ def test_querysets_are_lazy_and_cached(db: ormis.Database) -> None:
 
 
 def test_copies_and_pickles_remember_what_is_stored(db: ormis.Database, raw: Any) -> None:
-    """A copy or pickle of a stored object is a stored object: it writes its changes and no more."""
+    """A copy or pickle of a stored object is a stored object: it writes only its changes."""
     ann = Member(name="Ann").save()
     for other in (ann.model_copy(), ann.model_copy(deep=True), pickle.loads(pickle.dumps(Member.get(1)))):
         raw.hset("async_member:1", "name", "Anna")
@@ -162,7 +164,7 @@ def test_copies_and_pickles_remember_what_is_stored(db: ormis.Database, raw: Any
 
 
 def test_large_results_while_others_write(db: ormis.Database) -> None:
-    """A result of several calls has no object twice, misses none that was there throughout, and keeps its order."""
+    """A result of several calls contains no object twice, all objects that existed throughout, and keeps its order."""
     Member.objects.bulk_create([Member(name=f"m{n}", points=n % 7) for n in range(9000)])
     found: list[int] = []
     for number, member in enumerate(Member.objects.iterator()):

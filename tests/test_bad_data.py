@@ -1,5 +1,5 @@
-"""Stored data that something else than ormis has damaged, and hostile arguments: whatever is called answers or says
-clearly what is wrong and where; a check finds it, and a repair leaves nothing that stands in the way.
+"""Stored data that another program has damaged, and hostile arguments: every entry point works or names the problem and
+its place; a check finds the damage, and a repair leaves nothing that prevents further work.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from ormis import CASCADE, F, Field, ForeignKey, Index, OneToOne, Q, UniqueConst
 
 
 class Color(Enum):
-    """Named values."""
+    """Enum values."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Owner(ormis.Model):
-    """What things belong to."""
+    """The target of the foreign keys of Thing."""
 
     name: str = Field(unique=True)
 
@@ -135,11 +135,12 @@ def counted(pk: int) -> None:
 
 
 HARMLESS = (ormis.DoesNotExist, ormis.IntegrityError, ormis.ConflictError, ormis.StoredDataError)
-"""What an entry may answer with: the object is not there (any more), is in the way, or can't be read."""
+"""Errors that an entry point may raise: the object does not exist (any more), conflicts with another, or can't be read.
+"""
 
 
 def call(entry: str) -> BaseException | None:
-    """Calls a public entry; what it raises must be of ormis, and name the place where the data is bad."""
+    """Calls a public entry point; an exception must be one of ormis, and name the place of the bad data."""
     failure: BaseException | None = None
     try:
         ENTRIES[entry]()
@@ -198,7 +199,9 @@ DAMAGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_entry_survives_it(db: ormis.Database, raw: Any, damage: str) -> None:
-    """Every entry works or raises an error of ormis that names the place; never a traceback of Lua or of a decoder."""
+    """Every entry point works or raises an error of ormis that names the place, never a traceback of Lua or of a
+    decoder.
+    """
     populate()
     DAMAGES[damage](raw)
     dumps = {key: raw.dump(key) for key in raw.scan_iter("*") if not key.startswith(b"ormis/once")}
@@ -213,7 +216,7 @@ def test_every_entry_survives_it(db: ormis.Database, raw: Any, damage: str) -> N
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_repair_leaves_nothing_in_the_way(db: ormis.Database, raw: Any, damage: str) -> None:
-    """After it only what can't be mended from the hashes is left: values that do not convert."""
+    """After a repair the only findings are those that can't be derived from the hashes: values that do not convert."""
     populate()
     DAMAGES[damage](raw)
     ormis.check(db, models=MODELS, repair=True)
@@ -240,7 +243,7 @@ def test_a_repair_leaves_nothing_in_the_way(db: ormis.Database, raw: Any, damage
 def test_the_error_names_key_and_field(
     db: ormis.Database, raw: Any, field: str, text: str, entry: Any, shown: str
 ) -> None:
-    """Model, field, key and the text are in the message, key and field are attributes; check reports the same place."""
+    """The message contains model, field, key and text; key and field are attributes; check reports the same place."""
     populate()
     raw.hset(f"{T}:1", field, text)
     with pytest.raises(ormis.StoredDataError) as caught:
@@ -289,7 +292,7 @@ REFUSALS = (ormis.OrmisError, ValidationError, ValueError, TypeError)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=HOSTILE, other=HOSTILE)
 def test_hostile_arguments(db: ormis.Database, raw: Any, value: Any, other: Any) -> None:
-    """Whatever is given to whichever entry, it is stored exactly, found, or refused by a Python error of its own."""
+    """Every entry point stores a hostile argument exactly, finds it, or raises an error about it."""
     raw.flushdb()
     populate()
     before = {key: raw.hgetall(key) for key in raw.scan_iter(f"{T}:*")}
@@ -319,7 +322,7 @@ def test_hostile_arguments(db: ormis.Database, raw: Any, value: Any, other: Any)
 
 
 def refused(work: Callable[[], Any]) -> None:
-    """Does the work, or gets a refusal that speaks of what the caller gave. An error of the server would go through."""
+    """Does the work, or raises an error about the caller's argument. An error of the server is not caught."""
     message = ""
     try:
         work()
@@ -330,7 +333,7 @@ def refused(work: Callable[[], Any]) -> None:
 
 
 def same_again(record: Any) -> None:
-    """What was stored comes back as it was, and is found by its key."""
+    """A stored object is read back unchanged, and its key finds it."""
     record.save()
     again = type(record).get(record.pk)
     assert again.model_dump() == record.model_dump()

@@ -1,4 +1,4 @@
-"""The benchmarks run, on both sides the same work. How fast is nobody's business here."""
+"""The benchmarks run, and both sides do the same work. Their speed is not tested here."""
 
 import json
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ def place(raw: redis.Redis, url: str) -> Iterator[Place]:
         yield opened
 
 
-# Of the lines with a process of its own one is enough.
+# One of the lines with their own process is enough.
 SHOWN = [name for name in LINES if not name.startswith("hold-") or name == "hold-count"]
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_both_sides_of_a_line_leave_the_same_keys(place: Place, name: str) -> None:
     line = LINES[name](place)
-    result = line.measure()  # it compares the keys, the rows read and the votes counted
+    result = line.measure()  # compares the keys, the rows read and the votes counted
     assert result.ratio > 0
     assert result.low <= result.ratio <= result.high or result.unit in ("bytes", "ms")
     line.check()

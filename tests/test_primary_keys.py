@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 import ormis
-from making import make
+from model_factory import make
 from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, ManyToMany, OneToOne, Q
 
 

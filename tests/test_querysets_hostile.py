@@ -11,7 +11,7 @@ import pytest
 
 import library
 import ormis
-from making import make
+from model_factory import make
 from ormis import F, Field, FieldError, ForeignKey, ManyToMany, Q
 
 TEXTS = [

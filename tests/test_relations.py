@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import ormis
-from making import make
+from model_factory import make
 from ormis import CASCADE, SET_NULL, Field, ForeignKey, ManyToMany, ModelError, OneToOne, Related
 from servers import Server
 

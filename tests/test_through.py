@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 import ormis
-from making import make
+from model_factory import make
 from ormis import CASCADE, PROTECT, ForeignKey, ManyToMany, ModelError
 
 

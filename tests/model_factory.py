@@ -1,4 +1,4 @@
-"""Models made from data, for tests of declarations."""
+"""Makes models from data, for tests of declarations."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import ormis
 def make(name: str, module: str, base: Any = ormis.Model, **body: Any) -> Any:
     """A model with these fields, each an annotation and a value: x=(ForeignKey[Author], ForeignKey()).
 
-    meta: what its Meta says; its key is made_<name> otherwise. config: its model_config.
+    meta: the attributes of its Meta; the default key is made_<name>.
     """
     namespace: dict[str, Any] = {"__module__": module, "__qualname__": name, "__annotations__": {}}
     if "config" in body:

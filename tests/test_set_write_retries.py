@@ -149,7 +149,7 @@ def test_each_step_once(proxy: Proxy, raw: redis.Redis) -> None:
         assert Jar.objects.all().delete() == (20, {"Jar": 20})
 
 
-def test_threads_in_bad_weather(proxy: Proxy, raw: redis.Redis) -> None:
+def test_threads_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
     """8 threads, a fifth of the requests cut, few repetitions: what returned counts once, what raised at most once."""
     fresh(raw)
 
@@ -180,7 +180,7 @@ def _tried(work: Callable[[], Any]) -> bool:
     return True
 
 
-def test_tasks_in_bad_weather(proxy: Proxy, raw: redis.Redis) -> None:
+def test_tasks_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
     """The same with tasks."""
     fresh(raw)
     proxy.weather = rain(0.08, seed=5)

@@ -1,4 +1,4 @@
-"""Pages of Markdown, executed: every block of Python in a page, in order, and what it shows is what comes out."""
+"""Executes pages of Markdown: every block of Python in a page, in order, and compares the output of its sessions."""
 
 import doctest
 import re
@@ -8,9 +8,9 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def execute(markdown: str, namespace: dict[str, Any]) -> int:
-    """Executes the Python blocks of a page in one namespace, and returns how many there are.
+    """Executes the Python blocks of a page in one namespace, and returns their number.
 
-    Raises AssertionError where one shows what does not come out.
+    Raises AssertionError if the output differs from the page.
     """
     parser, blocks, page = doctest.DocTestParser(), [*BLOCK.finditer(markdown)], f"{namespace['__name__']}.md"
     for block in blocks:

@@ -194,7 +194,7 @@ def test_without_repetition_a_call_may_be_lost_but_not_doubled(proxy: Proxy, raw
             assert raw.hget("once_poll:1", "votes") == b"%d" % applied
 
 
-def test_threads_in_bad_weather(proxy: Proxy, raw: redis.Redis) -> None:
+def test_threads_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
     """16 threads on one object and on their own, a fifth of the requests cut: what returned counts once."""
     proxy.weather = rain(0.2)
     with proxy.client(retries=2) as client, ormis.connect(client=client), ThreadPoolExecutor(16) as pool:
@@ -240,7 +240,7 @@ def check(raw: redis.Redis, outcomes: list[tuple[int, int | None]]) -> None:
     assert seen, "nothing came through"
 
 
-def test_tasks_in_bad_weather(proxy: Proxy, raw: redis.Redis) -> None:
+def test_tasks_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
     """The same with 200 tasks on 64 connections."""
     proxy.weather = rain(0.2, seed=1)
     raw.hset("once_poll:1", mapping={"id": 1, "votes": 0})
