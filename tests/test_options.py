@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import pydantic
 import pytest
+from making import make
 
 import ormis
-from making import make
 from ormis import Field, ForeignKey, Index, ManyToMany, ModelError, OneToOne, Related, UniqueConstraint
 
 
