@@ -237,6 +237,11 @@ class Schema:
         return [(column.name, column.write) for column in self.columns]
 
     @cached_property
+    def required(self) -> tuple[int, ...]:
+        """The places in a row, from 0, of the columns beside the primary key that must have a value."""
+        return tuple(i for i, column in enumerate(self.columns) if i and not column.nullable)
+
+    @cached_property
     def decoder(self) -> RowDecoder:
         """Decodes rows of all columns."""
         return self.decoder_for(self.columns)

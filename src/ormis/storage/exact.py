@@ -233,10 +233,7 @@ def _form_of(cls: Any) -> _Form | None:
         return _FORMS[cls]
     bases: Any = cls.__mro__
     if BaseModel in bases:
-        return _Form(
-            lambda v: _Fields(_own(cast("dict[str, Any]", vars(v)), cls.model_fields)),
-            lambda values: _model(cls, values),
-        )
+        return _Form(lambda v: _Fields(_own(v.__dict__, cls.model_fields)), lambda values: _model(cls, values))
     if hasattr(cls, "__dataclass_fields__"):
         names = [field.name for field in fields(cls)]
         return _Form(lambda v: _Fields({n: getattr(v, n) for n in names}), lambda values: _dataclass(cls, values))

@@ -148,7 +148,8 @@ def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text |
                 [None if (value := own[name]) is None else write(value) for own in values]
                 for name, write in schema.writers
             ]
-            if schema.automatic or all(columns[0]):
+            keyed = schema.automatic or all(columns[0])
+            if keyed and not any(None in columns[i] for i in schema.required):
                 return [*zip(*columns, strict=True)]
     return [_row(schema, record) for record in records]
 
@@ -159,9 +160,22 @@ def _row(schema: Schema, record: Record) -> list[Text | None]:
         texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
     except (ValueError, TypeError, AttributeError, LookupError):
         texts = [encode(schema, column, values[column.name]) for column in schema.columns]
+    if None in texts[1:]:
+        for i in schema.required:
+            if texts[i] is None:
+                raise _null(schema, schema.columns[i])
     if not texts[0]:
         _check_key(schema, texts[0])
     return texts
+
+
+def _null(schema: Schema, column: Column) -> IntegrityError:
+    return IntegrityError(
+        f"{schema.name}.{column.name}=None can't be stored: the type of the field takes no None, so it could not be "
+        f"read again",
+        model=schema.name,
+        field=column.name,
+    )
 
 
 def _check_key(schema: Schema, text: Text | None) -> None:
@@ -273,9 +287,12 @@ def _text(column: Column, value: Any) -> Text:
 def encode(schema: Schema, column: Column, value: Any) -> Text | None:
     """The stored text of a field's value.
 
-    Raises FieldError if it has none: a text with half a surrogate pair, a NaN that an index should hold.
+    Raises FieldError if it has none: a text with half a surrogate pair, a NaN that an index should hold; and
+    IntegrityError for None in a field that must have a value.
     """
     if value is None:
+        if not column.nullable and column is not schema.pk:
+            raise _null(schema, column)
         return None
     if isinstance(value, Expression):
         raise FieldError(
