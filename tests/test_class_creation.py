@@ -124,6 +124,31 @@ def test_relations_of_a_model_that_waits_for_a_type(db: ormis.Database) -> None:
     assert owner.delete() == (2, {"Owner": 1, "Pet": 1})
 
 
+def test_a_query_through_a_model_that_waits_names_it(db: ormis.Database) -> None:
+    """A path to a model whose type is not declared is a ModelError that names both."""
+
+    class Vague(ormis.Model):
+        kind: Nowhere  # type: ignore[name-defined]  # noqa: F821  # pyright: ignore[reportUndefinedVariable, reportUnknownVariableType]
+
+        class Meta:
+            key = "creation_vague"
+
+    class User(ormis.Model):
+        vague: ForeignKey[Vague | None] = ForeignKey()
+
+        class Meta:
+            key = "creation_user"
+
+    try:
+        with pytest.raises(ModelError, match=r"Vague can't be used yet: not declared are Nowhere"):
+            User.objects.filter(vague__kind=1).count()
+        User().save()
+        assert User.objects.count() == 1
+    finally:
+        registry.forget(Vague)
+        registry.forget(User)
+
+
 def test_a_field_of_the_own_class_in_an_abstract_base(db: ormis.Database) -> None:
     """Later types of an abstract base are found for the models made from it."""
 

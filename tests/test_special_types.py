@@ -239,6 +239,18 @@ def test_a_stored_text_that_a_validator_refuses_is_named(raw: Any, db: ormis.Dat
         Place.get(1)
 
 
+def test_a_list_without_a_text_says_what_to_write() -> None:
+    """So is a list of such values."""
+    with pytest.raises(ModelError, match=r"Bare\.at: .* has no text.*PlainSerializer"):
+
+        class Bare(ormis.Model):
+            model_config = ConfigDict(arbitrary_types_allowed=True)
+            at: list[Point]
+
+            class Meta:
+                key = "special_bare_list"
+
+
 def test_a_type_without_a_text_says_what_to_write() -> None:
     """A type that nothing makes a text of is refused when the class is made."""
     with pytest.raises(ModelError, match=r"Bare\.at: Point has no text.*Annotated\[Point, PlainValidator"):

@@ -1,5 +1,6 @@
 """Making model classes: ormis takes its own out of the class body, pydantic makes the class, ormis completes it."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
@@ -9,7 +10,7 @@ from pydantic._internal._typing_extra import parent_frame_namespace
 from pydantic.fields import FieldInfo
 
 from . import errors
-from .descriptors import class_field
+from .descriptors import FieldAttribute, class_field
 from .descriptors.install import attach, check_loops
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
@@ -24,6 +25,8 @@ from .schema.schema import Schema
 from .storage.annotations import unwrapped, without_none
 from .storage.special_types import Special, special_codec
 
+HIDEABLE = frozenset("get aget list alist ttl attl expire aexpire persist apersist".split())
+"""Methods of Model that a field may hide: objects are read by the manager as well, and `Model.ttl(obj)` remains."""
 _RESET = "__pydantic_reset_parent_namespace__"
 
 
@@ -77,7 +80,7 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
         _add_key_field(declaration, namespace)
     if not options.abstract:
         _add_automatic_key(parents, namespace)
-    cls = make()
+    cls = _made(namespace, make)
     _check_fields(cls)
     cls.__options__ = options
     if meta is not None:
@@ -188,6 +191,22 @@ def _check_fields(cls: Any) -> None:
         lost = [option for option in OWN_OPTIONS if isinstance(extra, dict) and option in extra]
         if lost:
             raise ModelError(f"{cls.__name__}.{name}: pydantic's Field has no {lost[0]}=; use Field of ormis")
+
+
+def _made(namespace: dict[str, Any], make: Any) -> Any:
+    """The class, with fields in the place of the methods that have their names."""
+    hiding = [name for name in annotations_of(namespace) if name in HIDEABLE]
+    if not hiding:
+        return make()
+    for name in hiding:
+        namespace.setdefault(name, FieldAttribute(name))  # else pydantic would take the method for a default
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", rf'Field name "({"|".join(hiding)})" .* shadows an attribute', UserWarning)
+        cls = make()
+    for name in hiding:
+        if name in cls.model_fields:
+            setattr(cls, name, FieldAttribute(name))
+    return cls
 
 
 def _check_parents(name: str, parents: list[Any]) -> None:

@@ -17,7 +17,7 @@ from .calls import Operation, Origin
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
 from .errors import FieldError, IntegrityError, ModelError, shown
-from .metaclass import ModelMeta, complete
+from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
 from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
@@ -486,4 +486,6 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
 Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
-Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} | {"objects"}
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE | {
+    "objects"
+}

@@ -5,13 +5,14 @@
 """
 
 from .base import RelationDescriptor
-from .fields import FieldPath, class_field
+from .fields import FieldAttribute, FieldPath, class_field
 from .forward import ForwardRelation
 from .links import LinkManager, LinkRelation
 from .related import RelatedManager
 from .reverse import ReverseManager, ReverseOne, ReverseRelation
 
 __all__ = [
+    "FieldAttribute",
     "FieldPath",
     "ForwardRelation",
     "LinkManager",

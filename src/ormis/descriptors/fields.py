@@ -58,3 +58,20 @@ class FieldPath:
 def class_field(model: Any, name: str) -> FieldPath:
     """The field of a class in a condition."""
     return FieldPath(model, name)
+
+
+class FieldAttribute:
+    """Stands on a class for a field whose name is that of a method of Model, which it hides.
+
+    Objects have the value in their own dict, which comes first, unless the field is deferred.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: Any, owner: Any) -> Any:
+        if record is not None:
+            return record.__getattr__(self._name)
+        if owner.__schema__ is None:  # pydantic looks here for a default while it makes the class
+            raise AttributeError(self._name)
+        return class_field(owner, self._name)

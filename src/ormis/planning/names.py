@@ -84,7 +84,7 @@ def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
     """The steps of a name: none if it is no relation, two if it has a through model."""
     for reference in schema.references:
         if reference.name == name:
-            return (RelationStep(reference, True, registry.model_for(reference.target).__schema__, schema),)
+            return (RelationStep(reference, True, registry.schema_for(reference.target), schema),)
     for source, reference in registry.referrers(schema):
         if name == reference.query_name:
             return (RelationStep(reference, False, source, schema),)
@@ -95,10 +95,10 @@ def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
 
 
 def _along(link: Link, schema: Schema) -> tuple[Step, ...]:
-    target: Schema = registry.model_for(link.target).__schema__
+    target: Schema = registry.schema_for(link.target)
     if not link.through:
         return (LinkStep(link, target, schema),)
-    through: Schema = registry.model_for(link.through).__schema__
+    through: Schema = registry.schema_for(link.through)
     near, far = through.reference(link.near), through.reference(link.far)
     return RelationStep(near, False, through, schema), RelationStep(far, True, target, through)
 

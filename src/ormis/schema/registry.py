@@ -133,6 +133,11 @@ def model_for(key: str) -> Any:
     return _models[key]
 
 
+def schema_for(key: str) -> Schema:
+    """The schema of a model by its key. Raises ModelError for one that waits for a class or a type."""
+    return _models[key]._schema()
+
+
 def _replaces(model: Any, other: Any) -> bool:
     """The same class made again, in an interactive session or in another call of a function."""
     same_place = (model.__module__, model.__qualname__) == (other.__module__, other.__qualname__)

@@ -40,7 +40,7 @@ def special_codec(model: Any, name: str, annotation: Any) -> Special | None:
         plain = get_args(plain)[0]
     if isinstance(plain, type) and issubclass(cast(type[Any], plain), Enum):
         return _enum_codec(cast(type[Enum], plain), bool(model.model_config.get("use_enum_values")))
-    if getattr(plain, "__module__", "") in _KNOWN_MODULES:
+    if isinstance(plain, type) and plain.__module__ in _KNOWN_MODULES:
         return None
     try:
         TypeAdapter(plain)
