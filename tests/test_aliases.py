@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from making import make
+from model_factory import make
 from pydantic import AliasChoices, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 

@@ -1,4 +1,4 @@
-"""Storing many objects at once: batches one after another, each prepared while the server works on the one before."""
+"""bulk_create(): one batch after another; Python prepares the next while the server works on the present one."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ormis.drivers import aio, sync
 
 
 class Reading(ormis.Model):
-    """A model that the short way for many objects is open to."""
+    """A model that supports the fast path for many objects."""
 
     place: str | None = Field(default=None, index=True)
     value: float = Field(default=0.0, index=True)
@@ -22,7 +22,7 @@ class Reading(ormis.Model):
 
 
 class Station(ormis.Model):
-    """A model that goes the general way."""
+    """A model that takes the general path."""
 
     name: str = Field(unique=True)
 
@@ -31,7 +31,7 @@ class Station(ormis.Model):
 
 
 def test_one_large_batch(db: ormis.Database, raw: Any) -> None:
-    """A batch of more objects than one command takes arguments is stored whole, in every index."""
+    """A batch of more objects than one command takes arguments is stored completely, in every index."""
     made = [Reading(place="sea" if n % 2 else None, value=n, note="x" if n % 3 else None) for n in range(9000)]
     with ormis.capture_calls() as calls:
         assert Reading.objects.bulk_create(made, batch_size=9000) is not None
@@ -45,7 +45,7 @@ def test_one_large_batch(db: ormis.Database, raw: Any) -> None:
 
 
 def test_nothing_is_sent_for_no_objects(db: ormis.Database) -> None:
-    """An empty list takes no call."""
+    """An empty list sends no call."""
     with ormis.capture_calls() as calls:
         assert Reading.objects.bulk_create([]) == []
     assert calls == []
@@ -53,7 +53,7 @@ def test_nothing_is_sent_for_no_objects(db: ormis.Database) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_objects_know_what_is_stored(db: ormis.Database, size: int) -> None:
-    """Each object has its key afterwards, and a save of it writes what was changed since, no more."""
+    """bulk_create() sets the key of each object; a save() afterwards writes only the changed fields."""
     made = Reading.objects.bulk_create([Reading(place=f"p{n}") for n in range(5)], batch_size=size)
     assert [r.pk for r in made] == [1, 2, 3, 4, 5]
     made[3].note = "new"
@@ -66,7 +66,7 @@ def test_objects_know_what_is_stored(db: ormis.Database, size: int) -> None:
 
 @pytest.mark.parametrize("bad", [1, 3, 5])
 def test_a_batch_that_cannot_be_written_out(db: ormis.Database, bad: int) -> None:
-    """The batches before the one with a value that can't be stored stay; the error names the field and its value."""
+    """The batches before a value that can't be stored are stored; the error names the field and its value."""
     made = [Reading(value=float("nan") if n == bad else n) for n in range(1, 6)]
     with pytest.raises(ormis.FieldError, match=r"Reading\.value=nan"):
         Reading.objects.bulk_create(made, batch_size=1)
@@ -75,7 +75,7 @@ def test_a_batch_that_cannot_be_written_out(db: ormis.Database, bad: int) -> Non
 
 
 def test_a_batch_that_is_refused(db: ormis.Database) -> None:
-    """The batches before the refused one stay, their objects know it; those behind it are not stored."""
+    """The batches before the refused one are stored and their objects count as stored; those after it are not."""
     made = [Station(name=name) for name in ("a", "b", "c", "a", "d", "e")]
     with pytest.raises(ormis.UniqueViolation):
         Station.objects.bulk_create(made, batch_size=2)
@@ -84,7 +84,7 @@ def test_a_batch_that_is_refused(db: ormis.Database) -> None:
 
 
 def slow_call(raw: Any) -> ScriptCall:
-    """A script that takes some 30 ms, and an interrupt, as by Ctrl-C, before its reply is there."""
+    """A script that takes some 30 ms, and an interrupt, as by Ctrl-C, before its reply arrives."""
 
     def interrupted() -> None:
         raise KeyboardInterrupt
@@ -94,7 +94,7 @@ def slow_call(raw: Any) -> ScriptCall:
 
 
 def test_an_interrupt_between_call_and_reply(db: ormis.Database, raw: Any) -> None:
-    """The reply that nobody waited for is not taken for the reply of the next command."""
+    """The reply of an interrupted call is not used as the reply of the next command."""
     with pytest.raises(KeyboardInterrupt):
         sync.send(db.client, slow_call(raw))
     assert db.client.echo("mine") == b"mine"

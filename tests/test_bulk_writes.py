@@ -1,4 +1,4 @@
-"""`bulk_create` with its conflict options, `bulk_update`: many objects of the caller's at once."""
+"""`bulk_create` with its conflict options, and `bulk_update`: given objects in one call."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("checked")
 
 
 class Road(ormis.Model):
-    """What signs stand at."""
+    """The target of the signs' foreign key."""
 
     name: str = ""
 
@@ -21,7 +21,7 @@ class Road(ormis.Model):
 
 
 class Sign(ormis.Model):
-    """Unique by three ways."""
+    """Has three unique constraints."""
 
     code: str | None = Field(default=None, unique=True)
     name: str = Field(default="", index=True)
@@ -37,7 +37,7 @@ class Sign(ormis.Model):
 
 
 class Keyed(ormis.Model):
-    """Its key is given by hand."""
+    """Its primary key is given by the caller."""
 
     key_: str = Field(primary_key=True)
     count: int = Field(default=0, index=True)
@@ -48,7 +48,7 @@ class Keyed(ormis.Model):
 
 
 def stored() -> list[tuple[Any, ...]]:
-    """What there is, in the order of creation."""
+    """All objects, in the order of creation."""
     return [(s.id, s.code, s.name, s.height) for s in Sign.objects.order_by("id")]
 
 
@@ -57,7 +57,7 @@ def stored() -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("size", [None, 1, 2])
 def test_ignored_conflicts(size: int | None) -> None:
-    """What is taken, by a stored object or by one before it in the list, is left out; the others are stored."""
+    """Objects that conflict with a stored one, or with one earlier in the list, are skipped; the others are stored."""
     road = Road().save()
     Sign(code="a", name="old").save()
     Sign(road=road, place=1, name="old").save()
@@ -79,7 +79,7 @@ def test_ignored_conflicts(size: int | None) -> None:
 
 
 def test_what_was_left_out_is_not_saved() -> None:
-    """Saving it afterwards is an insert like the first, refused or not."""
+    """save() of a skipped object is an insert, refused or not."""
     Sign(code="a").save()
     made = Sign.objects.bulk_create([Sign(code="a", name="x")], ignore_conflicts=True)
     with pytest.raises(ormis.UniqueViolation):
@@ -90,7 +90,7 @@ def test_what_was_left_out_is_not_saved() -> None:
 
 
 def test_what_is_no_conflict_is_refused_all_the_same() -> None:
-    """A reference to nothing is an error, whatever becomes of conflicts; nothing of the batch is stored."""
+    """ignore_conflicts does not ignore a dangling reference: it raises, and nothing of the batch is stored."""
     options: list[dict[str, Any]] = [
         {"ignore_conflicts": True},
         {"update_conflicts": True, "unique_fields": ["code"], "update_fields": ["name"]},
@@ -106,7 +106,7 @@ def test_what_is_no_conflict_is_refused_all_the_same() -> None:
 
 @pytest.mark.parametrize("size", [None, 1, 2])
 def test_updated_conflicts(size: int | None) -> None:
-    """The object with the same unique value gets the named fields, its others stay; the rest are new."""
+    """The object with the same unique value gets the named fields and keeps its others; other objects are new."""
     Sign(code="a", name="old", height=1, width=1.5).save()
     made = [
         Sign(code="a", name="not written", height=5),
@@ -124,7 +124,7 @@ def test_updated_conflicts(size: int | None) -> None:
 
 
 def test_by_several_fields() -> None:
-    """A constraint over several fields, named in any order, also by the name of the relation."""
+    """A constraint over several fields is named in any order, also by the name of the relation."""
     road = Road().save()
     Sign(road=road, place=1, name="old").save()
     made = [Sign(road=road, place=1, name="new", height=3), Sign(road=road, place=2, name="second")]
@@ -135,7 +135,7 @@ def test_by_several_fields() -> None:
 
 
 def test_by_primary_key() -> None:
-    """With a key by hand it is an upsert."""
+    """With given primary keys it is an upsert."""
     Keyed(key_="a", count=1, note="kept").save()
     for name, more in (("key_", 0), ("pk", 2)):
         made = [Keyed(key_="a", count=5 + more), Keyed(key_="b", count=6 + more)]
@@ -145,7 +145,7 @@ def test_by_primary_key() -> None:
 
 
 def test_an_index_follows_the_update_of_a_unique_field() -> None:
-    """The unique field itself may be among those that are written, and so may others."""
+    """The unique field itself may be among the written fields, and so may others."""
     Sign(code="a", name="x").save()
     made = [Sign(code="a", name="y", height=2)]
     Sign.objects.bulk_create(made, update_conflicts=True, unique_fields=["code"], update_fields=["code", "name"])
@@ -154,7 +154,7 @@ def test_an_index_follows_the_update_of_a_unique_field() -> None:
 
 
 def test_another_constraint_in_conflict() -> None:
-    """Only conflicts of the named fields are updates: any other is a UniqueViolation, and nothing is stored."""
+    """Only conflicts of the named fields are updates: any other raises UniqueViolation, and nothing is stored."""
     road = Road().save()
     Sign(code="a", road=road, place=1).save()
     Sign(code="b", road=road, place=2).save()
@@ -171,7 +171,7 @@ def test_another_constraint_in_conflict() -> None:
 
 
 def test_the_objects_afterwards() -> None:
-    """What an object in the way had in other fields is not known: a save() writes all that may differ."""
+    """The other fields of the updated stored object are unknown: a save() writes all that may differ."""
     Sign(code="a", name="old", height=1, width=1.5, notes=["kept"]).save()
     (made,) = Sign.objects.bulk_create(
         [Sign(code="a", name="mine", height=5, width=2.5, notes=["mine"])],
@@ -207,14 +207,14 @@ def test_the_objects_afterwards() -> None:
     ids=str,
 )
 def test_options_that_do_not_go_together(options: dict[str, Any], error: type[Exception], message: str) -> None:
-    """They are refused, and nothing is sent."""
+    """Conflicting options raise, and nothing is sent."""
     with ormis.capture_calls() as calls, pytest.raises(error, match=message):
         Sign.objects.bulk_create([Sign()], **options)
     assert calls == []
 
 
 def test_inside_a_block() -> None:
-    """It is part of the block: the keys are known at its end, where an error leaves nothing."""
+    """It is part of the block: the keys are set at its end; an error discards it."""
     Sign(code="a", name="old").save()
     ignored, updated = [Sign(code="a"), Sign(code="b")], [Sign(code="a", name="new"), Sign(code="c", name="c")]
     with ormis.atomic():
@@ -239,7 +239,7 @@ def test_inside_a_block() -> None:
 
 @pytest.mark.parametrize("size", [None, 1, 3])
 def test_bulk_update(size: int | None) -> None:
-    """Each object's own values of the named fields are written, its other changes are not."""
+    """Each object's values of the named fields are written, its other changes are not."""
     made = Sign.objects.bulk_create([Sign(name=f"s{n}", height=n) for n in range(7)])
     for sign in made:
         sign.name, sign.height, sign.width = "new", sign.height + 10, 1.0
@@ -255,7 +255,7 @@ def test_bulk_update(size: int | None) -> None:
 
 
 def test_objects_that_are_gone() -> None:
-    """They are left out of the count, and nothing is stored for them."""
+    """Deleted objects are not counted, and nothing is stored for them."""
     made = Sign.objects.bulk_create([Sign(name=f"s{n}") for n in range(4)])
     Sign.objects.filter(name__in=["s1", "s3"]).delete()
     for sign in made:
@@ -265,7 +265,7 @@ def test_objects_that_are_gone() -> None:
 
 
 def test_expressions() -> None:
-    """Each is computed on its own object, by the server or here, and known afterwards."""
+    """Each expression is computed on its own object, by the server or by Python, and its value is set afterwards."""
     made = Sign.objects.bulk_create([Sign(name=f"s{n}", height=n) for n in range(4)])
     Sign.objects.update(height=F("height") + 100)
     for sign in made:
@@ -286,7 +286,7 @@ def test_expressions() -> None:
 
 
 def test_a_batch_that_is_refused() -> None:
-    """All or nothing, and the error names what is in the way."""
+    """All or nothing; the error names the conflicting object."""
     road = Road().save()
     made = Sign.objects.bulk_create([Sign(code=f"c{n}") for n in range(3)])
     made[0].code, made[0].height, made[1].code = "free", 1, "c2"
@@ -302,7 +302,7 @@ def test_a_batch_that_is_refused() -> None:
 
 
 def test_what_can_not_be_updated() -> None:
-    """Unsaved objects, objects of another model, unknown names, the primary key, no names at all."""
+    """Unsaved objects, objects of another model, unknown names, the primary key and an empty list of names raise."""
     sign = Sign().save()
     with pytest.raises(ormis.IntegrityError, match="not saved"):
         Sign.objects.bulk_update([Sign()], ["name"])
@@ -321,7 +321,7 @@ def test_what_can_not_be_updated() -> None:
 
 
 async def test_async() -> None:
-    """The same by the async twins."""
+    """The async twins do the same."""
     made = await Sign.objects.abulk_create([Sign(code="a"), Sign(code="a")], ignore_conflicts=True)
     assert [s.pk for s in made] == [1, None]
     made[0].height = F("height") + 2**60
@@ -330,7 +330,9 @@ async def test_async() -> None:
 
 
 def test_bulk_update_inside_a_block() -> None:
-    """It is applied at the end; sums are known then; what is gone by then is left out."""
+    """It is applied at the end of the block, which sets the results of expressions; objects deleted by then are
+    skipped.
+    """
     made = Sign.objects.bulk_create([Sign(name=f"s{n}", height=n) for n in range(4)])
     with ormis.atomic():
         for sign in made:

@@ -1,4 +1,4 @@
-"""Checking and mending: every kind of damage is found, named and mended from the hashes; nothing else is touched."""
+"""check(): every kind of damage is found, named and repaired from the hashes; nothing else is changed."""
 
 import threading
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from ormis import CASCADE, DO_NOTHING, SET_NULL, Field, ForeignKey, Index, ManyT
 
 
 class Club(ormis.Model):
-    """What players refer to."""
+    """The target of the players' foreign keys."""
 
     name: str = Field(unique=True)
 
@@ -40,7 +40,7 @@ class Player(ormis.Model):
 
 
 class Badge(ormis.Model):
-    """A model that needs what it refers to, with keys of its own."""
+    """A model with a required foreign key and given primary keys."""
 
     code: str = Field(primary_key=True)
     player: ForeignKey[Player] = ForeignKey(on_delete=CASCADE)
@@ -76,7 +76,7 @@ def contents(raw: Any, key: bytes) -> Any:
 
 
 def test_a_sound_database_has_no_findings(db: ormis.Database, raw: Any) -> None:
-    """Nothing is found where nothing is wrong, everything has been looked at, and nothing is written."""
+    """A sound database has no findings; everything was checked, and nothing is written."""
     populate()
     before = snapshot(raw)
     report = ormis.check(db, models=MODELS, repair=True)
@@ -228,7 +228,7 @@ DAMAGES: dict[str, tuple[Damage, set[tuple[str, str, str]]]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_found_and_mended(db: ormis.Database, raw: Any, name: str) -> None:
-    """Each kind of damage is found at its place; a repair mends it all, and the next check finds nothing."""
+    """Each kind of damage is found at its place; a repair repairs all, and the next check finds nothing."""
     damage, expected = DAMAGES[name]
     populate()
     sound = snapshot(raw)
@@ -250,7 +250,7 @@ def test_damage_is_found_and_mended(db: ormis.Database, raw: Any, name: str) -> 
 
 
 def test_what_something_else_wrote_is_set_aside(db: ormis.Database, raw: Any) -> None:
-    """A repair deletes nothing that ormis did not write: it is renamed, and does not overwrite what is there."""
+    """A repair does not delete keys that ormis did not write: it renames them, and overwrites no other key."""
     for text in ("one", "two"):
         raw.set(f"{P}:7", text)
         report = ormis.check(db, models=[Player], repair=True)
@@ -260,7 +260,7 @@ def test_what_something_else_wrote_is_set_aside(db: ormis.Database, raw: Any) ->
 
 
 def test_values_that_do_not_convert(db: ormis.Database, raw: Any) -> None:
-    """They are reported with key, field and text, and left as they are: there is nothing to mend them from."""
+    """They are reported with key, field and text, and left as they are: no other data holds the value."""
     populate()
     raw.hset(f"{P}:1", mapping={"points": "many", "joined": b"\xff"})
     raw.hdel(f"{P}:2", "name")
@@ -275,7 +275,7 @@ def test_values_that_do_not_convert(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_required_reference_to_nothing_is_reported(db: ormis.Database, raw: Any) -> None:
-    """An optional one becomes absent, in its indexes too; a required one is left for somebody to decide."""
+    """An optional dangling reference becomes absent, in its indexes too; a required one is reported and left."""
     populate()
     raw.delete(f"{P}:1", "check_club:2")
     report = ormis.check(db, models=MODELS, repair=True)
@@ -287,7 +287,7 @@ def test_a_required_reference_to_nothing_is_reported(db: ormis.Database, raw: An
 
 
 def test_duplicates_are_reported(db: ormis.Database, raw: Any) -> None:
-    """Two objects with one unique value can't be mended; both are named."""
+    """Two objects with one unique value can't be repaired; both are named."""
     populate()
     raw.hset("check_club:2", "name", "Reds")
     report = ormis.check(db, models=MODELS, repair=True)
@@ -297,7 +297,7 @@ def test_duplicates_are_reported(db: ormis.Database, raw: Any) -> None:
 
 
 def test_do_nothing_may_dangle(db: ormis.Database, raw: Any) -> None:
-    """on_delete=DO_NOTHING declares that references to nothing are all right."""
+    """With on_delete=DO_NOTHING a dangling reference is no finding."""
     Club(name="Reds").save()
     Player(first_club_id=1, name="A").save()
     Club.get(1).delete()
@@ -306,7 +306,7 @@ def test_do_nothing_may_dangle(db: ormis.Database, raw: Any) -> None:
 
 
 def test_it_goes_in_short_steps_while_clients_write(db: ormis.Database, url: str) -> None:
-    """What clients change between the steps of a check is no finding, and each step is a call of its own."""
+    """Changes of clients between the calls of a check are no findings; each batch is its own call."""
     Player.objects.bulk_create([Player(name=f"P{i}", points=i) for i in range(600)])
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -342,7 +342,7 @@ def test_it_goes_in_short_steps_while_clients_write(db: ormis.Database, url: str
 
 
 async def test_the_async_twin(db: ormis.Database, raw: Any) -> None:
-    """Twins: acheck finds and mends the same."""
+    """The twin acheck() finds and repairs the same."""
     await Club(name="Reds").asave()
     raw.hdel("check_club/unique/name", "Reds")
     assert found(await ormis.acheck(db, models=[Club])) == {("unique-missing", "check_club:1", "name")}
@@ -351,7 +351,7 @@ async def test_the_async_twin(db: ormis.Database, raw: Any) -> None:
 
 
 class Crew(ormis.Model):
-    """What is linked to others."""
+    """Has a symmetrical many-to-many relation."""
 
     name: str = Field(primary_key=True)
     friends: ManyToMany["Crew"] = ManyToMany()
@@ -361,7 +361,7 @@ class Crew(ormis.Model):
 
 
 class Trip(ormis.Model):
-    """Linked to crews."""
+    """Has a many-to-many relation to crews."""
 
     crews: ManyToMany[Crew] = ManyToMany(related_name="trips")
 
@@ -405,7 +405,9 @@ LINK_DAMAGES: dict[str, tuple[Damage, set[tuple[str, str, str]]]] = {
 
 @pytest.mark.parametrize("name", LINK_DAMAGES)
 def test_damaged_links_are_found_and_mended(db: ormis.Database, raw: Any, name: str) -> None:
-    """Half a link is completed, one to or from nothing goes, and nothing that ormis does not know is deleted."""
+    """A link with one side is completed, one with a missing object is removed, and keys unknown to ormis are not
+    deleted.
+    """
     damage, expected = LINK_DAMAGES[name]
     ann, bob, odd = (Crew(name=name).save() for name in ("ann", "bob", "a/b"))
     ann.friends.add(bob)
@@ -435,7 +437,7 @@ KEYS = st.sampled_from(
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_mended(db: ormis.Database, raw: Any, data: st.DataObject) -> None:
-    """Whatever is done to the keys, a repair leaves what a second check has only unmendable findings about."""
+    """After any damage to the keys and a repair, a second check finds only problems that can't be repaired."""
     raw.flushdb()
     populate()
     for _ in range(data.draw(st.integers(1, 4))):
@@ -450,7 +452,7 @@ def test_any_damage_is_mended(db: ormis.Database, raw: Any, data: st.DataObject)
 
 
 def damage(raw: Any, action: str, key: str, text: bytes, name: str) -> None:
-    """Does one thing to a key; what its type refuses is left undone."""
+    """Damages a key in one way; a command that does not fit its type is ignored."""
     work: dict[str, Callable[[], Any]] = {
         "delete": lambda: raw.delete(key),
         "set": lambda: raw.set(key, text),

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pytest
-from making import make
+from model_factory import make
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import ormis

@@ -1,4 +1,4 @@
-"""The command line tool: what it prints, what it returns, what it says when it can't work."""
+"""The command line tool: its output, its exit codes, its error messages."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ class CliShelf(ormis.Model):
 
 
 class CliShelf(ormis.Model):
-    """The model that the tool finds in a module of its own."""
+    """The model that the tool finds in its own module."""
 
     name: str
     size: int = Field(default=0, index=True)
@@ -38,7 +38,7 @@ class CliShelf(ormis.Model):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an importable module without models of its own: this file's are declared already."""
+    """The name of an importable module without models: those of this file are declared already."""
     (tmp_path / "cli_models.py").write_text("")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -51,7 +51,7 @@ def run(*arguments: str, **options: Any) -> Result:
 
 
 def test_check_of_a_sound_database(db: ormis.Database, url: str, module: str) -> None:
-    """Exit code 0 and one line that says how much was looked at."""
+    """Exit code 0 and one line with the number of checked objects."""
     CliShelf(name="a").save()
     result = run("check", "--url", url, "--models", module)
     assert result.exit_code == 0, result.output
@@ -60,7 +60,7 @@ def test_check_of_a_sound_database(db: ormis.Database, url: str, module: str) ->
 
 
 def test_check_finds_and_repairs(db: ormis.Database, raw: Any, url: str, module: str) -> None:
-    """Exit code 1 with findings, 0 when they are mended, and the address may come from the environment."""
+    """Exit code 1 with findings, 0 after their repair; the URL may come from the environment."""
     CliShelf(name="a", size=3).save()
     raw.zadd("cli_shelf/index/size", {"1": 8, "77": 1})
     result = run("check", "--models", module, env={"ORMIS_URL": url})
@@ -88,7 +88,7 @@ def test_reindex(db: ormis.Database, raw: Any, url: str, module: str) -> None:
 
 
 def test_inspect(db: ormis.Database, url: str, module: str) -> None:
-    """It shows objects, memory and indexes; without a module what the database knows by itself."""
+    """It shows objects, memory and indexes; without a module those that the database knows."""
     CliShelf(name="a").save()
     shown = run("inspect", "--url", url, "--models", module).stdout
     assert "CliShelf" in shown
@@ -114,7 +114,7 @@ def test_wrong_usage(module: str, arguments: list[str], message: str) -> None:
 
 
 def test_no_connection(url: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the connection or the server refuses is a message and exit code 2."""
+    """An error of the connection or of the server is a message and exit code 2."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise redis.ConnectionError("Error 111 connecting to [nowhere]:1")
@@ -126,7 +126,7 @@ def test_no_connection(url: str, module: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_module_that_fails_is_not_called_missing(module: str, tmp_path: Path) -> None:
-    """What a module of models lacks itself is its own error."""
+    """A missing import inside a module of models is reported as its own error."""
     (tmp_path / "cli_broken.py").write_text("import no_such_library_at_all")
     result = run("check", "--models", "cli_broken")
     assert isinstance(result.exception, ModuleNotFoundError)
@@ -146,7 +146,7 @@ def test_as_a_process(db: ormis.Database, raw: Any, url: str, tmp_path: Path) ->
 
 
 def test_without_its_libraries(tmp_path: Path) -> None:
-    """Without the extra the command says what to install."""
+    """Without the extra the command names the package to install."""
     (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('no typer', name='typer')")
     done = subprocess.run(
         [sys.executable, "-m", "ormis", "check"], cwd=tmp_path, capture_output=True, text=True, check=False

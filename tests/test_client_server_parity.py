@@ -1,6 +1,7 @@
-"""What Python compares and sorts, it does as the server does by the stored texts: for every type of field.
+"""Python compares and sorts as the server does with the stored texts, for every type of field.
 
-A condition that only Python can evaluate brings all that it is joined with here: `x=1 | regex` finds what `x=1` does.
+A condition that only Python can evaluate makes Python evaluate the conditions joined with it: `x=1 | regex` finds the
+objects of `x=1`.
 """
 
 from datetime import UTC, datetime, time, timedelta, timezone
@@ -100,7 +101,7 @@ def keys(found: Any) -> list[int]:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_comparisons(name: str) -> None:
-    """Equal, less, more, in: the same objects, whoever looks at them; the complement, too."""
+    """Equal, less, greater, in, and their complements: server and Python find the same objects."""
     for value in VALUES[name]:
         for lookup, wanted in (
             ("exact", value),
@@ -118,7 +119,7 @@ def test_comparisons(name: str) -> None:
 @pytest.mark.parametrize("name", PATTERNS)
 @pytest.mark.parametrize("lookup", ["contains", "startswith", "endswith", "icontains", "regex"])
 def test_patterns(name: str, lookup: str) -> None:
-    """A part of a text need not be a value of the field; what is searched is the stored text."""
+    """A pattern need not be a value of the field; it is searched in the stored text."""
     part, codec = PATTERNS[name], Thing.__schema__.column(name).codec
     holds = {"startswith": str.startswith, "endswith": str.endswith}.get(lookup, lambda text, part: part in text)
     expected = [
@@ -133,7 +134,7 @@ def test_patterns(name: str, lookup: str) -> None:
 
 @pytest.mark.parametrize("name", VALUES)
 def test_orders(name: str, db: ormis.Database) -> None:
-    """A union, and a result that takes several calls, are in the order that one call has."""
+    """A union, and a result of several calls, have the order of a single call."""
     for order in (name, f"-{name}"):
         in_one_call = keys(Thing.objects.filter(**{f"{name}__isnull": False}).order_by(order))
         union = Thing.objects.filter(**{f"{name}__isnull": False}).union(Thing.objects.none()).order_by(order)
@@ -150,7 +151,7 @@ def test_orders(name: str, db: ormis.Database) -> None:
 
 
 def test_part_of_a_time_and_an_expression() -> None:
-    """A part of a time may be compared with another field, or with arithmetic."""
+    """A part of a time may be compared with another field, or with an expression."""
     Thing.objects.create(rank=Rank.TWO, seen=datetime(2026, 2, 3))
     found = Thing.objects.create(rank=Rank.TEN, seen=datetime(2026, 10, 3))
     assert Thing.objects.get(seen__month=F("rank"), rank=10) == found
@@ -158,7 +159,7 @@ def test_part_of_a_time_and_an_expression() -> None:
 
 
 def test_results_that_are_none() -> None:
-    """A result that is too large for its type is null in a query, as one of a division by zero is."""
+    """A result that is too large for its type is null in a query, as a division by zero is."""
     Thing.objects.create(rank=Rank.TEN, seen=datetime(1, 1, 1))
     assert Thing.objects.filter(seen__gt=F("seen") - timedelta(days=9)).count() == 3
     assert not Thing.objects.filter(rank__gt=(F("rank") + 0.5) ** 10_000).exists()
@@ -176,7 +177,7 @@ def test_results_that_are_none() -> None:
     ],
 )
 def test_what_does_not_go_together(query: Q) -> None:
-    """What can't be computed or compared is a FieldError that names the field."""
+    """An expression or comparison that can't be computed raises a FieldError that names the field."""
     Thing.objects.create(rank=Rank.TEN, seen=datetime(1, 1, 1), text="a")
     with pytest.raises(FieldError, match=r"rank|seen"):
         [*Thing.objects.filter(query)]

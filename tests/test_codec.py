@@ -1,4 +1,4 @@
-"""Every type of field to readable text and back, exactly: by itself, in packed rows, and through a server."""
+"""Every type of field converts to readable text and back exactly: by itself, in packed rows, and through a server."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -71,7 +71,7 @@ def as_stored(text: str | bytes) -> bytes:
 
 
 def same(value: Any, other: Any) -> bool:
-    """Equal in value and type; a Decimal to the letter; aware times as one instant."""
+    """Equal in value and type; a Decimal in its text; aware times as one instant."""
     if isinstance(value, Decimal):
         return str(value) == str(other)
     return type(value) is type(other) and value == other
@@ -80,7 +80,7 @@ def same(value: Any, other: Any) -> bool:
 @settings(max_examples=600, deadline=None)
 @given(pair=values)
 def test_round_trip(pair: tuple[Any, Any]) -> None:
-    """What is stored comes back equal and of its type, alone and in packed rows; its text is always the same."""
+    """A stored value comes back equal and of its type, alone and in packed rows; its text is always the same."""
     kind, value = pair
     codec = codec_for(kind)
     text = as_stored(codec.encode(value))
@@ -116,7 +116,7 @@ def test_round_trip(pair: tuple[Any, Any]) -> None:
     ],
 )
 def test_texts_are_readable(kind: Any, value: Any, text: str) -> None:
-    """The stored texts are those of the contract."""
+    """The stored texts are those of the documentation."""
     assert codec_for(kind).encode(value) == text
 
 
@@ -134,7 +134,7 @@ def test_texts_are_readable(kind: Any, value: Any, text: str) -> None:
     ],
 )
 def test_bad_texts_name_the_column(kind: Any, text: bytes) -> None:
-    """A text that does not convert is refused with its row, column and kind."""
+    """A text that does not convert raises an error with its row, column and kind."""
     codec = codec_for(kind)
     decoder = RowDecoder([codec_for(int), codec], ["id", "field"])
     with pytest.raises(BadText) as caught:
@@ -145,13 +145,13 @@ def test_bad_texts_name_the_column(kind: Any, text: bytes) -> None:
 
 
 def test_choices_with_one_text_are_refused() -> None:
-    """Two values that would have the same text can't be told apart: the type is refused."""
+    """A type with two values of the same text is refused."""
     with pytest.raises(TypeError, match="same text"):
         codec_for(Literal[1, "1"])
 
 
 class Everything(ormis.Model):
-    """A field of every type, and one of each that is absent."""
+    """A field of every type, with a value and absent."""
 
     text: str = ""
     number: int = 0

@@ -1,4 +1,4 @@
-"""The fast path of a commit and the general one store the same, return the same and refuse the same."""
+"""The fast path of a commit and the general path store the same, return the same and refuse the same."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,21 +21,21 @@ from ormis.operations.writing import fast_commit
 
 
 class Color(Enum):
-    """A choice out of two texts."""
+    """An enum of two texts."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Level(Enum):
-    """A choice out of two numbers."""
+    """An enum of two numbers."""
 
     LOW = 1
     HIGH = 2
 
 
 class Every(ormis.Model):
-    """Every kind of field that the fast path admits, without an index and with one of its own."""
+    """Every kind of field that the fast path supports, without an index and with an index on one field."""
 
     n: int = 0
     rate: float = 0.0
@@ -69,7 +69,9 @@ class Every(ormis.Model):
 
 
 class Bound(ormis.Model):
-    """A few fields that the fast path admits, among others that have a part in a constraint or a wider index."""
+    """A few fields that the fast path supports, among others that belong to a constraint or to an index over several
+    fields.
+    """
 
     n: int = 0
     name: str | None = None
@@ -86,7 +88,7 @@ class Bound(ormis.Model):
 
 
 class Pair(ormis.Model):
-    """As few fields as an object with both types of index has."""
+    """The fewest fields of a model with both types of index."""
 
     n: int = Field(default=0, index=True)
     on: bool = Field(default=False, index=True)
@@ -144,7 +146,7 @@ BOUND_VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 ROWS = st.fixed_dictionaries({}, optional=VALUES)
 BOUND_ROWS = st.fixed_dictionaries({}, optional=BOUND_VALUES)
-# Few fields at a time: the fast path of an update takes any number of plain ones and one with a sorted index.
+# Few fields at a time: the fast path of an update supports any number of plain ones and one with a sorted index.
 CHANGES = st.sampled_from([*VALUES]).flatmap(lambda name: st.fixed_dictionaries({name: VALUES[name]})) | ROWS
 SPOILED = st.none() | st.integers(0, 40)
 
@@ -152,7 +154,7 @@ LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChec
 
 
 def fast_functions() -> Iterator[tuple[Any, str, FunctionType]]:
-    """Every function that decides on the fast path, with each module that holds it."""
+    """Every function that decides on the fast path, with each module that imports it."""
     for module in [module for name, module in sys.modules.items() if name.startswith("ormis.operations.writing.")]:
         for name, value in vars(module).items():
             own = isinstance(value, FunctionType) and value.__module__ == fast_commit.__name__
@@ -162,7 +164,7 @@ def fast_functions() -> Iterator[tuple[Any, str, FunctionType]]:
 
 @contextmanager
 def closed_fast_path() -> Iterator[None]:
-    """Within it every commit takes the general way."""
+    """Inside it every commit takes the general path."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name, _ in [*fast_functions()]:
             patch.setattr(module, name, lambda *_: [])
@@ -171,7 +173,7 @@ def closed_fast_path() -> Iterator[None]:
 
 @contextmanager
 def opened_fast_path() -> Iterator[list[str]]:
-    """Lists the commits of the block that the fast path is open to, by the function that says so."""
+    """Lists the commits of the block for which the fast path is chosen, by the name of the deciding function."""
     opened: list[str] = []
 
     def noting(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,7 +192,7 @@ def opened_fast_path() -> Iterator[list[str]]:
 
 
 def stored(raw: redis.Redis) -> Row:
-    """Everything in the database, but for what recognises repeated calls."""
+    """The whole database, except the idempotency tokens."""
     found: Row = {}
     for key in raw.scan_iter():
         kind = raw.type(key)
@@ -220,9 +222,10 @@ def outcome(work: Callable[[], Any]) -> Any:
 def same_by_both_ways(
     raw: redis.Redis, seed: Callable[[], Any], work: Callable[[], Any], spoil: Callable[[redis.Redis], Any]
 ) -> Any:
-    """Runs the work by the fast path and by the general way, on equal databases: both end alike; returns the outcome.
+    """Runs the work by the fast path and by the general path, on equal databases: both have the same outcome, which it
+    returns.
 
-    What is refused has changed nothing.
+    A refused work has changed nothing.
     """
 
     def run() -> Any:
@@ -244,7 +247,7 @@ def same_by_both_ways(
 
 
 def make_list(raw: redis.Redis, key: bytes | str) -> None:
-    """The key holds a list, which no model has."""
+    """Makes the key a list, a type that no key of a model has."""
     raw.delete(key)
     raw.rpush(key, "x")
 
@@ -252,7 +255,7 @@ def make_list(raw: redis.Redis, key: bytes | str) -> None:
 def spoiler(
     raw: redis.Redis, seed: Callable[[], Any], work: Callable[[], Any], number: int | None
 ) -> Callable[[redis.Redis], None]:
-    """Gives one of the keys that the work leaves a wrong type, if there is a number."""
+    """Gives one of the keys that the work leaves a wrong type, if `number` is given."""
     if number is None:
         return lambda _: None
     raw.flushall()
@@ -264,13 +267,13 @@ def spoiler(
 
 
 def saved(record: Any) -> str:
-    """The record after its save."""
+    """The record after save()."""
     record.save()
     return repr(record.model_dump())
 
 
 def changed(model: Model, pk: int, values: Row, **options: Any) -> str:
-    """The record of this key after a save with other values; it need not be stored any more."""
+    """The record of this key after a save with other values; it may have been deleted."""
     record = model.objects.filter(pk=pk).first() or model(id=pk)
     for name, value in values.items():
         setattr(record, name, value)
@@ -285,7 +288,7 @@ MISSING = 9
 @given(first=ROWS, row=ROWS, number=SPOILED)
 @example(first={}, row={"n": 1, "n_sorted": 2, "name_equal": "a", "rate_sorted": 1.5}, number=5)
 def test_a_new_object(db: ormis.Database, raw: redis.Redis, first: Row, row: Row, number: int | None) -> None:
-    """Same hash, indexes, counter and key, whichever key has a wrong type."""
+    """Same hash, indexes, counter and key, with any key of a wrong type."""
 
     def seed() -> None:
         Every(**first).save()
@@ -301,7 +304,7 @@ def test_a_new_object(db: ormis.Database, raw: redis.Redis, first: Row, row: Row
 def test_many_new_objects(
     db: ormis.Database, raw: redis.Redis, first: Row, rows: list[Row], number: int | None
 ) -> None:
-    """Same hashes, indexes, counter and keys, whichever key has a wrong type."""
+    """Same hashes, indexes, counter and keys, with any key of a wrong type."""
 
     def seed() -> None:
         Every(**first).save()
@@ -314,7 +317,7 @@ def test_many_new_objects(
 
 @pytest.mark.parametrize("spoiled", [None, "cp_pair/index/n", "cp_pair/index/on=1", "cp_pair/ids"])
 def test_more_new_objects_than_one_command_takes(db: ormis.Database, raw: redis.Redis, spoiled: str | None) -> None:
-    """So many that their keys go to one index in several commands: stored, and taken back after a refusal."""
+    """Objects whose keys go to one index in several commands: stored, and undone after a refusal."""
 
     def spoil(raw: redis.Redis) -> None:
         if spoiled is not None:
@@ -339,7 +342,7 @@ COUNTERS = st.sampled_from(["0", "1", "007", *map(str, (10**14, 10**15 - 2, 10**
 @example(counter="3", many=True, occupied=True)
 @example(counter="3", many=False, occupied=True)
 def test_any_counter(db: ormis.Database, raw: redis.Redis, counter: str, many: bool, occupied: bool) -> None:
-    """The same next keys of any count, also where something else has one of them."""
+    """Same next keys for any counter, also if one of these keys exists already."""
 
     def seed() -> None:
         Every().save()
@@ -368,7 +371,7 @@ NO_COUNTS = ["", "abc", "-5", "-0", "+5", " 5", "5 ", "1.5", "1e3", "0x1f", "inf
     ],
 )
 def test_a_counter_that_is_no_count(db: ormis.Database, raw: redis.Redis, counter: str, many: bool) -> None:
-    """A text that is no count is refused or counted on alike."""
+    """A counter that is no number is refused, or incremented, by both paths."""
 
     def work() -> str:
         return repr([pair.pk for pair in Pair.objects.bulk_create([Pair() for _ in range(1 + many)])])
@@ -382,7 +385,7 @@ def test_a_counter_that_is_no_count(db: ormis.Database, raw: redis.Redis, counte
 @example(first={}, values={"n_sorted": 1}, number=None, pk=MISSING)
 @example(first={}, values={"n_sorted": 1, "name": "a", "on": True}, number=None, pk=1)
 def test_an_update(db: ormis.Database, raw: redis.Redis, first: Row, values: Row, number: int | None, pk: int) -> None:
-    """Same hash and indexes after changes of any fields, also where the object is gone or a key has a wrong type."""
+    """Same hash and indexes after changes of any fields, also if the object is gone or a key has a wrong type."""
 
     def seed() -> None:
         Every(**first).save()
@@ -399,7 +402,7 @@ def test_an_update(db: ormis.Database, raw: redis.Redis, first: Row, values: Row
 def test_an_update_beside_constraints(
     db: ormis.Database, raw: redis.Redis, rows: list[Row], values: Row, number: int | None
 ) -> None:
-    """Same unique claims, references and indexes of several fields, whichever fields change."""
+    """Same unique values, references and indexes over several fields, with any changed fields."""
 
     def seed() -> None:
         Every().save()
@@ -446,7 +449,7 @@ def test_a_sum(
     model: Any,
     number: int | None,
 ) -> None:
-    """The exact sum of any two integers, once; the same refusals of what is stored and is no integer."""
+    """The exact sum of any two integers, applied once; the same errors for a stored text that is no integer."""
     if model is Bound and name == "count":
         name = "n"
 
@@ -463,7 +466,7 @@ def test_a_sum(
             raw.hdel(key, name)
         else:
             raw.hset(key, name, start)
-            if name == "n_sorted" and start.lstrip("+-").isdigit():  # the index as it would be
+            if name == "n_sorted" and start.lstrip("+-").isdigit():  # as the index entry would be
                 raw.zadd(f"{model.__schema__.key}/index/{name}", {"1": float(start)})
 
     record = model(id=1)
@@ -503,7 +506,7 @@ def _canonical(text: str) -> str | None:
     ],
 )
 def test_an_object_that_is_none(db: ormis.Database, raw: redis.Redis, spoiled: str, name: str, summed: bool) -> None:
-    """What is no object of the model, is refused by both ways: no hash, or one without the primary key."""
+    """Both paths refuse a key that is no object of the model: no hash, or one without the primary key."""
 
     def spoil(raw: redis.Redis) -> None:
         if spoiled == "missing":
@@ -524,7 +527,9 @@ def test_an_object_that_is_none(db: ormis.Database, raw: redis.Redis, spoiled: s
 
 
 def test_the_fast_path_is_open(db: ormis.Database, raw: redis.Redis) -> None:
-    """The comparisons above compare two ways: the fast one is open, and the server takes it, to what it is made for."""
+    """The comparisons above compare two paths: the fast one is chosen, and the server takes it, for the intended
+    commits.
+    """
     one = Every().save()
 
     def commands() -> set[str]:

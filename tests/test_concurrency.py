@@ -1,4 +1,4 @@
-"""One database for many: threads, tasks that are cancelled, processes that fork. No reply goes to another's call."""
+"""One database for threads, cancelled tasks and forked processes. No call gets the reply of another call."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from servers import Server
 
 
 class Thing(ormis.Model):
-    """Each has its number in every field, so that a crossed reply shows."""
+    """Its number is in every field, so that a mixed-up reply shows."""
 
     number: int = Field(default=0, index=True)
     name: str = Field(default="", index=True)
@@ -34,16 +34,16 @@ def things(count: int) -> None:
 
 
 def is_whole(thing: Thing) -> bool:
-    """Whether all of it belongs to one thing."""
+    """Whether all fields belong to one thing."""
     return thing.id == thing.number and thing.name == f"name {thing.number}"
 
 
 def in_child(work: Callable[[], object]) -> Callable[[], bool]:
-    """Starts the work in a forked child; what is returned waits for it and says whether it succeeded."""
+    """Starts the work in a forked child; the returned function waits for it and says whether it succeeded."""
     child = os.fork()
     if child:
         return lambda: os.waitpid(child, 0)[1] == 0
-    signal.alarm(20)  # a child that hangs is an error, not an endless test
+    signal.alarm(20)  # a hanging child is an error, not an endless test
     try:
         work()
         os._exit(0)
@@ -52,7 +52,7 @@ def in_child(work: Callable[[], object]) -> Callable[[], bool]:
 
 
 def test_32_threads(db: ormis.Database) -> None:
-    """They get what they asked for, count exactly, and leave no connection in use."""
+    """They get their own objects, count exactly, and leave no connection in use."""
     things(32)
 
     def work(number: int) -> None:
@@ -78,7 +78,7 @@ def test_32_threads(db: ormis.Database) -> None:
 
 
 async def test_500_tasks_some_of_them_cancelled(db: ormis.Database) -> None:
-    """Cancelled at any point, in any number: the others get their own replies, and every connection comes back."""
+    """Tasks are cancelled at any point: the others get their own replies, and every connection returns to the pool."""
     await Thing.objects.abulk_create([Thing(number=n, name=f"name {n}") for n in range(1, 51)])
     dice = random.Random(5)
     counted = [0]
@@ -112,7 +112,7 @@ async def test_500_tasks_some_of_them_cancelled(db: ormis.Database) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_children(db: ormis.Database) -> None:
-    """A database used before the fork is used after it, on both sides, by threads too."""
+    """A database used before the fork works after it, in parent and child, with threads too."""
     things(5)
     with ormis.capture_calls():
         assert is_whole(Thing.get(1))
@@ -137,7 +137,7 @@ def test_forked_children(db: ormis.Database) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_while_threads_are_at_work(db: ormis.Database) -> None:
-    """A fork in the middle of other threads' calls: the child has connections of its own and no slot of theirs."""
+    """A fork during other threads' calls: the child has its own connections and idempotency slots."""
     things(2)
     done = threading.Event()
 
@@ -168,7 +168,7 @@ def test_forked_while_threads_are_at_work(db: ormis.Database) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_async_code_in_a_forked_child(db: ormis.Database) -> None:
-    """The child has an event loop of its own, and clients of its own."""
+    """The child has its own event loop and its own clients."""
     things(1)
 
     async def count() -> None:
@@ -185,7 +185,7 @@ def test_async_code_in_a_forked_child(db: ormis.Database) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_an_embedded_server_outlives_a_child() -> None:
-    """A child that ends, with or without closing, takes the parent's server with it neither way."""
+    """A child that ends, with or without closing, does not stop the parent's server."""
     with ormis.connect("embedded://") as db:
         things(1)
         assert in_child(lambda: Thing.get(1))()
@@ -194,7 +194,7 @@ def test_an_embedded_server_outlives_a_child() -> None:
 
 
 def test_an_interrupt_in_the_middle_of_a_call(db: ormis.Database, server: Server) -> None:
-    """Ctrl-C while a reply is waited for: the connection is dropped, the next call gets its own reply."""
+    """Ctrl-C while a call waits for its reply: the connection is closed, the next call gets its own reply."""
     things(3)
     main = threading.main_thread().ident
     assert main is not None
@@ -216,7 +216,7 @@ def test_an_interrupt_in_the_middle_of_a_call(db: ormis.Database, server: Server
 
 
 def test_a_client_of_one_connection(raw: redis.Redis, server: Server) -> None:
-    """A client that holds a single connection works for several threads, which take turns."""
+    """A client with a single connection works for several threads, one after another."""
     with server.client(single_connection_client=True) as client, ormis.connect(client=client):
         things(8)
 

@@ -30,7 +30,7 @@ class Indexed(ormis.Model):
 
 
 class Bare(ormis.Model):
-    """The same without any."""
+    """The same fields without indexes."""
 
     name: str
     kind: str
@@ -66,7 +66,7 @@ ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 @st.composite
 def leaves(draw: st.DrawFn) -> tuple[Q, Callable[[dict[str, Any]], bool]]:
-    """A comparison, and the same as a function of a row."""
+    """A comparison, as a condition and as a function of a row."""
     field = draw(st.sampled_from(list(VALUES)))
     lookups = ["exact", "in", "lt", "lte", "gt", "gte", "isnull"]
     if field in ("name", "kind"):
@@ -112,7 +112,7 @@ FIELDS = st.lists(st.sampled_from(list(VALUES)), max_size=2, unique=True)
 
 
 def null_aware(field: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
-    """A sort key that has null first; reversed for a descending order, it comes last."""
+    """A sort key with nulls first; reversed for a descending order, they come last."""
     return lambda row: (row[field] is not None, row[field] if row[field] is not None else 0)
 
 
@@ -130,7 +130,7 @@ def null_aware(field: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
 def test_filters_and_orders_agree_with_python(
     model: Any, rows: Any, condition: Any, fields: Any, descending: bool, limit: int | None, offset: int
 ) -> None:
-    """filter, exclude, count, order_by and slices give what Python gives on the same rows; ties by creation."""
+    """filter, exclude, count, order_by and slices return the same as Python on the same rows; ties by creation."""
     database.default_database("Indexed").client.flushall()
     model.objects.bulk_create([model(**row) for row in rows])
     q, holds = condition
@@ -148,7 +148,7 @@ def test_filters_and_orders_agree_with_python(
 
 
 class Shelf(ormis.Model):
-    """What books stand on."""
+    """The target of the books' foreign key."""
 
     name: str
 
@@ -157,7 +157,7 @@ class Shelf(ormis.Model):
 
 
 class Book(ormis.Model):
-    """Stands on a shelf or on none."""
+    """Has an optional foreign key to a shelf."""
 
     shelf: ForeignKey[Shelf | None] = ForeignKey(related_name="books")
     title: str
@@ -175,7 +175,7 @@ BOOKS = st.lists(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(books=BOOKS)
 def test_conditions_across_relations_agree_with_python(db: ormis.Database, books: Any) -> None:
-    """Both directions, on the server and here; one related object for a call, any for chained calls."""
+    """Both directions, on the server and in Python; one related object for one call, any for chained calls."""
     db.client.flushall()
     Shelf.objects.bulk_create([Shelf(name="Ab"), Shelf(name="x"), Shelf(name="empty")])
     Book.objects.bulk_create([Book(shelf_id=s, title=t, pages=p) for s, t, p in books])

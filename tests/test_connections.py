@@ -68,7 +68,7 @@ def _no_unclosed_connections() -> Iterator[None]:
     ],
 )
 def test_a_url_names_its_target(url: str, kind: str, name: str):
-    """Each scheme is known; the name shows where it leads, and no password."""
+    """Each scheme is known; the name of the database shows the target, and no password."""
     target = parse(url.replace("?x=1", "?socket_timeout=1"))
     assert (target.kind, target.name) == (kind, name)
     assert "secret" not in repr(target)
@@ -84,7 +84,7 @@ def test_a_relative_directory_counts_from_here(tmp_path: Path, monkeypatch: pyte
 
 
 def test_without_a_url_the_environment_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """$ORMIS_URL is taken, and without it the embedded server in ./.ormis."""
+    """$ORMIS_URL is used, and without it the embedded server in ./.ormis."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ORMIS_URL", "redis://host/3")
     assert parse(None).name == "redis://host:6379/3"
@@ -110,7 +110,7 @@ def test_without_a_url_the_environment_counts(tmp_path: Path, monkeypatch: pytes
     ],
 )
 def test_an_unreadable_url_says_what_is_wrong(url: str, message: str):
-    """A URL with a mistake is refused before anything is sent, with the part that is wrong and what to write."""
+    """A malformed URL raises before anything is sent; the message names the wrong part and the correction."""
     with pytest.raises(OrmisError, match=message.replace("?", "\\?")):
         parse(url)
 
@@ -119,7 +119,7 @@ def test_an_unreadable_url_says_what_is_wrong(url: str, message: str):
     "password", ["tops#ecret", "tops/ecret", "12/ecret", "tops?ecret", "tops@/ecret", "tops:ecret#"]
 )
 def test_a_password_that_is_not_encoded_is_not_shown(password: str):
-    """A password whose characters break the URL gets an error that says how to encode, without any part of it."""
+    """If the characters of a password break the URL, the error says how to encode it, and shows no part of it."""
     with pytest.raises(OrmisError, match="percent-encod") as caught:
         parse(f"redis://:{password}@host:6379/0")
     assert "ecret" not in str(caught.value)
@@ -128,7 +128,7 @@ def test_a_password_that_is_not_encoded_is_not_shown(password: str):
 
 
 def test_clusters_are_refused_for_now():
-    """A cluster's URL is understood, and refused with that reason."""
+    """The URL of a cluster raises an error that says that clusters are not supported."""
     with pytest.raises(OrmisError, match=r"redis\+cluster://host:7000 is a cluster; clusters are not supported yet"):
         Connections.open("redis+cluster://:secret@host:7000")
 
@@ -149,7 +149,7 @@ def test_both_clients_of_a_url_reach_the_server(server: Server):
 
 
 def test_options_of_the_url_reach_both_clients(server: Server):
-    """Redis-py's options are applied; `decode_responses=false` is false, which redis-py alone would take for true."""
+    """redis-py's options are applied; `decode_responses=false` is false, though redis-py alone takes it for true."""
     options = "db=3&socket_timeout=2.5&max_connections=7&protocol=2&client_name=me&decode_responses="
     connections = Connections.open(f"{server.url}?{options}yes")
 
@@ -169,7 +169,7 @@ def test_options_of_the_url_reach_both_clients(server: Server):
 
 
 def test_commands_are_repeated_as_redis_py_does(connections: Connections):
-    """A client made from a URL repeats on broken connections as often as redis-py's own clients do."""
+    """A client made from a URL retries on broken connections as often as redis-py's own clients do."""
 
     async def retries() -> int:
         return connections.aclient.connection_pool.connection_kwargs["retry"].get_retries()
@@ -182,7 +182,7 @@ def test_commands_are_repeated_as_redis_py_does(connections: Connections):
 
 
 def test_a_client_is_made_once(connections: Connections):
-    """`client` is always the same, and so is `aclient` within one loop."""
+    """`client` always returns the same object, and so does `aclient` within one loop."""
 
     async def same() -> bool:
         return connections.aclient is connections.aclient
@@ -192,7 +192,7 @@ def test_a_client_is_made_once(connections: Connections):
 
 
 def test_many_threads_share_the_client(connections: Connections):
-    """Two hundred threads at once each get a connection."""
+    """Each of two hundred concurrent threads gets a connection."""
     barrier = threading.Barrier(200)
     failures: list[Exception] = []
 
@@ -215,7 +215,7 @@ def test_many_threads_share_the_client(connections: Connections):
 
 
 def test_a_thousand_tasks_share_the_client(connections: Connections):
-    """Tasks wait for one of the connections instead of failing; their number stays bounded."""
+    """Tasks wait for one of the connections instead of failing; the number of connections is bounded."""
 
     async def count() -> tuple[list[int], int]:
         results = await asyncio.gather(*(connections.aclient.incr("tasks") for _ in range(1000)))
@@ -227,7 +227,7 @@ def test_a_thousand_tasks_share_the_client(connections: Connections):
 
 
 def test_each_loop_has_its_own_client(connections: Connections):
-    """`asyncio.run` can be called again and again; every loop's connections are closed with it."""
+    """`asyncio.run` can be called repeatedly; the connections of a loop are closed with it."""
 
     async def ping() -> Any:
         await connections.aclient.ping()
@@ -238,7 +238,7 @@ def test_each_loop_has_its_own_client(connections: Connections):
 
 
 def test_loops_in_several_threads_work(connections: Connections):
-    """Loops that run at the same time in different threads do not meet."""
+    """Loops that run at the same time in different threads are independent."""
 
     async def work() -> None:
         await asyncio.gather(*(connections.aclient.incr("loops") for _ in range(50)))
@@ -264,7 +264,7 @@ def test_a_loop_that_rests_is_closed_from_outside(connections: Connections):
 
 
 def test_close_within_a_running_loop(server: Server):
-    """`close` in a coroutine hands the async client's end to the loop, even when that ends at once."""
+    """`close` in a coroutine schedules the closing of the async client on the loop, even if the loop ends at once."""
 
     async def use(pause: float | None) -> None:
         connections = Connections.open(server.url)
@@ -278,7 +278,7 @@ def test_close_within_a_running_loop(server: Server):
 
 
 def test_connections_that_are_forgotten_end_with_the_loop(server: Server):
-    """Without any closing there is no complaint either."""
+    """Without any closing there is no warning either."""
 
     async def use() -> None:
         await asyncio.gather(*(Connections.open(server.url).aclient.ping() for _ in range(3)))
@@ -287,7 +287,7 @@ def test_connections_that_are_forgotten_end_with_the_loop(server: Server):
 
 
 def test_an_async_client_needs_a_loop(connections: Connections):
-    """Outside of a coroutine the error says so."""
+    """Outside of a coroutine `aclient` raises an error that says so."""
     with pytest.raises(OrmisError, match="no event loop is running: use the async client of unix://"):
         _ = connections.aclient
 
@@ -296,7 +296,7 @@ def test_an_async_client_needs_a_loop(connections: Connections):
 
 
 def test_closing_is_final(server: Server):
-    """Closed connections give no clients; closing again does nothing."""
+    """A closed database returns no clients; closing it again does nothing."""
     connections = Connections.open(server.url)
     connections.client.ping()
     connections.close()
@@ -324,7 +324,7 @@ def test_aclose_waits_for_the_async_client(server: Server):
 
 
 def test_a_sync_client_is_taken_as_it_is(server: Server):
-    """`client` is the one that was given, and stays open; an async one is made with its settings."""
+    """`client` is the given one, and stays open; an async client is made with its settings."""
     given = server.client(db=5, client_name="mine")
     connections = Connections.open(client=given)
 
@@ -335,13 +335,13 @@ def test_a_sync_client_is_taken_as_it_is(server: Server):
     info = asyncio.run(look())
     assert (info["db"], info["name"]) == (5, "mine")
     connections.close()
-    assert given.connection_pool._available_connections == []  # nothing was sent, so nothing closed either
+    assert given.connection_pool._available_connections == []  # nothing was sent, so nothing was closed either
     given.ping()
     given.close()
 
 
 def test_an_async_client_is_taken_as_it_is(server: Server):
-    """In the loop it is first used in `aclient` is the one that was given; other loops get another."""
+    """In the loop of its first use `aclient` is the given one; other loops get another."""
     given = redis.asyncio.Redis(unix_socket_path=server.socket, db=5, client_name="mine")
     connections = Connections.open(client=given)
 
@@ -364,13 +364,13 @@ def test_an_async_client_is_taken_as_it_is(server: Server):
 
 
 async def _with_closed_reopened(connections: Connections, action: Any) -> None:
-    """Both loops look at the same connections, which the first closes to see that the client stays open."""
+    """Both loops see the same connections; the first closes them to show that the client stays open."""
     connections._closed = False
     await action()
 
 
 def test_tcp_settings_cross_over(server: Server):
-    """A TCP client with a retry policy and a credential provider is matched by one that has both."""
+    """A TCP client with a retry policy and a credential provider has a twin with both."""
 
     class Provider(redis.credentials.CredentialProvider):
         def get_credentials(self) -> tuple[str, str]:
@@ -394,7 +394,7 @@ def test_tcp_settings_cross_over(server: Server):
 
 
 def test_tls_settings_cross_over():
-    """A TLS client is matched by a TLS client with the same certificates and checks."""
+    """A TLS client has a twin with the same certificates and checks."""
     given = redis.Redis(host="host", ssl=True, ssl_ca_certs="/ca.pem", ssl_cert_reqs="none", ssl_check_hostname=False)
     connections = Connections.open(client=given)
 
@@ -409,7 +409,7 @@ def test_tls_settings_cross_over():
 
 
 def test_a_tls_check_is_never_dropped():
-    """A check that only sync clients can make is refused, not left out, when an async client is asked for."""
+    """If an async client can't make a check of the sync client, it is refused; the check is not dropped."""
     connections = Connections.open(client=redis.Redis(ssl=True, ssl_validate_ocsp=True))
 
     async def look() -> Any:
@@ -421,13 +421,13 @@ def test_a_tls_check_is_never_dropped():
 
 @pytest.mark.parametrize("given", ["redis://host", 42, redis.Redis])
 def test_anything_else_is_no_client(given: Any):
-    """What is no client of redis-py is refused with its type."""
+    """An object that is no client of redis-py raises an error with its type."""
     with pytest.raises(TypeError, match=rf"redis.asyncio.Redis, not \w+\.{type(given).__name__}$"):
         Connections.open(client=given)
 
 
 def test_url_and_client_exclude_each_other():
-    """There is one way to a database."""
+    """A URL and a client together raise an error."""
     with pytest.raises(TypeError, match="not by both"):
         Connections.open("redis://host", client=redis.Redis())
 
@@ -436,18 +436,18 @@ def test_url_and_client_exclude_each_other():
 
 
 def test_a_wrong_password_is_redis_pys_error():
-    """A refused password comes up at first use, as redis-py's AuthenticationError, and is shown nowhere."""
+    """A wrong password raises redis-py's AuthenticationError at first use, which does not show it."""
     with start_server("valkey", "--requirepass", "right") as guarded:
         connections = Connections.open(f"unix://:wr0ng%20pass@{guarded.socket}")
 
         async def ping() -> None:
             await connections.aclient.ping()
 
-        # Redis-py tries it ten times, for seconds; here once is enough.
+        # redis-py retries ten times, for seconds; here one retry is enough.
         connections._settings.options.update(retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
         with pytest.raises(redis.AuthenticationError) as caught:
             connections.client.ping()
-        # Redis-py's async connections raise the base class of AuthenticationError, with the same message.
+        # redis-py's async connections raise the base class of AuthenticationError, with the same message.
         with pytest.raises(redis.ConnectionError, match="invalid username-password pair") as acaught:
             asyncio.run(ping())
         shown = [repr(connections), str(connections), connections.name, repr(connections.client)]
@@ -460,7 +460,7 @@ def test_a_wrong_password_is_redis_pys_error():
 
 
 def test_an_unreachable_server_is_redis_pys_error():
-    """A server that is not there comes up at first use, as redis-py's ConnectionError."""
+    """An unreachable server raises redis-py's ConnectionError at first use."""
     connections = Connections.open("unix://:wr0ng@/nowhere/socket")
     connections._settings.options.update(retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0))
     with pytest.raises(redis.ConnectionError) as caught:
@@ -472,7 +472,7 @@ def test_an_unreachable_server_is_redis_pys_error():
 
 
 def test_an_embedded_database_is_opened_and_left(tmp_path: Path):
-    """The server is there once it is opened, for both clients, and data outlives the closing."""
+    """The server runs once the database is opened, for both clients, and the data stays after the closing."""
     connections = Connections.open(f"embedded://{tmp_path}/data?decode_responses=1")
     assert connections.client.set("colour", "red")
     assert connections.directory == tmp_path / "data"
@@ -487,7 +487,7 @@ def test_an_embedded_database_is_opened_and_left(tmp_path: Path):
 
 
 def test_a_temporary_database_is_gone_when_closed():
-    """`embedded://` is a database of its own each time."""
+    """Each `embedded://` is a new database."""
     first, second = Connections.open("embedded://"), Connections.open("embedded://")
     first.client.set("colour", "red")
     assert second.client.get("colour") is None
@@ -502,7 +502,9 @@ def test_a_temporary_database_is_gone_when_closed():
 
 
 def test_clients_work_in_a_forked_child():
-    """After a fork both sides go on, each on connections of its own, and the child's closing is the child's."""
+    """After a fork parent and child continue, each with its own connections; a close in the child does not affect the
+    parent.
+    """
     connections = Connections.open("embedded://")
     connections.client.set("colour", "red")
 
@@ -529,7 +531,7 @@ def test_clients_work_in_a_forked_child():
 
 @contextmanager
 def sentinel(server: Server, directory: Path) -> Iterator[int]:
-    """A sentinel that watches the server as `mine`, asking for a password of its own."""
+    """A sentinel that watches the server as `mine` and requires its own password."""
     port = free_port()
     settings = directory / "sentinel.conf"
     lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}", "requirepass watch"]
@@ -555,7 +557,7 @@ def wait_for(port: int) -> None:
 
 
 def test_sentinels_lead_to_the_master(server: Server, tmp_path: Path):
-    """Both clients find the master through the sentinel that answers; crowds of tasks wait for connections."""
+    """Both clients find the master through the sentinel that answers; many concurrent tasks wait for connections."""
     with sentinel(server, tmp_path) as port:
         hosts = f"127.0.0.1:{free_port()},127.0.0.1:{port}"
         connections = Connections.open(f"redis+sentinel://{hosts}/mine/4?sentinel_password=watch")
@@ -571,7 +573,7 @@ def test_sentinels_lead_to_the_master(server: Server, tmp_path: Path):
 
 
 def test_a_client_of_sentinels_crosses_over(server: Server, tmp_path: Path):
-    """A client that was made by sentinels is matched by one that asks the same sentinels."""
+    """A client made from sentinels has a twin that uses the same sentinels."""
     with sentinel(server, tmp_path) as port:
         manager = redis.sentinel.Sentinel([("127.0.0.1", port)], sentinel_kwargs={"password": "watch"}, db=4)
         given = manager.master_for("mine")

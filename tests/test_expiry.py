@@ -1,4 +1,6 @@
-"""Objects that end: gone from everything from the moment they do, whoever looks first; nothing of them is left over."""
+"""Expiring objects: from the moment they expire no call returns them, whichever call comes first; no data of them is
+left over.
+"""
 
 import time
 from datetime import timedelta
@@ -28,7 +30,7 @@ from servers import start_server
 
 
 class Room(ormis.Model):
-    """What ends in most of these tests."""
+    """The object that expires in most of these tests."""
 
     name: str = Field(unique=True)
     floor: int = Field(default=0, index=True)
@@ -41,7 +43,7 @@ class Room(ormis.Model):
 
 
 class Desk(ormis.Model):
-    """It goes with its room."""
+    """Deleted with its room."""
 
     room: ForeignKey[Room] = ForeignKey(on_delete=CASCADE, related_name="desks")
     label: str = Field(default="", index="sorted")
@@ -51,7 +53,7 @@ class Desk(ormis.Model):
 
 
 class Lamp(ormis.Model):
-    """It goes with its desk, two steps from the room."""
+    """Deleted with its desk, two levels below the room."""
 
     desk: ForeignKey[Desk] = ForeignKey(on_delete=PROTECT)
 
@@ -60,7 +62,7 @@ class Lamp(ormis.Model):
 
 
 class Guest(ormis.Model):
-    """Every way to refer to a room."""
+    """Has a foreign key to a room with every on_delete rule."""
 
     protected: ForeignKey[Room | None] = ForeignKey(on_delete=PROTECT, related_name="+")
     restricted: ForeignKey[Room | None] = ForeignKey(on_delete=RESTRICT, related_name="restricted")
@@ -74,7 +76,7 @@ class Guest(ormis.Model):
 
 
 class Label(ormis.Model):
-    """Linked to rooms; both may end."""
+    """Linked to rooms; both may expire."""
 
     text: str = Field(primary_key=True)
     rooms: ManyToMany[Room] = ManyToMany(related_name="labels")
@@ -85,7 +87,7 @@ class Label(ormis.Model):
 
 
 class Session(ormis.Model):
-    """Every object of it ends, from each save."""
+    """Has Meta.ttl: every save restarts its time to live."""
 
     token: str = Field(primary_key=True)
     user: str = Field(default="", index=True)
@@ -100,7 +102,7 @@ MODELS = (Room, Desk, Lamp, Guest, Label, Session)
 
 
 def end(raw: Any, *objects: ormis.Model) -> None:
-    """Lets objects that expire end right now, as the server does it when their time has come."""
+    """Makes objects with a time to live expire now, as the server does it at their time."""
     for record in objects:
         key, pk = record.key.split(":")
         assert raw.zscore(f"{key}/expiry", pk) is not None, f"{record.key} does not expire"
@@ -117,7 +119,9 @@ def room(name: str, **values: Any) -> Room:
 
 
 def test_times(db: ormis.Database, raw: Any) -> None:
-    """Seconds or a timedelta set it, persist lifts it, ttl() tells it; the server's own key time is the same."""
+    """Seconds or a timedelta set the time, persist() removes it, ttl() returns it; the server's time of the key is the
+    same.
+    """
     one = Room(name="a").save()
     assert one.ttl() is None
     one.expire(100)
@@ -145,7 +149,7 @@ def test_each_is_one_call(db: ormis.Database) -> None:
 
 @pytest.mark.parametrize("bad", [0, -1, float("nan"), float("inf"), "5", None, True, timedelta(0), 10**20])
 def test_no_time(db: ormis.Database, bad: Any) -> None:
-    """What is no time to live is refused with the value, before anything is sent."""
+    """An invalid time to live raises with the value, before anything is sent."""
     one = Room(name="a").save()
     with ormis.capture_calls() as calls, pytest.raises((ValueError, TypeError)):
         one.expire(bad)
@@ -156,7 +160,7 @@ def test_no_time(db: ormis.Database, bad: Any) -> None:
 
 
 def test_over_a_queryset(db: ormis.Database, raw: Any) -> None:
-    """A queryset's expire and persist set and lift the time of all that it finds, and say how many that were."""
+    """expire() and persist() of a queryset set and remove the time of all its objects, and return their number."""
     Room.objects.bulk_create([Room(name=f"r{i}", floor=i % 2) for i in range(900)])
     assert Room.objects.filter(floor=1).expire(60) == 450
     assert Room.objects.filter(name__iregex="R8..").expire(timedelta(minutes=2)) == 100
@@ -177,7 +181,7 @@ def test_over_a_queryset(db: ormis.Database, raw: Any) -> None:
 
 
 def test_what_makes_objects_heeds_meta_ttl(db: ormis.Database, raw: Any) -> None:
-    """create, get_or_create, update_or_create and bulk_create save; update and bulk_update are no saves."""
+    """create, get_or_create, update_or_create and bulk_create apply Meta.ttl; update and bulk_update do not."""
     for token, made in {
         "a": Session.objects.create(token="a"),
         "b": Session.objects.get_or_create(token="b", defaults={"user": "x"})[0],
@@ -203,7 +207,7 @@ def test_what_makes_objects_heeds_meta_ttl(db: ormis.Database, raw: Any) -> None
 
 
 def test_in_a_block(db: ormis.Database, raw: Any) -> None:
-    """Inside atomic() times are set at its end, with everything else, or not at all."""
+    """Inside atomic() times are set at its end, with the other writes, or not at all."""
     stays = Room(name="stays").save()
     with ormis.atomic():
         made = Room(name="a").save(ttl=50)
@@ -222,7 +226,7 @@ def test_in_a_block(db: ormis.Database, raw: Any) -> None:
 
 
 def test_gone_objects_have_no_time(db: ormis.Database) -> None:
-    """Asking for or setting the time of an object that is gone, or not saved yet, is DoesNotExist."""
+    """ttl(), expire() and persist() raise DoesNotExist for an object that is gone, or not saved yet."""
     one = Room(name="a").save()
     one.delete()
     for work in (one.ttl, one.persist, lambda: one.expire(5), Room(name="b").ttl):
@@ -231,7 +235,7 @@ def test_gone_objects_have_no_time(db: ormis.Database) -> None:
 
 
 def test_it_is_gone_when_its_time_has_come(db: ormis.Database, raw: Any) -> None:
-    """With real time: the object is there before, and gone from every answer after."""
+    """With real time: the object exists before, and no call returns it after."""
     gone, stays = Room(name="a", floor=3).save(ttl=0.15), Room(name="b", floor=3).save()
     desk = Desk(room=gone).save()
     assert Room.objects.count() == 2
@@ -283,7 +287,7 @@ def missing(record: Room) -> bool:
 
 @pytest.mark.parametrize("name", FIRST_LOOKS)
 def test_whoever_looks_first(db: ormis.Database, raw: Any, name: str) -> None:
-    """The first call after the end is right, whatever it is, and what it does clears the object away."""
+    """The first call after the expiry is correct, whichever it is, and cleans up the object."""
     gone, stays = room("gone", floor=3), room("stays", floor=3)
     Desk(room=gone, label="d").save()
     Desk(room=stays, label="d").save()
@@ -296,7 +300,7 @@ def test_whoever_looks_first(db: ormis.Database, raw: Any, name: str) -> None:
 
 
 def test_many_at_once(db: ormis.Database, raw: Any) -> None:
-    """More than one call clears away: every answer is right all the same, and no call takes long."""
+    """Cleanup takes several calls: every result is correct meanwhile, and no call takes long."""
     stays = room("stays", floor=7)
     Room.objects.bulk_create([Room(name=f"r{i}", floor=7) for i in range(1500)])
     rooms = list(Room.objects.exclude(pk=stays.pk))
@@ -319,7 +323,7 @@ def test_many_at_once(db: ormis.Database, raw: Any) -> None:
 
 
 def test_counts_are_right_while_some_are_left(db: ormis.Database, raw: Any) -> None:
-    """Queries of every shape are right in the one call that does not clear all of them away."""
+    """Queries of every shape are correct in the one call that does not clean up all expired objects."""
     stays = room("stays", floor=7)
     Desk(room=stays, label="d").save()
     Room.objects.bulk_create([Room(name=f"r{i}", floor=7) for i in range(600)])
@@ -345,7 +349,7 @@ def test_counts_are_right_while_some_are_left(db: ormis.Database, raw: Any) -> N
 
 
 def test_meta_ttl(db: ormis.Database, raw: Any) -> None:
-    """It starts anew at each save, is overridden by save(ttl=), and a queryset's bulk_create heeds it."""
+    """Each save restarts it, save(ttl=) overrides it, and a queryset's bulk_create applies it."""
     session = Session(token="a").save()
     assert 99 < session.ttl() <= 100
     session.expire(50)
@@ -365,7 +369,7 @@ def test_meta_ttl(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_plain_save_lets_the_time_run(db: ormis.Database) -> None:
-    """Without Meta.ttl only what is asked for changes the time."""
+    """Without Meta.ttl a save does not change the time."""
     one = Room(name="a").save()
     one.expire(40)
     one.floor = 5
@@ -380,7 +384,7 @@ def test_a_plain_save_lets_the_time_run(db: ormis.Database) -> None:
 
 
 def test_what_changed_since_is_cleared_away(db: ormis.Database, raw: Any) -> None:
-    """The entries of the last values go, with whichever way they were changed."""
+    """Cleanup removes the entries of the last values, by whichever method they were changed."""
     one = room("a", floor=1)
     one.floor, one.kind = 2, "hall"
     one.save()
@@ -395,7 +399,7 @@ def test_what_changed_since_is_cleared_away(db: ormis.Database, raw: Any) -> Non
 
 
 def test_a_key_that_is_used_again(db: ormis.Database, raw: Any) -> None:
-    """A new object under the key of one that ended has nothing of it, not its time either."""
+    """A new object with the key of an expired one has none of its data, nor its time."""
     Session(token="a", user="ann", hits=5).save()
     end(raw, Session.get("a"))
     Session(token="a", user="bob").save(ttl=7)
@@ -413,7 +417,7 @@ def test_a_key_that_is_used_again(db: ormis.Database, raw: Any) -> None:
 
 
 def test_on_delete(db: ormis.Database, raw: Any) -> None:
-    """CASCADE follows, SET_NULL and SET_DEFAULT set; what protects becomes absent where it may, else it goes too."""
+    """CASCADE deletes, SET_NULL and SET_DEFAULT set; PROTECT and RESTRICT set None if optional, else delete."""
     Room(name="default").save()
     gone = room("gone")
     desks = [Desk(room=gone).save() for _ in range(2)]
@@ -430,7 +434,7 @@ def test_on_delete(db: ormis.Database, raw: Any) -> None:
 
 
 def test_links(db: ormis.Database, raw: Any) -> None:
-    """Links to what has ended are gone from both sides, whichever side is asked first."""
+    """Links to expired objects are gone from both sides, whichever side is read first."""
     gone, stays = room("gone"), room("stays")
     a, b, c = (Label(text=text).save() for text in ("a", "b/c", "c"))
     a.rooms.add(gone, stays)
@@ -452,7 +456,7 @@ def test_links(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_default_that_is_gone_too(db: ormis.Database, raw: Any) -> None:
-    """SET_DEFAULT to what is not there becomes absent."""
+    """SET_DEFAULT to an object that does not exist sets None."""
     first, gone = room("default"), room("gone")
     guest = Guest(defaulted=gone).save()
     end(raw, first, gone)
@@ -463,7 +467,7 @@ def test_a_default_that_is_gone_too(db: ormis.Database, raw: Any) -> None:
 
 
 def test_deleting_and_lifting(db: ormis.Database, raw: Any) -> None:
-    """A deleted object that would have ended leaves nothing; one whose time is lifted stays."""
+    """A deleted object with a time to live leaves no data; one without its time any more stays."""
     one, other = room("a"), room("b")
     one.delete()
     other.persist()
@@ -473,7 +477,7 @@ def test_deleting_and_lifting(db: ormis.Database, raw: Any) -> None:
 
 
 def test_it_does_not_cost_others(db: ormis.Database, raw: Any) -> None:
-    """A model without objects that end keeps nothing; once it has none any more a reindexing forgets that it had."""
+    """A model without expiring objects stores no expiry data; after the last one is gone a reindex removes it."""
     Room(name="a").save()
     assert raw.hget("ormis/models", "expiry_room").decode() == Room.__schema__.declaration
     assert b"expires" not in raw.hget("ormis/models", "expiry_room")
@@ -485,7 +489,7 @@ def test_it_does_not_cost_others(db: ormis.Database, raw: Any) -> None:
 
 
 def test_another_tool_sets_a_time(db: ormis.Database, raw: Any) -> None:
-    """EXPIRE and PERSIST of another tool are noticed by a check, and adopted by a repair."""
+    """A check finds EXPIRE and PERSIST of another tool, and a repair records the time."""
     one, two = Room(name="a").save(), room("b")
     raw.expire(one.key, 500)
     raw.persist(two.key)
@@ -500,7 +504,7 @@ def test_another_tool_sets_a_time(db: ormis.Database, raw: Any) -> None:
 
 
 def test_another_tool_lets_it_end(db: ormis.Database, raw: Any) -> None:
-    """An object that ended by another tool's EXPIRE, before its time or without one, is cleared away by a repair."""
+    """A repair cleans up an object that expired by another tool's EXPIRE, early or without a recorded time."""
     one, two = Room(name="a").save(), room("b")
     raw.delete(one.key, two.key)
     kinds = {f.kind for f in ormis.check(db, models=MODELS).findings}
@@ -512,7 +516,7 @@ def test_another_tool_lets_it_end(db: ormis.Database, raw: Any) -> None:
 
 
 def test_a_time_that_another_tool_moved(db: ormis.Database, raw: Any) -> None:
-    """When the time that is kept comes first, the server's time holds: nothing is cleared away too early."""
+    """If the recorded time is earlier, the server's time counts: nothing is cleaned up too early."""
     one, two = room("a"), room("b")
     for record in (one, two):
         raw.zadd("expiry_room/expiry", {str(record.pk): 1})
@@ -524,7 +528,7 @@ def test_a_time_that_another_tool_moved(db: ormis.Database, raw: Any) -> None:
 
 
 def test_bookkeeping_that_is_damaged(db: ormis.Database, raw: Any) -> None:
-    """What is kept to clear away is checked and mended like the rest."""
+    """The expiry data is checked and repaired like the rest."""
     one = room("a", floor=3)
     raw.hset(
         "ormis/expiring/expiry_room", mapping={"1": raw.hget("ormis/expiring/expiry_room", "1")[:-1] + b"x", "9": "z"}
@@ -546,7 +550,7 @@ def test_bookkeeping_that_is_damaged(db: ormis.Database, raw: Any) -> None:
 
 
 def test_an_index_that_is_built_later(db: ormis.Database, raw: Any) -> None:
-    """A reindexing also keeps what will be needed to clear its entries away."""
+    """A reindex also stores the data that cleanup needs for its entries."""
     room("a", floor=3)
     stored = raw.hget("ormis/models", "expiry_room").replace(b'"sorted int floor"', b'"sorted int floors"')
     raw.hset(
@@ -582,7 +586,7 @@ async def test_the_async_twins(db: ormis.Database, raw: Any) -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Rooms and desks that come, change, end and go, against a dictionary."""
+    """Rooms and desks that are created, changed, expired and deleted, against a dictionary."""
 
     database: Any = None
     client: Any = None
@@ -646,7 +650,7 @@ class Life(RuleBasedStateMachine):
 
 
 def test_lives(db: ormis.Database, raw: Any) -> None:
-    """Whatever happens to objects in whatever order, every answer is right and nothing is left over."""
+    """After any sequence of operations every result is correct and no data is left over."""
     machine = type("TheLife", (Life,), {"database": db, "client": raw})
     from hypothesis.stateful import run_state_machine_as_test
 
@@ -659,7 +663,7 @@ def test_lives(db: ormis.Database, raw: Any) -> None:
 
 
 def test_on_a_read_only_replica(server_kind: str) -> None:
-    """A replica can't clear anything away, and its answers are right nevertheless."""
+    """A replica can't clean up, and its results are correct."""
     with (
         start_server(server_kind, "--repl-diskless-sync-delay", "0", tcp=True) as primary,
         start_server(server_kind, "--replicaof", "127.0.0.1", str(primary.port)) as replica,

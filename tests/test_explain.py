@@ -1,4 +1,4 @@
-"""explain(): the way that the server takes, what is checked, what is left to Python."""
+"""explain(): the access path, the checked conditions, the conditions in Python."""
 
 from textwrap import dedent
 from typing import Any
@@ -87,14 +87,14 @@ def stocked(db: ormis.Database) -> None:
     ],
 )
 def test_explanations(queryset: Any, expected: str) -> None:
-    """A tree of lines: the way with what it looks at, checks by other indexes, conditions, order, slice, relations."""
+    """A tree of lines: access path with the number of objects, index probes, conditions, order, slice, relations."""
     with capture_calls() as calls:
         assert queryset.explain() == dedent(expected)
     assert len(calls) == 1
 
 
 def test_a_slice_in_the_order_of_an_index_stops_when_it_is_full() -> None:
-    """explain() tells the walk along an index, and that in the order of creation, from a full one."""
+    """explain() distinguishes the walk along an index, and that in the order of creation, from a full walk."""
     Book.objects.bulk_create([Book(title=f"t{n}", pages=n) for n in range(300)])
     assert (
         "index on pages, walked in its order until the slice is full"
@@ -104,7 +104,7 @@ def test_a_slice_in_the_order_of_an_index_stops_when_it_is_full() -> None:
 
 
 def test_analyze_runs_the_query() -> None:
-    """With analyze there is also what was looked at, found, and how many calls and how long it took."""
+    """With analyze the output has the numbers of examined and found objects, of calls, and the time."""
     lines = Book.objects.filter(pages=300).explain(analyze=True).splitlines()
     assert "objects looked at in the first call" in lines[-2]
     assert "2 found in 1 call and " in lines[-1]
@@ -120,7 +120,7 @@ def test_combinations_are_explained_part_by_part() -> None:
 
 
 def test_values_of_many_related_objects_are_explained() -> None:
-    """What is explained is the query of the objects themselves."""
+    """The output explains the query of the objects themselves."""
     for order, expected in (("pages", "order by pages on the server"), ("reviews__stars", "FULL WALK")):
         shown = Book.objects.order_by(order).values("title", "reviews__stars")[:2].explain(analyze=True)
         assert shown.startswith("a row for each related object of\nBook: 5 objects")
@@ -129,7 +129,7 @@ def test_values_of_many_related_objects_are_explained() -> None:
 
 
 def test_an_index_declared_later_is_left_alone_until_it_is_complete(db: ormis.Database) -> None:
-    """An index that a model declares after objects exist is named as incomplete, and answers stay right."""
+    """An index declared after objects exist is named as incomplete, and results stay correct."""
 
     def declare(indexed: bool) -> Any:
         class Later(ormis.Model):
@@ -155,7 +155,7 @@ def test_an_index_declared_later_is_left_alone_until_it_is_complete(db: ormis.Da
 
 
 def test_many_objects_are_read_in_portions() -> None:
-    """explain() says so where one call is not enough."""
+    """explain() says so if one call is not enough."""
     Review.objects.bulk_create([Review(book_id=1, stars=n % 5) for n in range(9000)])
     shown = Review.objects.filter(text__isnull=True).explain()
     assert "FULL WALK" in shown

@@ -1,4 +1,4 @@
-"""Servers that die, stop, run out of memory, refuse or change places: a clear error or none, never half an object."""
+"""Servers that die, stop, run out of memory, refuse writes or fail over: a clear error or none; no partial write."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from servers import Server, find_binary, free_port, start_server
 
 
 class Team(ormis.Model):
-    """What players refer to."""
+    """The target of the players' foreign key."""
 
     name: str = Field(unique=True)
 
@@ -34,7 +34,7 @@ class Team(ormis.Model):
 
 
 class Player(ormis.Model):
-    """Has every kind of index, a claim and a reference."""
+    """Has every kind of index, a unique field and a foreign key."""
 
     name: str = Field(index="sorted")
     nick: str | None = Field(default=None, unique=True)
@@ -48,7 +48,7 @@ class Player(ormis.Model):
 
 
 class Count(ormis.Model):
-    """Goes the short way."""
+    """Supports the fast path."""
 
     number: int = Field(default=0, index=True)
     plain: int = 0
@@ -60,27 +60,27 @@ class Count(ormis.Model):
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A directory with a short name, where a server may be started again."""
+    """A directory with a short name, in which a server can be restarted."""
     directory = Path(tempfile.mkdtemp(prefix="ormis-test-"))
     yield directory
     shutil.rmtree(directory)
 
 
-AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica is not kept waiting for others
+AT_ONCE = ("--repl-diskless-sync-delay", "0")  # a replica does not wait for others
 
 
 def patient(server: Server, **options: Any) -> redis.Redis:
-    """A client that waits for a server which is away for a while."""
+    """A client that retries while a server is away."""
     return server.client(retry=Retry(ConstantBackoff(0.05), 200), max_connections=64, **options)
 
 
 def dump(client: redis.Redis) -> dict[bytes, Any]:
-    """All that is stored of the models."""
+    """All stored data of the models."""
     return {key: client.dump(key) for key in sorted(client.scan_iter()) if not key.startswith(b"ormis/")}
 
 
 def sound(db: ormis.Database) -> bool:
-    """Whether every index and claim is as the hashes say."""
+    """Whether check() has no findings."""
     return not list(ormis.check(db).findings)
 
 
@@ -88,7 +88,7 @@ def sound(db: ormis.Database) -> bool:
 
 
 def test_killed_at_any_moment(server_kind: str, home: Path) -> None:
-    """Kill -9 under load, with `appendfsync always`: what was acknowledged is there, whole, and nothing is torn."""
+    """Kill -9 under load, with `appendfsync always`: every acknowledged write is stored; all writes are complete."""
     durable = ("--appendonly", "yes", "--appendfsync", "always")
     acknowledged: list[tuple[int, int]] = []
     for run in range(3):
@@ -126,7 +126,7 @@ def _write_until_it_breaks(number: int) -> list[tuple[int, int]]:
 
 
 def test_restarted_while_connected(server_kind: str, home: Path) -> None:
-    """Clients go on where they were when the server is back, sync and async, threads in the middle of calls too."""
+    """Clients continue when the server is back, sync and async, also threads in the middle of a call."""
     settings = ("--appendonly", "yes", "--appendfsync", "always")
     with start_server(server_kind, *settings, directory=home) as server:
         client = patient(server)
@@ -164,7 +164,7 @@ async def _acount(db: ormis.Database) -> int:
 
 
 def test_scripts_are_flushed_under_load(db: ormis.Database, raw: redis.Redis) -> None:
-    """SCRIPT FLUSH at any time is not noticed: the text of a script is sent again."""
+    """SCRIPT FLUSH at any time causes no error: the client sends the script again."""
     Count().save()
     done = threading.Event()
 
@@ -208,7 +208,7 @@ WRITES: Writes = {
 }
 
 
-# These begin with a command that frees memory: the server lets them pass, and then to their end.
+# These begin with a command that frees memory, so the server executes them completely.
 FREEING = ("update", "set to nothing")
 
 
@@ -232,7 +232,7 @@ def _fill() -> None:
 
 
 def test_no_memory_left(server_kind: str) -> None:
-    """Maxmemory is reached: redis-py's own error for what needs memory, and nothing has changed. Deleting works."""
+    """At maxmemory a write that needs memory raises redis-py's own error, and nothing has changed. Deleting works."""
     with start_server(server_kind) as server, server.client() as raw, ormis.connect(server.url) as db:
         _fill()
         before = dump(raw)
@@ -253,7 +253,7 @@ def test_no_memory_left(server_kind: str) -> None:
 
 
 def test_memory_runs_out_under_load(server_kind: str) -> None:
-    """A real limit, reached by 4 writers: each call is whole or an error, and what is stored is sound."""
+    """A real limit, reached by 4 writers: each call is complete or an error, and check() finds nothing."""
     with start_server(server_kind) as server, server.client() as raw, ormis.connect(server.url) as db:
         raw.config_set("maxmemory", raw.info("memory")["used_memory"] + 8_000_000)
 
@@ -275,7 +275,7 @@ def test_memory_runs_out_under_load(server_kind: str) -> None:
 
 
 def test_a_read_only_replica(server_kind: str) -> None:
-    """Reading works there; every write is redis-py's ReadOnlyError, and nothing has changed."""
+    """Reads work; every write raises redis-py's ReadOnlyError, and nothing has changed."""
     with start_server(server_kind, *AT_ONCE, tcp=True) as master, ormis.connect(master.url):
         _fill()
         with (
@@ -322,7 +322,7 @@ def test_the_disk_is_full(server_kind: str, home: Path) -> None:
             with pytest.raises(redis.ResponseError, match="MISCONF"):
                 write()
             assert dump(raw) == before, name
-        server.kill()  # asked to end, it would try to save
+        server.kill()  # on SIGTERM it would try to save
 
 
 # Slow ----------------------------------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_the_disk_is_full(server_kind: str, home: Path) -> None:
 
 @contextmanager
 def stopped(server: Server) -> Iterator[None]:
-    """The server does nothing meanwhile; what is sent to it waits in its sockets."""
+    """The server process is stopped; requests wait in its sockets."""
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
         yield
@@ -339,7 +339,7 @@ def stopped(server: Server) -> Iterator[None]:
 
 
 def test_a_server_that_stops_for_a_while(server_kind: str) -> None:
-    """The client's time is up, it sends the call again, and the server wakes up to both: applied once."""
+    """The client times out and sends the call again, and the server then reads both: applied once."""
     with (
         start_server(server_kind) as server,
         patient(server, socket_timeout=0.1, socket_connect_timeout=0.1) as client,
@@ -358,7 +358,7 @@ def test_a_server_that_stops_for_a_while(server_kind: str) -> None:
 
 
 def test_a_time_out_is_redis_pys_own(server_kind: str) -> None:
-    """Without repetition the time-out is raised; the next call on the connection gets its own reply."""
+    """Without retries the time-out is raised; the next call on the connection gets its own reply."""
     with start_server(server_kind) as server:
         impatient = server.client(socket_timeout=0.1, retry=Retry(ConstantBackoff(0), 0))
         with impatient as client, ormis.connect(client=client):
@@ -377,7 +377,7 @@ def test_a_time_out_is_redis_pys_own(server_kind: str) -> None:
 
 @contextmanager
 def watched(kind: str, master: Server, home: Path) -> Iterator[int]:
-    """A sentinel that makes the replica of this server the master when the server is away for 300 ms."""
+    """A sentinel that promotes the replica of this server if the server is away for 300 ms."""
     port = free_port()
     (home / "sentinel.conf").write_text(
         f"port {port}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {master.port} 1\n"
@@ -401,7 +401,7 @@ def _answers(port: int) -> bool:
 
 @pytest.mark.slow
 def test_failover_by_sentinel(server_kind: str, home: Path) -> None:
-    """The master dies, the replica takes over: clients repeat their calls there; each counts once on what it holds."""
+    """The master dies, the replica takes over: clients repeat their calls there; each counts once on its data."""
     with (
         start_server(server_kind, *AT_ONCE, tcp=True) as master,
         start_server(server_kind, "--replicaof", "127.0.0.1", str(master.port), tcp=True) as replica,

@@ -1,4 +1,4 @@
-"""Expressions and the bounds of fields: what a field does not allow is not written, whichever way it is computed."""
+"""Expressions and the constraints of fields: a value that a field does not allow is not written, by any method."""
 
 import math
 import re
@@ -17,7 +17,9 @@ pytestmark = pytest.mark.usefixtures("checked")
 
 
 class Stock(ormis.Model):
-    """Fields with bounds: as the server compares them, of every kind of number, and as only Python does."""
+    """Fields with constraints: those that the server checks, of every kind of number, and those that only Python
+    checks.
+    """
 
     pieces: int = Field(default=0, ge=0, lt=100)
     price: Decimal = Field(default=Decimal(1), gt=Decimal("0.50"))
@@ -85,7 +87,7 @@ WAYS = [_saved, _saved_unchanged, _saved_in_a_block, _bulk_updated]
 @pytest.mark.parametrize("write", WAYS)
 @pytest.mark.parametrize(("field", "change", "expected"), FITTING)
 def test_saved_sums_within_the_bounds(write: Callable[[Stock], None], field: str, change: Any, expected: Any) -> None:
-    """save() and bulk_update() store what the field allows, to its very bounds."""
+    """save() and bulk_update() store allowed values, the bounds included."""
     stock = Stock(pieces=3).save()
     setattr(stock, field, change)
     write(stock)
@@ -96,7 +98,7 @@ def test_saved_sums_within_the_bounds(write: Callable[[Stock], None], field: str
 @pytest.mark.parametrize("write", WAYS)
 @pytest.mark.parametrize(("field", "change", "result"), OUTSIDE)
 def test_saved_sums_out_of_bounds(write: Callable[[Stock], None], field: str, change: Any, result: Any) -> None:
-    """They refuse what the field does not allow, name it, and write nothing, of the other fields neither."""
+    """They raise for a result out of bounds, name the field, and write nothing, the other fields included."""
     stock = Stock(pieces=3).save()
     stock.free = 7
     setattr(stock, field, change)
@@ -107,7 +109,9 @@ def test_saved_sums_out_of_bounds(write: Callable[[Stock], None], field: str, ch
 
 
 def test_a_batch_with_one_sum_out_of_bounds(db: ormis.Database) -> None:
-    """bulk_update() and a block write nothing of the other objects then; what came before in the block counts."""
+    """bulk_update() and a block then write nothing of the other objects; earlier writes of a block are taken into
+    account.
+    """
     stocks = Stock.objects.bulk_create([Stock(pieces=n) for n in (9, 5, 7)])
     for stock in stocks:
         stock.pieces = F("pieces") - 6
@@ -134,7 +138,7 @@ def test_a_batch_with_one_sum_out_of_bounds(db: ormis.Database) -> None:
 
 
 def test_many_take_from_one_object(db: ormis.Database) -> None:
-    """No more is taken than there is, and none of it is refused, however many take at the same time."""
+    """Concurrent decrements stop exactly at the lower bound, and none above it is refused."""
     Stock(pieces=50, boxes=50).save()
 
     def take(field: str) -> bool:
@@ -153,7 +157,7 @@ def test_many_take_from_one_object(db: ormis.Database) -> None:
 
 
 def test_update_or_create_minds_bounds(db: ormis.Database) -> None:
-    """As save() does."""
+    """update_or_create() checks bounds as save() does."""
     Stock(pieces=3, free=1).save()
     with pytest.raises(ormis.IntegrityError, match=r"Stock.pieces=-2 does not fit"):
         Stock.objects.update_or_create({"pieces": F("pieces") - 5}, free=1)
@@ -161,7 +165,9 @@ def test_update_or_create_minds_bounds(db: ormis.Database) -> None:
 
 
 def test_calls_of_saved_sums(db: ormis.Database) -> None:
-    """Within plain bounds the server counts in one call; what it can't do takes one more, for however many objects."""
+    """Within plain bounds the server computes in one call; a result that Python computes takes one more, for any number
+    of objects.
+    """
     stock = Stock(pieces=3).save()
     for change, expected in (({"pieces": F("pieces") - 1}, 1), ({"boxes": F("boxes") + 2}, 2)):
         with ormis.capture_calls() as calls:
@@ -179,7 +185,7 @@ def test_calls_of_saved_sums(db: ormis.Database) -> None:
 
 
 def test_sums_of_python_on_one_object_in_a_block(db: ormis.Database) -> None:
-    """Each is computed of what those before it come to, also of an object that the block itself makes."""
+    """Each expression is computed from the results of those before it, also on an object that the block creates."""
     with ormis.atomic():
         stock = Stock(weight=2.0, free=1).save()
         for _ in range(120):

@@ -1,4 +1,4 @@
-"""`get_or_create()` and `update_or_create()`: found or made, with nobody in between."""
+"""`get_or_create()` and `update_or_create()`: free of races."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("checked")
 
 
 class Shop(ormis.Model):
-    """What goods belong to."""
+    """The target of the goods' foreign key."""
 
     name: str = Field(index=True)
 
@@ -32,7 +32,7 @@ class Tag(ormis.Model):
 
 
 class Good(ormis.Model):
-    """Has no index on some fields: those are walked."""
+    """Some fields have no index: queries on them walk the model."""
 
     name: str = Field(default="", index=True)
     slug: str | None = Field(default=None, unique=True)
@@ -48,7 +48,7 @@ class Good(ormis.Model):
 
 
 class Part(ormis.Model):
-    """Must belong to something."""
+    """Has a required foreign key."""
 
     shop: ForeignKey[Shop] = ForeignKey(on_delete=CASCADE, related_name="parts")
     name: str = Field(index=True)
@@ -58,7 +58,7 @@ class Part(ormis.Model):
 
 
 class Coded(ormis.Model):
-    """Its key is given by hand."""
+    """Its primary key is given by the caller."""
 
     code: str = Field(primary_key=True)
     name: str = Field(default="", index=True)
@@ -68,7 +68,7 @@ class Coded(ormis.Model):
 
 
 class Passing(ormis.Model):
-    """Ends after some time."""
+    """Has Meta.ttl."""
 
     name: str = Field(index=True)
     count: int = 0
@@ -79,7 +79,7 @@ class Passing(ormis.Model):
 
 
 def sent(work: Callable[[], Any]) -> list[str]:
-    """The names of the calls that this takes."""
+    """The names of the calls that this sends."""
     with ormis.capture_calls() as calls:
         work()
     return [getattr(call, "name", "") or str(call) for call in calls]
@@ -102,7 +102,7 @@ LOOKUPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.fixture(params=["one call", "steps"])
 def steps(request: pytest.FixtureRequest, db: ormis.Database) -> str:
-    """What there is, is looked at in one call, or in steps (each ends after a few objects)."""
+    """Objects are examined in one call, or in several that end after a few objects."""
     if request.param == "steps":
         db.limits = replace(db.limits, objects=1)
     return request.param
@@ -115,7 +115,7 @@ def others() -> None:
 
 @pytest.mark.parametrize("case", LOOKUPS)
 def test_created_then_found(steps: str, case: str) -> None:
-    """The first time there is a new object of the lookups and the defaults, the second time that one."""
+    """The first call creates an object from the lookups and the defaults, the second returns it."""
     Shop(name="s").save()
     others()
     lookups, defaults = LOOKUPS[case]
@@ -131,7 +131,7 @@ def test_created_then_found(steps: str, case: str) -> None:
 
 @pytest.mark.parametrize("case", LOOKUPS)
 def test_found_among_many(steps: str, case: str) -> None:
-    """An object in the middle is found, before and after others, and none is made."""
+    """An object in the middle is found, before and after others, and none is created."""
     Shop(name="s").save()
     others()
     lookups, defaults = LOOKUPS[case]
@@ -143,7 +143,7 @@ def test_found_among_many(steps: str, case: str) -> None:
 
 @pytest.mark.parametrize("case", LOOKUPS)
 def test_more_than_one(steps: str, case: str) -> None:
-    """MultipleObjectsReturned, and none is made."""
+    """MultipleObjectsReturned, and none is created."""
     if case == "unique":
         pytest.skip("there can't be two")
     Shop(name="s").save()
@@ -159,7 +159,7 @@ def test_more_than_one(steps: str, case: str) -> None:
 
 
 def test_a_large_model_without_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is walked in several steps: one object that is met in an early step is found, and none is made."""
+    """It is walked in several calls: an object that an early call finds is returned, and none is created."""
     Good.objects.bulk_create([Good(note="here" if n == 5 else f"m{n}") for n in range(3000)])
     assert Good.objects.get_or_create(note="here")[0].id == 6
     assert Good.objects.get_or_create(note="m2999")[0].id == 3000
@@ -172,7 +172,7 @@ def test_a_large_model_without_an_index(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_round_trips() -> None:
-    """One call to get or create; one to create by update_or_create, two where there is something to change."""
+    """One call to get or create; update_or_create takes one to create, two to update."""
     others()
     assert sent(lambda: Good.objects.get_or_create(name="a")) == ["get_or_create"]
     assert sent(lambda: Good.objects.get_or_create(name="a")) == ["get_or_create"]
@@ -182,7 +182,7 @@ def test_round_trips() -> None:
 
 
 def test_callable_defaults() -> None:
-    """They are called where an object is made, and only there."""
+    """They are called only if an object is created."""
     called: list[int] = []
 
     def stock() -> int:
@@ -201,13 +201,13 @@ def test_callable_defaults() -> None:
 
 
 def test_defaults_override_lookups() -> None:
-    """A value in the defaults is what a new object has, as in Django."""
+    """A value in the defaults overrides a lookup in a new object, as in Django."""
     good, created = Good.objects.get_or_create({"name": "other"}, name="a")
     assert (good.name, created) == ("other", True)
 
 
 def test_update_or_create(steps: str) -> None:
-    """The object that is there gets the defaults, the rest of it stays; a new one gets the create_defaults if given."""
+    """An existing object gets the defaults and keeps its other fields; a new one gets the create_defaults if given."""
     others()
     good, created = Good.objects.update_or_create({"stock": 1}, name="a")
     assert (good.stock, created) == (1, True)
@@ -231,7 +231,7 @@ def test_update_or_create(steps: str) -> None:
 
 
 def test_an_update_that_takes_the_object_out_of_the_lookups(steps: str) -> None:
-    """The object that was changed comes back all the same."""
+    """The changed object is returned, also if it no longer meets the lookups."""
     good, _ = Good.objects.get_or_create(name="a")
     changed, created = Good.objects.update_or_create({"name": "b"}, name="a")
     assert (changed, changed.name, created) == (good, "b", False)
@@ -239,7 +239,7 @@ def test_an_update_that_takes_the_object_out_of_the_lookups(steps: str) -> None:
 
 
 def test_values_that_do_not_fit() -> None:
-    """Pydantic's error, and nothing is made; where the object is there, get_or_create finds it all the same."""
+    """Raises pydantic's error, and nothing is created; get_or_create finds an existing object."""
     with pytest.raises(ValidationError, match="size"):
         Good.objects.get_or_create({"size": 101}, name="a")
     with pytest.raises(ValidationError, match="size"):
@@ -261,7 +261,7 @@ def test_values_that_do_not_fit() -> None:
 
 
 def test_an_object_that_can_not_be_made_but_is_there() -> None:
-    """What lacks a value to make it from is found; where it is not there the error says what lacks."""
+    """Without a required value an existing object is found; otherwise the error names the missing value."""
     shop = Shop(name="s").save()
     part = Part(shop=shop, name="a").save()
     assert Part.objects.get_or_create(name="a") == (part, False)
@@ -280,7 +280,7 @@ def test_an_object_that_can_not_be_made_but_is_there() -> None:
 
 
 def test_refusals(steps: str) -> None:
-    """Unique values and references are looked at as by save(); nothing is made."""
+    """Unique values and references are checked as by save(); nothing is created."""
     Good(slug="a", name="x").save()
     with pytest.raises(ormis.UniqueViolation, match="slug='a'"):
         Good.objects.get_or_create({"slug": "a"}, name="new")
@@ -299,7 +299,7 @@ def test_refusals(steps: str) -> None:
 
 
 def test_by_primary_key() -> None:
-    """`pk` and the field itself are lookups like others."""
+    """`pk` and the name of the key field are lookups like others."""
     assert Coded.objects.get_or_create(pk="a")[1]
     assert not Coded.objects.get_or_create(code="a")[1]
     assert Coded.objects.update_or_create({"name": "n"}, code="b")[1]
@@ -310,7 +310,7 @@ def test_by_primary_key() -> None:
 
 
 def test_through_a_foreign_key() -> None:
-    """`shop.goods.get_or_create()` looks among the shop's goods, and what it makes is one of them."""
+    """`shop.goods.get_or_create()` searches the shop's goods, and a new object belongs to the shop."""
     a, b = Shop(name="a").save(), Shop(name="b").save()
     made, created = a.goods.get_or_create(name="x")
     assert (made.shop_id, created) == (a.id, True)
@@ -325,7 +325,7 @@ def test_through_a_foreign_key() -> None:
 
 
 async def test_through_a_foreign_key_async() -> None:
-    """The same by the async twins."""
+    """The async twins do the same."""
     shop = await Shop(name="a").asave()
     made, created = await shop.goods.aget_or_create(name="x")
     assert (made.shop_id, created) == (shop.id, True)
@@ -334,7 +334,7 @@ async def test_through_a_foreign_key_async() -> None:
 
 
 def test_through_links() -> None:
-    """`good.tags.get_or_create()` looks among the good's tags, and what it makes is linked."""
+    """`good.tags.get_or_create()` searches the good's tags, and a new object is linked."""
     good, other = Good(name="g").save(), Good(name="h").save()
     tag, created = good.tags.get_or_create(name="red")
     assert created
@@ -351,7 +351,7 @@ def test_through_links() -> None:
 
 
 def test_the_object_afterwards() -> None:
-    """A save of what was got or made writes what was changed since, no more."""
+    """A save() of the returned object writes only the fields changed since."""
     made, _ = Good.objects.get_or_create({"note": "n"}, name="a")
     Good.objects.filter(name="a").update(note="other")
     made.stock = 5
@@ -368,7 +368,7 @@ def test_the_object_afterwards() -> None:
 
 
 def test_time_to_live() -> None:
-    """An object of a model with Meta.ttl ends, however it was made."""
+    """An object of a model with Meta.ttl expires, by whichever method it was created."""
     made, _ = Passing.objects.get_or_create(name="a")
     assert 50 < (made.ttl() or 0) <= 60
     other, _ = Passing.objects.update_or_create({"count": 1}, name="b")
@@ -376,7 +376,7 @@ def test_time_to_live() -> None:
 
 
 async def test_async() -> None:
-    """The same by the async twins."""
+    """The async twins do the same."""
     made, created = await Good.objects.aget_or_create({"stock": 1}, name="a")
     assert (made.stock, created) == (1, True)
     assert await Good.objects.aget_or_create(name="a") == (made, False)
@@ -385,7 +385,7 @@ async def test_async() -> None:
 
 
 def test_inside_a_block() -> None:
-    """What is found is what there was before the block; what is made has its key, and is stored at its end."""
+    """It finds objects from before the block; a new object has its key, and is stored at the end."""
     found = Good(name="a", stock=1).save()
     with ormis.atomic():
         assert Good.objects.get_or_create(name="a") == (found, False)
@@ -405,7 +405,7 @@ def test_inside_a_block() -> None:
 
 
 def test_sums_inside_a_block() -> None:
-    """An expression of update_or_create() is known after the block."""
+    """The value of an expression of update_or_create() is set after the block."""
     Good(name="a", stock=1).save()
     with ormis.atomic():
         good, created = Good.objects.update_or_create({"stock": F("stock") + 1}, {"stock": 0}, name="a")
@@ -415,7 +415,7 @@ def test_sums_inside_a_block() -> None:
 
 
 class Aliased(ormis.Model):
-    """pydantic knows a field by another name."""
+    """A field with a pydantic alias."""
 
     name: str
     size: int = Field(default=1, alias="theSize")
@@ -426,7 +426,7 @@ class Aliased(ormis.Model):
 
 
 def test_fields_with_an_alias() -> None:
-    """Lookups and defaults go by the names of fields, as queries do, whatever pydantic asks for."""
+    """Lookups and defaults use the names of fields, as queries do, not pydantic's aliases."""
     made, created = Aliased.objects.get_or_create({"kind": "k"}, name="a", size=3)
     assert (made.size, made.kind, created) == (3, "k", True)
     assert Aliased.objects.get_or_create(name="a", size=3) == (made, False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pydantic
 import pytest
-from making import make
+from model_factory import make
 
 import ormis
 from ormis import Field, ForeignKey, Index, ManyToMany, ModelError, OneToOne, Related, UniqueConstraint
