@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from model_factory import make
 from pydantic import AliasChoices, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
 import ormis
+from model_factory import make
 from ormis import CASCADE, Field, ForeignKey, ManyToMany, OneToOne, Related
 
 CONFIGS: dict[str, Any] = {

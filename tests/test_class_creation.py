@@ -7,10 +7,10 @@ from enum import Enum
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pytest
-from model_factory import make
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import ormis
+from model_factory import make
 from ormis import Field, ForeignKey, ManyToMany, ModelError, OneToOne
 from ormis.schema import registry
 

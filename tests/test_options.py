@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import pydantic
 import pytest
-from model_factory import make
 
 import ormis
+from model_factory import make
 from ormis import Field, ForeignKey, Index, ManyToMany, ModelError, OneToOne, Related, UniqueConstraint
 
 
