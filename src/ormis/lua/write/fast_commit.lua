@@ -54,11 +54,11 @@ elseif commit then
     local key_part, score = require('server.key_part'), require('values.scores')
     local m, mutation = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])[1]
     local columns, indexes, width, count, texts = m.columns, m.indexes, #m.columns, mutation[3], mutation[4]
-    local failed = false
+    local failed, written = false, false
 
     local function write(...)
       local done = command(...)
-      if type(done) == 'table' then failed = failed or done.err end
+      if type(done) == 'table' then failed = failed or done.err else written = true end
     end
 
     local function write_all(name, key, arguments, length)
@@ -174,7 +174,8 @@ elseif commit then
       if not failed then write_indexes(pks, true) end
       if not failed then write_all('ZADD', base .. KEY.ids, places, 2 * count) end
       failed = failed or command('SET', base .. KEY.next_id, pks[count]).err
-      if failed then return nil, undo(pks, keys) end
+      -- Without memory the server refuses the first write of a script only: an undo of nothing would let the others by.
+      if failed then return nil, written and undo(pks, keys) or nil end
       return pks
     end
 
