@@ -12,7 +12,7 @@ import redis
 from redis.exceptions import ConnectionError as Broken
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey
+from ormis import CASCADE, PROTECT, F, Field, ForeignKey
 from ormis.drivers import idempotency
 from ormis.storage.scripts import script
 from proxy import Cut, Direction, Fault, Proxy, Weather, rain
@@ -271,6 +271,52 @@ def test_what_is_remembered_is_bounded(db: ormis.Database, raw: redis.Redis) -> 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: Poll().save(), range(200)))
     assert raw.hlen(key) <= 16
+
+
+class Voter(ormis.Model):
+    """Protects the poll that it refers to."""
+
+    poll: ForeignKey[Poll] = ForeignKey(on_delete=PROTECT)
+    name: str = Field(default="", unique=True)
+
+    class Meta:
+        key = "once_voter"
+
+
+def long_protected() -> None:
+    poll = Poll().save()
+    Voter.objects.bulk_create([Voter(poll=poll, name=str(number)) for number in range(5000)])
+    with pytest.raises(ormis.ProtectedError) as raised:
+        poll.delete()
+    assert len(raised.value.objects) == 5000
+
+
+def long_unique() -> None:
+    poll = Poll().save()
+    Voter(poll=poll, name="x" * 100_000).save()
+    with pytest.raises(ormis.UniqueViolation) as raised:
+        Voter(poll=poll, name="x" * 100_000).save()
+    assert raised.value.value == "x" * 100_000
+
+
+@pytest.mark.parametrize("refused", [long_protected, long_unique])
+def test_a_refusal_is_remembered_in_short(db: ormis.Database, raw: redis.Redis, refused: Callable[[], None]) -> None:
+    """A list of thousands of objects, or a long text, is reported whole and remembered by its beginning."""
+    refused()
+    (key,) = raw.keys("ormis/once/*")
+    assert all(len(text) < 5000 for text in raw.hvals(key))
+
+
+def test_a_shortened_refusal_is_the_same_error(proxy: Proxy, prefix: str) -> None:
+    """The retry of a refused call whose reply was lost raises the error again, with the first objects."""
+    with proxy.client() as client, ormis.connect(client=client, prefix=prefix):
+        poll = Poll().save()
+        Voter.objects.bulk_create([Voter(poll=poll, name=str(number)) for number in range(5000)])
+        proxy.cut("reply", 0)
+        with pytest.raises(ormis.ProtectedError, match="and 95 more") as raised:
+            poll.delete()
+        assert len(raised.value.objects) == 100
+        assert Poll.objects.filter(pk=poll.id).exists()
 
 
 def in_child(work: Callable[[], object]) -> bool:
