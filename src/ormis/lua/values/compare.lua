@@ -38,7 +38,7 @@ local function tied_order(kind, a, b)
   -- A number as its sign, its digits from the first that is not 0, and its magnitude, upper * 10^9 + lower: a Decimal
   -- may have exponents beyond 2^53. Infinity is a number above all magnitudes.
   local function parts(text)
-    local sign, whole, fraction, minus, exponent = string.match(text, '^([%+%-]?)(%d*)%.?(%d*)[eE]?([%+%-]?)(%d*)$')
+    local sign, whole, fraction, minus, exponent = require('values.decimal_parts')(text)
     if not sign then return string.byte(text) == 45 and -1 or 1, '1', 1e300, 0 end
     local digits = whole .. fraction
     local first = string.find(digits, '[1-9]')
