@@ -146,13 +146,19 @@ class Model(BaseModel, metaclass=ModelMeta):
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.
 
+        If more than `Limits.cascade` objects refer to it, further calls delete them before, in batches, children first:
+        nothing refers to a deleted object at any time.
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
         """
-        return self._database_for(using or state_of(self).database).run(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return database.run(deleting.delete_one(self._schema(), self._own_key(), Origin(database)))
 
     async def adelete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """As delete()."""
-        return await self._database_for(using or state_of(self).database).arun(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return await database.arun(
+            deleting.delete_one(self._schema(), self._own_key(), Origin(database, asynchronous=True))
+        )
 
     def refresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
         """Reads the object again, all of it or these fields. Raises DoesNotExist when it is gone."""
@@ -417,11 +423,6 @@ class Model(BaseModel, metaclass=ModelMeta):
         if self.pk is None:
             raise self.DoesNotExist(f"{self!r} is not saved yet, it has no key")
         return self.pk
-
-    def _deletion(self) -> Any:
-        pk = self._own_key()
-        (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
-        return deleting.counted(counts)
 
     def _expiry(self, ttl: int | None) -> Operation[None]:
         pk = self._own_key()

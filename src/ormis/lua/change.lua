@@ -45,7 +45,7 @@ function changing.expire(m, keys)
 end
 
 function changing.delete(m, keys)
-  return #keys, actions.delete(m, {'delete', 1, keys})
+  return #keys, actions.delete(m, {'delete', 1, keys, request.mutation[2]})
 end
 
 -- A mutation has its own list of changes: arithmetic adds to it.

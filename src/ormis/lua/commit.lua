@@ -15,7 +15,7 @@
 --                                   changes {position, text|false, ...}; expected the same, compared first;
 --                                   sums, see updating.lua
 --   {'amend', m, ...}               an update of an object that may be gone; its result is false then
---   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
+--   {'delete', m, {pk, ...}, most}  and the objects that refer to them by their on_delete; 'large' if these are more
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
 --   {'link', m, end, pk, others}    adds links from the object pk, see links.lua; others are {pk, ...}, or false for
 --                                   what the mutation before has inserted

@@ -121,6 +121,8 @@ def _for_the_end(mutation: Mutation, predicted_result: Any) -> Mutation:
     elif mutation.code == "update":
         pk, changes, expected, sums = (*arguments, (), ())[:4]
         arguments = [pk, changes, _known([*expected, *mutation.loaded]), sums]
+    elif mutation.code == "delete":
+        arguments = arguments[:1]  # a block is one call, however many objects refer to these
     return replace(mutation, arguments=arguments, on_result=mutation.on_commit, fast=())
 
 
