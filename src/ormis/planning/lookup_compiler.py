@@ -3,12 +3,11 @@
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from ..errors import FieldError, reason, shown
+from ..errors import FieldError, hint_for, reason, shown
 from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS
 from ..query.state import Query
@@ -144,9 +143,7 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
         known = [*(n for n in LOOKUPS if _has_lookup(column, n)), *column.codec.traits.parts]
         if unknown in known:
             raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
-        near = get_close_matches(unknown, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
+        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint_for(unknown, known)}")
     return name
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
-from ..errors import ModelError
-from .unknown_options import hint_for, refuses_unknown_options
+from ..errors import ModelError, hint_for
+from .unknown_options import refuses_unknown_options
 
 
 class Index:
