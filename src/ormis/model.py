@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
@@ -363,8 +363,8 @@ class Model(BaseModel, metaclass=ModelMeta):
         return pinned if pinned is not None else default_database(cls.__name__)
 
     @classmethod
-    def _complete(cls, targets: dict[str, Any]) -> None:
-        complete(cls, targets)
+    def _complete(cls, targets: dict[str, Any]) -> Callable[[], None]:
+        return complete(cls, targets)
 
     @classmethod
     def _newest_first(cls) -> QuerySet[Self]:
