@@ -305,3 +305,5 @@ def _add_errors(cls: Any) -> None:
     for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
+    body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
+    cls.RelatedObjectDoesNotExist = type("RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body)

@@ -27,7 +27,7 @@ from .query.expressions import Expression
 from .query.state import Query
 from .querysets.queryset import QuerySet
 from .records.hydration import load
-from .records.state import State, Wire, cache_related, cached_related, has_cached_related, state_of
+from .records.state import State, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
@@ -72,7 +72,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         related = _take_related(type(self), values)
         super().__init__(**values)
         for name, record in related.items():
-            cache_related(self, name, record)
+            type(self).__dict__[name].connect(self, record)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -235,6 +235,9 @@ class Model(BaseModel, metaclass=ModelMeta):
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:
                     return self._load_deferred([name])[name]
+                relation = type(self).__dict__.get(name)
+                if isinstance(relation, RelationDescriptor):  # it has raised an AttributeError, which is lost
+                    return relation.of(self)
                 if has_cached_related(self, name):
                     return cached_related(self, name)
                 if registry.waiting():

@@ -22,7 +22,7 @@ from ..operations.reading.row_shapes import check_row_names
 from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.names import resolve
-from ..planning.plan import related_of
+from ..planning.plan import related_of, required_paths
 from ..query.q import Q
 from ..query.state import Combination, Query
 from ..records.hydration import has_post_init
@@ -151,7 +151,8 @@ class Queryable(Reading[M], Writing[M]):
     def select_related(self, *paths: str | None) -> "QuerySet[M]":
         """The objects at the end of these relations to one object come along, in the same call; None takes all back.
 
-        Without a path, every relation of the model that is not optional. Raises FieldError for a name that is none.
+        Without a path, all foreign keys that are not optional, of the model and of what they lead to, five steps deep.
+        Raises FieldError for a name that is none.
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
@@ -161,7 +162,7 @@ class Queryable(Reading[M], Writing[M]):
         schema = queryset._schema
         names = [path for path in paths if path is not None]
         _check_relations("select_related()", names)
-        names = names or [r.name for r in schema.references if not r.column.nullable]
+        names = names or required_paths(schema)
         related_of(schema, names)
         return queryset._copy(related=tuple(dict.fromkeys([*queryset.query.related, *names])))
 
@@ -332,13 +333,12 @@ class QuerySet(Queryable[M], Source[M]):
             raise TypeError(f"{what} can be joined with a queryset of {self.model.__name__} only, not {shown(other)}")
         for side in (self, other):
             side._refuse("joined with another")
-        if self.query.empty or other.query.empty:
-            empty, kept = (self, other) if self.query.empty else (other, self)
-            return self._copy_of((kept if connector == "or" else empty).query)
-        if connector == "and":
-            return self._copy(where=(*self.query.where, *other.query.where))
-        either = [_one(side.query.where) for side in (self, other)]
-        return self._copy(where=(either[0] | either[1],) if all(one.children for one in either) else ())
+        joined = self._copy_of(_joined_query(self.query, other.query, connector))
+        joined._known = {
+            reference: {**self._known.get(reference, {}), **other._known.get(reference, {})}
+            for reference in {**self._known, **other._known}
+        }
+        return joined
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
@@ -370,6 +370,17 @@ class QuerySet(Queryable[M], Source[M]):
             return (yield from evaluate(self._valued("flat", ("pk",)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
         return [record.pk for record in records]
+
+
+def _joined_query(one: Query, other: Query, connector: Literal["and", "or"]) -> Query:
+    """The query whose condition joins those of both."""
+    if one.empty or other.empty:
+        empty, kept = (one, other) if one.empty else (other, one)
+        return kept if connector == "or" else empty
+    if connector == "and":
+        return one.having(where=(*one.where, *other.where))
+    either = [_one(side.where) for side in (one, other)]
+    return one.having(where=(either[0] | either[1],) if all(part.children for part in either) else ())
 
 
 def _one(conditions: tuple[Q, ...]) -> Q:
