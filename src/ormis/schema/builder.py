@@ -80,7 +80,7 @@ def take_relations(model: str, namespace: dict[str, Any]) -> Taken:
 
 
 def _declared(model: str, name: str, kind: str, value: Any) -> Relation:
-    """What is assigned to a relation, or what it says where nothing is."""
+    """The value assigned to a relation, or the default of its kind."""
     relation = KINDS[kind]() if value is None else value  # pyright: ignore[reportCallIssue]
     if getattr(relation, "kind", None) != kind:
         raise ModelError(f"{model}.{name}: is annotated as {kind} and assigned {relation!r}")
@@ -124,7 +124,7 @@ def _replace_annotations(annotations: dict[str, Any], taken: Taken) -> None:
 
 
 def _relation_annotation(annotation: Any) -> tuple[str | None, Any]:
-    """The kind of relation that an annotation means, None for another one, and of what."""
+    """The kind of relation of an annotation and its target; None if it is no relation."""
     if isinstance(annotation, str):
         match = _SUBSCRIPT.match(annotation)
         return (match[1], match[2]) if match else (None, None)

@@ -52,8 +52,8 @@ local function key_and_order(m, pk)
   return pk, m.last_in_order
 end
 
--- What a row is in conflict with: the name of the constraint, the value, the key of the other object. A constraint of
--- `on`, by which the other object is updated, comes before all others, which the row itself would break.
+-- The conflict of a row: the name of the constraint, the value, the key of the other object. A constraint of `on`, by
+-- which the other object is updated, comes before all others.
 local function obstacle(m, row, on)
   local pk = row[1]
   if on and not on[m.columns[1]] then
