@@ -66,6 +66,8 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
+        if "pk" in values:
+            _name_key(type(self), values)
         if not (self.__declarations__ or self.__links__):
             self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
             return
@@ -461,6 +463,15 @@ def _input_name(model: Any, name: str) -> str:
     if isinstance(alias, AliasChoices):
         alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
     return alias if isinstance(alias, str) else name
+
+
+def _name_key(model: Any, values: dict[str, Any]) -> None:
+    """Turns `pk=7` into the primary key by its name, that of the relation if it is one: `pk=book`."""
+    schema = model._schema()
+    name = next((r.name for r in schema.references if r.column is schema.pk), _input_name(model, schema.pk.name))
+    if values.keys() & {name, schema.pk.name}:
+        raise TypeError(f"{model.__name__}: give pk or {schema.pk.name}, not both")
+    values[name] = values.pop("pk")
 
 
 def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
