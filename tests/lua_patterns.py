@@ -89,6 +89,8 @@ def fault(pattern: str, ends_with: str = "") -> str | None:
     repeated = [at for at, item in enumerate(items) if item.repeats]
     if not anchored and repeated and not _succeeds_at_once(items, repeated[0], ends, ends_with):
         return "no ^ before a repetition"
+    if repeated and items[repeated[-1]].bytes == ALL and repeated[-1] == len(items) - 1:
+        repeated.pop()  # it takes all that is left, so nothing before it is tried again
     for at, later in pairwise(repeated):
         if not any(item.required and not item.bytes & items[at].bytes for item in items[at + 1 : later + 1]):
             return "two repetitions that can take the same bytes"

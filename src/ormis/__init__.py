@@ -37,6 +37,7 @@ from .operations.reading.prefetch import Prefetch
 from .query.expressions import F
 from .query.q import Q
 from .querysets.managers import Manager
+from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
@@ -51,7 +52,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "Index", "UniqueConstraint",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
-    "F", "Manager", "Prefetch", "Q", "QuerySet",
+    "F", "Manager", "Prefetch", "Q", "QuerySet", "prefetch_related_objects", "aprefetch_related_objects",
     # transactions
     "atomic",
     # looking after a database

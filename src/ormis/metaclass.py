@@ -1,7 +1,7 @@
 """Making model classes: ormis takes its own out of the class body, pydantic makes the class, ormis completes it."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import PrivateAttr
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from . import errors
 from .descriptors import FieldAttribute, class_field
-from .descriptors.install import attach, check_loops
+from .descriptors.install import attach
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
@@ -111,18 +111,30 @@ def make_parametrized(name: str, origin: Any, arguments: tuple[Any, ...], make: 
     return cls
 
 
-def complete(cls: Any, targets: dict[str, Any]) -> None:
-    """Makes the schema and the descriptors of a class whose relations' targets are all known.
+def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
+    """Makes the schema and the descriptors of a class whose relations' targets are all known; returns what undoes that.
 
     Raises ModelError for relations that can't be.
     """
+    untyped = [info for d in cls.__declarations__ if (info := cls.model_fields[d.attname]).annotation is Any]
+
+    def undo() -> None:
+        cls.__schema__ = cls.__loading__ = None
+        for info in untyped:
+            info.annotation = Any
+
     try:
         cls.__schema__ = _schema_of(cls, targets)
-        check_loops(cls.__schema__)
-        attach(cls, targets)
+        detach = attach(cls, targets)
     except BaseException:
-        cls.__schema__ = None
+        undo()
         raise
+
+    def withdraw() -> None:
+        detach()
+        undo()
+
+    return withdraw
 
 
 def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
@@ -293,3 +305,5 @@ def _add_errors(cls: Any) -> None:
     for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
+    body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
+    cls.RelatedObjectDoesNotExist = type("RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body)

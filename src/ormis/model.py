@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
@@ -27,7 +27,7 @@ from .query.expressions import Expression
 from .query.state import Query
 from .querysets.queryset import QuerySet
 from .records.hydration import load
-from .records.state import State, Wire, cache_related, cached_related, has_cached_related, state_of
+from .records.state import State, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
@@ -66,13 +66,15 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
+        if "pk" in values:
+            _name_key(type(self), values)
         if not (self.__declarations__ or self.__links__):
             self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
             return
         related = _take_related(type(self), values)
         super().__init__(**values)
         for name, record in related.items():
-            cache_related(self, name, record)
+            type(self).__dict__[name].connect(self, record)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -241,6 +243,9 @@ class Model(BaseModel, metaclass=ModelMeta):
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:
                     return self._load_deferred([name])[name]
+                relation = type(self).__dict__.get(name)
+                if isinstance(relation, RelationDescriptor):  # it has raised an AttributeError, which is lost
+                    return relation.of(self)
                 if has_cached_related(self, name):
                     return cached_related(self, name)
                 if registry.waiting():
@@ -369,8 +374,8 @@ class Model(BaseModel, metaclass=ModelMeta):
         return pinned if pinned is not None else default_database(cls.__name__)
 
     @classmethod
-    def _complete(cls, targets: dict[str, Any]) -> None:
-        complete(cls, targets)
+    def _complete(cls, targets: dict[str, Any]) -> Callable[[], None]:
+        return complete(cls, targets)
 
     @classmethod
     def _newest_first(cls) -> QuerySet[Self]:
@@ -459,6 +464,15 @@ def _input_name(model: Any, name: str) -> str:
     if isinstance(alias, AliasChoices):
         alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
     return alias if isinstance(alias, str) else name
+
+
+def _name_key(model: Any, values: dict[str, Any]) -> None:
+    """Turns `pk=7` into the primary key by its name, that of the relation if it is one: `pk=book`."""
+    schema = model._schema()
+    name = next((r.name for r in schema.references if r.column is schema.pk), _input_name(model, schema.pk.name))
+    if values.keys() & {name, schema.pk.name}:
+        raise TypeError(f"{model.__name__}: give pk or {schema.pk.name}, not both")
+    values[name] = values.pop("pk")
 
 
 def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:

@@ -54,10 +54,12 @@ return idempotency.remember(answer(function()
   local batch, results = cmsgpack.unpack(ARGV[2]), {}
   mutations.batch = batch
   clear_away(batch)
+  mutations.awaited = {}
   for number, mutation in ipairs(batch) do
     mutations.current = number
     results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation, results[number - 1])
   end
+  mutations.check_awaited()
   apply(mutations.opened)
   return {'ok', results}
 end))

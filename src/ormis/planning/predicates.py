@@ -330,6 +330,17 @@ def _plain(value: Any) -> Any:
     return (datetime.combine(date.min + timedelta(days=1), value.replace(tzinfo=None)) - offset).time()
 
 
+def same_type(one: Any, other: Any) -> tuple[Any, Any]:
+    """Both values; a date that is compared with a datetime as its midnight."""
+    if isinstance(one, datetime) != isinstance(other, datetime) and isinstance(one, date) and isinstance(other, date):
+        return _at_midnight(one), _at_midnight(other)
+    return one, other
+
+
+def _at_midnight(value: date) -> datetime:
+    return value if isinstance(value, datetime) else datetime.combine(value, time())
+
+
 def join(connector: str, parts: list[Node]) -> Node:
     """Joins the parts; a single part stays as it is, constants without effect are dropped."""
     if len(parts) == 1:

@@ -52,11 +52,20 @@ class Expression:
     def __floordiv__(self, other: Any) -> "Arithmetic":
         return Arithmetic("//", self, expression(other))
 
+    def __rfloordiv__(self, other: Any) -> "Arithmetic":
+        return Arithmetic("//", expression(other), self)
+
     def __mod__(self, other: Any) -> "Arithmetic":
         return Arithmetic("%", self, expression(other))
 
+    def __rmod__(self, other: Any) -> "Arithmetic":
+        return Arithmetic("%", expression(other), self)
+
     def __pow__(self, other: Any) -> "Arithmetic":
         return Arithmetic("**", self, expression(other))
+
+    def __rpow__(self, other: Any) -> "Arithmetic":
+        return Arithmetic("**", expression(other), self)
 
     def __neg__(self) -> "Arithmetic":
         return Arithmetic("-", Value(0), self)

@@ -22,11 +22,11 @@ from ..operations.reading.row_shapes import check_row_names
 from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.names import resolve
-from ..planning.plan import related_of
-from ..query.q import Q
+from ..planning.plan import related_of, required_paths
+from ..query.q import Connector, Q
 from ..query.state import Combination, Query
-from ..records.hydration import has_post_init
 from ..schema.schema import Schema
+from . import joining, loading
 from .reading import Reading
 from .writing import Writing
 
@@ -116,29 +116,27 @@ class Queryable(Reading[M], Writing[M]):
     def only(self, *fields: str) -> "QuerySet[M]":
         """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use.
 
-        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        The last only() counts; what defer() named before it stays left out. `author__name` stands for the foreign key:
+        related objects come as select_related() says, whole. Of a class that defines model_post_init all fields are
+        loaded, since it may use them.
         """
         queryset = self._queryset()
         queryset._refuse_values("only()")
         queryset._refuse_combined("given only()")
-        schema = queryset._schema
-        names = dict.fromkeys([schema.pk.name, *(_own_field(queryset, name, "only") for name in fields)])
-        return queryset._deferring(tuple(names))
+        return queryset._copy_of(loading.only(queryset.query, fields))
 
     def defer(self, *fields: str | None) -> "QuerySet[M]":
         """Objects without these fields loaded; they are loaded on first use. None alone takes that back.
 
-        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        Fields of related objects are loaded. Of a class that defines model_post_init all fields are, since it may use
+        them.
         """
         queryset = self._queryset()
         queryset._refuse_values("defer()")
         queryset._refuse_combined("given defer()")
         if _take_back(fields):
-            return queryset._copy(fields=None)
-        schema = queryset._schema
-        left_out = {_own_field(queryset, name, "defer") for name in fields if name is not None}
-        present = queryset.query.fields or tuple(schema.by_name)
-        return queryset._deferring(tuple(n for n in present if n not in left_out or n == schema.pk.name))
+            return queryset._copy(fields=None, deferred=False)
+        return queryset._copy_of(loading.defer(queryset.query, fields))
 
     def distinct(self) -> "QuerySet[M]":
         """Each row of values() once. Objects never repeat, so of these it changes nothing."""
@@ -151,7 +149,8 @@ class Queryable(Reading[M], Writing[M]):
     def select_related(self, *paths: str | None) -> "QuerySet[M]":
         """The objects at the end of these relations to one object come along, in the same call; None takes all back.
 
-        Without a path, every relation of the model that is not optional. Raises FieldError for a name that is none.
+        Without a path, all foreign keys that are not optional, of the model and of what they lead to, five steps deep.
+        Raises FieldError for a name that is none.
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
@@ -161,7 +160,7 @@ class Queryable(Reading[M], Writing[M]):
         schema = queryset._schema
         names = [path for path in paths if path is not None]
         _check_relations("select_related()", names)
-        names = names or [r.name for r in schema.references if not r.column.nullable]
+        names = names or required_paths(schema)
         related_of(schema, names)
         return queryset._copy(related=tuple(dict.fromkeys([*queryset.query.related, *names])))
 
@@ -320,25 +319,36 @@ class QuerySet(Queryable[M], Source[M]):
     # Combining -------------------------------------------------------------------------------------------------------
 
     def __or__(self, other: "QuerySet[M]") -> Self:
+        """The objects of this or the other, each once."""
         return self._joined(other, "or")
 
     def __and__(self, other: "QuerySet[M]") -> Self:
+        """The objects of both."""
         return self._joined(other, "and")
 
-    def _joined(self, other: "QuerySet[M]", connector: Literal["and", "or"]) -> Self:
-        """One queryset whose condition joins those of both."""
+    def __xor__(self, other: "QuerySet[M]") -> Self:
+        """The objects of one of both only."""
+        return self._joined(other, "xor")
+
+    def _joined(self, other: "QuerySet[M]", connector: Connector) -> Self:
+        """One queryset whose condition joins those of both; a slice is narrowed to the keys of its objects."""
         if not isinstance(other, QuerySet) or other.model is not self.model:  # pyright: ignore[reportUnnecessaryIsInstance]
             what = shown(self)
             raise TypeError(f"{what} can be joined with a queryset of {self.model.__name__} only, not {shown(other)}")
         for side in (self, other):
-            side._refuse("joined with another")
-        if self.query.empty or other.query.empty:
-            empty, kept = (self, other) if self.query.empty else (other, self)
-            return self._copy_of((kept if connector == "or" else empty).query)
-        if connector == "and":
-            return self._copy(where=(*self.query.where, *other.query.where))
-        either = [_one(side.query.where) for side in (self, other)]
-        return self._copy(where=(either[0] | either[1],) if all(one.children for one in either) else ())
+            side._refuse_combined("joined with another")
+            if connector == "and":
+                side._refuse_sliced("joined with another by &")
+        own, others = self._unsliced_query(), other._unsliced_query()
+        joined = self._copy_of(joining.joined(own, others, connector))
+        joined._known = joining.merged(self._known, other._known)
+        return joined
+
+    def _unsliced_query(self) -> Query:
+        """A query for the same objects that is no slice: of a slice, by their keys."""
+        if not self.query.sliced:
+            return self.query
+        return Query(self._schema, where=(Q(pk__in=self._copy(related=(), prefetch=())),))
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
@@ -358,10 +368,6 @@ class QuerySet(Queryable[M], Source[M]):
         if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
             raise TypeError(f"{method}: all querysets must have as many values")
 
-    def _deferring(self, loaded: tuple[str, ...]) -> Self:
-        """The same with these fields loaded at first; with all of them where model_post_init may use the others."""
-        return self._copy(fields=None if has_post_init(self.model) else loaded)
-
     def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
         """The values of its one field, or the keys of its objects, that `in` compares with."""
         if self.query.shape != "objects":
@@ -370,22 +376,6 @@ class QuerySet(Queryable[M], Source[M]):
             return (yield from evaluate(self._valued("flat", ("pk",)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
         return [record.pk for record in records]
-
-
-def _one(conditions: tuple[Q, ...]) -> Q:
-    """The conditions of several filter() calls as one, each speaking of its own related objects."""
-    parts = [condition for condition in conditions if condition.children]
-    if len(parts) < 2:
-        return parts[0] if parts else Q()
-    # Doubly negated, a condition stands on its own.
-    return Q.join("and", [~Q(~part) for part in parts])
-
-
-def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
-    path = resolve(queryset._schema, name)
-    if path.hops or path.lookups:
-        raise FieldError(f"{method}({name!r}): name fields of {queryset._schema.name} itself")
-    return path.column.name
 
 
 def _take_back(names: tuple[object, ...]) -> bool:

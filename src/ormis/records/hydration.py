@@ -37,18 +37,25 @@ def load(
     origin: Origin,
     related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
-    """Objects of decoded rows of all columns.
+    """Objects of decoded rows of all columns, which may be followed by others that the query needed.
 
     related: the related objects to cache with each of them.
     A field that is absent, because it was declared after the object was stored, has its default.
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
+    if rows and len(rows[0]) > len(model._schema().columns):
+        rows = _cut(rows, len(model._schema().columns))
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
         return _initialised(model, _hydrated(model, rows, states))
     with without_collector():
         records = _hydrated(model, rows, states)
     return _initialised(model, records)
+
+
+def _cut(rows: Sequence[Wire], width: int) -> Sequence[Wire]:
+    """The first columns of rows, which are all that the state of an object holds."""
+    return [row[:width] for row in rows]
 
 
 def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:

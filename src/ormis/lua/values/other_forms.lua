@@ -89,8 +89,11 @@ function other_forms.timedelta(text)
     if not by_time and UNITS[i] ~= 'D' and string.find(rest, '^T.') then
       rest, by_time = string.sub(rest, 2), true
     end
-    local whole, digits, behind = string.match(rest, '^(%d+)(%.?%d*)' .. UNITS[i] .. '(.*)$')
-    if whole and by_time == (UNITS[i] ~= 'D') then
+    local whole = string.match(rest, '^%d*')
+    local digits = string.match(rest, '^%.?%d*', #whole + 1)
+    local unit, behind = #whole + #digits + 1, nil
+    if whole ~= '' and string.sub(rest, unit, unit) == UNITS[i] and by_time == (UNITS[i] ~= 'D') then
+      behind = string.sub(rest, unit + 1)
       if digits == '.' or digits ~= '' and behind ~= '' then return nil end
       whole_seconds = whole_seconds + whole * UNITS[i + 1]
       if digits ~= '' then micros = rounded(tonumber(digits) * UNITS[i + 1] * 1000000) end

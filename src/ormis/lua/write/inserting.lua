@@ -34,9 +34,14 @@ local function key_and_order(m, pk)
   return pk, m.last_in_order
 end
 
--- The conflict of a row: the name of the constraint, the value, the key of the other object.
-local function obstacle(m, row)
+-- The conflict of a row: the name of the constraint, the value, the key of the other object. A constraint of `on`, by
+-- which the other object is updated, comes before all others.
+local function obstacle(m, row, on)
   local pk = row[1]
+  if on and not on[m.columns[1]] then
+    local unique, value, other = mutations.conflict(m, row, nil, nil, on)
+    if unique then return unique, value, other end
+  end
   if pk and objects.known(m.base .. KEY.object .. pk) then return m.columns[1], pk, pk end
   return mutations.conflict(m, row, pk)
 end
@@ -62,15 +67,15 @@ local function check_counted(m, keys)
 end
 
 local function insert(m, count, texts, when)
-  local pks, counted, base = {}, {}, m.base .. KEY.object
+  local pks, counted, base, on = {}, {}, m.base .. KEY.object, when and when ~= 'ignore' and when.on
   local constrained, referring = #m.unique > 0, #m.references > 0
   local width = #m.columns
   for i = 1, count do
     local row = {unpack(texts, (i - 1) * width + 1, i * width)}
     local pk = row[1]
     local unique, value, other
-    if pk or constrained then unique, value, other = obstacle(m, row) end
-    if unique and (not when or when ~= 'ignore' and not when.on[unique]) then
+    if pk or constrained then unique, value, other = obstacle(m, row, on) end
+    if unique and when ~= 'ignore' and not (on and on[unique]) then
       mutations.refuse('unique', m.key, unique, value, other)
     end
     if unique then

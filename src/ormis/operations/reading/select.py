@@ -33,7 +33,7 @@ def fetch(plan: Plan, hydrate: Hydrate | None = None, first: Page | None = None)
         return first.rows
     rows, ranks = yield from _collected(plan, first, hydrate)
     if plan.client_sort or (plan.order and not first.whole) or (ranks and not first.whole):
-        rows = _sorted(plan, rows, ranks)
+        rows = in_order(plan, rows, ranks)
     rows = _sliced(plan, rows)
     rows.groups = first.rows.groups
     return rows
@@ -158,7 +158,7 @@ def meets(plan: Plan, row: Wire) -> bool:
     return plan.client_where.holds(decoded(plan.schema, plan.reads, row))
 
 
-def _sorted(plan: Plan, rows: Rows, ranks: list[float]) -> Rows:
+def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
     """The rows in the order of the plan; ties in the order of creation, in which the rows are if there are no ranks."""
     order = [*range(len(rows))]
     if ranks:
