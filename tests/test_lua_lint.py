@@ -280,7 +280,8 @@ def test_what_cannot_be_linked_names_the_files(
 
 
 LINEAR = [
-    "^%d+$", "^[^/]*/", "%d", "^(%-?)P(%d+)DT(%d+)%.(%d%d)S$", "[^,]+", "failure: (.+)$", "^%S+ %S+ (%S+)$", "^a-b$", "^(%d+)(.*)$",
+    "^%d+$", "^[^/]*/", "%d",
+    "^(%-?)P(%d+)DT(%d+)%.(%d%d)S$", "[^,]+", "failure: (.+)$", "^%S+ %S+ (%S+)$", "^a-b$", "^(%d+)(.*)$",
 ]  # fmt: skip
 SLOW = [
     "[^%z]*$",

@@ -12,7 +12,8 @@ from ..errors import ModelError
 from ..storage.annotations import unwrapped
 
 _SAMPLES: dict[Any, Any] = {
-    str: "", int: 0, float: 0.0, bool: False, Decimal: Decimal(0), bytes: b"", datetime: datetime(2000, 1, 1, tzinfo=UTC),
+    str: "", int: 0, float: 0.0, bool: False, Decimal: Decimal(0), bytes: b"",
+    datetime: datetime(2000, 1, 1, tzinfo=UTC),
     date: date(2000, 1, 1), time: time(), timedelta: timedelta(), UUID: UUID(int=0), list: [], dict: {}, set: set(),
 }  # fmt: skip
 _CONSTRAINTS = (
