@@ -198,7 +198,8 @@ def _among(column: Column, value: Any, place: str) -> Node:
     if isinstance(query, Query):
         if query.shape != "objects" and len(query.fields or ()) != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
-        return InSubquery(column, value._single)
+        again = query if query.sliced and query.shape == "objects" and not query.combined else None
+        return InSubquery(column, value._single, again)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     if not column.codec.traits.equal_by_text:

@@ -26,6 +26,7 @@ from ...planning.predicates import (
     join,
 )
 from ...query.state import Query
+from ...schema import registry
 from ...schema.schema import Column, Schema
 from .pages import decoded
 from .select import fetch
@@ -107,6 +108,19 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
 
 
 def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
+    keys = yield from _keys_of_subquery(node, origin)
+    query: Query | None = node.again
+    if query is None:
+        return keys
+    part = yield from _resolved(condition(query), origin)
+    if node.column is query.schema.pk:
+        return join("and", [keys, part])
+    if any(reference.column is node.column for _, reference in registry.referrers(query.schema)):
+        return join("and", [keys, ForwardMatch(node.column, query.schema, part)])
+    return keys
+
+
+def _keys_of_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     place = f"{node.column.name}__in"
     if not node.column.codec.traits.equal_by_text:
         return equal_here(node.column, (yield from node.values(origin)), place)
