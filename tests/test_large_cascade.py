@@ -49,17 +49,6 @@ class Order(ormis.Model):
         key = "large_order"
 
 
-class Line(ormis.Model):
-    """Deleted with its order; also with its shop."""
-
-    order: ForeignKey[Order] = ForeignKey(on_delete=CASCADE, related_name="lines")
-    shop: ForeignKey[Shop | None] = ForeignKey(on_delete=CASCADE, related_name="lines")
-    labels: ManyToMany["Label"] = ManyToMany(related_name="lines")
-
-    class Meta:
-        key = "large_line"
-
-
 class Label(ormis.Model):
     """Linked to lines."""
 
@@ -67,6 +56,17 @@ class Label(ormis.Model):
 
     class Meta:
         key = "large_label"
+
+
+class Line(ormis.Model):
+    """Deleted with its order; also with its shop."""
+
+    order: ForeignKey[Order] = ForeignKey(on_delete=CASCADE, related_name="lines")
+    shop: ForeignKey[Shop | None] = ForeignKey(on_delete=CASCADE, related_name="lines")
+    labels: ManyToMany[Label] = ManyToMany(related_name="lines")
+
+    class Meta:
+        key = "large_line"
 
 
 class Note(ormis.Model):

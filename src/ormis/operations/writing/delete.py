@@ -58,14 +58,17 @@ def counted(counts: Any) -> tuple[int, dict[str, int]]:
     return sum(named.values()), named
 
 
-def _deletion(schema: Schema, pks: Sequence[Any], most: int | None) -> Mutation:
-    """The mutation that deletes the objects with these keys; its result is {key of a model: count}."""
+def deletion(schema: Schema, pks: Sequence[Any], most: int | None = None) -> Mutation:
+    """The mutation that deletes the objects with these keys; its result is {key of a model: count}.
+
+    most: the number of objects that may refer to them; more raise LargeCascade.
+    """
     return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks], most], predicted_result={})
 
 
 def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin) -> Operation[Any]:
     try:
-        (counts,) = yield from commit([_deletion(schema, pks, origin.limits.cascade)])
+        (counts,) = yield from commit([deletion(schema, pks, origin.limits.cascade)])
     except LargeCascade:
         return (yield from _delete_in_batches(schema, pks, origin))
     return counts
@@ -147,7 +150,7 @@ def _delete_in_batches(schema: Schema, pks: Sequence[Any], origin: Origin) -> Op
         for wave in cascade.waves():
             for model, batch in cascade.batches(wave, origin.limits.deleted):
                 counts.update((yield from _delete_batch(model, batch, origin)))
-        rings = [_deletion(model, batch, None) for model, batch in cascade.batches(cascade.objects, None)]
+        rings = [deletion(model, batch, None) for model, batch in cascade.batches(cascade.objects, None)]
         for result in (yield from commit(rings)) if rings else ():
             counts.update(result)
     except Exception as error:
@@ -200,7 +203,7 @@ def _refuse(outcome: str, root: Schema, standing: Sequence[tuple[Schema, Referen
         child, reference, _ = standing[0]
         objects = [f"{model.key}:{model.pk.codec.encode(pk)}" for model, _, pk in standing]
         raise_outcome(
-            (outcome, 1, child.key, reference.column.name, [*dict.fromkeys(objects)]), [_deletion(root, [], None)]
+            (outcome, 1, child.key, reference.column.name, [*dict.fromkeys(objects)]), [deletion(root, [], None)]
         )
 
 
