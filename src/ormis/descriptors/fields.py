@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from ..errors import shown
 from ..query.expressions import F
 from ..query.q import Q
 
@@ -58,6 +59,17 @@ class FieldPath:
 def class_field(model: Any, name: str) -> FieldPath:
     """The field of a class in a condition."""
     return FieldPath(model, name)
+
+
+def col(attribute: object) -> FieldPath:
+    """The class attribute of a field, as what it is: `col(Question.rank) > 3`.
+
+    To a type checker `Question.rank` has the type of its values; it refuses to compare `int | None` with 3.
+    Raises TypeError for anything else. Sends nothing.
+    """
+    if not isinstance(attribute, FieldPath):
+        raise TypeError(f"col() takes a class attribute such as Question.rank, not {shown(attribute)}")
+    return attribute
 
 
 class FieldAttribute:
