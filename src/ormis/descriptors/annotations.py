@@ -83,7 +83,10 @@ class Related(ReverseSide, Generic[T]):
 
 
 class RelatedOne(ReverseSideOne, Generic[T]):
-    """As `Related`, for a one-to-one relation: `cover: RelatedOne["Cover"] = RelatedOne()`."""
+    """Types the reverse side of a one-to-one relation: `cover: RelatedOne["Cover"] = RelatedOne()`.
+
+    As `Related`, it declares nothing for the database.
+    """
 
     if TYPE_CHECKING:
 

@@ -62,10 +62,10 @@ def class_field(model: Any, name: str) -> FieldPath:
 
 
 def col(attribute: object) -> FieldPath:
-    """The class attribute of a field, as what it is: `col(Question.rank) > 3`.
+    """Returns the class attribute of a field, with the type of an operand of a condition: `col(Question.rank) > 3`.
 
-    To a type checker `Question.rank` has the type of its values; it refuses to compare `int | None` with 3.
-    Raises TypeError for anything else. Sends nothing.
+    To a type checker `Question.rank` has the type of its values, and `int | None` can't be compared with 3.
+    Raises TypeError for a value that is no class attribute. Sends nothing.
     """
     if not isinstance(attribute, FieldPath):
         raise TypeError(f"col() takes a class attribute such as Question.rank, not {shown(attribute)}")

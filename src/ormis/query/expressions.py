@@ -22,8 +22,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-# To a type checker an expression may be assigned to a field of any type, and arithmetic is Any, so that it takes
-# `choice.votes` for an int still after `choice.votes = F("votes") + 1`.
+# To a type checker an expression may be assigned to a field of any type. Arithmetic is Any, so that `choice.votes` has
+# the type int after `choice.votes = F("votes") + 1` too.
 if TYPE_CHECKING:
     Assignable = Any
 else:
