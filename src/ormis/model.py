@@ -16,6 +16,7 @@ from . import errors
 from .calls import Operation, Origin
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
+from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
@@ -25,6 +26,7 @@ from .operations.writing import save as saving
 from .operations.writing.mutations import commit
 from .query.expressions import Expression
 from .query.state import Query
+from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
 from .records.state import State, Wire, cached_related, has_cached_related, state_of
@@ -38,7 +40,7 @@ _new = object.__new__
 _set = object.__setattr__
 
 
-class Model(BaseModel, metaclass=ModelMeta):
+class Model(ModelAttributes, metaclass=ModelMeta):
     """A stored pydantic model: a subclass declares fields; every object is one Redis hash.
 
     Without a field with `primary_key=True` it has `id: int | None`, counted up by the server from 1.
@@ -60,9 +62,6 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     # Not a pydantic private attribute: setting those up takes half of the time of making an object.
     __slots__ = ("__state__",)
-
-    if TYPE_CHECKING:
-        id: int | None = None
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
@@ -501,6 +500,5 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
 Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
-Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE | {
-    "objects"
-}
+Model.objects = DefaultManager()
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE
