@@ -5,12 +5,11 @@
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AliasChoices, BaseModel, ConfigDict
 
 from . import errors
 from .calls import Operation, Origin
@@ -31,6 +30,7 @@ from .querysets.queryset import QuerySet
 from .records.hydration import load
 from .records.state import State, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
+from .schema.field_validation import RefusedValue, validated
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
 from .schema.schema import Schema
@@ -346,12 +346,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
-        """The value as the field holds it, by its type and constraints. Raises ValidationError."""
-        try:
-            return _field_adapter(cast(Any, cls), name).validate_python(value)
-        except ValidationError as error:
-            lines: Any = [{**line, "loc": (name,)} for line in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(cls.__name__, lines) from None
+        """The value as the field holds it, by its type, constraints and validators. Raises ValidationError."""
+        return validated(cls, name, value)
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
@@ -386,6 +382,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         try:
             key = schema.pk.convert(pk)
             schema.pk.codec.encode(key)  # half a surrogate pair is a str, and no text
+            if schema.pk.normalise is not None:
+                with suppress(RefusedValue):
+                    key = schema.pk.normalise(key)
         except ValueError:
             raise FieldError(
                 f"{cls.__name__}.{schema.pk.name}={shown(pk)} does not convert to {schema.pk.codec.kind}"
@@ -444,15 +443,6 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             state.mark_stored(schema, column, value, state_of(fresh).text(column))
         if fields is None:
             state.related = None
-
-
-@cache
-def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
-    info: FieldInfo = cls.model_fields[name]
-    annotation: Any = info.annotation
-    for constraint in info.metadata:
-        annotation = Annotated[annotation, constraint]
-    return TypeAdapter(annotation)
 
 
 def _input_name(model: Any, name: str) -> str:

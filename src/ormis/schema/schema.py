@@ -36,6 +36,9 @@ class Column:
     exact: Any = None
     """A type whose values need no conversion, where there is one."""
 
+    normalise: Callable[[Any], Any] | None = None
+    """The value of a lookup as the field would hold it, if validators change values; raises RefusedValue."""
+
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
 
