@@ -21,11 +21,12 @@ from .classes import executes_as, lends_as
 class AsyncLoan:
     """A connection of a pool of redis.asyncio; nothing is taken yet. The attributes are those of `Loan`."""
 
-    __slots__ = ("clean", "connection", "pool", "was_broken")
+    __slots__ = ("clean", "connection", "holds", "pool", "was_broken")
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
         self.connection: Any = None
+        self.holds = False
         self.clean = False
         self.was_broken = False
 
@@ -50,16 +51,16 @@ class AsyncLoan:
 
     def settle(self) -> None:
         """The connection is free for others. Closes it first, unless it is clean; does nothing if there is none."""
-        connection = self.connection
-        if connection is None:
+        if not self.holds:
             return
+        connection = self.connection
         if not self.clean or connection.should_reconnect():
             _close(connection)
         free, in_use = self.pool._available_connections, self.pool._in_use_connections
         if connection in in_use:
             in_use -= {connection}
             free += (connection,)
-        self.connection = None
+        self.holds = False
         self._wake_one()
 
     def _take(self) -> None:
@@ -70,6 +71,7 @@ class AsyncLoan:
         else:
             self.connection = self.pool.make_connection()
         in_use |= {self.connection}
+        self.holds = True
 
     async def _wait(self) -> None:
         raise MaxConnectionsError("Too many connections")

@@ -27,7 +27,9 @@ def make_client(settings: Settings) -> redis.Redis:
     arguments["max_connections"] = settings.max_connections or SYNC_CONNECTIONS
     if settings.sentinels:
         return _make_sentinel_client(settings.sentinels, arguments, tls=settings.transport == "tls")
-    pool = Pool(connection_class=SYNC[settings.transport], **arguments)
+    # Connections whose credentials change with time are told so when they come back to the pool: redis-py does it all.
+    pool_class = redis.ConnectionPool if arguments.get("credential_provider") else Pool
+    pool = pool_class(connection_class=SYNC[settings.transport], **arguments)
     return redis.Redis.from_pool(pool)
 
 

@@ -34,15 +34,17 @@ from .pool import Pool, leave_connection_to_parent, leave_to_parent
 class Loan:
     """A connection of a pool of redis-py's class `ConnectionPool`; nothing is taken yet.
 
+    holds: something is to be given back.
     clean: its reply was read, so that another call can use the connection.
     was_broken: the connection was closed while nobody used it, and has been made anew.
     """
 
-    __slots__ = ("clean", "connection", "pool", "was_broken")
+    __slots__ = ("clean", "connection", "holds", "pool", "was_broken")
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
         self.connection: Any = None
+        self.holds = False
         self.clean = False
         self.was_broken = False
 
@@ -55,15 +57,12 @@ class Loan:
 
     def settle(self) -> None:
         """The connection is free for others. Closes it first, unless it is clean; does nothing if there is none."""
-        connection = self.connection
-        if connection is None:
+        if not self.holds:
             return
-        if not self.clean or connection.should_reconnect():
+        connection = self.connection
+        if connection is not None and (not self.clean or connection.should_reconnect()):
             connection.disconnect()
-        if self.pool.pid == os.getpid():
-            self._give_back(connection)
-        else:
-            self.connection = None
+        self._give_back(connection)
 
     def _take(self) -> None:
         pool = self.pool
@@ -73,11 +72,13 @@ class Loan:
                 self.connection = free[-1]
                 del free[-1]
                 in_use |= {self.connection}
+                self.holds = True
                 return
             pool._created_connections = len(in_use)
             try:
                 self.connection = pool.make_connection()
                 in_use |= {self.connection}
+                self.holds = True
             finally:
                 pool._created_connections = len(in_use)
 
@@ -92,15 +93,15 @@ class Loan:
                     free += (connection,)
                 else:
                     pool._created_connections -= 1
-            self.connection = None
+            self.holds = False
         if not is_owned:
             connection.disconnect()
 
     def _made_ready(self) -> Any:
         """The connection, connected and with nothing to read, as redis-py checks it too."""
         connection = self.connection
-        use_packer(connection)
         if getattr(connection, "_sock", None) is None:
+            use_packer(connection)
             connection.connect()
         try:
             if not connection.can_read() or self._may_be_told():
@@ -108,6 +109,7 @@ class Loan:
         except (RedisError, OSError):
             pass
         self.was_broken = True
+        use_packer(connection)
         connection.disconnect()
         connection.connect()
         if connection.can_read() and not self._may_be_told():
@@ -122,21 +124,15 @@ class Loan:
 class BlockingLoan(Loan):
     """A connection of a `BlockingConnectionPool`: a queue of connections, and of None for those not made yet."""
 
-    __slots__ = ("_holds_place",)
+    __slots__ = ("_places",)
 
     def __init__(self, pool: Any) -> None:
         super().__init__(pool)
-        self._holds_place = False
-
-    def settle(self) -> None:
-        """As for any loan; the place of a connection that was never made is free, too."""
-        super().settle()
-        if self._holds_place and self.pool.pid == os.getpid():
-            self._give_back(None)
+        self._places: Any = None
 
     def _take(self) -> None:
         pool = self.pool
-        places = pool.pool
+        places = self._places = pool.pool
         ends = None if pool.timeout is None else monotonic() + pool.timeout
         with places.mutex:
             while not places.queue:
@@ -145,7 +141,7 @@ class BlockingLoan(Loan):
                     raise Broken("No connection available.")
                 places.not_empty.wait(left)
             self.connection = places.queue[-1]
-            self._holds_place = True
+            self.holds = True
             del places.queue[-1]
         if self.connection is None:
             connection = pool.connection_class(**pool.connection_kwargs)
@@ -153,13 +149,10 @@ class BlockingLoan(Loan):
             pool._connections += (connection,)
 
     def _give_back(self, connection: Any) -> None:
-        places = self.pool.pool
-        with places.mutex:
-            if self._holds_place:
-                places.not_empty.notify()
-                places.queue += (connection,)
-            self.connection = None
-            self._holds_place = False
+        with self._places.mutex:
+            self._places.not_empty.notify()
+            self._places.queue += (connection,)
+            self.holds = False
 
 
 class SingleLoan(Loan):
@@ -174,13 +167,14 @@ class SingleLoan(Loan):
     def take(self) -> Any:
         """Takes the connection."""
         self.connection = self._client.connection
+        self.holds = True
         return self._made_ready()
 
     def settle(self) -> None:
         """Closes the connection, unless it is clean."""
-        if self.connection is not None and not self.clean:
+        if self.holds and not self.clean:
             self.connection.disconnect()
-        self.connection = None
+        self.holds = False
 
 
 _LOANS: dict[type[Any], type[Loan]] = {
@@ -196,12 +190,14 @@ def loan_of(client: Any) -> Loan | None:
     That is for classes of clients and pools with a way of their own to execute a command or to lend a connection, and
     for connections whose credentials change with time: their pool tells them so when they come back.
     """
+    pool = client.connection_pool
+    if pool.__class__ is Pool and client.__class__ is redis.Redis:
+        return Loan(pool)
     is_plain = executes_as(client.__class__, redis.Redis)
     if client.connection is not None:
         if client.connection.pid != os.getpid():
             leave_connection_to_parent(client)
         return SingleLoan(client) if is_plain else None
-    pool = client.connection_pool
     kind = _loan_class(pool.__class__)
     if kind is BlockingLoan and (pool._in_maintenance or pool.queue_class is not LifoQueue):
         return None

@@ -96,7 +96,7 @@ async def _exchange(
         finally:
             loan.settle()
     finally:
-        if loan.connection is not None:  # settle() was interrupted
+        if loan.holds:  # settle() was interrupted
             loan.settle()
 
 

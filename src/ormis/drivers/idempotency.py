@@ -11,9 +11,9 @@ made for the first write and replaced long before its hash ends, in another proc
 a machine that was stopped: the wall clock has moved against the monotonic one, or a connection broke while it was idle.
 """
 
-import os
 import secrets
 from itertools import count
+from os import getpid
 from time import monotonic, time
 
 LIFETIME = 1200  # seconds; the script keeps the replies of a session for 3,600, so a call has 2,400 to be repeated
@@ -27,18 +27,11 @@ class Session:
     def __init__(self) -> None:
         now = monotonic()
         self.name = secrets.token_urlsafe(9)
-        self.process = os.getpid()
+        self.process = getpid()
         self.ends = now + LIFETIME
-        self.started = time() - now
+        self.began = time() - now
         self.numbers = count(1)
         self.free: list[Slot] = []
-
-    def is_current(self) -> bool:
-        """Returns whether this process is the one that made the session, and the name is still to be used."""
-        now = monotonic()
-        return (
-            self.process == os.getpid() and now < self.ends and -CLOCK_JUMP < time() - now - self.started < CLOCK_JUMP
-        )
 
 
 class Slot:
@@ -65,8 +58,14 @@ class Once:
     def token(self) -> str:
         """The last argument of the call, the same one each time it is sent."""
         if not self._token:
-            slot = self._slot = _take()
-            self._token = f"{slot.session.name}{slot.sequence}{slot.number}"
+            session = _session()
+            try:
+                slot = session.free.pop()
+            except IndexError:
+                slot = Slot(session)
+            slot.sequence += 1
+            self._slot = slot
+            self._token = f"{session.name}{slot.sequence}{slot.number}"
         return self._token
 
     def end(self) -> None:
@@ -78,16 +77,16 @@ class Once:
 _current: Session | None = None
 
 
-def _take() -> Slot:
-    session = _current
-    if session is None or not session.is_current():
-        session = renew()
-    try:
-        slot = session.free.pop()
-    except IndexError:
-        slot = Slot(session)
-    slot.sequence += 1
-    return slot
+def _session() -> Session:
+    session, now = _current, monotonic()
+    if (
+        session is None
+        or session.process != getpid()
+        or now > session.ends
+        or not -CLOCK_JUMP < time() - now - session.began < CLOCK_JUMP
+    ):
+        return renew()
+    return session
 
 
 def renew() -> Session:

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
 from ..connections.loans import Loan, close_idle, loan_of
-from ..connections.packing import pack
+from ..connections.packing import pack, use_packer
 from .capture import note
 from .idempotency import Once, renew
 
@@ -85,6 +85,7 @@ def _exchange(
         return connection.read_response(disable_decoding=True)
 
     def reset(_: Exception) -> None:
+        use_packer(connection)
         connection.disconnect()
 
     try:
@@ -103,7 +104,7 @@ def _exchange(
         finally:
             loan.settle()
     finally:
-        if loan.connection is not None:  # settle() was interrupted
+        if loan.holds:  # settle() was interrupted
             loan.settle()
 
 
