@@ -359,10 +359,11 @@ class OwnAsyncClient(redis.asyncio.Redis):
 
 
 @pytest.mark.parametrize("kind", [OwnClient, redis.Redis])
-def test_clients_with_int_cursors(raw: Any, server: Server, kind: type[redis.Redis]) -> None:
+def test_clients_with_int_cursors(raw: Any, server: Server, prefix: str, kind: type[redis.Redis]) -> None:
     """check(), inspect() and reindex() end with clients that convert the cursor of SCAN."""
     options = {"single_connection_client": True} if kind is redis.Redis else {}
-    with kind(unix_socket_path=server.socket, **options) as client, ormis.connect(client=client) as db:
+    own = kind(unix_socket_path=server.socket, **options)
+    with own as client, ormis.connect(client=client, prefix=prefix) as db:
         populate()
         for number in range(30):
             Club(name=f"Club {number}").save()

@@ -219,7 +219,7 @@ def test_forked_by_c_code(raw: redis.Redis, server: Server, kind: str) -> None:
 
 def connection_id() -> Any:
     """An operation: the number of the connection that it uses."""
-    return (yield Command(("CLIENT", "ID")))
+    return (yield Command(("CLIENT", "ID"), key=0))
 
 
 def test_forked_by_c_code_while_threads_hold_locks(db: ormis.Database) -> None:
