@@ -272,17 +272,16 @@ async def test_a_call_that_is_dropped(raw: redis.Redis, url: str, steps: int) ->
         pool: Any = db.aclient.connection_pool
         if steps > 6:
             await pool.disconnect()  # so that it is dropped while it connects
-        call = Poll.aget(1)
-        waiting = None
+        task = asyncio.create_task(Poll.aget(1))
         for _ in range(steps):
-            try:
-                waiting = call.send(None)
-            except StopIteration:
-                break
-            waiting._asyncio_future_blocking = False
-            await asyncio.wait([waiting], timeout=5)
+            await asyncio.sleep(0)
+        call: Any = task.get_coro()
         call.close()
         assert not pool._in_use_connections
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.done()
+        assert task.cancelled() or task.exception() is None or isinstance(task.exception(), RuntimeError)
         assert (await Poll.aget(1)).title == "1"
 
 
