@@ -7,7 +7,6 @@ object's text), are looked up before: one query each, whose keys take their plac
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import ColumnRef
 from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
@@ -28,6 +27,7 @@ from ...planning.predicates import (
 )
 from ...query.state import Query
 from ...schema.schema import Column, Schema
+from .pages import decoded
 from .select import fetch
 
 
@@ -99,7 +99,11 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
     """The values of a column in the objects that meet a condition."""
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
-    return _values(column, [row[0] for row in rows])
+    if column.codec.finish is None:
+        wires = (row[0] for row in rows)
+        return tuple(dict.fromkeys(wire for wire in wires if wire is not None))
+    values = (decoded(schema, plan.reads, row)[column.name] for row in rows)
+    return tuple(dict.fromkeys(value for value in values if value is not None))
 
 
 def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
@@ -112,9 +116,3 @@ def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
 
 def _one_of(column: Column, values: tuple[Any, ...]) -> Node:
     return Compare(column, "in", values) if values else Constant(False)
-
-
-def _values(column: ColumnRef, wires: list[Any]) -> tuple[Any, ...]:
-    finish = column.codec.finish
-    present = dict.fromkeys(wire for wire in wires if wire is not None)
-    return tuple(present if finish is None else (finish(wire) for wire in present))
