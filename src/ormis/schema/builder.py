@@ -23,6 +23,7 @@ from ..storage.annotations import parts, unwrapped, without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
+from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -296,7 +297,8 @@ def _column(model: str, name: str, info: FieldInfo, position: int, options: Opti
     writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
     exact = plain if plain in _EXACT else None
     nullable = nullable or _takes_none(annotation, info)
-    return Column(name, position, codec, nullable, convert, writer, bounds, exact)
+    default = None if nullable or position == 1 else default_text(codec, writer, info)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact, default)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
