@@ -24,6 +24,7 @@ from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
 from .constraints import check_constraints
+from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -349,7 +350,8 @@ def _column(
     bounds = None if normalise and codec.traits.arithmetic else _bounds(codec, annotation, info)
     exact = plain if plain in _EXACT and normalise is None else None
     nullable = nullable or _takes_none(annotation, info)
-    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise)
+    default = None if nullable or position == 1 else default_text(codec, writer, info)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise=normalise, default=default)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is

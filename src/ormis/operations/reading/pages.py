@@ -240,8 +240,9 @@ def decoded(schema: Schema, columns: Sequence[ColumnRef], row: Wire) -> dict[str
     name = ""
     values: dict[str, Any] = {}
     try:
-        for column, wire in zip(columns, row, strict=False):
+        for column, own in zip(columns, row, strict=False):
             name = column.name
+            wire = column.default_wire if own is None else own
             values[name] = wire if wire is None or column.codec.finish is None else column.codec.finish(wire)
     except ValueError:
         wires = dict(zip((column.name for column in columns), row, strict=False))

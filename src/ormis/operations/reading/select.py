@@ -177,7 +177,8 @@ def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
 def _sort_keys(plan: Plan, column: ColumnRef, rows: Rows) -> list[Any]:
     at = plan.reads.index(column)
     try:
-        return [wire_sort_key(column.codec, row[at]) for row in rows]
+        wires = [column.default_wire if row[at] is None else row[at] for row in rows]
+        return [wire_sort_key(column.codec, wire) for wire in wires]
     except ValueError:
         for row in rows:
             decoded(plan.schema, plan.reads, row)  # names the text that does not convert
