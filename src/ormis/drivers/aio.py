@@ -5,12 +5,13 @@ from typing import Any, cast
 
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from .capture import note
 from .idempotency import Once, renew
+from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
 
 
 async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -50,9 +51,25 @@ async def evaluate(
 ) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
     try:
-        return await exchange(client, ("EVALSHA", call.sha, *arguments), once, call.meanwhile)
+        return await _evaluated(client, call, arguments, once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return await _evaluated(client, call, arguments, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
+
+
+async def _evaluated(
+    client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None
+) -> Any:
+    by_sha, by_text = commands(client, call)
+    try:
+        return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
-        return await exchange(client, ("EVAL", call.source, *arguments), once)
+        return await exchange(client, (by_text, call.source, *arguments), once)
 
 
 async def exchange(
@@ -75,7 +92,10 @@ async def _exchange(
         await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
-        return await connection.read_response(disable_decoding=True)
+        try:
+            return await connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            raise_reply(error)
 
     async def reset(_: Exception) -> None:
         await connection.disconnect()
@@ -107,10 +127,23 @@ async def _exchange_by_client(
         meanwhile()
     if once is not None:
         arguments = (*arguments, once.token)
+
+    async def attempt() -> Any:
+        try:
+            return await client.execute_command(*arguments, **{NEVER_DECODE: True})
+        except ResponseError as error:
+            raise_reply(error)
+
     try:
-        return await client.execute_command(*arguments, **{NEVER_DECODE: True})
+        return await attempt()
+    except ServerBusyError:
+        return await client.get_retry().call_with_retry(attempt, _go_on)
     except RedisError:
         raise
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+async def _go_on(_: Exception) -> None:
+    """Called before a retry: the client has given its connection back already."""

@@ -5,13 +5,14 @@ from typing import Any, cast
 
 import redis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from .capture import note
 from .idempotency import Once, renew
+from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
 
 
 def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -49,9 +50,23 @@ def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, once: Once | No
     """Has the script carried out; its text is sent where the server does not know it yet."""
     arguments = call.wire(prefix)
     try:
-        return exchange(client, ("EVALSHA", call.sha, *arguments), once, call.meanwhile)
+        return _evaluated(client, call, arguments, once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return _evaluated(client, call, arguments, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
+
+
+def _evaluated(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None) -> Any:
+    by_sha, by_text = commands(client, call)
+    try:
+        return exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
-        return exchange(client, ("EVAL", call.source, *arguments), once)
+        return exchange(client, (by_text, call.source, *arguments), once)
 
 
 def exchange(
@@ -82,7 +97,10 @@ def _exchange(
         connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
-        return connection.read_response(disable_decoding=True)
+        try:
+            return connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            raise_reply(error)
 
     def reset(_: Exception) -> None:
         use_packer(connection)
@@ -115,10 +133,23 @@ def _exchange_by_client(
         meanwhile()
     if once is not None:
         arguments = (*arguments, once.token)
+
+    def attempt() -> Any:
+        try:
+            return client.execute_command(*arguments, **{NEVER_DECODE: True})
+        except ResponseError as error:
+            raise_reply(error)
+
     try:
-        return client.execute_command(*arguments, **{NEVER_DECODE: True})
+        return attempt()
+    except ServerBusyError:
+        return client.get_retry().call_with_retry(attempt, _go_on)
     except RedisError:
         raise
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+def _go_on(_: Exception) -> None:
+    """Called before a retry: the client has given its connection back already."""
