@@ -72,9 +72,9 @@ def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
     positions = [columns.index(column) for column in plan.columns]
     values = [tuple(row[at] for at in positions) for row in rows]
     defaults = [column.default_wire for column in plan.columns]
-    if not any(default is not None for default in defaults):
+    if rows.complete or not any(default is not None for default in defaults):
         return values
-    return [_with_defaults(row, defaults) if None in row else row for row in values]
+    return [_with_defaults(row, defaults) for row in values]
 
 
 def _with_defaults(row: tuple[Any, ...], defaults: Sequence[Any]) -> tuple[Any, ...]:

@@ -64,6 +64,7 @@ class _Collector:
         if self.hydrate is not None:
             self.rows.objects = self.rows.objects or []
             self.rows.objects += self.hydrate(rows)
+        self.rows.complete = rows.complete and (self.rows.complete or not self.rows)
         self.rows += rows
         self.ranks += ranks
         take_related(self.rows.related, rows.related)
