@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict
 
 from . import errors
 from .calls import Operation, Origin
-from .database import Database, default_database
+from .database import Database, database_at, default_database
 from .descriptors import RelationDescriptor
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
@@ -28,7 +28,7 @@ from .query.state import Query
 from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
-from .records.state import State, Wire, cached_related, has_cached_related, state_of
+from .records.state import State, UnpickledDatabase, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.field_validation import RefusedValue, validated
 from .schema.options import Options, milliseconds
@@ -302,6 +302,21 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             raise TypeError(f"{type(self).__name__} is hashable once it is saved, and {self!r} has no primary key yet")
         return hash((self.__key__, self.pk))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's. A copy with another primary key, or with None as its key, is a new object of its database.
+
+        It is inserted by save(). Loads the fields that were not loaded, by one call, if there are any.
+        """
+        name = self._schema().pk.name
+        moved = bool(update) and update.get(name, self.pk) != self.pk and state_of(self).saved
+        if moved:
+            for field in type(self).model_fields:
+                getattr(self, field)
+        copied = super().model_copy(update=update, deep=deep)
+        if moved:
+            _set(copied, "__state__", State(origin=state_of(self).origin))
+        return copied
+
     def __copy__(self) -> Self:
         copied = super().__copy__()
         _set(copied, "__state__", state_of(self).copy())
@@ -316,7 +331,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         return {**super().__getstate__(), "__state__": state_of(self).pickled()}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        _set(self, "__state__", State(*state.pop("__state__")))
+        row, texts, address = state.pop("__state__")
+        origin = None if address is None else Origin(UnpickledDatabase(address, database_at))
+        _set(self, "__state__", State(row, origin, texts=texts))
         super().__setstate__(state)
 
     @classmethod
