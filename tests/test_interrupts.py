@@ -100,7 +100,7 @@ def check_under_interrupts(db: ormis.Database, count: int) -> None:
         try:
             with interrupts() as interrupt_after:
                 # A call after an interrupt connects anew, which takes several times as long.
-                    interrupt_after(dice.uniform(1e-6, usual * dice.choice((1.3, 12))))
+                interrupt_after(dice.uniform(1e-6, usual * dice.choice((1.3, 12))))
                 dice.choice((read, vote))()
             done["answered"] += 1
         except Interrupt:
