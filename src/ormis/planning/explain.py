@@ -11,6 +11,7 @@ from .predicates import (
     BoolOp,
     Compare,
     CompareFields,
+    CompareOuter,
     Constant,
     ForwardMatch,
     InSubquery,
@@ -143,6 +144,10 @@ def shown(node: Node) -> str:
         return _compared(node)
     if isinstance(node, CompareFields):
         return f"{node.column.name} {_OPERATORS.get(node.operator, node.operator)} {node.other.name}"
+    if isinstance(node, CompareOuter):
+        return (
+            f"{node.column.name} {_OPERATORS.get(node.operator, node.operator)} {node.other.name} of the outer object"
+        )
     if isinstance(node, PythonTest):
         return node.shown
     if isinstance(node, Not):

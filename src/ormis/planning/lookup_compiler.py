@@ -23,6 +23,7 @@ from .predicates import (
     PATTERNS,
     Compare,
     CompareFields,
+    CompareOuter,
     Constant,
     InSubquery,
     Node,
@@ -317,8 +318,34 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
     """
     many = max((i for i, hop in enumerate(path.hops, 1) if not hop.to_one), default=0)
     before, after = path.hops[:many], path.hops[many:]
+    outer = _outer(schema, path, value, before)
+    if outer is not None:
+        return Found(path.hops, outer)
     cells = {name: _seen_from(schema, before, name, place) for name in value.names()}
     return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
+
+
+def _outer(schema: Schema, path: Path, value: Expression, before: tuple[Step, ...]) -> Node | None:
+    """A comparison with a field of an object on the way, if no relation to one leads back there; else None."""
+    if not isinstance(value, F) or not before or len(path.lookups) > 1:
+        return None
+    found = resolve(schema, value.name)
+    shared = next((i for i, hops in enumerate(zip(before, found.hops, strict=False)) if hops[0] != hops[1]), None)
+    shared = min(len(before), len(found.hops)) if shared is None else shared
+    if found.hops[shared:] or not any(isinstance(hop, LinkStep) or _leads_to_many(hop) for hop in before[shared:]):
+        return None
+    name = path.lookups[0] if path.lookups else "exact"
+    own, other = path.column, found.column
+    by_text = own.codec.traits.equal_by_text and other.codec.traits.equal_by_text
+    name = "eq" if name == "exact" else name
+    if name not in COMPARISONS or own.codec.kind != other.codec.kind or not by_text:
+        return None
+    return CompareOuter(own, name, len(path.hops) - shared, other)
+
+
+def _leads_to_many(hop: RelationStep) -> bool:
+    """Whether many objects are at the other end of the step back."""
+    return hop.forward and not hop.reference.unique
 
 
 def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> ColumnRef:
@@ -336,7 +363,7 @@ def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) 
 
 def _back(hop: Step, place: str) -> RelationStep:
     """The step that leads back."""
-    if isinstance(hop, LinkStep) or (hop.forward and not hop.reference.unique):
+    if isinstance(hop, LinkStep) or _leads_to_many(hop):
         raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
     return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 

@@ -179,6 +179,38 @@ class PythonTest(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CompareOuter(Node):
+    """A column compared with one of the object from which so many relations, `distance`, lead here.
+
+    Only the server evaluates it, within the conditions on these relations.
+    """
+
+    column: Column
+    operator: str
+    distance: int
+    other: Column
+
+    def packed(self, _numbers: Positions, /) -> list[Any]:
+        """{'outer', position, kind, operator, relations, position}."""
+        return [
+            "outer",
+            self.column.position,
+            self.column.codec.kind,
+            self.operator,
+            self.distance,
+            self.other.position,
+        ]
+
+    def holds(self, _row: Row, /) -> bool:
+        """False: it is asked of an object without fields alone."""
+        return False
+
+    def columns(self) -> set[ColumnRef]:
+        """The column of this object."""
+        return {self.column}
+
+
+@dataclass(frozen=True, slots=True)
 class BoolOp(Node):
     """Conditions joined by and, or, xor."""
 
@@ -361,6 +393,17 @@ def join(connector: str, parts: list[Node]) -> Node:
         if not parts:
             return Constant(neutral)
     return parts[0] if len(parts) == 1 else BoolOp(connector, tuple(parts))
+
+
+def reads_outer(node: Node, relations: int = 0) -> bool:
+    """Returns whether a condition reads an object outside of its own, from which relations lead to it."""
+    if isinstance(node, CompareOuter):
+        return node.distance > relations
+    if isinstance(node, BoolOp):
+        return any(reads_outer(part, relations) for part in node.parts)
+    if isinstance(node, Not):
+        return reads_outer(node.part, relations)
+    return isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) and reads_outer(node.part, relations + 1)
 
 
 def conjuncts(node: Node | None) -> tuple[Node, ...]:

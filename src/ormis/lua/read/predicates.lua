@@ -2,6 +2,8 @@
 -- A condition is {'and', ...}, {'or', ...}, {'xor', ...}, {'not', c}, {'true'}, {'false'} or
 --   {'cmp', position, kind, operator, text, ...}     eq in lt lte gt gte contains startswith endswith null
 --   {'field', position, kind, operator, position}    two fields of the object
+--   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
+--                                                    so many relations lead here
 --   {'one', position, model, condition}              the object a foreign key points at
 --   {'many', model, position, condition}             some object of that model whose foreign key points here; if there
 --                                                    is none, an object without any field
@@ -134,6 +136,21 @@ function builders.field(_, node, columns)
   end
 end
 
+-- The objects from which relations have led here, the nearest last: {columns = the set of columns that are read of it,
+-- row, correlated = true if a condition on the related objects reads it}.
+local scopes = {}
+
+function builders.outer(_, node, columns)
+  local position, kind, holds, distance, other = node[2], node[3], operators[node[4]], node[5], node[6]
+  local scope = scopes[#scopes + 1 - distance]
+  columns[position], scope.columns[other] = true, true
+  for i = #scopes + 1 - distance, #scopes do scopes[i].correlated = true end
+  return function(row)
+    local a, b = row[position], scope.row[other]
+    return a and b and holds(kind, a, b) or false
+  end
+end
+
 -- Reads the columns of an object that a compiled condition looks at; nil where there is no such object.
 local function reader(m, columns)
   local names, at = {m.columns[1]}, {1}
@@ -154,38 +171,48 @@ local function reader(m, columns)
   end
 end
 
--- A condition on objects of another model as a function of their key, each asked once per call.
-local function remembered(m, condition)
-  local columns, known_answers = {}, {}
+-- A condition on objects of another model as a function of their key, each asked once per call unless the answer
+-- depends on where the relation comes from: that row is noted in the scope. The rows are read once.
+local function remembered(m, condition, outer_columns)
+  local columns, known_answers, known_rows = {}, {}, {}
   open_models.asks_others = true
+  local scope = {columns = outer_columns}
+  scopes[#scopes + 1] = scope
   local holds = compile(m, condition, columns)
+  scopes[#scopes] = nil
   local read = reader(m, columns)
-  return function(pk)
-    local answer_ = known_answers[pk]
-    if answer_ == nil then
-      local row = read(pk)
-      answer_ = row and holds(row, pk) or (not row and holds(nothing)) or false
-      known_answers[pk] = answer_
+  local function answer_of(pk)
+    local row = known_rows[pk]
+    if row == nil then
+      row = read(pk) or false
+      if scope.correlated then known_rows[pk] = row end
     end
-    return answer_
-  end, holds
+    return row and holds(row, pk) or (not row and holds(nothing)) or false
+  end
+  return function(pk)
+    if scope.correlated then return answer_of(pk) end
+    if known_answers[pk] == nil then known_answers[pk] = answer_of(pk) end
+    return known_answers[pk]
+  end, holds, scope
 end
 
 function builders.one(_, node, columns)
   local position = node[2]
   columns[position] = true
-  local holds_at, holds = remembered(open_models.model_at(node[3]), node[4])
+  local holds_at, holds, scope = remembered(open_models.model_at(node[3]), node[4], columns)
   return function(row)
     local pk = row[position]
+    scope.row = row
     if pk then return holds_at(pk) end
     return holds(nothing)
   end
 end
 
-function builders.many(_, node)
+function builders.many(_, node, columns)
   local m, position = open_models.model_at(node[2]), node[3]
-  local holds_at, holds = remembered(m, node[4])
-  return function(_, pk)
+  local holds_at, holds, scope = remembered(m, node[4], columns)
+  return function(row, pk)
+    scope.row = row
     local keys = pk and open_models.referring_keys(m, position, pk) or nothing
     for i = 1, #keys do
       if holds_at(keys[i]) then return true end
@@ -194,7 +221,7 @@ function builders.many(_, node)
   end
 end
 
-function builders.linked(m, node)
+function builders.linked(m, node, columns)
   local base, other = open_models.links_base(m, node[3]), open_models.model_at(node[2])
   local keys = open_models.keys_asked(node[5])
   if keys and #keys == #node[5] - 4 and not other.unsure then
@@ -206,8 +233,9 @@ function builders.linked(m, node)
       return false
     end
   end
-  local holds_at, holds = remembered(other, node[5])
-  return function(_, pk)
+  local holds_at, holds, scope = remembered(other, node[5], columns)
+  return function(row, pk)
+    scope.row = row
     local members = pk and open_models.existing(other, call('SMEMBERS', base .. key_part(pk))) or nothing
     for i = 1, #members do
       if holds_at(members[i]) then return true end

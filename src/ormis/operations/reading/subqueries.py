@@ -7,6 +7,7 @@ object's text), are looked up before: one query each, whose keys take their plac
 from typing import Any
 
 from ...calls import Operation, Origin
+from ...errors import FieldError
 from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
@@ -24,6 +25,7 @@ from ...planning.predicates import (
     distinct,
     holds_for_nothing,
     join,
+    reads_outer,
 )
 from ...query.state import Query
 from ...schema import registry
@@ -97,7 +99,15 @@ def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:
 
 
 def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[tuple[Any, ...]]:
-    """The values of a column in the objects that meet a condition."""
+    """The values of a column in the objects that meet a condition.
+
+    Raises FieldError for a condition that reads the object from which a relation leads here.
+    """
+    if reads_outer(part):
+        raise FieldError(
+            f"{schema.name}: a comparison with F of the outer object can't be joined with a condition that Python "
+            f"evaluates on the same related object; give it to a filter() call of its own"
+        )
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
     if column.codec.finish is None and column.default is None:

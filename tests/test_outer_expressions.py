@@ -1,0 +1,164 @@
+"""F of the outer object in conditions across relations to many, which lead back to many objects."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import ormis
+from ormis import F, Field, ForeignKey, Limits, ManyToMany, Q
+
+
+class Tag(ormis.Model):
+    label: str = Field(index=True)
+    weight: int = 0
+
+    class Meta:
+        key = "outer_tag"
+
+
+class Author(ormis.Model):
+    name: str = Field(index=True)
+    age: int = Field(default=0, index=True)
+
+    class Meta:
+        key = "outer_author"
+
+
+class Book(ormis.Model):
+    title: str = ""
+    pages: int = Field(default=0, index=True)
+    author: ForeignKey[Author] = ForeignKey(related_name="books")
+    tags: ManyToMany[Tag] = ManyToMany(related_name="books")
+
+    class Meta:
+        key = "outer_book"
+
+
+class World:
+    """What is stored, in Python."""
+
+    def __init__(self, seed: int) -> None:
+        dice = random.Random(seed)
+        words = ["red", "blue", "green", "grey"]
+        self.tags = Tag.objects.bulk_create([Tag(label=dice.choice(words), weight=dice.randrange(5)) for _ in range(6)])
+        self.authors = Author.objects.bulk_create(
+            [Author(name=dice.choice(words), age=dice.randrange(5)) for _ in range(8)]
+        )
+        self.books = Book.objects.bulk_create(
+            [
+                Book(title=dice.choice(words), pages=dice.randrange(5), author=dice.choice(self.authors))
+                for _ in range(14)
+            ]
+        )
+        self.links: dict[int, list[Tag]] = {}
+        for book in self.books:
+            self.links[book.id] = dice.sample(self.tags, dice.randrange(4))
+            book.tags.add(*self.links[book.id])
+
+    def books_of(self, author: Author) -> list[Book]:
+        return [book for book in self.books if book.author_id == author.id]
+
+    def tagged(self, tag: Tag) -> list[Book]:
+        return [book for book in self.books if tag in self.links[book.id]]
+
+
+Expected = Callable[[World], list[Any]]
+CASES: dict[str, tuple[Callable[[], Any], Expected]] = {
+    "reverse and links": (
+        lambda: Author.objects.filter(books__tags__label=F("name")),
+        lambda w: [a for a in w.authors if any(t.label == a.name for b in w.books_of(a) for t in w.links[b.id])],
+    ),
+    "links": (
+        lambda: Book.objects.filter(tags__label=F("title")),
+        lambda w: [b for b in w.books if any(t.label == b.title for t in w.links[b.id])],
+    ),
+    "links from the other side": (
+        lambda: Tag.objects.filter(books__title=F("label")),
+        lambda w: [t for t in w.tags if any(b.title == t.label for b in w.tagged(t))],
+    ),
+    "to one behind many": (
+        lambda: Tag.objects.filter(books__author__name=F("label")),
+        lambda w: [
+            t for t in w.tags if any(a.name == t.label for b in w.tagged(t) for a in w.authors if a.id == b.author_id)
+        ],
+    ),
+    "a range": (
+        lambda: Author.objects.filter(books__tags__weight__gt=F("age")),
+        lambda w: [a for a in w.authors if any(t.weight > a.age for b in w.books_of(a) for t in w.links[b.id])],
+    ),
+    "excluded": (
+        lambda: Author.objects.exclude(books__tags__label=F("name")),
+        lambda w: [a for a in w.authors if not any(t.label == a.name for b in w.books_of(a) for t in w.links[b.id])],
+    ),
+    "with another condition on the same object": (
+        lambda: Author.objects.filter(books__tags__label=F("name"), books__tags__weight__gt=1),
+        lambda w: [
+            a
+            for a in w.authors
+            if any(t.label == a.name and t.weight > 1 for b in w.books_of(a) for t in w.links[b.id])
+        ],
+    ),
+    "with a condition on the object between": (
+        lambda: Author.objects.filter(books__tags__label=F("name"), books__pages__gte=2),
+        lambda w: [
+            a
+            for a in w.authors
+            if any(t.label == a.name and b.pages >= 2 for b in w.books_of(a) for t in w.links[b.id])
+        ],
+    ),
+    "the object between": (
+        lambda: Author.objects.filter(books__tags__weight=F("books__pages")),
+        lambda w: [a for a in w.authors if any(t.weight == b.pages for b in w.books_of(a) for t in w.links[b.id])],
+    ),
+    "with an index of its own": (
+        lambda: Author.objects.filter(age__gte=1, books__tags__label=F("name")),
+        lambda w: [
+            a for a in w.authors if a.age >= 1 and any(t.label == a.name for b in w.books_of(a) for t in w.links[b.id])
+        ],
+    ),
+    "or": (
+        lambda: Book.objects.filter(Q(tags__label=F("title")) | Q(pages=4)),
+        lambda w: [b for b in w.books if b.pages == 4 or any(t.label == b.title for t in w.links[b.id])],
+    ),
+    "beside a condition in Python": (
+        lambda: Book.objects.filter(tags__label=F("title")).filter(title__regex="^[rg]"),
+        lambda w: [b for b in w.books if b.title[0] in "rg" and any(t.label == b.title for t in w.links[b.id])],
+    ),
+}
+
+
+@pytest.fixture(params=[Limits(), Limits(objects=3, keys=2)], ids=["whole", "small steps"])
+def limited(db: ormis.Database, url: str, request: pytest.FixtureRequest) -> Iterator[ormis.Database]:
+    with ormis.connect(url, limits=request.param) as database:
+        yield database
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("query", "expected"), CASES.values(), ids=CASES)
+def test_each_object_is_compared_with_its_own(
+    limited: ormis.Database, query: Callable[[], Any], expected: Expected, seed: int
+) -> None:
+    """The server reads the outer object of each related one; counts, orders and updates find the same."""
+    world = World(seed)
+    keys = sorted(record.pk for record in expected(world))
+    assert sorted(record.pk for record in query().distinct()) == keys
+    assert query().distinct().count() == len(keys)
+    assert [record.pk for record in query().distinct().order_by("-id")] == keys[::-1]
+
+
+def test_updates_and_deletions(limited: ormis.Database) -> None:
+    """update() and delete() take the same objects."""
+    world = World(7)
+    matching = {b.id for b in world.books if any(t.label == b.title for t in world.links[b.id])}
+    assert Book.objects.filter(tags__label=F("title")).update(pages=100) == len(matching)
+    assert {book.id for book in Book.objects.filter(pages=100)} == matching
+    assert Book.objects.filter(tags__label=F("title")).delete()[0] == len(matching)
+
+
+def test_together_with_a_condition_that_python_evaluates(db: ormis.Database) -> None:
+    """On the same related object it is refused, with advice."""
+    World(1)
+    with pytest.raises(ormis.FieldError, match="F of the outer object can't be joined"):
+        Book.objects.filter(tags__label=F("title"), tags__label__regex="r").count()
