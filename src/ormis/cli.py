@@ -109,7 +109,8 @@ def _failures() -> Generator[None]:
     try:
         yield
     except (ormis.OrmisError, redis.RedisError, OSError) as error:
-        Console(stderr=True).print(f"ormis: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        message = ". ".join([str(error).rstrip("."), *getattr(error, "__notes__", ())])
+        Console(stderr=True).print(f"ormis: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None
 
 

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from . import errors
 from .descriptors import FieldAttribute, class_field
 from .descriptors.install import attach, check_loops
+from .descriptors.misused_models import no_attribute
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
@@ -65,7 +66,12 @@ class ModelMeta(ModelMetaclass):
             schema = cls.__dict__.get("__schema__")
             if schema is not None and (name in schema.by_name or name == "pk"):
                 return class_field(cls, name)
-            return super().__getattr__(name)
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name.startswith("_") or "__options__" not in cls.__dict__:  # pydantic looks while it makes the class
+                    raise
+                raise no_attribute(cls, name, on_class=True) from None
 
 
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:

@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 
 from . import errors
 from .calls import Operation, Origin
-from .database import Database, default_database
+from .database import Database, checked_database, default_database
 from .descriptors import RelationDescriptor
+from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
@@ -64,13 +65,19 @@ class Model(BaseModel, metaclass=ModelMeta):
     if TYPE_CHECKING:
         id: int | None = None
 
-    def __init__(self, /, **values: Any) -> None:
+    def __init__(self, /, *given: Any, **values: Any) -> None:
         __tracebackhide__ = True
-        if not (self.__declarations__ or self.__links__):
-            self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
-            return
-        related = _take_related(type(self), values)
-        super().__init__(**values)
+        if given:
+            raise TypeError(unnamed_values(type(self), given))
+        try:
+            if not (self.__declarations__ or self.__links__):
+                self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
+                return
+            related = _take_related(type(self), values)
+            super().__init__(**values)
+        except ValidationError as error:
+            note_unknown_fields(type(self), error)
+            raise
         for name, record in related.items():
             cache_related(self, name, record)
 
@@ -227,7 +234,7 @@ class Model(BaseModel, metaclass=ModelMeta):
             elif name == schema.pk.name and state_of(self).saved:
                 self._refuse_new_key(value)
             else:
-                super().__setattr__(name, value)
+                self._assign_checked(name, value)
 
         def __getattr__(self, name: str) -> Any:
             """What pydantic does not know: a field that was not loaded yet, objects that prefetch_related() named."""
@@ -241,7 +248,24 @@ class Model(BaseModel, metaclass=ModelMeta):
                     registry.complete_waiting()
                     if name in vars(type(self)):
                         return getattr(self, name)
-            return super().__getattr__(name)
+            try:
+                return super().__getattr__(name)
+            except AttributeError as error:
+                if str(error) != f"{type(self).__name__!r} object has no attribute {name!r}":  # that of a property
+                    raise
+                raise no_attribute(type(self), name, on_class=False) from None
+
+    def _assign_checked(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            note_unknown_fields(type(self), error)
+            raise
+        except RecursionError:
+            error = endless_validation(type(self), name)
+            if error is None:
+                raise
+            raise error from None
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """As pydantic's; fields that were not loaded yet are loaded first."""
@@ -358,7 +382,7 @@ class Model(BaseModel, metaclass=ModelMeta):
     @classmethod
     def _database_for(cls, using: Database | None) -> Database:
         if using is not None:
-            return using
+            return checked_database(using, f"{cls.__name__}: using=")
         pinned = cls.__options__.database if cls.__options__ is not None else None
         return pinned if pinned is not None else default_database(cls.__name__)
 
@@ -399,7 +423,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         if self.__schema__ is None:
             self._schema()
         state = state_of(self)
-        database = using or state.database or self._database_for(None)
+        database = self._database_for(using or state.database)
         if state.related:
             self._check_related(database)
         return database
@@ -432,7 +456,7 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
         schema, state = self._schema(), state_of(self)
         fresh = self._loaded(self.pk, row, state.origin or Origin(self._database_for(None)))
-        columns = schema.columns if fields is None else [schema.column(name) for name in fields]
+        columns = schema.columns if fields is None else schema.columns_of(fields, "refresh_from_db(fields=...)")
         for column in columns:
             value = vars(self)[column.name] = fresh.__dict__[column.name]
             self.__pydantic_fields_set__.add(column.name)

@@ -96,7 +96,7 @@ class RelationDescriptor:
         other = state_of(value).database
         if database is not None and other is not None and not database.same_as(other):
             raise ForeignKeyViolation(
-                f"{self.label}: {value!r} is in another database, {other!r} and not {database!r}; "
+                f"{self.label}: {value!r} is in another database, {other.url}, and not in {database.url}: "
                 f"relations stay in one",
                 model=self.owner.__name__,
                 field=self.name,

@@ -310,6 +310,9 @@ def build_schema(
             unique.append(UniqueSpec(_unique(name, (column,))))
     indexes += [_index(name, _columns(name, aliases, index.fields, index)) for index in options.indexes]
     unique += [UniqueSpec(_unique(name, _columns(name, aliases, c.fields, c))) for c in options.constraints]
+    _check_order(name, "ordering", options.ordering, aliases)
+    latest = options.get_latest_by
+    _check_order(name, "get_latest_by", (latest,) if isinstance(latest, str) else latest or (), aliases)
     return Schema(
         name,
         key,
@@ -489,6 +492,23 @@ def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], wh
     if len(set(found)) < len(found):
         raise ModelError(f"{model}.Meta: {where!r} names a field twice")
     return tuple(found)
+
+
+def _check_order(model: str, option: str, order: Iterable[Any], columns: Mapping[str, Column]) -> None:
+    """Raises ModelError for what orders nothing.
+
+    The names of later models, as in `passport__number`, are left to the first query.
+    """
+    for item in order:
+        if isinstance(item, int | float | NoneType | list | tuple):
+            raise ModelError(f"{model}.Meta.{option}: {shown(item)} is no order: give names of fields, `-name`, F(...)")
+        name, *more = item.removeprefix("-").split("__") if isinstance(item, str) else ["pk"]
+        if name in ("pk", "?") or (name in columns and not more):
+            continue
+        if not more:
+            raise ModelError(f"{model}.Meta.{option} names {name!r}, which is no field: {hint_for(name, columns)}")
+        if name in columns and columns[name].name == name:
+            raise ModelError(f"{model}.Meta.{option} names {item!r}: {name} is a field, and nothing follows it")
 
 
 def _distinct(indexes: Iterable[IndexSpec]) -> tuple[IndexSpec, ...]:

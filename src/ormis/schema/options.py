@@ -144,6 +144,8 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}") or options.key == "ormis":  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}', not 'ormis'")
+    if options.database is not None and not hasattr(options.database, "arun"):
+        raise ModelError(f"{model}.Meta.database={options.database!r}: give a database, as connect() returns it")
     try:
         ttl_of(options)
     except ValueError as error:

@@ -69,9 +69,9 @@ class BadText(ValueError):
 
 
 def _text(value: str) -> str:
-    if not value.isascii():
-        value.encode()  # half a surrogate pair has no UTF-8: a ValueError
-    return value
+    if not str.isascii(value):
+        str.encode(value)  # half a surrogate pair has no UTF-8: a ValueError
+    return value if value.__class__ is str else str.__str__(value)
 
 
 def _utf8(text: bytes) -> str:
@@ -93,11 +93,17 @@ def _read_decimal(text: str) -> Decimal:
 
 def _datetime(value: datetime) -> str:
     if value.tzinfo is None:
-        return value.isoformat(timespec="microseconds")
+        return datetime.isoformat(value, timespec="microseconds")
     try:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     except OverflowError:
         raise ValueError("it is outside the years 1 to 9999 in UTC") from None
+
+
+def _date(value: date) -> str:
+    if isinstance(value, datetime):
+        raise TypeError("a datetime would lose its time")
+    return date.isoformat(value)
 
 
 def _timedelta(value: timedelta) -> str:
@@ -105,6 +111,10 @@ def _timedelta(value: timedelta) -> str:
     if value < timedelta(0):
         sign, value = "-", -value
     return f"{sign}P{value.days}DT{value.seconds}.{value.microseconds:06d}S"
+
+
+def _raw(value: bytes) -> bytes:
+    return value if value.__class__ is bytes else bytes(memoryview(value))  # bytes(3) would be three zeros
 
 
 def _boolean(text: bytes) -> bool:
@@ -118,11 +128,11 @@ _PLAIN: dict[Any, Codec] = {
     str: Codec("text", _text, str, _utf8),
     int: Codec("int", int.__repr__, int, int),
     float: Codec("float", float.__repr__, float, float),
-    bool: Codec("bool", lambda value: "1" if value else "0", bool, _boolean),
+    bool: Codec("bool", {True: "1", False: "0"}.__getitem__, bool, _boolean),
     Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal),
-    bytes: Codec("bytes", bytes, msgspec.Raw, bytes),
+    bytes: Codec("bytes", _raw, msgspec.Raw, bytes),
     datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode())),
-    date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode())),
+    date: Codec("date", _date, date, lambda t: date.fromisoformat(t.decode())),
     time: Codec(
         "time",
         lambda value: value.isoformat("microseconds"),
@@ -130,7 +140,7 @@ _PLAIN: dict[Any, Codec] = {
         lambda t: time.fromisoformat(t.decode()),
     ),
     timedelta: Codec("timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"')),
-    UUID: Codec("uuid", str, UUID, lambda t: UUID(t.decode())),
+    UUID: Codec("uuid", UUID.__str__, UUID, lambda t: UUID(t.decode())),
 }
 
 

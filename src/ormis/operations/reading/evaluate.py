@@ -9,6 +9,7 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, shown
+from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
 from ...query.q import Q, is_empty
 from ...query.state import Query
@@ -119,6 +120,8 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
     source = narrowed(source, more)
+    if source.query.empty:
+        check_condition(source._schema, more)
     if not source.query.sliced:
         source = source._copy_of(source.query.slice(0, 2))
     records = yield from evaluate(source, origin)
@@ -238,7 +241,8 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
     if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
     if keys is not None:
-        source = narrowed(source, Q((f"{column.name}__in", [*keys])))
+        several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)  # pyright: ignore[reportUnnecessaryIsInstance]
+        source = narrowed(source, Q((f"{column.name}__in", [*keys] if several else keys)))
     records = yield from evaluate(source, origin)
     return {getattr(record, column.name): record for record in records}
 
