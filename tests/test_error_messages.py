@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -14,6 +14,7 @@ import pytest
 import redis
 from annotated_types import Ge, MaxLen
 from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from typer.testing import CliRunner
 
 import ormis
 from model_factory import make
@@ -31,6 +32,8 @@ from ormis import (
     Q,
     Related,
 )
+from ormis.cli import app
+from ormis.schema import registry
 
 
 class Question(ormis.Model):
@@ -1023,3 +1026,80 @@ def test_a_transaction_takes_a_function(db: ormis.Database) -> None:
         _any(db).transaction(asynchronous)
     with pytest.raises(TypeError, match="without calling it"):
         asyncio.run(db.atransaction(_any(None)))
+
+
+# Maintenance ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: ormis.Database) -> Iterator[type[ormis.Model]]:
+    """A model with an index and a unique field, and an empty module for the command line tool."""
+    (tmp_path / "empty_models.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    model = make("Shelf", __name__, title=(str, Field(unique=True)), size=(int, Field(default=0, index=True)))
+    model.objects.using(db).bulk_create([model(title="a", size=3), model(title="b", size=4)])
+    with monkeypatch.context() as only:
+        only.setattr(registry, "_models", {"made_shelf": model})
+        yield model
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """The exit code and the output of the command line tool."""
+    result = CliRunner().invoke(app, [*arguments])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_check_tells_the_object_from_the_index(shelf: type[ormis.Model], raw: Any, url: str) -> None:
+    """A wrong entry is described from both sides, each with the right key in its place."""
+    raw.zadd("made_shelf/index/size", {"1": 9})
+    raw.hset("made_shelf/unique/title", "a", "2")
+    messages = {finding.message for finding in ormis.check(models=[shelf]).findings}
+    assert messages == {
+        "made_shelf:1 differs from its entry in the index size (made_shelf/index/size)",
+        "the index size (made_shelf/index/size) has an entry '1' that differs from the object",
+        "made_shelf:1 has title='a', which is claimed for an object that has another value",
+        "title='a' is claimed (made_shelf/unique/title) for an object that has another value",
+    }
+    _, output = run("check", "--url", url, "--models", "empty_models")
+    assert all(message in output for message in messages)
+
+
+def test_inspect_without_models_says_nothing_of_declarations(shelf: Any, url: str) -> None:
+    """Without --models no index is called undeclared; with a module, those of models that it does not declare are."""
+    registry.forget(shelf)
+    code, output = run("inspect", "--url", url)
+    assert (code, "undeclared" in output, "not declared" in output) == (0, False, False)
+    assert "- made_shelf 2" in output
+    assert "size (sorted)" in output
+    assert "--models package.module, to see which of these are declared" in output
+    assert "(not declared) made_shelf 2" in run("inspect", "--url", url, "--models", "empty_models")[1]
+
+
+def test_reindex_with_nothing_to_do_says_so(shelf: type[ormis.Model], raw: Any, url: str) -> None:
+    """Without anything to build or drop there is a line that says so, and a table otherwise."""
+    arguments = ("reindex", "--url", url, "--models", "empty_models")
+    assert run(*arguments) == (0, "nothing to do: the indexes and constraints of 1 model are complete")
+    raw.hset("ormis/models", "made_shelf", '{"indexes":[],"unique":[]}')
+    code, output = run(*arguments)
+    assert (code, "nothing to do" in output, "size (sorted)" in output) == (0, False, True)
+    assert "nothing to do" in run(*arguments)[1]
+    assert shelf.objects.using(ormis.connect(url)).filter(size=4).count() == 1
+
+
+def test_the_command_line_names_the_url_without_a_server(shelf: Any) -> None:
+    """Where no server answers, the tool prints redis-py's error and the URL."""
+    code, output = run("inspect", "--url", "unix:///nowhere/ormis.sock")
+    assert code == 2
+    assert "the database is unix:///nowhere/ormis.sock?db=0" in output
+
+
+@pytest.mark.parametrize("models", [["Shelf"], [3], "Shelf"])
+def test_maintenance_takes_model_classes(models: Any, db: ormis.Database) -> None:
+    """Names in place of classes are refused with what to give; one class stands for a list of one."""
+    for work in (ormis.check, ormis.reindex, ormis.inspect):
+        with pytest.raises(TypeError, match="give model classes"):
+            work(db, models=models)
+    with pytest.raises(TypeError, match="reindex\\(\\) takes a model class"):
+        db.reindex("Shelf")
+    assert ormis.check(db, models=_any(Tag)).ok

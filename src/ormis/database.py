@@ -145,11 +145,11 @@ class Database:
         Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
         progress: called as the work goes on.
         """
-        return self.run(reindex(model._schema(), self.limits, progress))
+        return self.run(reindex(_schema_of(model), self.limits, progress))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
-        return await self.arun(reindex(model._schema(), self.limits, progress))
+        return await self.arun(reindex(_schema_of(model), self.limits, progress))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
@@ -221,6 +221,12 @@ def checked_database(given: Any, place: str) -> Database:
     if isinstance(given, Database):
         return given
     raise TypeError(f"{place}{shown(given)}: give a database, as connect() returns it")
+
+
+def _schema_of(model: Any) -> Any:
+    if not hasattr(model, "__schema__"):
+        raise TypeError(f"reindex() takes a model class, not {shown(model)}")
+    return model._schema()
 
 
 def _forget(database: Database) -> None:

@@ -123,7 +123,7 @@ def complete(cls: Any, targets: dict[str, Any]) -> None:
     Raises ModelError for relations that can't be.
     """
     try:
-        cls.__schema__ = _schema_of(cls, targets)
+        cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
         check_loops(cls.__schema__)
         attach(cls, targets)
     except BaseException:

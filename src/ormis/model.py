@@ -373,7 +373,9 @@ class Model(BaseModel, metaclass=ModelMeta):
     def _schema(cls) -> Schema:
         if cls.__schema__ is None:
             if not cls.__key__:
-                raise ModelError(f"{cls.__name__} is abstract: only the models made from it are stored")
+                raise ModelError(
+                    f"{cls.__name__} is abstract: only the models made from it are stored, `class Own({cls.__name__})`"
+                )
             registry.complete(cls)
             if cls.__schema__ is None:
                 raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...errors import FieldError, ForeignKeyViolation, shown
+from ...errors import FieldError, ForeignKeyViolation, of_another_model
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
 from ...query.q import Q, is_empty
@@ -225,7 +225,9 @@ def check_saved(source: Source[Any], record: Any, method: str) -> None:
     if source.query.shape != "objects":
         raise TypeError(f"{method} is for querysets of objects, not after values() or values_list()")
     if not isinstance(record, source.model):
-        raise TypeError(f"{method} takes an object of {source.model.__name__}, not {shown(record)}")
+        raise TypeError(
+            f"{method} takes an object of {source.model.__name__}, not {of_another_model(record, source.model)}"
+        )
     if record.pk is None:
         raise ForeignKeyViolation(f"{method}: {record!r} is not saved yet; save it first", model=source._schema.name)
 

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
-from ...errors import FieldError, IntegrityError, shown
+from ...errors import FieldError, IntegrityError, of_another_model, shown
 from ..reading.source import Source
 from .client_arithmetic import commit_computing
 from .mutations import Mutation, commit_call, deliver, results_of
@@ -97,7 +97,8 @@ def checked(source: Source[Any], objects: Iterable[Any], method: str) -> list[An
     records = [*objects]
     for record in records:
         if not isinstance(record, source.model):
-            raise FieldError(f"{shown(record)} is no {source.model.__name__}: {method}() takes objects of the model")
+            given = of_another_model(record, source.model)
+            raise FieldError(f"{given} is no {source.model.__name__}: {method}() takes objects of the model")
         if record.__declarations__:
             record._check_related(source.db)
     return records
