@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 import pytest
@@ -1026,6 +1026,99 @@ def test_a_transaction_takes_a_function(db: ormis.Database) -> None:
         _any(db).transaction(asynchronous)
     with pytest.raises(TypeError, match="without calling it"):
         asyncio.run(db.atransaction(_any(None)))
+
+
+# Classes -------------------------------------------------------------------------------------------------------------
+
+
+def _paper(**more: Any) -> Any:
+    return make("Paper", __name__, title=(str, ""), **more)
+
+
+def _note(paper: Any) -> Any:
+    relation = ForeignKey(related_name="notes")
+    return make("Note", __name__, paper=(ForeignKey[paper | None], relation), tags=(ManyToMany["Tag"], ManyToMany()))
+
+
+def test_relations_follow_a_class_that_is_declared_again(db: ormis.Database) -> None:
+    """As when the cell of a notebook is run again: the models that refer to the class refer to the new one."""
+    paper = _paper()
+    note = _note(paper)
+    old = paper.objects.using(db).create(title="a")
+    note.objects.create(paper=old)
+    again = _paper(pages=(int, 0))
+    found = again.get(1)
+    assert (found.pages, found.notes.count(), note.get(1).paper) == (0, 1, found)
+    assert note.objects.create(paper=again.objects.create(title="b")).paper.title == "b"
+    assert [each.notes.all()[0].pk for each in again.objects.prefetch_related("notes")] == [1, 2]
+    again_note = _note(again)
+    assert [*again.get(2).notes.all()] == [again_note.get(2)]
+    assert again_note.objects.filter(paper__title="b").get().paper == again.get(2)
+
+
+def test_an_object_of_the_class_before_says_so(db: ormis.Database) -> None:
+    """Two classes of one name are told apart: an object of the former has to be loaded again."""
+    paper = _paper()
+    note = _note(paper)
+    old = paper.objects.using(db).create(title="a")
+    again = _paper(pages=(int, 0))
+    writes: list[Callable[[], Any]] = [
+        lambda: note(paper=old),
+        lambda: setattr(note(), "paper", old),
+        lambda: again.objects.contains(old),
+        lambda: again.objects.rank(old),
+        lambda: again.objects.bulk_create([old]),
+    ]
+    for write in writes:
+        with pytest.raises(
+            (TypeError, FieldError), match="of the class Paper before it was declared again: load it aga"
+        ):
+            write()
+
+
+def test_a_class_that_can_not_follow_is_refused_when_it_is_used() -> None:
+    """A new class in the way of a relation to it is made; the model with the relation says what is wrong."""
+    note = _note(_paper())
+    _paper(notes=(int, 0))
+    with pytest.raises(ModelError, match=r"Note\.paper: Paper has 'notes' already"):
+        note.objects.all()
+    _paper()
+    assert note.objects.all().query.schema.references[0].target == "made_paper"
+
+
+def test_two_classes_of_one_key_are_named_by_their_places() -> None:
+    """Classes of the same name in two functions, or in a function and a module, are told apart."""
+    with pytest.raises(
+        ModelError, match=r"<locals>\.Tag and [\w.]*test_error_messages\.Tag have the same key 'messages_t"
+    ):
+
+        class Tag(ormis.Model):
+            class Meta:
+                key = "messages_tag"
+
+        del Tag
+
+
+def test_generic_bases_say_what_to_declare() -> None:
+    """A stored generic class is no base of others; an abstract one is not stored, with types or without."""
+    kind = TypeVar("kind")
+
+    class Stored(ormis.Model, Generic[kind]):
+        value: kind
+
+    with pytest.raises(ModelError, match=r"Stored is stored itself.*abstract = True.*`class Own\(Stored\[int\]\)`"):
+        _any(Stored)[int]
+
+    class Measured(ormis.Model, Generic[kind]):
+        value: kind
+
+        class Meta:
+            abstract = True
+
+    with pytest.raises(ModelError, match=r"Measured\[int\] is abstract: .*`class Own\(Measured\[int\]\)`"):
+        _any(Measured)[int].objects.all()
+    with pytest.raises(ModelError, match=r"Measured is abstract: .*`class Own\(Measured\)`"):
+        _any(Measured)(value=3).save()
 
 
 # Maintenance ---------------------------------------------------------------------------------------------------------

@@ -139,8 +139,7 @@ def hint_for(name: str, known: Iterable[str], instead: Mapping[str, str] | None 
 
 
 def of_another_model(value: Any, model: Any) -> str:
-    """A value in place of an object of a model, as a message shows it; of a class that was declared again, with that."""
-    kind: Any = type(value)
-    if getattr(kind, "__key__", "") != model.__key__ or not model.__key__:
+    """A value in place of an object of a model, as a message shows it; a class that was declared again is named."""
+    if getattr(value.__class__, "__key__", "") != model.__key__ or not model.__key__:
         return shown(value)
     return f"{shown(value)} of the class {model.__name__} before it was declared again: load it again"

@@ -16,7 +16,8 @@ from .descriptors.misused_models import no_attribute
 from .errors import ModelError
 from .querysets.managers import DefaultManager, Manager
 from .schema import registry
-from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations
+from .schema.builder import build_schema, primary_key_of
+from .schema.class_body import annotations_of, of_parameters, take_relations
 from .schema.fields import OWN_OPTIONS, Field
 from .schema.late_types import rebuild
 from .schema.options import Options, read_options

@@ -6,16 +6,15 @@
 import builtins
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import errors
 from .calls import Operation, Origin
 from .database import Database, checked_database, default_database
 from .descriptors import RelationDescriptor
+from .descriptors.input_values import field_adapter, input_name, take_related
 from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
@@ -73,7 +72,7 @@ class Model(BaseModel, metaclass=ModelMeta):
             if not (self.__declarations__ or self.__links__):
                 self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
                 return
-            related = _take_related(type(self), values)
+            related = take_related(type(self), values)
             super().__init__(**values)
         except ValidationError as error:
             note_unknown_fields(type(self), error)
@@ -356,13 +355,13 @@ class Model(BaseModel, metaclass=ModelMeta):
     @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
-        return {(_input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
+        return {(input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
         """The value as the field holds it, by its type and constraints. Raises ValidationError."""
         try:
-            return _field_adapter(cast(Any, cls), name).validate_python(value)
+            return field_adapter(cast(Any, cls), name).validate_python(value)
         except ValidationError as error:
             lines: Any = [{**line, "loc": (name,)} for line in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
@@ -465,49 +464,6 @@ class Model(BaseModel, metaclass=ModelMeta):
             state.mark_stored(schema, column, value, state_of(fresh).text(column))
         if fields is None:
             state.related = None
-
-
-@cache
-def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
-    info: FieldInfo = cls.model_fields[name]
-    annotation: Any = info.annotation
-    for constraint in info.metadata:
-        annotation = Annotated[annotation, constraint]
-    return TypeAdapter(annotation)
-
-
-def _input_name(model: Any, name: str) -> str:
-    """The name by which pydantic takes the value of a field: its alias, unless names are taken too."""
-    config, alias = model.model_config, model.model_fields[name].validation_alias
-    if config.get("populate_by_name") or config.get("validate_by_name") or config.get("validate_by_alias") is False:
-        return name
-    if isinstance(alias, AliasChoices):
-        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
-    return alias if isinstance(alias, str) else name
-
-
-def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
-    related: dict[str, Any] = {}
-    model._schema()
-    for link in model.__links__:
-        if link.name in values:
-            raise TypeError(f"{model.__name__}.{link.name} can't be given to a new object: save it, then use .set()")
-    for declaration in model.__declarations__:
-        name, attname, alias = declaration.name, declaration.attname, _input_name(model, declaration.attname)
-        if len(values.keys() & {name, attname, alias}) > 1:
-            raise TypeError(f"{model.__name__}: give {name} or {attname}, not both")
-        if attname in values:
-            values[alias] = values.pop(attname)
-            continue
-        if name not in values:
-            continue
-        value = values.pop(name)
-        relation = model.__dict__[name]
-        values[alias] = relation.key_of(None, value)
-        if isinstance(value, relation.model):
-            related[name] = value
-    return related
 
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.

@@ -37,8 +37,8 @@ def register(model: Any) -> None:
     _changed()
     if other is not None and not _replaces(model, other):
         raise ModelError(
-            f"{model.__module__}.{model.__qualname__} and {other.__module__}.{other.__qualname__} have the same key {key!r}: "
-            f'give one of them another: class Meta: key = "..."'
+            f"{model.__module__}.{model.__qualname__} and {other.__module__}.{other.__qualname__} have the same key "
+            f'{key!r}: give one of them another: class Meta: key = "..."'
         )
     for prefix, near in _models.items():
         if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
@@ -60,7 +60,7 @@ def register(model: Any) -> None:
 
 
 def _redirect(model: Any) -> None:
-    """Completes the models anew that refer to a class that was declared again, as when the cell of a notebook is run."""
+    """Completes the models anew that refer to a class that was declared again, as in a notebook."""
     for other in _models.values():
         targets = [target_of(other, said) for said in _needed(other).values()]
         if other is not model and other.__schema__ is not None and any(target is model for target in targets):
