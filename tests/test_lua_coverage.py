@@ -91,6 +91,8 @@ def test_keys_and_arguments_are_the_caller_s(counting: tuple[Server, redis.Redis
 def test_a_script_that_fails_delivers_too(counting: tuple[Server, redis.Redis], failing: str) -> None:
     """What came before the error is counted, and the caller has the same error, but for the place it names."""
     server, client = counting
+    if server.version < (7,) and "{err" in failing:
+        pytest.skip("Redis 6.2 does not take tables as errors: its own error handler fails")
     source = f"local a = 1\nif a == 1 then\n  {failing}\nend\na = 2\nreturn a\n"
 
     def error(text: str) -> str:

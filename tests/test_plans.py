@@ -8,7 +8,7 @@ from bookshop import Author, Book, Review
 from ormis import F, FieldError, Q, QuerySet
 from ormis.planning import explain
 from ormis.planning.plan import Plan, plan
-from ormis.planning.predicates import BoolOp, Compare, Constant, ForwardMatch, Here, InSubquery, Not, ReverseMatch
+from ormis.planning.predicates import BoolOp, Compare, Constant, ForwardMatch, InSubquery, Not, PythonTest, ReverseMatch
 
 
 def plan_of(queryset: QuerySet[Any]) -> Plan:
@@ -130,7 +130,7 @@ def test_what_the_server_can_not_say_is_left_for_here(queryset: Any, expected: A
 def test_arithmetic_is_done_here() -> None:
     """A comparison with a computed value reads its columns."""
     found = plan_of(Book.objects.filter(pages__gt=F("author__born") + 1).values("title"))
-    assert isinstance(found.client_where, Here)
+    assert isinstance(found.client_where, PythonTest)
     assert {cell.name for cell in found.reads} == {"title", "pages", "author__born", "id"}
     assert found.enough is None
 

@@ -104,8 +104,10 @@ def test_a_fork_uses_connections_of_its_own(db: ormis.Database) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writer, str(db.run(client_id())).encode())
-        os._exit(0)
+        try:
+            os.write(writer, str(db.run(client_id())).encode())
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
@@ -115,7 +117,7 @@ def test_a_fork_uses_connections_of_its_own(db: ormis.Database) -> None:
 
 def client_id() -> Any:
     """An operation: the number of the connection it goes over."""
-    return (yield Command(("CLIENT", "ID")))
+    return (yield Command(("CLIENT", "ID"), key=0))
 
 
 def ask(connection: Any, *command: str) -> Any:

@@ -1,4 +1,4 @@
-"""The command `ormis`, also as `python -m ormis`: says what to install where the tool's libraries are not there."""
+"""The command `ormis`, also as `python -m ormis`: names the extra to install if the tool's libraries are missing."""
 
 import sys
 

@@ -16,7 +16,7 @@
     ├── StoredDataError           a stored value can't be read as the model declares it
     └── RelationNotLoaded         a relation of an object loaded by async code is not loaded
 
-Bad values raise pydantic's ValidationError. What the connection or the server refuses comes as redis-py's own errors.
+Bad values raise pydantic's ValidationError. Errors of the connection or the server are redis-py's own.
 """
 
 from collections.abc import Iterable, Mapping

@@ -22,12 +22,12 @@ def check(
     repair: bool = False,
     progress: Watcher | None = None,
 ) -> Report:
-    """Compares all that is stored with the objects' hashes, which are the truth, and reports what differs.
+    """Compares all that is stored with the objects' hashes, which are the truth, and reports differences.
 
     It walks in short steps, so that clients go on reading and writing; their changes in the meantime are no findings.
 
     database: the one connected last by default. models: all that are declared by default.
-    repair: mend what can be mended from the hashes; what can't be is reported all the same.
+    repair: mend all that the hashes allow; the rest is reported all the same.
     progress: called as the work goes on.
     """
     chosen = _database(database)

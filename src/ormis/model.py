@@ -39,7 +39,7 @@ _set = object.__setattr__
 
 
 class Model(BaseModel, metaclass=ModelMeta):
-    """A stored pydantic model: subclass it, say what its fields are, and every object is one Redis hash.
+    """A stored pydantic model: a subclass declares fields; every object is one Redis hash.
 
     Without a field with `primary_key=True` it has `id: int | None`, counted up by the server from 1.
     Methods that talk to the server have an async twin with an `a` in front.
@@ -150,7 +150,7 @@ class Model(BaseModel, metaclass=ModelMeta):
         return self._saved(Origin(database, asynchronous=True))
 
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
-        """Deletes the object, with what refers to it as on_delete says. One call, all or nothing.
+        """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.
 
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
         """
@@ -173,7 +173,7 @@ class Model(BaseModel, metaclass=ModelMeta):
     def expire(self, time: float | timedelta, *, using: Database | None = None) -> None:
         """Sets the object's time to live, in seconds or as a timedelta. One call.
 
-        From the moment it ends it is gone from every query, count, unique field and relation; what refers to it is
+        From the moment it ends it is gone from every query, count, unique field and relation; references to it are
         treated as its on_delete says, when it is cleared away. Raises DoesNotExist when the object is gone.
         """
         self._database_for(using or state_of(self).database).run(self._expiry(milliseconds(time)))
@@ -236,7 +236,7 @@ class Model(BaseModel, metaclass=ModelMeta):
                 self._assign_checked(name, value)
 
         def __getattr__(self, name: str) -> Any:
-            """What pydantic does not know: a field that was not loaded yet, objects that prefetch_related() named."""
+            """Returns an attribute unknown to pydantic: a deferred field, objects of prefetch_related(to_attr)."""
             schema = type(self).__schema__
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:

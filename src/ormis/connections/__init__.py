@@ -5,7 +5,7 @@ async client of the event loop that is running, since an async connection belong
 in. When a loop is shut down as asyncio does it (`asyncio.run`, `Runner`, pytest's plugins), its connections
 are closed with it.
 
-What the connection or the server refuses comes as redis-py's own errors when a client is first used. A
+Errors of the connection or the server are redis-py's own, raised when a client is first used. A
 password is never part of a name, a repr or a message.
 """
 

@@ -3,7 +3,7 @@
 The contract: `EmbeddedServer.join(directory)` returns when a server answers on `socket`, whether it ran
 already or had to be started; `leave()` says that this process needs it no more. When the last user has
 left, or died in whatever way, the server saves and stops. It has no TCP port. Nothing that a crash leaves
-behind is ever in the way, because what counts is not files but locks on them, which the kernel drops when a
+behind is ever in the way: locks on files decide, not the files, and the kernel drops a lock when a
 process ends:
 
 - `start.lock`, exclusive: who joins, one at a time;

@@ -42,13 +42,13 @@ class LoopClient:
             try:
                 await aclose_client(self.client)
             except asyncio.CancelledError:
-                # A loop that is shut down cancels what runs, but the connections must not outlive it.
+                # A loop that is shut down cancels its tasks, but the connections must not outlive it.
                 await aclose_client(self.client)
                 raise
 
     @classmethod
     def _forget_closed_loops(cls) -> None:
-        """Drop what loops have left that were closed without being shut down."""
+        """Drops the connections of loops that were closed without being shut down."""
         for own, loop in list(cls.unclosed.items()):
             if loop.is_closed():
                 cls.unclosed.pop(own, None)

@@ -15,10 +15,10 @@ T = TypeVar("T")
 class ForeignKey(ToOne, Generic[T]):
     """A reference to one object of another model, held as its key.
 
-    on_delete: what becomes of this object when the other is deleted; PROTECT refuses that deletion.
+    on_delete: the rule for this object when the other is deleted; PROTECT refuses that deletion.
     related_name: the other model's attribute for the referring objects; `choice_set` for a `Choice` by default, and a
         name that ends with + for nothing at all.
-    related_query_name: what queries call them, related_name or `choice` by default.
+    related_query_name: their name in queries, by default related_name or `choice`.
     default: the key or object that new objects refer to.
     primary_key: the reference is this model's primary key (for `OneToOne`).
     """

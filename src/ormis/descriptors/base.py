@@ -47,14 +47,14 @@ class RelationDescriptor:
         """The loaded objects, None if none are loaded."""
         return cached_related(record, self.name)
 
-    # What prefetch_related() asks of a relation.
+    # Called by prefetch_related().
 
     def related_set(self) -> QuerySet[Any]:
         """The objects that may be related."""
         return self.model.objects.get_queryset()
 
     def key_in(self, record: Any) -> Any:
-        """By what a record finds its related objects."""
+        """The value by which a record finds its related objects."""
         return record.pk
 
     def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
@@ -72,7 +72,7 @@ class RelationDescriptor:
         if self.many or related:
             cache_related(record, self.name, related if self.many else related[0])
 
-    # What every access checks.
+    # Checks of every access.
 
     def checked(self, record: Any, value: Any) -> Any:
         """An object on the other side of a relation of `record`.

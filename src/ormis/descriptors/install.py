@@ -1,4 +1,4 @@
-"""The descriptors of relations, put on both sides when a model class is complete; and what can't be."""
+"""Puts the descriptors of relations on both sides when a model class is complete, or raises ModelError."""
 
 from collections.abc import Iterator
 from inspect import getattr_static

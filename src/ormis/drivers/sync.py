@@ -59,7 +59,7 @@ def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, *token: str) ->
 def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], object] | None = None) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded.
 
-    What `execute_command` of redis-py does besides, response callbacks and metrics, costs 14 of the 51 us of a save.
+    The response callbacks and metrics of redis-py's `execute_command` cost 14 of the 51 us of a save.
     It is used for clients of other classes, and for those that hold one connection for all.
     """
     if client.__class__ is not redis.Redis or client.connection is not None:

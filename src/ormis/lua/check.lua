@@ -1,5 +1,5 @@
 -- One step of a walk through all that is stored of a model: compares it with the hashes, the truth, and mends.
--- What a step finds is so at that moment, and what it mends it mends in the same moment, whatever clients write between
+-- A step finds and mends in the same atomic call, whatever clients write between
 -- the steps.
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the key prefix; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
@@ -141,7 +141,7 @@ local function indexed_row(slots, pk)
   return row_at(m, pk, positions)
 end
 
--- Whether a member of an index's key belongs there; what is wrong with it otherwise: the kind, and the right score.
+-- Whether a member of an index's key belongs there; otherwise the kind of fault and the right score.
 local function judge_entry(slots, key, member, number)
   local pk = index_kinds[m.indexes[slots[1]]].primary_key(member)
   local row = pk and indexed_row(slots, pk)
@@ -192,7 +192,7 @@ local function look_at_claims(key, name, fields, cursor)
   return reply[1]
 end
 
--- What is kept of objects that end: nothing of those that are gone before their time, or that do not end.
+-- Checks the expiry records: none may be left of objects deleted before their time or without a time to live.
 local function look_at_expiry(key, cursor)
   local reply = ask('ZSCAN', key, cursor, 'COUNT', request.budget)
   if not reply then return '0' end
@@ -230,7 +230,7 @@ end
 
 local link_ends
 
--- What is known of a set of links: the name of the relation, the key of the other model, its name there; nil for none.
+-- The relation of a set of links: its name, the key of the other model, its name there; nil if there is none.
 local function end_of(name)
   local catalog = require('model.catalog')
   local read_catalog, links_of = catalog.read_catalog, catalog.links_of
@@ -324,7 +324,7 @@ local function is_declared()
 end
 
 local function step()
-  -- What is in the place of the list of keys would be in the way of everything else.
+  -- A wrong type at the key of the list of keys would make every other step fail.
   local listed = ask('ZCARD', KEY.prefix .. cmsgpack.unpack(ARGV[3]).key .. KEY.ids)
   if not listed and request.keys then return {cmsgpack.pack({'ok', found, #request.keys, '0', 0})} end
   if not listed then return {cmsgpack.pack({'ok', found, false, 0}), '\144'} end

@@ -36,7 +36,7 @@ local actions = require('write.actions')
 local apply = require('write.apply')
 local mutations = require('write.mutations')
 
--- What expired objects left behind is cleared away first, some of it: that is a batch of its own.
+-- First clears some of the remains of expired objects, in a batch of its own.
 local function clear_away(batch)
   local cleared = {}
   for _, mutation in ipairs(batch) do

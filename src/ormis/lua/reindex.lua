@@ -1,4 +1,4 @@
--- The beginning and the end of a reindexing: what is to be built and dropped, and that it is complete now. Between them
+-- The beginning and the end of a reindexing: lists the parts to build and drop; marks them complete. Between them
 -- the walks of check.lua build and drop, step by step, and clients keep the new indexes for what they write.
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the key prefix; ARGV[2] the request; ARGV[3], ARGV[4] shape and declaration of the model
@@ -38,7 +38,7 @@ local function undeclared(stored, declared, part, dropped)
   end
 end
 
--- What stays incomplete: what was so, and indexes that use the keys of one that is dropped.
+-- The parts that stay incomplete: those that were so, and indexes that use the keys of a dropped one.
 local function still_incomplete(stored, declared, dropped)
   local was, used, list = as_set(stored.incomplete or {}), {}, {}
   for _, definition in ipairs(dropped) do used[fields_of(definition)] = true end

@@ -69,7 +69,7 @@ def raise_refusal(reply: bytes) -> NoReturn:
 
 
 def raise_outcome(reply: Sequence[Any], mutations: Sequence[HasSchema]) -> NoReturn:
-    """Raises what a script's refusal stands for; reply is (outcome, number of the mutation, details...)."""
+    """Raises the error of a script's refusal; reply is (outcome, number of the mutation, details...)."""
     outcome, *details = reply
     if outcome == "wrongtype":
         raise _wrong_type(*details)

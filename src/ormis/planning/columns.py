@@ -28,7 +28,7 @@ class RelationStep:
 
     @property
     def name(self) -> str:
-        """What a query calls the step."""
+        """The name of the step in a query."""
         return self.reference.name if self.forward else self.reference.query_name
 
     @property
@@ -57,7 +57,7 @@ class LinkStep:
 
     @property
     def name(self) -> str:
-        """What a query calls the step."""
+        """The name of the step in a query."""
         return self.link.query_name
 
     @property
@@ -97,7 +97,7 @@ ColumnRef = Column | RelatedColumn
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """A value that is computed here from the cells of a row, to order by; `shown` is for people."""
+    """A value computed in Python from the cells of a row, to order by; `shown` is for people."""
 
     reads: tuple[ColumnRef, ...]
     value: Callable[[Row], Any]
@@ -126,15 +126,15 @@ class Positions:
         """The number of a model in this request."""
         return self.models.setdefault(schema, len(self.models) + 1)
 
-    def position(self, wanted: ColumnRef) -> int:
+    def position(self, ref: ColumnRef) -> int:
         """The position of a cell in the rows of this request."""
-        if isinstance(wanted, Column):
-            return wanted.position
-        join = self._joins.get(wanted.hops) or self._new_join(wanted.hops)
+        if isinstance(ref, Column):
+            return ref.position
+        join = self._joins.get(ref.hops) or self._new_join(ref.hops)
         positions = join[4]
-        if wanted.column.position not in positions:
-            positions.append(wanted.column.position)
-        return join[3] + positions.index(wanted.column.position)
+        if ref.column.position not in positions:
+            positions.append(ref.column.position)
+        return join[3] + positions.index(ref.column.position)
 
     @property
     def joins(self) -> list[list[Any]]:

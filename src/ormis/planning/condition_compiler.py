@@ -1,4 +1,4 @@
-"""From `Q` to conditions: what comparing.py makes of lookups, joined; relations followed.
+"""From `Q` to conditions: joins the predicates of lookup_compiler.py and follows relations.
 
 Conditions joined by `&` and `|` in one call speak of the same related object: they are gathered under one `Many`. A
 negated condition and the sides of `^` stand on their own.

@@ -13,11 +13,11 @@ from .predicates import (
     CompareFields,
     Constant,
     ForwardMatch,
-    Here,
     InSubquery,
     LinkMatch,
     Node,
     Not,
+    PythonTest,
     ReverseMatch,
 )
 
@@ -120,7 +120,7 @@ def _rest(plan: Plan) -> list[str]:
 
 
 def branches(lines: Sequence[str]) -> list[str]:
-    """The lines as branches of a tree; what stands under a branch begins with its lines already drawn."""
+    """The lines as branches of a tree, each below its parent."""
     heads = [i for i, line in enumerate(lines) if not line.startswith(("├", "└", "│", " "))]
     drawn: list[str] = []
     for i, line in enumerate(lines):
@@ -143,7 +143,7 @@ def shown(node: Node) -> str:
         return _compared(node)
     if isinstance(node, CompareFields):
         return f"{node.column.name} {_OPERATORS.get(node.operator, node.operator)} {node.other.name}"
-    if isinstance(node, Here):
+    if isinstance(node, PythonTest):
         return node.shown
     if isinstance(node, Not):
         return f"not ({shown(node.part)})"

@@ -22,10 +22,10 @@ from .predicates import (
     Compare,
     CompareFields,
     Constant,
-    Here,
     InSubquery,
     Node,
     Not,
+    PythonTest,
     comparable,
     distinct,
     join,
@@ -89,9 +89,9 @@ def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
 
 def _check_model(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> None:
     """Raises FieldError if the column does not hold keys of this model."""
-    wanted = _holds_keys_of(schema, column)
-    if wanted.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
-        names = " or ".join(sorted(registry.model_for(key).__name__ for key in wanted)) or "no objects"
+    operand = _holds_keys_of(schema, column)
+    if operand.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
+        names = " or ".join(sorted(registry.model_for(key).__name__ for key in operand)) or "no objects"
         raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
 
 
@@ -124,14 +124,16 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
 
 def equal_here(column: Column, values: Iterable[Any], place: str) -> Node:
     """Equality with one of these, as Python sees it: equal values may be stored as different texts."""
-    wanted, name = [_converted(column, value, place) for value in values if value is not None], column.name
-    if not wanted:
+    operand, name = [_converted(column, value, place) for value in values if value is not None], column.name
+    if not operand:
         return Constant(False)
 
     def holds(row: Any) -> bool:
-        return row[name] is not None and row[name] in wanted
+        return row[name] is not None and row[name] in operand
 
-    return Here((column,), holds, f"{name} in {shown(wanted)}" if len(wanted) > 1 else f"{name} eq {shown(wanted[0])}")
+    return PythonTest(
+        (column,), holds, f"{name} in {shown(operand)}" if len(operand) > 1 else f"{name} eq {shown(operand[0])}"
+    )
 
 
 def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
@@ -233,7 +235,7 @@ def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
     def holds(row: Any) -> bool:
         return row[field] is not None and test(comparable(codec, row[field]))
 
-    return Here((column,), holds, f"{field} {name} {value!r}")
+    return PythonTest((column,), holds, f"{field} {name} {value!r}")
 
 
 def _check_text(column: Column, name: str, place: str) -> None:
@@ -265,17 +267,17 @@ def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str
             raise FieldError(f"{place}={shown(item)} does not convert to {part}: {reason(error)}") from None
 
     if name == "range":
-        wanted: Any = tuple(convert(item) for item in _pair(value, place))
+        operand: Any = tuple(convert(item) for item in _pair(value, place))
     elif name == "in":
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise FieldError(f"{place}={shown(value)}: in takes a list of values")
-        wanted = {convert(item) for item in value if item is not None}  # pyright: ignore[reportUnknownVariableType]
+        operand = {convert(item) for item in value if item is not None}  # pyright: ignore[reportUnknownVariableType]
     else:
-        wanted = convert(value)
+        operand = convert(value)
     holds = _PART_OPERATORS[name]
-    return Here(
+    return PythonTest(
         (column,),
-        lambda row: row[field] is not None and holds(part_of(part, row[field]), wanted),
+        lambda row: row[field] is not None and holds(part_of(part, row[field]), operand),
         f"{field} {part} {name} {value!r}",
     )
 
@@ -295,8 +297,8 @@ _PART_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "gte": operator.ge,
     "lt": operator.lt,
     "lte": operator.le,
-    "in": lambda own, wanted: own in wanted,
-    "range": lambda own, wanted: wanted[0] <= own <= wanted[1],
+    "in": lambda own, operand: own in operand,
+    "range": lambda own, operand: operand[0] <= own <= operand[1],
 }
 
 
@@ -365,4 +367,4 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
         except (TypeError, ValueError, LookupError) as error:
             raise FieldError(f"{place}: {own.name} can't be compared with {value}: {error}") from None
 
-    return Here((own, *cells.values()), test, f"{own.name} {' '.join([*([part] if part else []), name])} {value}")
+    return PythonTest((own, *cells.values()), test, f"{own.name} {' '.join([*([part] if part else []), name])} {value}")

@@ -47,7 +47,7 @@ RANDOM = Computed((), lambda _row: random(), "?")  # noqa: S311 - no secret
 def order_item(item: Any) -> OrderItem:
     """One item of order_by(): `name`, `-name`, "?", an expression, `expression.desc()`."""
     descending, nulls_first = False, None
-    if isinstance(item, str) and item == "?":  # what a class attribute is compared with makes a condition
+    if isinstance(item, str) and item == "?":  # `==` of a class attribute returns a condition
         return OrderItem(RANDOM, False, False)
     if isinstance(item, OrderBy):
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression

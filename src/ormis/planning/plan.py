@@ -1,7 +1,7 @@
 """The plan of a query, as data: from a `Query` to the request to the server.
 
-What the server can't evaluate stays for here: `residual` narrows the rows that come back; where an order term is
-computed, the rows are sorted here as well.
+The client evaluates what the server can't: `client_where` narrows the rows that come back; if an order term is
+computed, the client sorts the rows as well.
 """
 
 from collections.abc import Sequence
@@ -38,16 +38,16 @@ class Related:
 class Plan:
     """The request to the server for a query, and the work left for the client.
 
-    where: the server's part of the condition. residual: the part that is evaluated here, None where there is none.
+    where: the server's part of the condition. client_where: the client's part, None if there is none.
     backwards: the order of creation, which settles ties, is turned round.
     limits: how much one call does.
     related: the related objects that come along.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
-    keys: the only objects that are looked at, portion by portion. among: part of the residual, an `in` of so many
+    keys: the only objects that are looked at, portion by portion. among: part of client_where, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
-    recipe: the plan for any values of which this is a copy with values and a slice; `texts` are those of the values.
-        Such a plan has parameters in their places: a number below 0, which counts from the end of the arguments.
-    requests: of a recipe the arguments made so far, by what is wanted. replace() takes over none of these.
+    prepared: the plan with parameters of which this is a copy with values and a slice; `texts` are those of the values.
+        A parameter is a number below 0, which counts from the end of the arguments.
+    requests: of a cached plan the arguments made so far, by their purpose. replace() takes over none of these.
     """
 
     schema: Schema
@@ -63,7 +63,7 @@ class Plan:
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
     among: Compare | None = None
-    recipe: "Plan | None" = field(init=False, default=None, compare=False)
+    prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
     requests: dict[str, tuple[Argument, ...]] = field(
         init=False, default_factory=dict[str, tuple[Argument, ...]], compare=False
@@ -72,7 +72,9 @@ class Plan:
     def bound(self, where: Node, texts: Sequence[Text], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""
         copy = object.__new__(Plan)
-        vars(copy).update(vars(self), where=where, texts=texts, offset=offset, limit=limit, limits=limits, recipe=self)
+        vars(copy).update(
+            vars(self), where=where, texts=texts, offset=offset, limit=limit, limits=limits, prepared=self
+        )
         return copy
 
     @property
@@ -103,13 +105,13 @@ class Plan:
     @cached_property
     def reads(self) -> tuple[ColumnRef, ...]:
         """The columns of the rows: those asked for, those of `client_where` and, to merge pages, those of the order."""
-        wanted: list[ColumnRef] = [*self.columns]
+        columns: list[ColumnRef] = [*self.columns]
         for term in self.order:
-            wanted += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
+            columns += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
         if self.client_where is not None:
-            wanted += sorted(self.client_where.columns(), key=lambda found: found.name)
-        wanted += [related.hop.source for related in self.related if related.parent == 0]
-        return tuple(dict.fromkeys([*wanted, self.schema.pk]))
+            columns += sorted(self.client_where.columns(), key=lambda found: found.name)
+        columns += [related.hop.source for related in self.related if related.parent == 0]
+        return tuple(dict.fromkeys([*columns, self.schema.pk]))
 
     def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Positions]:
         """The request of the script `query`, and the numbers that it gives to models."""
@@ -166,8 +168,8 @@ class Plan:
 
     def request(self, want: str, **more: Any) -> tuple[Argument, ...]:
         """The arguments of the script `query`: the request, packed, the models that go with it, the parameters."""
-        if self.recipe is not None and not more:
-            arguments = self.recipe.requests.get(want) or self.recipe.prepare(want)
+        if self.prepared is not None and not more:
+            arguments = self.prepared.requests.get(want) or self.prepared.prepare(want)
             return *arguments, *self.texts, self.offset, self.limit or 0
         request, numbers = self.asked(want, **more)
         shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]

@@ -39,8 +39,8 @@ class CachedPlan:
                 return None
             if value.__class__ is not column.exact:
                 value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
-            wanted, text = with_text(column, value, place)
-            nodes.append(Compare(column, operator, (wanted,)))
+            operand, text = with_text(column, value, place)
+            nodes.append(Compare(column, operator, (operand,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
         return self.plan.bound(where, texts, offset, limit, limits)
@@ -65,12 +65,12 @@ def cached_plan(query: Query, limits: Limits) -> Plan | None:
     if query.empty or query.related or not all(isinstance(item, str) for item in order):
         return None
     asked = (query.schema, (*names,), order, query.backwards, query.limit is not None, query.fields)
-    recipe = _recipe(*asked, registry.changes(), limits.objects)
-    return None if recipe is None else recipe.bind(values, query.offset, query.limit, limits)
+    prepared = _prepared_plan(*asked, registry.changes(), limits.objects)
+    return None if prepared is None else prepared.bind(values, query.offset, query.limit, limits)
 
 
 @lru_cache(maxsize=1024)
-def _recipe(
+def _prepared_plan(
     schema: Schema,
     names: tuple[str, ...],
     order: tuple[str, ...],

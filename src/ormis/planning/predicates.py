@@ -1,7 +1,7 @@
-"""Conditions on stored objects, as data: what a `Q` means for one model once its names are resolved.
+"""Conditions on stored objects, as data: the meaning of a `Q` for one model, with its names resolved.
 
-`packed` is how lua/read/predicates.lua reads a node. `holds` evaluates it here, on a decoded row, for what the server
-can't say (`client_side` says so of a condition); it knows no other objects, so relations are looked up before.
+`packed` is the form that lua/read/predicates.lua reads. `holds` evaluates a node in Python, on a decoded row, if the
+server can't (`client_side`); it knows no other objects, so relations are looked up before.
 """
 
 import operator
@@ -158,7 +158,7 @@ class CompareFields(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Here(Node):
+class PythonTest(Node):
     """A test that the server can't evaluate: a function of some columns."""
 
     reads: tuple[ColumnRef, ...]

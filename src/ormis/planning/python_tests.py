@@ -1,4 +1,4 @@
-"""Comparisons that are evaluated here, not on the server: case folding, regular expressions, parts of dates.
+"""Comparisons that are evaluated in Python, not on the server: case folding, regular expressions, parts of dates.
 
 Text is compared by `str.casefold`, regular expressions are Python's `re.search`, parts of aware times are in UTC.
 """

@@ -8,7 +8,7 @@ Arity = Literal["one", "many", "two", "flag", "pattern"]
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One comparison: what value it takes, and whether the server can evaluate it on stored text."""
+    """One comparison: the values that it takes, and whether the server can evaluate it on stored text."""
 
     name: str
     takes: Arity

@@ -19,7 +19,7 @@ class Query:
     order: names, `-names`, expressions or "?"; None if the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all; of objects, those that are loaded at once.
-    shape: what a row becomes: an object, or what values() and values_list() make of it.
+    shape: the result for a row: an object, or a row of values() and values_list().
     distinct: equal rows come once.
     related: the relations to one object whose objects come along.
     prefetch: the relations, by name or as a Prefetch, whose objects are fetched after.

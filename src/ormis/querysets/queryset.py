@@ -1,6 +1,6 @@
 """`QuerySet` and what it shares with managers: the methods that return another queryset, and evaluation.
 
-Lazy, immutable, cached once evaluated. What talks to the server is in `reading` and `writing`.
+Lazy, immutable, cached once evaluated. The methods that talk to the server are in `reading` and `writing`.
 """
 
 # Queryable and QuerySet are one thing in two classes, and use private names of each other.
@@ -286,7 +286,7 @@ class QuerySet(Queryable[M], Source[M]):
         self._cache = state["_cache"]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Deletes every object, with what refers to them as on_delete says.
+        """Deletes every object, and the objects that refer to them by their on_delete.
 
         One call for some hundred objects; more of them go in steps, each whole. Returns how many objects went, in all
         and by model. Raises ProtectedError, RestrictedError.

@@ -3,7 +3,7 @@
 Each has an async twin with an `a` in front, which runs the same operation.
 """
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -143,7 +143,7 @@ class Reading(Generic[M]):
 
     def iterator(self, chunk_size: int = 1000) -> Iterator[M]:
         """The objects, or rows of values, one after another, without a cache: about `chunk_size` are read in a call,
-        and no more than two such batches are held. What prefetch_related() names is fetched for each batch.
+        and no more than two such batches are held. Relations of prefetch_related() are fetched for each batch.
 
         A result that fits one call takes that call. A larger one is read as it is walked in the order of creation. In
         another order, in a slice, and if an index tells which objects to look at, their keys are found first, some

@@ -3,7 +3,7 @@
 Each has an async twin with an `a` in front, which runs the same operation.
 """
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 import builtins

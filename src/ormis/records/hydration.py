@@ -118,7 +118,7 @@ def _initialised(model: Any, records: list[Any]) -> list[Any]:
 
 
 def _fill(model: Any, values: list[dict[str, Any]], absent: list[tuple[str, Any]]) -> None:
-    """Gives what is absent its default."""
+    """Sets the defaults of absent values."""
     for one in values:
         for name, info in absent:
             if one[name] is None:
@@ -128,7 +128,7 @@ def _fill(model: Any, values: list[dict[str, Any]], absent: list[tuple[str, Any]
 
 
 def _look_up(model: Any) -> _Fields:
-    """What is needed of each field. The set of their names is one for all objects: pydantic only adds to it."""
+    """The data needed of each field. All objects share the set of their names: pydantic only adds to it."""
     columns = model._schema().columns
     names = [column.name for column in columns]
     finishing = [(column.name, column.codec.finish) for column in columns if column.codec.finish is not None]

@@ -8,7 +8,7 @@
         |  state_of()       |  state_of()
         +-------> State <---+                             saved, changed or asked for: see there
 
-What is not known, of the row or of the texts, is UNKNOWN there.
+Unknown parts of the row or of the texts are UNKNOWN.
 """
 
 from collections.abc import Iterable

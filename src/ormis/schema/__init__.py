@@ -1,1 +1,1 @@
-"""What a model class declares, compiled to a frozen `Schema`."""
+"""The declarations of a model class, compiled to a frozen `Schema`."""

@@ -95,7 +95,7 @@ _NOTHING: Any = object()
 
 
 def _declared(place: str, kind: str, value: Any) -> Relation:
-    """What is assigned to a relation, or what it says where nothing is."""
+    """The value assigned to a relation, or the default of its kind."""
     if value is _NOTHING or value is None:
         return KINDS[kind]()  # pyright: ignore[reportCallIssue]
     if getattr(value, "kind", None) == kind:
@@ -145,7 +145,7 @@ def _replace_annotations(annotations: dict[str, Any], taken: Taken) -> None:
 
 
 def _relation_annotation(annotation: Any) -> tuple[str | None, Any]:
-    """The kind of relation that an annotation means, None for another one, and of what."""
+    """The kind of relation of an annotation and its target; None if it is no relation."""
     if isinstance(annotation, str):
         match = _SUBSCRIPT.match(annotation)
         return (match[1], match[2]) if match else (None, None)

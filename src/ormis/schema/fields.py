@@ -142,5 +142,5 @@ OWN_OPTIONS = tuple(option.name for option in fields(FieldOptions))
 
 
 def options_of(info: FieldInfo) -> FieldOptions:
-    """What ormis was told of a field."""
+    """The options of ormis for a field."""
     return next((item for item in info.metadata if isinstance(item, FieldOptions)), FieldOptions())

@@ -67,7 +67,7 @@ class SortedIndex(IndexKind):
     fast_update = True
 
     def fits(self, kind: Kind, /) -> bool:
-        """What has scores."""
+        """True for the kinds of value whose texts have scores."""
         return kind.scored
 
 

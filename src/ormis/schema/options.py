@@ -1,4 +1,4 @@
-"""What stands in a model's `class Meta`."""
+"""The options of a model's `class Meta`."""
 
 import sys
 from collections.abc import Collection
@@ -52,14 +52,14 @@ def milliseconds(time: float | timedelta) -> int:
 class Options:
     """The options of a model.
 
-    key: what its keys start with, the lower-case class name by default; the key of an abstract base comes before that.
+    key: the start of its keys, by default the lower-case class name; preceded by the key of an abstract base.
     ordering: the order of its querysets.
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
     ttl: how long its objects live, from each save, in seconds or as a timedelta.
     database: the database its objects are in, instead of the one connected last.
-    get_latest_by: what latest() and earliest() go by.
-    default_related_name: what the models that it refers to call its objects.
+    get_latest_by: the field or fields that latest() and earliest() order by.
+    default_related_name: the name of its objects on the models that it refers to.
     """
 
     key: str = ""
@@ -111,7 +111,7 @@ def read_options(model: str, meta: Any, inherited: Options | None, base_metas: C
 
 
 def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
-    """What stands in a Meta, by name."""
+    """The options of a Meta, by name."""
     if not isinstance(meta, type):
         raise ModelError(f"{model}.Meta={meta!r}: write a class, `class Meta:`, with its options")
     said = {name: getattr(meta, name) for name in dir(meta) if not name.startswith("__")}

@@ -22,7 +22,7 @@ _changes = 0
 
 
 def changes() -> int:
-    """How often models came, went or were completed: what was found out before then may not hold any more."""
+    """The number of times that models were added, removed or completed: caches made before a change are stale."""
     complete_waiting()
     return _changes
 
@@ -171,7 +171,7 @@ def target_of(model: Any, said: Any) -> Any:
 
 
 def _needed(model: Any) -> dict[str, Any]:
-    """What the relations of a model refer to, by the names of the relations; `tags.through` for a through model."""
+    """The targets of a model's relations, by the names of the relations; `tags.through` for a through model."""
     needed = {d.name: d.target for d in (*model.__declarations__, *model.__links__)}
     return needed | {f"{d.name}.through": d.relation.through for d in model.__links__ if d.relation.through is not None}
 

@@ -1,4 +1,4 @@
-"""What the two sides of a relation are called, and which foreign keys of a through model are its ends.
+"""The names of both sides of a relation, and the foreign keys of a through model that are its ends.
 
 It works on model classes as the registry knows them, when they are made.
 """
@@ -14,14 +14,14 @@ from .schema import Link
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the other model calls a relation: as an attribute, and in queries."""
+    """The names of a relation on the other model: as an attribute, and in queries."""
 
     reverse: str
     query: str
 
 
 def names_of(cls: Any, name: str, relation: Relation) -> Names:
-    """What the other side of a relation of this class is called.
+    """Returns the name of the other side of a relation of this class.
 
     A related_name that ends with + stands for no name: then both have a dot, which no attribute has.
     """

@@ -1,4 +1,4 @@
-"""What a class body says of relations, as data: to one object, to many, and what on_delete can be.
+"""The relations of a class body, as data: to one object, to many; and the rules of on_delete.
 
 The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany` and `Related`, are these with types: `annotations`.
 """
@@ -13,7 +13,7 @@ from .unknown_options import refuses_unknown_options
 
 
 class OnDelete(StrEnum):
-    """What becomes of an object when the object that it refers to is deleted."""
+    """The rule for an object when the object that it refers to is deleted."""
 
     CASCADE = "cascade"
     PROTECT = "protect"
@@ -69,10 +69,10 @@ _DJANGO_ONLY = {
 
 
 class Relation:
-    """A relation as it is declared. `kind` is what it is called in a class body.
+    """A relation as it is declared. `kind` is its name in a class body.
 
-    related_name: what the other model calls the objects on this side; a name that ends with + gives it none.
-    related_query_name: what queries on the other model call them; related_name, or the lower-case class name.
+    related_name: the attribute of the other model for the objects on this side; none if it ends with +.
+    related_query_name: their name in queries on the other model; by default related_name or the lower-case class name.
     """
 
     kind: ClassVar[str]

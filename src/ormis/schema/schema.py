@@ -47,11 +47,11 @@ class Column:
 
 
 class Readable(Protocol):
-    """What can be read in a row: a column, of this model or of a related one."""
+    """An item of a row: a column of this model or of a related one."""
 
     @property
     def name(self) -> str:
-        """What a query calls it."""
+        """Its name in a query."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class IndexSpec:
 
     @property
     def kind(self) -> IndexKind:
-        """What is known of indexes of this type."""
+        """The kind of index: the entry of its table."""
         return INDEX_KINDS[self.type]
 
     @property
@@ -183,7 +183,7 @@ def is_hidden(name: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Schema:
-    """What the layers below the façade know of a model.
+    """A model as the layers below the façade see it.
 
     `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
     `ttl` how many milliseconds an object lives from each save.
@@ -265,7 +265,7 @@ class Schema:
 
     @cached_property
     def declaration(self) -> str:
-        """What the scripts must keep for the model, as canonical JSON: compared with what the database stores."""
+        """The indexes and constraints that scripts keep, as canonical JSON; compared with the stored declaration."""
         kept = {
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
@@ -279,7 +279,7 @@ class Schema:
 
     @cached_property
     def shape(self) -> bytes:
-        """The model as lua/model/models.lua reads it, without what refers to it."""
+        """The model as lua/model/models.lua reads it, without its referring models."""
         return self._shape(None)
 
     @cached_property
@@ -326,11 +326,11 @@ class Schema:
         return "" if index is None else column.codec.kind
 
     def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
-        """The model with what refers to it and what it is linked to, as lua/write/deletion.lua reads it."""
+        """The model with its referring and linked models, as lua/write/deletion.lua reads it."""
         return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:
-        """What an update of the columns at these positions concerns of the model."""
+        """The part of the model that an update of the columns at these positions concerns."""
         if self.ttl is not None:
             return self.shape
         shape = self._shapes.get(changed)

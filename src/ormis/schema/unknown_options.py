@@ -1,4 +1,4 @@
-"""Options that do not exist: refused with the nearest name, or with what replaces the option of another library."""
+"""Refuses unknown options with the nearest name, or with the replacement of another library's option."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -45,7 +45,7 @@ class Codec:
 
     @property
     def traits(self) -> Kind:
-        """What the server and the planner can do with its texts."""
+        """The abilities of the server and the planner with its texts."""
         return self.variant or KINDS[self.kind]
 
     def decode(self, text: bytes) -> Any:
@@ -261,7 +261,7 @@ def _choice_codec(values: dict[Any, Any], name: str) -> Codec:
 
 
 def _pydantic_codec(annotation: Any) -> Codec:
-    """JSON through pydantic; what pydantic writes as a plain string (URLs, addresses, paths) without the quotes."""
+    """JSON through pydantic; values that pydantic writes as a plain string (URLs, addresses, paths) without quotes."""
     nested = Nested(annotation)
     if not _is_string(nested.adapter):
         return Codec("json", nested.encode, str, _utf8, nested.decode, CANONICAL_JSON if nested.exact_text else None)

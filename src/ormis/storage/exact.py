@@ -211,7 +211,7 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__
 
 
 def _scalar(kind: type) -> Callable[[Any], Any] | None:
-    """What makes a text or a number of a value of a subclass of these, whatever that class makes of str()."""
+    """The function that turns a value of a subclass of these into text or a number, independent of its own str()."""
     return next((make for plain, make in _SCALARS.items() if issubclass(kind, plain)), None)
 
 

@@ -1,4 +1,4 @@
-"""How the keys of a database are spelled. lua/server/keys.lua spells the same ones for what scripts write.
+"""The spelling of the keys of a database. lua/server/keys.lua spells the same ones for scripts.
 
 Every name starts with the model's key prefix: `question:1` is an object, `question/…` is derived from the objects,
 `ormis/…` is the database's own.

@@ -45,11 +45,11 @@ class _Library:
         if not returned:
             raise ValueError(f"the Lua file {name} returns nothing")
         self.later = later
-        """What makes it at its first use; nothing if the script makes it in passing."""
+        """The code that makes it at its first use; empty if the script makes it anyway."""
         self.fields = {} if later or self.value[0] != "{" else dict(_FIELD.findall(self.value))
 
     def export(self, name: str) -> str:
-        """What another file calls an export, or without a name the library itself; a constant text is written out."""
+        """The expression for an export, or for the library itself without a name; a constant text is written out."""
         if name in self.fields:
             return self.fields[name] if self.fields[name].startswith("'") else f"{self.name}_{name}"
         return f"{self.later or self.name}.{name}" if name else self.later or self.name
@@ -103,7 +103,7 @@ def _stage(number: int, text: str, name: str, placed: dict[str, _Library]) -> It
 
 
 def _required_at_once(text: str, name: str) -> set[str]:
-    """What lines outside of functions require, and what is required so by that."""
+    """The libraries that lines outside of functions require, directly and through each other."""
     found: set[str] = set()
     waiting = [(text, name)]
     while waiting:

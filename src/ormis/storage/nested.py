@@ -1,4 +1,4 @@
-"""Values that are kept as JSON: what is stored of one is always what comes back, or it is refused.
+"""Values that are kept as JSON: a value comes back as it was stored, or it is refused.
 
 Pydantic's JSON is meant for display: secrets are hidden, fields left out, aliases written that are not read. So a text
 of it is read again before it is stored, where the type may lose something; if it is not the value again, the value is
@@ -104,7 +104,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
         return TypeAdapter(annotation)
 
 
-# What pydantic's schemas tell ----------------------------------------------------------------------------------------
+# Reading pydantic's schemas ------------------------------------------------------------------------------------------
 
 
 def lossless(schema: Any) -> bool:

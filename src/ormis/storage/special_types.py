@@ -110,7 +110,7 @@ def _is_text(adapter: TypeAdapter[Any]) -> bool:
 
 
 def _decorated(model: Any, name: str) -> list[Any]:
-    """What the validators and serializers of a model do to a field, as they stand in Annotated."""
+    """The validators and serializers of a model for a field, in the form of Annotated."""
     decorators = model.__pydantic_decorators__
 
     def of_field(found: Any) -> list[Any]:

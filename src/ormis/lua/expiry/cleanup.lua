@@ -1,4 +1,4 @@
--- What expired objects of a model left behind, cleared away as far as there is room in one call.
+-- Clears the remains of a model's expired objects, as many as one call has room for.
 -- Out: clear_expired(m), which returns whether something may be left.
 
 local clear = require('expiry.clearing').clear

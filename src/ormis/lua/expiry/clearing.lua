@@ -1,4 +1,4 @@
--- Clears away what expired objects leave behind, a hundred a call.
+-- Clears away the remains of expired objects, a hundred a call.
 -- Only its hash says whether an object is there: while expired ones are left in the indexes, a script has to look.
 -- Out: clear(m), which returns whether expired objects may be left; forget_objects(m, pks), which are gone already.
 
@@ -45,7 +45,7 @@ local function write_where_possible(...)
   if not ok and not (type(failure) == 'table' and failure.outcome) then error(failure, 0) end
 end
 
--- What objects that are gone leave behind. Their on_delete rules are left to expired_on_delete.lua, if something may
+-- Clears the remains of gone objects. Their on_delete rules are left to expired_on_delete.lua, if something may
 -- refer to them.
 local function forget_objects(m, pks)
   local catalog_, records, commands = read_catalog(), expiring.records(m), {}

@@ -28,7 +28,7 @@ local function position_of(m, name)
   return #m.columns
 end
 
--- A model as the database knows it, with what refers to it, under its key instead of a number of this call.
+-- A model as the database knows it, with its referring models, under its key instead of a number of this call.
 local function known_model(known, key)
   local m = mutations.opened[key]
   if m then return m end
@@ -117,7 +117,7 @@ local function apply_rules(m)
   for _, pk in ipairs(pks) do
     local fine, result = pcall(apply_rules_of, own, pk)
     if not fine then mutations.forget() end
-    -- What a caller with more rights can do is left to it; what nobody can do before a repair is not tried again.
+    -- A rule refused for lack of rights is left to a caller with more; one that needs a repair is not tried again.
     local refused = not fine and type(result) == 'table' and result.refusal
     if not refused and (not fine or result) then pcommand('SREM', key, pk) end
     if refused or acted >= REFERRERS then break end

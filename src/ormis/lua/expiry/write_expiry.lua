@@ -1,4 +1,4 @@
--- The times of the objects of a batch, and what will be needed to clear them away.
+-- Writes the expiry times of the objects of a batch, and the records needed to clear them away.
 -- Out: write_expiry(commands), which enters the commands that it takes into a set, and returns a function that sends
 --      them, after the objects have been written.
 

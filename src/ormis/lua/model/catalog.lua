@@ -1,4 +1,4 @@
--- The models as the database itself knows them: what refers to a model and what it is linked to, whoever declares it.
+-- The models as the database itself knows them: the references and links of a model, whoever declares them.
 -- In: KEYS[1] ormis/models.
 -- Out: read_catalog(), {key = declaration}; referrers_of(catalog, key), {{key, column, action, nullable, default},
 --      ...}; links_of(catalog, key), {name, target, name there, ...} or nil; split(text), the lines of a text.

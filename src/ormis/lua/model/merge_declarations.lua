@@ -1,8 +1,8 @@
--- The union of what a caller declares of a model and what the database knows of it, so that no client, older or newer,
+-- The union of a caller's declaration of a model and the stored one, so that no client, older or newer,
 -- leaves something stale in an index that another client uses.
 -- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...], "pk": field,
 -- "references", "links": see catalog.lua, "expires": true if objects may expire}; a stored one may have "incomplete":
--- ["indexes ...", "unique ..."], what was declared when there were objects already.
+-- ["indexes ...", "unique ..."], those declared when there were objects already.
 -- In: KEYS[1] ormis/models.
 -- Out: merge_declarations(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in
 --      m.incomplete which can't be trusted yet, indexes by slot, constraints by name, and in m.expires whether objects
@@ -43,7 +43,7 @@ local function adopt(stored, declared, part, populated)
   return news
 end
 
--- The same with what needs no building.
+-- The same for parts that need no building.
 local function adopt_rest(stored, declared)
   local news = stored.pk ~= declared.pk or declared.expires ~= nil and not stored.expires
   stored.pk, stored.expires = declared.pk, stored.expires or declared.expires

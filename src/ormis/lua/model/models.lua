@@ -1,4 +1,4 @@
--- What is stored of a model beside its objects: the index entries and the unique claims of an object.
+-- The data of a model beside its objects: the index entries and the unique claims of an object.
 -- A model is its shape, as schema.py packs it, plus base, the beginning of its keys:
 --   {key, auto, columns = {name, ...}, referrers,
 --    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: a type, see index_kinds.lua; kind,
@@ -85,7 +85,7 @@ local function equality_set(m, position, text)
   end
 end
 
--- What one object claims of a unique constraint on these positions; nothing where a value is absent.
+-- The claim of one object for a unique constraint on these positions; nothing if a value is absent.
 local function claim(fields, row)
   if #fields == 1 then return row[fields[1]] or nil end
   local values = {}

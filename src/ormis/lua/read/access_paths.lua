@@ -58,7 +58,7 @@ function measures.text(probe, m, conjuncts)
     probe.low, probe.high = '[' .. low[5], '[' .. low[5] .. '\255'
   else
     if low then probe.low = '[' .. low[5] end
-    -- What comes before a NUL may stand by itself: with the NUL and its key it sorts after the bound.
+    -- The text before a NUL may be a whole value: with the NUL and its key it sorts after the bound.
     if high then probe.high = '(' .. string.match(high[5], '^%Z*') .. '\1' end
   end
   probe.key, probe.cost = key, call('ZLEXCOUNT', key, probe.low, probe.high)
@@ -82,7 +82,7 @@ function measures.entries(probe, m, conjuncts)
   end
 end
 
--- What all conditions of a list stand for, as a list.
+-- The common conditions of a list, as a list.
 local function parts_of(condition)
   if condition[1] == 'true' then return {} end
   return condition[1] == 'and' and {unpack(condition, 2)} or {condition}

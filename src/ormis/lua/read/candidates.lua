@@ -18,7 +18,7 @@ local open_models = require('read.open_models')
 local request = require('read.request')
 
 local CHUNK, DEEP_CHUNK = 200, 20
-local QUICK = 0.1   -- what a look at an index costs, a look at an object being 1
+local QUICK = 0.1   -- cost of a look at an index, relative to a look at an object
 
 local search = {spent = 0}
 -- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
@@ -149,7 +149,7 @@ local function look_at_all(keys, into, enough)
   end
 end
 
--- Rows as the caller reads them. What was read is packed as it is where it is just that.
+-- Rows as the caller reads them; packed as they were read if they need no change.
 local function pack_wanted(rows, positions)
   local direct = search.direct and not request.joins and #positions == #search.names
   for i = 1, #positions do direct = direct and positions[i] == i end

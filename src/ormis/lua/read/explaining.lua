@@ -1,4 +1,4 @@
--- What a query did, or would do, as data for explain().
+-- The steps that a query took, or would take, as data for explain().
 -- Out: explanation(), {by, what, cost, {explanation of a part, ...}, quick checks, objects looked at, objects in all,
 --      model, indexes that are left alone since they are incomplete}, `by` being one of key, unique, equal, sorted,
 --      text, order, creation, all, union, forward, reverse, links, nothing, portion.
@@ -19,7 +19,7 @@ local function index_name(probe)
   return joined(names, probe[3] or '')
 end
 
--- cmsgpack packs no more than 16 levels: what lies deeper is left out.
+-- cmsgpack packs no more than 16 levels: deeper parts are left out.
 local function described(path, depth)
   local parts, kind = {}, path.by or string.gsub(path[1], '_in$', '')
   for i, inner in ipairs(depth < 5 and path.paths or nothing) do parts[i] = described(inner, depth + 1) end

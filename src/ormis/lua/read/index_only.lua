@@ -50,7 +50,7 @@ local function has_all(probe)
   return probe[4] + probe[5] > 0 or probe.cost == call('ZCARD', base .. KEY.ids)
 end
 
--- The keys of what is found, in the order that is asked for, as far as they are needed.
+-- The keys of the results, in the order of the request, as many as are needed.
 local function first_keys(best, needed)
   local number, descending, backwards = unpack(plan[3], 1, 3)
   local walked = number and plan[4 + number]

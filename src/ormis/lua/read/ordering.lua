@@ -32,7 +32,7 @@ local function by_term(term)
     end
     local order = compare(kind, x, y)
     if not order then
-      -- What has no order, NaN and what is no value of the kind, comes after all else.
+      -- NaN and texts that are no value of the kind have no order: they come last.
       local odd_x, odd_y = compare(kind, x, x) == nil, compare(kind, y, y) == nil
       order = odd_x == odd_y and 0 or odd_x and 1 or -1
     end

@@ -1,4 +1,4 @@
--- Index probes: one index each, asked for what some of the conjuncts allow. planning/access_paths.py makes them.
+-- Index probes: each reads one index for some of the conjuncts. planning/access_paths.py makes them.
 -- A probe is {kind, number of the index or constraint, name, low, high, field, conjunct, ...}: low and high are numbers
 -- of conjuncts, 0 for none, the same one for an equality; then come the fields before the last with their equalities.
 --   key, unique, equal, sorted                               here: one key, or one set, or a range of a sorted index

@@ -1,4 +1,4 @@
--- Finds what a request asks for: by the cheapest access path in one call, or, if that would hold the server too long,
+-- Runs the search of a request: by the cheapest access path in one call, or, if that would hold the server too long,
 -- by several calls.
 -- Out: find(), which returns one of
 --   'done', count, rows            all there is, in order and cut; no rows if only their number was asked for
@@ -132,7 +132,7 @@ local function ordered_probe()
   return best
 end
 
--- Walks an index from the end that is asked for until the slice is full and what stands with its last is in; nil if the
+-- Walks an index from one end until the slice is full, ties of its last included; nil if the
 -- budget ends first.
 local function walk_index(probe, enough)
   prepare(probe)
@@ -171,7 +171,7 @@ local function first_rows(cost, all)
   return rows
 end
 
--- What the candidates of a path are worth: their rows, or their keys if they are too many for one call.
+-- The results among the candidates of a path: their rows, or their keys if they are too many for one call.
 local function by_path(path)
   prepare(path)
   prepare_reading(path.exact)

@@ -5,7 +5,7 @@
 -- after its last new slot; a caller takes another name long before that.
 -- In: the last of ARGV, taken away here, is the token of the call: 12 characters name the caller, 12 digits are the
 --     number of this call in its slot, the rest is the slot.
--- Out: reply, what a repetition is answered with, nil for a new call; remember(new_reply), to be called when all is
+-- Out: reply, the answer to a retried call, nil for a new call; remember(new_reply), to be called when all is
 --      written, which returns it.
 
 local KEY = require('server.keys')
@@ -31,7 +31,7 @@ elseif last then
   end
 end
 
--- What failed with an error of the server has written nothing. A refusal may have no room to be remembered: then it
+-- A call with an error of the server has written nothing. A refusal may have no room to be remembered: then it
 -- is found out again.
 local function remember(new_reply)
   if type(new_reply) == 'string' and redis.pcall('HSET', calls, slot, sequence .. new_reply) == 1 then

@@ -23,7 +23,7 @@ end
 local function restore(command, key, ...)
   local reply = pcommand(command, key, ...)
   local refused = type(reply) == 'table' and reply.err
-  -- What holds a wrong type has not been written to.
+  -- A key of a wrong type has not been written to.
   if refused and not string.find(refused, 'WRONGTYPE', 1, true) then unrestored = bare(key) end
 end
 
@@ -38,7 +38,7 @@ local function attempt(work, ...)
   return ok, result
 end
 
--- Runs main and packs what it returns, or the outcome it ended with.
+-- Runs main and packs its result, or the outcome that it ended with.
 local function answer(main)
   local ok, result = attempt(main)
   if ok then return cmsgpack.pack(result) end

@@ -81,8 +81,8 @@ local function check_right(command)
   if text and string.find(text, '^NOPERM') then error({refusal = text}, 0) end
 end
 
--- What is written by one command is undone by its opposite: if both are to be sent, and the user may not send one of
--- them, what the other has written could not be undone.
+-- A command is undone by its opposite: if both are to be sent, and the user may not send one of
+-- them, the writes of the other could not be undone.
 local function check_rights(commands)
   for _, structure in ipairs({SET, SORTED_SET, HASH}) do
     if commands[structure.add] and commands[structure.remove] then

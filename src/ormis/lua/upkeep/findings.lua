@@ -1,4 +1,4 @@
--- What a maintenance walk finds, and the mending that is the same everywhere.
+-- The findings of a maintenance walk, and the repairs that all of them share.
 -- In: ARGV[2] the packed request; of it `repair`.
 -- Out: request; found, the list of findings {kind, key, field|false, detail|false, mended}; note(kind, key, field,
 --      detail, mend); ask(command, key, ...); set_aside(key).

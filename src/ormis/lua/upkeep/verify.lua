@@ -1,6 +1,6 @@
 -- One object against everything that is derived from it.
 -- If expired objects may be left (m.unsure), one that is gone is no finding.
--- Of the request: references {position, target, nullable, ...}; build: what is declared but incomplete is built.
+-- Of the request: references {position, target, nullable, ...}; build: true builds what is incomplete.
 -- Out: verify_object(m, pk), its row, nil if there is none; row_at(m, pk, positions); index_name(m, i); expired(m, pk);
 --      awaited(target, pk), whether its on_delete rules are still to be applied.
 

@@ -1,4 +1,4 @@
--- Deletes objects with what refers to them, as each reference's on_delete says: everything goes or nothing.
+-- Deletes objects and those that refer to them, by each reference's on_delete: all or nothing.
 -- As in Django, an object being deleted still PROTECTs its target (unless it is the target), but does not RESTRICT it.
 -- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false};
 -- links are removed from both sides.
@@ -50,7 +50,7 @@ local function referring(child, position, pk)
   return found
 end
 
--- The object goes; what is needed to clear what is derived from it is read first.
+-- Deletes the object; first reads the columns needed to clear its derived data.
 local function doom(object, doomed)
   local m, all = object.m, {}
   for position = 1, #m.columns do all[position] = position end

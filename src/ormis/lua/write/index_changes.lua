@@ -1,4 +1,4 @@
--- What the change of one object means for the index entries and for its hash. An object is as in objects.lua.
+-- The changes of one object's index entries and hash. An object is as in objects.lua.
 -- Out: index_changes(object, old, new, emit), write_hash(object), write_columns(object, row, emit),
 --      add_hash_commands(object, commands).
 

@@ -52,7 +52,7 @@ local function key_and_order(m, pk)
   return pk, m.last_in_order
 end
 
--- What a row is in conflict with: the name of the constraint, the value, the key of the other object.
+-- The conflict of a row: the name of the constraint, the value, the key of the other object.
 local function obstacle(m, row)
   local pk = row[1]
   if pk and objects.known(m.base .. KEY.object .. pk) then return m.columns[1], pk, pk end

@@ -1,6 +1,6 @@
 -- Many-to-many links: on each side a set of the keys of the others.
 -- One end of a relation is {name, key of the other model, name there}; m.links lists the ends of a model, flat.
--- What a batch changes is noted in mutations.links, {command, key, member | {member, ...}, ...} in the order of the
+-- The changes of a batch are noted in mutations.links, {command, key, member | {member, ...}, ...} in the order of the
 -- batch, and written after the objects.
 -- Out: change(m, link, pk, others, command), drop(m, pk), write().
 

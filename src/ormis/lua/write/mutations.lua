@@ -14,7 +14,7 @@ local objects = require('write.objects')
 
 local mutations = {opened = {}, there = {}}
 
--- The batch is written, or undone: what comes now is another one.
+-- The batch is written, or undone: later mutations belong to another one.
 function mutations.forget()
   keep()
   for i = 1, objects.count do
@@ -38,7 +38,7 @@ function mutations.model(number)
   return m
 end
 
--- What the foreign keys of a row point at must be there; an object may point at itself.
+-- Checks that the targets of a row's foreign keys exist; an object may refer to itself.
 function mutations.check_references(m, row, changed)
   local references = m.references
   for i = 1, #references, 2 do

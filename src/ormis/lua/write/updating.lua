@@ -1,4 +1,4 @@
--- What an update does before it changes columns: compares what must still hold, computes from what is stored.
+-- The first half of an update: compares conditions with the stored values, computes new values from them.
 -- Out: check_unchanged(m, object, expected), apply_arithmetic(m, object, sums).
 
 local extend = require('server.lists').extend

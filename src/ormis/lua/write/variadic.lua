@@ -1,4 +1,4 @@
--- Collects what goes to one key, removals before additions, for one variadic command each: 4x the speed of one command
+-- Collects the members for one key, removals before additions, for one variadic command each: 4x as fast as one command
 -- for each member.
 -- Out: collector(commands), which returns two functions: one takes a command, a key and one or two arguments, and
 --      enters the command into the set of commands; the other sends all of them by a function of the same arguments.

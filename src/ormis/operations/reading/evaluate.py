@@ -1,6 +1,6 @@
 """Evaluating a queryset, as operations: rows are read, made into the shape that is asked for, and completed."""
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """Evaluating a queryset batch by batch, as operations: for `iterator()`, which holds one or two batches."""
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Sequence
@@ -92,7 +92,7 @@ def _comes_in_batches(query: Query, size: int) -> bool:
 
 
 def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None) -> Operation["_Batch | None"]:
-    """The next batch, None after the last. meanwhile: what can be done while the server reads it."""
+    """The next batch, None after the last. meanwhile: a function to run while the server reads it."""
     assert reader.plan is not None
     plan, page, size = reader.plan, reader.page, reader.size
     if page is not None:

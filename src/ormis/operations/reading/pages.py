@@ -122,7 +122,7 @@ def first_page(
 ) -> Operation[Page]:
     """The whole of a small result, or the beginning of a large one.
 
-    meanwhile: what can be done while the server reads it.
+    meanwhile: a function to run while the server reads.
     batch: (position, size): of the `in` at this position only so many values are used, `covered`, that about `size`
         objects are found.
     """
@@ -156,7 +156,7 @@ def next_page(
 ) -> Operation[Page]:
     """The page after this one; of its rows no more than `enough` are needed, the first by the plan's order.
 
-    meanwhile: what can be done while the server reads it.
+    meanwhile: a function to run while the server reads.
     """
     more: dict[str, Any] = {} if enough is None else {"enough": enough}
     if page.keys:

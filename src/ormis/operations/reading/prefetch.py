@@ -1,6 +1,6 @@
 """`prefetch_related`: the related objects of many objects, one query per level, never one per object."""
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """The objects that refer to some others by a foreign key, batch by batch: for `prefetch_related`."""
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Mapping, Sequence

@@ -5,7 +5,7 @@ Objects with lesser values are counted by the indexes, then the ties that were c
 Touched, read only: as in select.
 """
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Sequence

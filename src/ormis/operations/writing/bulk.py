@@ -22,7 +22,7 @@ def create(
 ) -> Operation[None]:
     """Inserts the records, `batch_size` in a call. Raises what saving raises; the batches before stay stored.
 
-    when: what becomes of a record that is in conflict with an object.
+    when: the treatment of a record in conflict with an object.
 
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.

@@ -1,5 +1,5 @@
-"""Commits with sums that the server can't do exactly: those are done here, and written on condition that what they are
-computed from still holds.
+"""Commits with sums that the server can't do exactly: those are done here, and written on condition that the values
+they are computed from still hold.
 
 The server names the first mutation that it can't do, and says what is stored to compute it with, and all others behind
 it that it can't do. So that takes one call more, however many there are; and one for each that is about an object which

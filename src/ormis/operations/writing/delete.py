@@ -1,4 +1,4 @@
-"""Deleting objects with what refers to them. One call of the script `commit` for single ones, one of `change` for those
+"""Deletes objects and those that refer to them. One call of `commit` for single ones, one of `change` for those
 that a query finds, or several if they are many; each call deletes all of its objects, as on_delete says, or nothing.
 
 Touched: the objects, their indexes, claims and links, and those of every model that refers to them, at any depth.
@@ -21,7 +21,7 @@ def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
 
 
 def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
-    """Deletes every object of the query with what refers to them; returns their numbers as counted() does."""
+    """Deletes every object of the query and the objects that refer to them; returns their numbers as counted() does."""
     plan = yield from plan_of_all(source, origin, "deleted")
     return counted((yield from change(plan, Change("delete", origin.limits.deleted))).models)
 

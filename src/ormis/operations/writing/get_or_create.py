@@ -7,7 +7,7 @@ So two clients that do the same at the same time create one.
 Touched, besides the keys that the query reads: those of the new or changed object.
 """
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Mapping, Sequence
@@ -112,9 +112,9 @@ def update_or_create(
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
-    wanted = writes(source, values)
+    assigned = writes(source, values)
     plan = yield from planned(_two(narrowed).query, origin)
-    mutation = _update(source._schema, wanted) if plan.client_where is None and wanted.by_server else None
+    mutation = _update(source._schema, assigned) if plan.client_where is None and assigned.by_server else None
     given = values if create_defaults is None else create_defaults
     for _ in range(ATTEMPTS):
         new = yield from _new(narrowed, origin, related, lookups, given)
@@ -151,11 +151,11 @@ def _linked(record: Any, related: RelatedLink) -> Operation[Any]:
     return record
 
 
-def _update(schema: Schema, wanted: Writes) -> list[Any]:
+def _update(schema: Schema, assigned: Writes) -> list[Any]:
     """The mutation less model and key, as lua/get_or_create.lua has it; a save, from which on objects may live."""
     nothing: list[Any] = []
-    ttl = () if schema.ttl is None else (*(nothing, nothing)[len(wanted.arguments) - 1 :], schema.ttl)
-    return ["update", *wanted.arguments, *ttl]
+    ttl = () if schema.ttl is None else (*(nothing, nothing)[len(assigned.arguments) - 1 :], schema.ttl)
+    return ["update", *assigned.arguments, *ttl]
 
 
 def _write(record: Any, values: Mapping[str, Any]) -> Operation[None]:

@@ -54,14 +54,14 @@ def change(end: LinkEnd, added: Sequence[str], removed: Sequence[str]) -> Operat
         yield from commit([*([end.removing(gone)] if gone else []), *([end.adding(come)] if come else [])])
 
 
-def replace(end: LinkEnd, wanted: Sequence[str], clear: bool = False) -> Operation[None]:
-    """Removes the links that are not wanted (all of them where `clear` says so) and adds those that are missing.
+def replace(end: LinkEnd, targets: Sequence[str], clear: bool = False) -> Operation[None]:
+    """Removes the links to other objects than the targets (all links with `clear`) and adds the missing ones.
 
     One call more: it reads the links first.
     """
     present = yield from linked(end)
-    kept = set[str]() if clear else present.intersection(wanted)
-    yield from change(end, [other for other in wanted if other not in kept], sorted(present - kept))
+    kept = set[str]() if clear else present.intersection(targets)
+    yield from change(end, [other for other in targets if other not in kept], sorted(present - kept))
 
 
 def create(record: Record, end: LinkEnd) -> Operation[None]:

@@ -103,7 +103,7 @@ def _insert(record: Record, force: bool, when: When) -> Mutation:
 def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     """The mutation that inserts new records of one model.
 
-    when: what becomes of one that is in the way of another: refused, "ignore", or what to update there instead.
+    when: the treatment of a row in conflict with an object: refused, "ignore", or an update of that object.
     """
     schema = records[0].__schema__
     rows = _rows(schema, records)
@@ -254,7 +254,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
 
 
 def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequence[Column]:
-    """The columns that may have changed: what still is the object that was stored has not."""
+    """The columns that may have changed. A value that is the same Python object as the stored one has not."""
     if not state.saved:
         return schema.columns[1:]
     return [

@@ -1,8 +1,8 @@
 """Changing all objects that a query finds. One call of the script `change` where they are few; otherwise step by step,
 each step whole.
 
-What the server can't evaluate, a condition or an expression, is evaluated here on rows that are read before; each
-object is then changed on condition that its values have not changed since, and read again if they have.
+The client evaluates conditions and expressions that the server can't, on rows that it reads before. It changes each
+object on condition that its values have not changed since, and reads it again if they have.
 
 Touched: `ormis/models`, `model/ids`, the indexes that help; of each object that is found its hash, indexes and claims;
 on deletion those of what refers to it as well.
@@ -69,12 +69,12 @@ class ChangeCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """The same change with its arithmetic done here: what is still sent, the columns to read of each object, and what
-    is computed of them.
+class ClientChange:
+    """The same change with its arithmetic done by the client: the mutation to send, the columns to read of each object,
+    and the function that computes changes from them.
     """
 
-    wanted: Change
+    requested: Change
     reads: Sequence[Column] = ()
     compute: Compute | None = None
 
@@ -96,61 +96,61 @@ def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Pla
     return (yield from planned(source.query.having(order=(), fields=None, related=()), origin))
 
 
-def change(plan: Plan, wanted: Change, otherwise: Here | None = None) -> Operation[ChangeCounts]:
+def change(plan: Plan, requested: Change, otherwise: ClientChange | None = None) -> Operation[ChangeCounts]:
     """Changes every object that the query finds.
 
     otherwise: how a step is done in which the server can't do all of the sums.
     Raises the error of a refused mutation; the steps before stay done.
     """
     if plan.client_where is not None:
-        return (yield from change_each(plan, Here(wanted), otherwise))
+        return (yield from change_each(plan, ClientChange(requested), otherwise))
     tally = ChangeCounts()
     if plan.keys is not None:
-        yield from _portions(plan, wanted, otherwise, tally, plan.keys)
+        yield from _portions(plan, requested, otherwise, tally, plan.keys)
         return tally
     try:
-        how, *rest = yield from _ask(plan, wanted, {})
+        how, *rest = yield from _ask(plan, requested, {})
     except InexactArithmetic:
         return (yield from change_each(plan, _present(otherwise), None))
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        yield from _portions(plan, wanted, otherwise, tally, rest[0])
+        yield from _portions(plan, requested, otherwise, tally, rest[0])
     else:
-        yield from _walk(plan, wanted, otherwise, tally)
+        yield from _walk(plan, requested, otherwise, tally)
     return tally
 
 
 def _portions(
-    plan: Plan, wanted: Change, otherwise: Here | None, tally: ChangeCounts, keys: Sequence[str]
+    plan: Plan, requested: Change, otherwise: ClientChange | None, tally: ChangeCounts, keys: Sequence[str]
 ) -> Operation[None]:
-    for first in range(0, len(keys), wanted.most):
-        some = keys[first : first + wanted.most]
+    for first in range(0, len(keys), requested.most):
+        some = keys[first : first + requested.most]
         try:
-            step = yield from _ask(plan, wanted, {"keys": some})
+            step = yield from _ask(plan, requested, {"keys": some})
             tally.add(*step[2:4])
         except InexactArithmetic:
             tally.include((yield from change_each(plan, _present(otherwise), None, some)))
 
 
-def _walk(plan: Plan, wanted: Change, otherwise: Here | None, tally: ChangeCounts) -> Operation[None]:
+def _walk(plan: Plan, requested: Change, otherwise: ClientChange | None, tally: ChangeCounts) -> Operation[None]:
     after: float | None = None
     while True:
-        more = {"step": True, "enough": wanted.most} | ({} if after is None else {"after": repr(after)})
+        more = {"step": True, "enough": requested.most} | ({} if after is None else {"after": repr(after)})
         try:
-            _, place, *done = yield from _ask(plan, wanted, more)
+            _, place, *done = yield from _ask(plan, requested, more)
             tally.add(*done[:2])
             after = None if place is False else float(place)
         except InexactArithmetic:
-            after = yield from _step_here(plan, _present(otherwise), wanted.most, after, tally)
+            after = yield from _step_by_client(plan, _present(otherwise), requested.most, after, tally)
         if after is None:
             return
 
 
-def _step_here(
-    plan: Plan, otherwise: Here, most: int, after: float | None, tally: ChangeCounts
+def _step_by_client(
+    plan: Plan, otherwise: ClientChange, most: int, after: float | None, tally: ChangeCounts
 ) -> Operation[float | None]:
-    """The next step of a walk, done here; the place to go on behind, None at the end."""
+    """The next step of a walk, done by the client; the place to go on behind, None at the end."""
     keys_only = _keys_only(plan)
     page = yield from next_page(keys_only, Page(keys_only, walking=True, after=after), enough=most)
     keys = [_key(keys_only, row) for row in page.rows]
@@ -158,14 +158,14 @@ def _step_here(
     return page.after
 
 
-def _present(otherwise: Here | None) -> Here:
+def _present(otherwise: ClientChange | None) -> ClientChange:
     if otherwise is None:
         raise AssertionError("arithmetic that can be inexact needs another way")
     return otherwise
 
 
 def change_each(
-    plan: Plan, how: Here, otherwise: Here | None = None, keys: Sequence[str] | None = None
+    plan: Plan, how: ClientChange, otherwise: ClientChange | None = None, keys: Sequence[str] | None = None
 ) -> Operation[ChangeCounts]:
     """Changes every object of the query, or of these keys, by values that the client computes for each.
 
@@ -174,14 +174,14 @@ def change_each(
     client_where = [] if plan.client_where is None else sorted(plan.client_where.columns(), key=lambda cell: cell.name)
     checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
-    most = how.wanted.most
+    most = how.requested.most
     tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
     for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
-                _, _, count, result, missed = yield from _ask(plan, how.wanted, _expecting(how, batch))
+                _, _, count, result, missed = yield from _ask(plan, how.requested, _expecting(how, batch))
             except InexactArithmetic:
                 of_these = [planned.key for planned in batch]
                 tally.include((yield from change_each(plan, _present(otherwise), None, of_these)))
@@ -203,7 +203,7 @@ class _Planned:
     changes: list[Any]
 
 
-def _computed(plan: Plan, how: Here, checked: Iterable[Column], row: Wire) -> _Planned:
+def _computed(plan: Plan, how: ClientChange, checked: Iterable[Column], row: Wire) -> _Planned:
     values = decoded(plan.schema, plan.reads, row)
     expected = [item for column in checked for item in (column.position, _text(column, values[column.name]))]
     key = str(plan.schema.pk.codec.encode(values[plan.schema.pk.name]))
@@ -222,7 +222,7 @@ def _text(column: ColumnRef, value: Any) -> Any:
     return False if value is None else column.codec.encode(value)
 
 
-def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
+def _expecting(how: ClientChange, batch: Sequence[_Planned]) -> dict[str, Any]:
     return {
         "keys": [planned.key for planned in batch],
         "expected": {planned.key: planned.expected for planned in batch},
@@ -231,11 +231,13 @@ def _expecting(how: Here, batch: Sequence[_Planned]) -> dict[str, Any]:
     }
 
 
-def _ask(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any]]:
-    request, numbers = plan.asked("change", mutation=[wanted.code, *wanted.arguments], most=wanted.most, **more)
-    deleted = [plan.schema] if wanted.code == "delete" else []
+def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[Any]]:
+    request, numbers = plan.asked(
+        "change", mutation=[requested.code, *requested.arguments], most=requested.most, **more
+    )
+    deleted = [plan.schema] if requested.code == "delete" else []
     arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, deleted))
-    in_block = partial(_in_block, plan, wanted, more)
+    in_block = partial(_in_block, plan, requested, more)
     reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
     return answer_of(reply, (plan,))
 
@@ -243,7 +245,7 @@ def _ask(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any
 # Inside atomic() -----------------------------------------------------------------------------------------------------
 
 
-def _in_block(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[list[Any]]:
+def _in_block(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[Any]]:
     """All of it as one step at the end of the block: the objects are those that the query finds now, whatever the block
     has done to them before.
     """
@@ -253,7 +255,7 @@ def _in_block(plan: Plan, wanted: Change, more: dict[str, Any]) -> Operation[lis
         more = more | {"expected": expected}
     else:
         keys = yield from _keys(plan)
-    yield commit_call(_mutations(plan, wanted, keys, more))
+    yield commit_call(_mutations(plan, requested, keys, more))
     return ["ok", "step", False, len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
 
 
@@ -262,20 +264,20 @@ def _keys(plan: Plan) -> Operation[list[str]]:
     return [_key(keys_only, row) for row in (yield from fetch(keys_only))]
 
 
-def _mutations(plan: Plan, wanted: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
-    if wanted.code == "delete":
+def _mutations(plan: Plan, requested: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:
+    if requested.code == "delete":
         return [Mutation(plan.schema, "delete", [keys], predicted_result={})]
-    if wanted.code == "expire":
-        return [Mutation(plan.schema, "expire", [keys, *wanted.arguments])]
+    if requested.code == "expire":
+        return [Mutation(plan.schema, "expire", [keys, *requested.arguments])]
     nothing: list[Any] = []
-    constants, _, sums = [*wanted.arguments, nothing, nothing][:3]
+    constants, _, sums = [*requested.arguments, nothing, nothing][:3]
     each, expected = more.get("each", {}), more.get("expected", {})
     return [
         Mutation(
             plan.schema,
             "amend",
             [key, [*constants, *each.get(key, ())], expected.get(key, []), sums],
-            computed=wanted.computed,
+            computed=requested.computed,
         )
         for key in keys
     ]

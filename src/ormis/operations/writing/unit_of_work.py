@@ -2,7 +2,7 @@
 
 An operation runs inside a block as it does outside: only, its commits are not sent, and it is told what will come of
 them if all goes well. A new object gets its key at once: INCRBY of `model/next_id`, one round trip for each save() or
-batch. What an operation reads is read from the database, which knows nothing of the block yet.
+batch. An operation reads from the database, which knows nothing of the block yet.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ class UnitOfWork:
     def apply(self) -> Operation[None]:
         """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
 
-        Sums that the server can't do exactly are done here, see computing.py.
+        Sums that the server can't do exactly are done here, see client_arithmetic.py.
         Raises the error of the first mutation that is refused, after restoring the states of the objects.
         """
         try:
@@ -122,7 +122,7 @@ def _count_up(key: str, by: int) -> Operation[int]:
 
 
 def _for_the_end(mutation: Mutation, predicted_result: Any) -> Mutation:
-    """The mutation as the block sends it: rows with their keys, what an update changes as it was loaded."""
+    """The mutation as the block sends it: rows with their keys, the columns of an update as they were loaded."""
     arguments = mutation.arguments
     if mutation.code in ("insert", "save") and not mutation.on_commit:
         count, texts = arguments

@@ -1,6 +1,6 @@
 """update() of a queryset."""
 
-# What is private here is so to the package.
+# Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
 from .save import compute, encode, sum_of, text_of_result
-from .set_changes import Change, Here, change, change_each, check_whole, plan_of_all
+from .set_changes import Change, ClientChange, change, change_each, check_whole, plan_of_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,37 +65,37 @@ def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Op
         check_whole(source, "updated")
         return (yield from results.count(source, origin))
     plan = yield from plan_of_all(source, origin, "updated")
-    wanted = writes(source, values)
-    here = _here(source, wanted, origin.limits)
-    if not wanted.by_server or _may_be_null(source._schema, wanted):
-        return (yield from change_each(plan, here)).count
-    computed = partial(compute, source._schema, wanted.computed, source.model._fitted)
+    assigned = writes(source, values)
+    by_client = _client_change(source, assigned, origin.limits)
+    if not assigned.by_server or _may_be_null(source._schema, assigned):
+        return (yield from change_each(plan, by_client)).count
+    computed = partial(compute, source._schema, assigned.computed, source.model._fitted)
     return (
-        yield from change(plan, Change("update", origin.limits.changed, tuple(wanted.arguments), computed), here)
+        yield from change(plan, Change("update", origin.limits.changed, tuple(assigned.arguments), computed), by_client)
     ).count
 
 
-def _may_be_null(schema: Schema, wanted: Writes) -> bool:
+def _may_be_null(schema: Schema, assigned: Writes) -> bool:
     """True where an expression could come to null that must not be: then nothing is to be written before that."""
     return any(
         not column.nullable and any(schema.column(name).nullable for name in value.names())
-        for column, value in wanted.computed.items()
+        for column, value in assigned.computed.items()
     )
 
 
-def _here(source: Source[Any], wanted: Writes, limits: Limits) -> Here:
+def _client_change(source: Source[Any], assigned: Writes, limits: Limits) -> ClientChange:
     """The same changes, computed from the fields that the expressions name."""
     schema = source._schema
-    reads = dict.fromkeys(schema.column(name) for value in wanted.computed.values() for name in sorted(value.names()))
+    reads = dict.fromkeys(schema.column(name) for value in assigned.computed.values() for name in sorted(value.names()))
 
     def values(row: Mapping[str, Any]) -> list[Any]:
         return [
             item
-            for column, value in wanted.computed.items()
+            for column, value in assigned.computed.items()
             for item in (column.position, _present(text_of_result(schema, column, value, source.model._fitted, row)))
         ]
 
-    return Here(Change("update", limits.changed, (wanted.constants,)), tuple(reads), values)
+    return ClientChange(Change("update", limits.changed, (assigned.constants,)), tuple(reads), values)
 
 
 def named(schema: Schema, name: str) -> Column:
