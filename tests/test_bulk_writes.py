@@ -153,6 +153,33 @@ def test_an_index_follows_the_update_of_a_unique_field() -> None:
     assert Sign.objects.filter(name="x").count() == 0
 
 
+@pytest.mark.parametrize("size", [None, 1])
+@pytest.mark.parametrize("unique", [["code"], ["road", "place"], ["id"]])
+def test_importing_twice(size: int | None, unique: list[str]) -> None:
+    """A row whose key and other unique values are those of the object that it updates is no violation."""
+    Road().save()
+
+    def rows(name: str) -> list[Sign]:
+        return [Sign(id=n, code=f"c{n}", road=1, place=n, name=name) for n in (1, 2)]
+
+    options: dict[str, Any] = {"update_conflicts": True, "unique_fields": unique, "batch_size": size}
+    for name in ("first", "second"):
+        made = Sign.objects.bulk_create(rows(name), update_fields=["name"], **options)
+        assert [s.pk for s in made] == [1, 2]
+        assert [(s.id, s.name) for s in Sign.objects.order_by("id")] == [(1, name), (2, name)]
+
+
+def test_the_named_constraint_decides_which_object_is_updated() -> None:
+    """A row that clashes with one object by `unique_fields` and with another by its key updates the first."""
+    Sign(code="a").save()
+    Sign(code="b").save()
+    (made,) = Sign.objects.bulk_create(
+        [Sign(id=1, code="b", name="new")], update_conflicts=True, unique_fields=["code"], update_fields=["name"]
+    )
+    assert made.pk == 2
+    assert stored() == [(1, "a", "", 0), (2, "b", "new", 0)]
+
+
 def test_another_constraint_in_conflict() -> None:
     """Only conflicts of the named fields are updates: any other raises UniqueViolation, and nothing is stored."""
     road = Road().save()

@@ -495,3 +495,56 @@ def test_targets_are_named_in_every_way(said: str, nullable: bool, quoted: bool)
 
 Own = Reading
 this = sys.modules[__name__]
+
+
+# Classes that are refused --------------------------------------------------------------------------------------------
+
+
+def test_a_refused_class_leaves_the_others_as_they_were(db: ormis.Database) -> None:
+    """A class that is refused is not known afterwards: what waited for it waits on, what it completed is as before."""
+    shelf = make("LeftShelf", __name__)
+    box = make("LeftBox", __name__, lid=(ForeignKey["LeftLid"], ForeignKey(related_name="boxes")))
+    for body in ({"boxes": (int, 1)}, {"shelf": (ForeignKey[shelf], ForeignKey(related_name="save"))}):
+        with pytest.raises(ModelError):
+            make("LeftLid", __name__, shelf2=(ForeignKey[shelf], ForeignKey(related_name="lids")), **body)
+        assert shelf().save().delete() == (1, {"LeftShelf": 1})
+        assert not hasattr(shelf, "lids")
+        assert shelf.objects.filter(pk=1).explain()
+        with pytest.raises(ModelError, match=r"LeftBox can't be used yet: not declared are lid -> LeftLid"):
+            box.objects.count()
+    lid = make("LeftLid", __name__, title=(str, Field(primary_key=True)))
+    box(lid=lid(title="round").save()).save()
+    assert [*lid.get("round").boxes.all()] == [box.get(1)]
+    assert box.get(1).lid_id == "round"
+
+
+def test_a_refused_class_that_several_waited_for(db: ormis.Database) -> None:
+    """One of the classes that waited can't be completed: the others, which were, wait again."""
+    first = make("WaitFirst", __name__, end=(ForeignKey["WaitEnd"], ForeignKey(related_name="firsts")))
+    make("WaitSecond", __name__, end=(ForeignKey["WaitEnd"], ForeignKey(related_name="label")))
+    third = make("WaitThird", __name__, end=(ManyToMany["WaitEnd"], ManyToMany(related_name="thirds")))
+    with pytest.raises(ModelError, match=r"WaitSecond\.end: WaitEnd has 'label' already"):
+        make("WaitEnd", __name__, label=(str, ""))
+    for model in (first, third):
+        with pytest.raises(ModelError, match="can't be used yet"):
+            model.objects.count()
+    end = make("WaitEnd", __name__, title=(str, ""))
+    assert (first(end=end().save()).save().end_id, third().save().end.count()) == (1, 0)
+
+
+def test_a_refused_class_in_the_place_of_another(db: ormis.Database) -> None:
+    """A class that is made again and refused leaves the one before it in its place, with its relations."""
+    shelf = make("AgainShelf", __name__)
+    book = make("AgainBook", __name__, shelf=(ForeignKey[shelf], ForeignKey(on_delete=ormis.CASCADE)))
+    page = make("AgainPage", __name__, book=(ForeignKey[book], ForeignKey(on_delete=ormis.CASCADE)))
+    with pytest.raises(ModelError):
+        make(
+            "AgainBook",
+            __name__,
+            shelf=(ForeignKey[shelf], ForeignKey()),
+            other=(ForeignKey[shelf], ForeignKey(related_name="delete")),
+        )
+    page(book=book(shelf=shelf().save()).save()).save()
+    assert [*shelf.get(1).againbook_set.all()] == [book.get(1)]
+    assert page.objects.filter(book__shelf=1).count() == 1
+    assert shelf.get(1).delete() == (3, {"AgainBook": 1, "AgainPage": 1, "AgainShelf": 1})

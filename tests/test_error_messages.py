@@ -292,7 +292,6 @@ def test_an_unknown_name_of_a_class_names_the_nearest_or_the_manager(name: str, 
         ("sav", "did you mean 'save'?"),
         ("zzz", "its fields are id, question_id, text, votes, labels"),
         ("filter", "Choice.objects.filter"),
-        ("objects", "Choice.objects"),
     ],
 )
 def test_an_unknown_name_of_an_object_names_the_nearest_or_the_manager(name: str, hint: str) -> None:
@@ -301,6 +300,12 @@ def test_an_unknown_name_of_an_object_names_the_nearest_or_the_manager(name: str
     with pytest.raises(AttributeError, match=rf"^'Choice' object has no attribute '{name}'.*{re.escape(hint)}"):
         getattr(choice, name)
     assert not hasattr(choice, name)
+
+
+def test_managers_are_of_classes() -> None:
+    """An object has no manager, neither the default one nor another."""
+    with pytest.raises(AttributeError, match=r"managers belong to the class.*Choice\.objects"):
+        _ = _any(Choice(text="a")).objects
 
 
 def test_the_error_of_a_property_is_its_own() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 import ormis
 from bookshop import Author, Book, Cover, Review, Tag, stock
-from ormis import F, FieldError, Q, capture_calls
+from model_factory import make
+from ormis import F, FieldError, ForeignKey, Q, capture_calls
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,11 @@ def titles(queryset: Any) -> list[str]:
         (["author", "title"], "Beowulf Carrie Emma Dune Ulysses"),
         (["-author", "title"], "Dune Ulysses Carrie Emma Beowulf"),
         (["author_id", "-pk"], "Beowulf Carrie Emma Ulysses Dune"),
+        ([F("author"), "-pk"], "Beowulf Carrie Emma Ulysses Dune"),
+        ([F("author").asc(nulls_last=True), "-pk"], "Carrie Emma Ulysses Dune Beowulf"),
+        ([F("author").desc(nulls_last=True), "pk"], "Dune Ulysses Emma Carrie Beowulf"),
+        ([F("author").desc(nulls_first=True), "pk"], "Beowulf Dune Ulysses Emma Carrie"),
+        ([F("author__mentor").desc(nulls_last=True), "pk"], "Dune Ulysses Emma Beowulf Carrie"),
     ],
 )
 def test_orders(order: list[Any], expected: str) -> None:
@@ -62,6 +68,65 @@ def test_a_relation_is_ordered_as_its_model_is(db: ormis.Database) -> None:
     assert titles(Book.objects.order_by("author", "title")) == "Beowulf Zoo Carrie Emma Dune Ulysses".split()
     assert titles(Book.objects.order_by("author_id", "title")) == "Beowulf Carrie Emma Dune Ulysses Zoo".split()
     assert [review.stars for review in Review.objects.order_by("book__author", "stars")] == [3, 5, 4, 5]
+
+
+def test_an_expression_of_a_relation_is_ordered_by_the_key() -> None:
+    """F("author") is the key, in order_by() and in the Meta.ordering of a model that another one is ordered by."""
+    Author.objects.create(name="Aaron")
+    Book.objects.create(author_id=4, title="Zoo")
+    assert titles(Book.objects.order_by("author", F("title").desc()))[1] == "Zoo"
+    assert titles(Book.objects.order_by(F("author"), "title"))[-1] == "Zoo"
+    note = make("OrderNote", __name__, book=(ForeignKey[Book], ForeignKey()), meta={"ordering": [F("book").desc()]})
+    mark = make("OrderMark", __name__, note=(ForeignKey[note], ForeignKey()))
+    for book in (2, 6, 1):
+        mark(note=note(book=book).save()).save()
+    assert [m.note.book.pk for m in mark.objects.order_by("note")] == [6, 2, 1]
+    assert [m.note.book.pk for m in mark.objects.order_by("-note")] == [1, 2, 6]
+
+
+def test_a_field_called_as_the_relation_to_its_model(db: ormis.Database) -> None:
+    """order_by("note__note") goes by the field, whether Note is ordered by it, by another or not at all."""
+    for number, ordering in enumerate((["note"], ["-rank"], [])):
+        body: dict[str, Any] = {"note": (str, ""), "rank": (int, 0)}
+        note = make(f"Note{number}", __name__, **body, meta={"ordering": ordering})
+        page = make(f"NotePage{number}", __name__, note=(ForeignKey[note], ForeignKey()))
+        for text in ("b", "c", "a"):
+            page(note=note(note=text).save()).save()
+        for order, texts in (("note__note", "abc"), ("-note__note", "cba")):
+            assert [p.note.note for p in page.objects.order_by(order)] == [*texts]
+
+
+def test_values_are_ordered_as_the_related_model_is() -> None:
+    """In rows of values across a relation to many, too, a relation stands for the order of its model."""
+    rows = Book.objects.filter(reviews__isnull=False).order_by("reviews", "-author").values_list("title", "reviews")
+    assert [*rows] == [("Ulysses", 4), ("Emma", 2), ("Dune", 3), ("Emma", 1)]
+    back = Book.objects.filter(reviews__isnull=False).order_by("reviews", "-author").reverse()
+    assert [*back.values_list("reviews", flat=True)] == [1, 3, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Book.objects.order_by("author__name"),
+        Book.objects.order_by("-author__mentor__name", "cover__colour"),
+        Book.objects.order_by("author"),
+        Book.objects.order_by(F("author__born") + 1),
+        Book.objects.filter(Q(author__name__lt=F("title")) | Q(author=None)),
+        Book.objects.order_by("author__name").select_related("author"),
+    ],
+)
+def test_objects_found_across_a_relation_can_be_saved(found: Any) -> None:
+    """Objects whose order or condition reads related objects are like all others: saved, refreshed, copied."""
+    reads: list[Any] = [list, lambda q: [*q.iterator(2)], lambda q: [q.first()], lambda q: [*q[1:3]]]
+    for read in reads:
+        books = read(found.all())
+        for book in books:
+            book.pages = (book.pages or 0) + 1
+            assert book.save() is book
+            book.title += "!"
+            book.save(if_unchanged=True)
+        assert [Book.get(book.pk) for book in books] == books
+        assert [Book.get(book.pk).model_dump() for book in books] == [book.model_dump() for book in books]
 
 
 def test_the_model_has_an_order_of_its_own() -> None:
@@ -152,7 +217,7 @@ def test_an_index_is_a_number(at: Any) -> None:
 
 
 def test_a_sliced_queryset_stays_as_it_is() -> None:
-    """It can't be narrowed, ordered, reversed or combined with `|`, and says to do that before."""
+    """It can't be narrowed, ordered, reversed or combined with `&`, and says to do that before."""
     part: Any = Book.objects.all()[:2]
     for work in (
         lambda: part.filter(pages=1),
@@ -164,7 +229,6 @@ def test_a_sliced_queryset_stays_as_it_is() -> None:
         lambda: part.earliest("pages"),
         lambda: part.in_bulk(),
         lambda: part.distinct(),
-        lambda: part | Book.objects.all(),
         lambda: part & Book.objects.all(),
         lambda: part.get(pages=1),
     ):

@@ -6,7 +6,7 @@ import pytest
 
 import ormis
 from bookshop import Author, Book, Cover, Review, Tag, stock
-from ormis import FieldError, Prefetch, capture_calls
+from ormis import FieldError, Prefetch, aprefetch_related_objects, capture_calls, prefetch_related_objects
 
 
 @pytest.fixture(autouse=True)
@@ -249,3 +249,47 @@ async def test_async_code_prefetches_and_selects() -> None:
     assert len(calls) == 4
     with pytest.raises(ormis.RelationNotLoaded):
         _ = (await Review.objects.aget(pk=1)).book
+
+
+# prefetch_related_objects() ------------------------------------------------------------------------------------------
+
+
+def test_prefetching_for_objects_that_are_loaded() -> None:
+    """prefetch_related_objects() does for a list what prefetch_related() does for a queryset; one call per level."""
+    authors = [Author.get(1), Author.get(2)]
+    with capture_calls() as calls:
+        prefetch_related_objects(authors, "books__reviews", Prefetch("books", Book.objects.filter(pages=500), "thick"))
+        assert [len(book.reviews.all()) for author in authors for book in author.books.all()] == [2, 0, 1, 1]
+        assert [[book.title for book in author.thick] for author in authors] == [[], ["Dune"]]
+        assert authors[0].books.all()[0].author is authors[0]
+    assert len(calls) == 3
+    with capture_calls() as calls:
+        prefetch_related_objects(authors, "books")
+        prefetch_related_objects([], "books")
+        prefetch_related_objects(authors)
+    assert calls == []
+    prefetch_related_objects((book for book in [Book.get(1), Book.get(3)]), "tags", "cover", "author")
+    with pytest.raises(FieldError, match=r"Author\.boks is no relation"):
+        prefetch_related_objects(authors, "boks")
+
+
+def test_prefetching_asks_for_what_is_missing_only() -> None:
+    """Of objects whose related objects are loaded nothing is asked."""
+    loaded, other = Author.objects.prefetch_related("books").get(pk=1), Author.get(2)
+    with capture_calls() as calls:
+        prefetch_related_objects([loaded, other], "books")
+    (call,) = calls
+    assert "2" in repr(call)
+    assert [len(author.books.all()) for author in (loaded, other)] == [2, 2]
+
+
+async def test_prefetching_for_objects_in_async_code() -> None:
+    """The twin awaits; the objects are usable without loading."""
+    books = [await Book.aget(1), await Book.aget(2)]
+    with capture_calls() as calls:
+        await aprefetch_related_objects(books, "author__mentor", "tags")
+        await aprefetch_related_objects([], "tags")
+    assert len(calls) == 3
+    assert [book.author.name for book in books] == ["Ann", "Bob"]
+    assert books[1].author.mentor.name == "Ann"
+    assert [len(await book.tags.all()) for book in books] == [1, 0]

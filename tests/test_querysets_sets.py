@@ -148,6 +148,46 @@ def test_and_and_or() -> None:
             thick & other
 
 
+def test_xor() -> None:
+    """`^` has the objects of one side only; all of them, none of them and empty querysets are sides like others."""
+    books = Book.objects.all()
+    thick, ann = Book.objects.filter(pages__gte=300), Book.objects.filter(author__name="Ann")
+    assert [b.title for b in thick ^ ann] == ["Dune", "Ulysses", "Carrie"]
+    assert [b.title for b in (thick ^ ann).order_by("title")[:2]] == ["Carrie", "Dune"]
+    assert [b.title for b in thick ^ books] == [b.title for b in books ^ thick] == ["Beowulf", "Carrie"]
+    assert [*(books ^ books)] == []
+    assert [*(thick ^ books.none())] == [*(books.none() ^ thick)] == [*thick]
+    assert [*(books.filter(reviews__stars=5).filter(reviews__stars=3) ^ books.filter(pk=2))] == [
+        *books.filter(pk__in=[1, 2])
+    ]
+
+
+def test_slices_are_joined() -> None:
+    """`|` and `^` take slices: the objects of the slice, whatever its order; `&` and combinations are refused."""
+    books = Book.objects.all()
+    first, last = books.order_by("title")[:2], books.order_by("-title")[:1]
+    assert {b.title for b in first | last} == {"Beowulf", "Carrie", "Ulysses"}
+    assert [b.title for b in first | books.filter(title="Emma")] == ["Emma", "Beowulf", "Carrie"]
+    assert [b.title for b in books.filter(title="Emma").order_by("-title") | first] == ["Emma", "Carrie", "Beowulf"]
+    assert [b.title for b in first ^ books.filter(pages=100)] == ["Carrie"]
+    assert (first | last).filter(pages=100).count() == 1
+    ann, bob = Author.get(1), Author.get(2)
+    with capture_calls() as calls:
+        assert {b.author.name for b in ann.books.all()[:1] | bob.books.all()[:1]} == {"Ann", "Bob"}
+    assert len(calls) == 3
+    for one, other in ((first, books), (books, first)):
+        with pytest.raises(TypeError, match="a sliced queryset can't be joined with another by &"):
+            _ = one & other
+    with pytest.raises(TypeError, match="union"):
+        _ = books.union(books) | first
+
+
+async def test_slices_are_joined_in_async_code() -> None:
+    """The same."""
+    found = await (Book.objects.order_by("title")[:2] | Book.objects.filter(title="Emma"))
+    assert [b.title for b in found] == ["Emma", "Beowulf", "Carrie"]
+
+
 def test_union_intersection_difference() -> None:
     """As sets, each once unless `all`; ordered and sliced as a whole; counted; the same for values."""
     a, b, c = (Book.objects.filter(pk__in=keys) for keys in ([1, 2, 3], [3, 4], [3, 1]))

@@ -230,6 +230,43 @@ def test_a_partly_loaded_object_is_an_object() -> None:
     assert not calls
 
 
+@pytest.mark.parametrize(
+    ("narrow", "loaded"),
+    [
+        (lambda q: q.defer("title").only("title", "pages"), {"id", "pages"}),
+        (lambda q: q.defer("title").only("pages").only("title"), {"id", "title"}),
+        (lambda q: q.defer("title").defer("notes", "published"), {"id", "author_id", "pages"}),
+        (lambda q: q.only("title", "pages").defer("pages", "notes"), {"id", "title"}),
+        (lambda q: q.only("title").defer("title"), set(Book.model_fields)),
+        (lambda q: q.only("title").defer("title", "pages"), set(Book.model_fields) - {"pages"}),
+        (lambda q: q.only("title").defer("title", "pages").defer("notes"), set(Book.model_fields) - {"pages", "notes"}),
+        (lambda q: q.defer("title").defer(None).only("pages"), {"id", "pages"}),
+        (lambda q: q.only("title").defer(None), set(Book.model_fields)),
+        (lambda q: q.only("author__name"), {"id", "author_id"}),
+        (lambda q: q.select_related("author").only("title", "author__name"), {"id", "title", "author_id"}),
+        (lambda q: q.only("cover__colour", "pages"), {"id", "pages"}),
+        (lambda q: q.defer("author__name", "pages"), set(Book.model_fields) - {"pages"}),
+        (lambda q: q.defer("author__name"), set(Book.model_fields)),
+    ],
+)
+def test_only_and_defer_in_any_sequence(narrow: Any, loaded: set[str]) -> None:
+    """The last only() counts, less what defer() named before; defer() adds up; paths stand for their foreign keys."""
+    (book,) = narrow(Book.objects.filter(pk=1))
+    assert book.__dict__.keys() == loaded
+    assert (book.title, book.pages, book.author.name) == ("Emma", 300, "Ann")
+
+
+def test_related_objects_come_along_partly_loaded_ones() -> None:
+    """only() across a relation with select_related() is one call, and every field of the related object is there."""
+    with capture_calls() as calls:
+        books = [*Book.objects.select_related("author", "cover").only("title", "author__name").filter(pk__lte=2)]
+        assert [(b.title, b.author.name, b.author.born, b.cover.colour) for b in books] == [
+            ("Emma", "Ann", 1800, "red"),
+            ("Dune", "Bob", 1900, "blue"),
+        ]
+    assert len(calls) == 1
+
+
 async def test_deferred_fields_of_async_code_never_block() -> None:
     """An object that async code loaded partly says what to write instead of loading unseen."""
     book = await Book.objects.only("title").aget(pk=1)
@@ -249,7 +286,9 @@ def test_fields_of_a_deleted_object_can_not_be_loaded() -> None:
 
 @pytest.mark.parametrize("method", ["only", "defer"])
 def test_only_and_defer_take_fields_of_the_model(method: str) -> None:
-    """Names across relations, lookups and unknown names are FieldErrors."""
-    for name in ("author__name", "title__lower", "titel"):
+    """Lookups, unknown names and names across relations to many are FieldErrors."""
+    for name in ("title__lower", "titel", "author__nam", "tags", "tags__name", "author__books__title", None, 3):
+        if (name, method) == (None, "defer"):
+            continue
         with pytest.raises(FieldError):
             getattr(Book.objects, method)(name)

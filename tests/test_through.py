@@ -132,6 +132,18 @@ def test_symmetrical_links_are_two_objects(db: ormis.Database) -> None:
     assert ([list(f.friends.all()) for f in (ann, bob)], Friendship.objects.count()) == ([[], [eve]], 2)
 
 
+def test_symmetrical_links_of_one_direction(db: ormis.Database) -> None:
+    """A link that was made by the through model alone leads from its first end to its second, and not back."""
+    ann, bob = Friend().save(), Friend().save()
+    Friendship(one=ann, other=bob).save()
+    assert ([*ann.friends.all()], [*bob.friends.all()]) == ([bob], [])
+    assert ([*Friend.objects.filter(friends=bob)], [*Friend.objects.filter(friends=ann)]) == ([ann], [])
+    assert [[*f.friends.all()] for f in Friend.objects.prefetch_related("friends")] == [[bob], []]
+    assert ann.friends.filter(pk=bob.pk).exists()
+    bob.friends.add(ann)
+    assert ([*ann.friends.all()], [*bob.friends.all()]) == ([bob], [ann])
+
+
 def test_get_or_create_and_update_or_create(db: ormis.Database) -> None:
     """They look among the linked objects, and link what they make."""
     group = Group().save()

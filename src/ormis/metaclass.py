@@ -1,7 +1,7 @@
 """Making model classes: ormis takes its own out of the class body, pydantic makes the class, ormis completes it."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, dataclass_transform
 
 from pydantic import PrivateAttr
@@ -11,10 +11,10 @@ from pydantic.fields import FieldInfo
 
 from . import errors
 from .descriptors import FieldAttribute, class_field
-from .descriptors.install import attach, check_loops
+from .descriptors.install import attach
 from .descriptors.misused_models import no_attribute
 from .errors import ModelError
-from .querysets.managers import DefaultManager, Manager
+from .querysets.managers import Manager
 from .schema import registry
 from .schema.builder import build_schema, primary_key_of
 from .schema.class_body import annotations_of, of_parameters, take_relations
@@ -37,8 +37,6 @@ _RESET = "__pydantic_reset_parent_namespace__"
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class ModelMeta(ModelMetaclass):
     """The class of model classes."""
-
-    objects = DefaultManager()
 
     if not TYPE_CHECKING:
 
@@ -118,18 +116,30 @@ def make_parametrized(name: str, origin: Any, arguments: tuple[Any, ...], make: 
     return cls
 
 
-def complete(cls: Any, targets: dict[str, Any]) -> None:
-    """Makes the schema and the descriptors of a class whose relations' targets are all known.
+def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
+    """Makes the schema and the descriptors of a class whose relations' targets are all known; returns what undoes that.
 
     Raises ModelError for relations that can't be.
     """
+    untyped = [info for d in cls.__declarations__ if (info := cls.model_fields[d.attname]).annotation is Any]
+
+    def undo() -> None:
+        cls.__schema__ = cls.__loading__ = None
+        for info in untyped:
+            info.annotation = Any
+
     try:
         cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
-        check_loops(cls.__schema__)
-        attach(cls, targets)
+        detach = attach(cls, targets)
     except BaseException:
-        cls.__schema__ = None
+        undo()
         raise
+
+    def withdraw() -> None:
+        detach()
+        undo()
+
+    return withdraw
 
 
 def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
@@ -300,3 +310,5 @@ def _add_errors(cls: Any) -> None:
     for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
+    body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
+    cls.RelatedObjectDoesNotExist = type("RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body)

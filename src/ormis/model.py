@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -14,8 +14,9 @@ from . import errors
 from .calls import Operation, Origin
 from .database import Database, checked_database, default_database
 from .descriptors import RelationDescriptor
-from .descriptors.input_values import field_adapter, input_name, take_related
+from .descriptors.input_values import field_adapter, input_name, name_key, take_related
 from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
+from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
@@ -25,9 +26,10 @@ from .operations.writing import save as saving
 from .operations.writing.mutations import commit
 from .query.expressions import Expression
 from .query.state import Query
+from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
-from .records.state import State, Wire, cache_related, cached_related, has_cached_related, state_of
+from .records.state import State, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
@@ -38,7 +40,7 @@ _new = object.__new__
 _set = object.__setattr__
 
 
-class Model(BaseModel, metaclass=ModelMeta):
+class Model(ModelAttributes, metaclass=ModelMeta):
     """A stored pydantic model: a subclass declares fields; every object is one Redis hash.
 
     Without a field with `primary_key=True` it has `id: int | None`, counted up by the server from 1.
@@ -61,13 +63,12 @@ class Model(BaseModel, metaclass=ModelMeta):
     # Not a pydantic private attribute: setting those up takes half of the time of making an object.
     __slots__ = ("__state__",)
 
-    if TYPE_CHECKING:
-        id: int | None = None
-
     def __init__(self, /, *given: Any, **values: Any) -> None:
         __tracebackhide__ = True
         if given:
             raise TypeError(unnamed_values(type(self), given))
+        if "pk" in values:
+            name_key(type(self), values)
         try:
             if not (self.__declarations__ or self.__links__):
                 self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
@@ -78,7 +79,7 @@ class Model(BaseModel, metaclass=ModelMeta):
             note_unknown_fields(type(self), error)
             raise
         for name, record in related.items():
-            cache_related(self, name, record)
+            type(self).__dict__[name].connect(self, record)
 
     # Objects ---------------------------------------------------------------------------------------------------------
 
@@ -152,13 +153,19 @@ class Model(BaseModel, metaclass=ModelMeta):
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.
 
+        If more than `Limits.cascade` objects refer to it, further calls delete them before, in batches, children first:
+        nothing refers to a deleted object at any time.
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
         """
-        return self._database_for(using or state_of(self).database).run(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return database.run(deleting.delete_one(self._schema(), self._own_key(), Origin(database)))
 
     async def adelete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """As delete()."""
-        return await self._database_for(using or state_of(self).database).arun(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return await database.arun(
+            deleting.delete_one(self._schema(), self._own_key(), Origin(database, asynchronous=True))
+        )
 
     def refresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
         """Reads the object again, all of it or these fields. Raises DoesNotExist when it is gone."""
@@ -241,6 +248,9 @@ class Model(BaseModel, metaclass=ModelMeta):
             if schema is not None and not name.startswith("_"):
                 if name in schema.by_name and state_of(self).saved:
                     return self._load_deferred([name])[name]
+                relation = type(self).__dict__.get(name)
+                if isinstance(relation, RelationDescriptor):  # it has raised an AttributeError, which is lost
+                    return relation.of(self)
                 if has_cached_related(self, name):
                     return cached_related(self, name)
                 if registry.waiting():
@@ -388,8 +398,8 @@ class Model(BaseModel, metaclass=ModelMeta):
         return pinned if pinned is not None else default_database(cls.__name__)
 
     @classmethod
-    def _complete(cls, targets: dict[str, Any]) -> None:
-        complete(cls, targets)
+    def _complete(cls, targets: dict[str, Any]) -> Callable[[], None]:
+        return complete(cls, targets)
 
     @classmethod
     def _newest_first(cls) -> QuerySet[Self]:
@@ -443,11 +453,6 @@ class Model(BaseModel, metaclass=ModelMeta):
             raise self.DoesNotExist(f"{self!r} is not saved yet, it has no key")
         return self.pk
 
-    def _deletion(self) -> Any:
-        pk = self._own_key()
-        (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
-        return deleting.counted(counts)
-
     def _expiry(self, ttl: int | None) -> Operation[None]:
         pk = self._own_key()
         (count,) = yield from commit([expiring.expiry(self._schema(), [pk], ttl)])
@@ -468,6 +473,5 @@ class Model(BaseModel, metaclass=ModelMeta):
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
 Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
-Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE | {
-    "objects"
-}
+Model.objects = DefaultManager()
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE

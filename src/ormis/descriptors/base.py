@@ -59,7 +59,11 @@ class RelationDescriptor:
 
     def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
         """The keys of the records whose related objects are not loaded yet, or of all."""
-        return [*{self.key_in(record): None for record in records if again or self.cached(record) is None}]
+        return [*{self.key_in(record): None for record in records if again or not self.is_loaded(record)}]
+
+    def is_loaded(self, record: Any) -> bool:
+        """Returns whether the related objects of a record are known."""
+        return self.cached(record) is not None
 
     def related_of(
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /

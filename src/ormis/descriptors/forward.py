@@ -9,7 +9,7 @@ from ..operations.reading.evaluate import evaluate
 from ..operations.reading.prefetch import PrefetchTarget, among
 from ..operations.reading.source import Source
 from ..records.hydration import load
-from ..records.state import cache_related, state_of
+from ..records.state import cache_related, drop_related, state_of
 from ..schema.schema import Reference
 from .base import RelationDescriptor
 
@@ -29,8 +29,14 @@ class ForwardRelation(RelationDescriptor):
         related = self.cached(record)
         if related is None:
             related = self._load(record, pk)
-            cache_related(record, self.name, related)
+            self.connect(record, related)
         return related
+
+    def connect(self, record: Any, related: Any) -> None:
+        """Caches the related object, and where there is one object on each side the other way round as well."""
+        cache_related(record, self.name, related)
+        if self.reference.back_name:
+            cache_related(related, self.reference.back_name, record)
 
     def _load(self, record: Any, pk: Any) -> Any:
         own = self.owner.__name__.lower()
@@ -62,6 +68,11 @@ class ForwardRelation(RelationDescriptor):
         """The keys of objects that are not loaded yet, or of all."""
         return [key for key in super().keys_of(records, again) if key is not None]
 
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Caches the related object with the record."""
+        if related:
+            self.connect(record, related[0])
+
     def related_of(
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
@@ -78,5 +89,10 @@ class ForwardRelation(RelationDescriptor):
 
     def assign(self, record: Any, value: Any, /) -> None:
         """`choice.question = value`."""
+        if value is None and self.reference.back_name and (former := self.cached(record)) is not None:
+            cache_related(former, self.reference.back_name, None)
         setattr(record, self.reference.column.name, self.key_of(record, value))
-        cache_related(record, self.name, value if isinstance(value, self.model) else None)
+        if isinstance(value, self.model):
+            self.connect(record, value)
+        else:
+            drop_related(record, self.name)

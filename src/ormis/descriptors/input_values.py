@@ -30,6 +30,15 @@ def input_name(model: Any, name: str) -> str:
     return alias if isinstance(alias, str) else name
 
 
+def name_key(model: Any, values: dict[str, Any]) -> None:
+    """Turns `pk=7` into the primary key by its name, that of the relation if it is one: `pk=book`."""
+    schema = model._schema()
+    name = next((r.name for r in schema.references if r.column is schema.pk), input_name(model, schema.pk.name))
+    if values.keys() & {name, schema.pk.name}:
+        raise TypeError(f"{model.__name__}: give pk or {schema.pk.name}, not both")
+    values[name] = values.pop("pk")
+
+
 def take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
     related: dict[str, Any] = {}

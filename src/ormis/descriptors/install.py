@@ -1,25 +1,35 @@
 """Puts the descriptors of relations on both sides when a model class is complete, or raises ModelError."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from inspect import getattr_static
 from typing import Any
 
 from ..errors import ModelError
-from ..schema import registry
-from ..schema.schema import Reference, Schema, is_hidden
+from ..schema.schema import is_hidden
 from . import ForwardRelation, LinkRelation, RelationDescriptor, ReverseOne, ReverseRelation
 
 
-def attach(cls: Any, targets: dict[str, Any]) -> None:
-    """Puts the descriptors of a class's relations on it and on the other sides, all or none.
+def attach(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
+    """Puts the descriptors of a class's relations on it and on the other sides, all or none; returns what undoes that.
 
     Raises ModelError for a name that the other side has already.
     """
     forward, backward = list(_forward(cls, targets)), list(_backward(cls, targets))
     for descriptor in backward:
         _check_free(cls, descriptor, backward)
-    for descriptor in (*forward, *backward):
+    descriptors = (*forward, *backward)
+    before: list[tuple[Any, str, Any]] = [(d.owner, d.name, d.owner.__dict__.get(d.name)) for d in descriptors]
+    for descriptor in descriptors:
         setattr(descriptor.owner, descriptor.name, descriptor)
+
+    def detach() -> None:
+        for owner, name, present in before:
+            if present is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, present)
+
+    return detach
 
 
 def _forward(cls: Any, targets: dict[str, Any]) -> Iterator[RelationDescriptor]:
@@ -73,32 +83,3 @@ def _is_replaced(cls: Any, present: Any, descriptor: RelationDescriptor) -> bool
     """True if the descriptor of this very relation is there, from a class that this one takes the place of."""
     same = isinstance(present, RelationDescriptor) and present.model.__key__ == cls.__key__
     return same and _declared_as(present) == _declared_as(descriptor)
-
-
-def check_loops(schema: Schema) -> None:
-    """Raises ModelError for a loop of required foreign keys: no object of these models could be stored first.
-
-    An object that refers to itself can, if its key is given.
-    """
-    loop = _way_back(schema, schema, set())
-    if len(loop) > 1:
-        names = ", ".join(f"{source.name}.{reference.name}" for source, reference in loop)
-        raise ModelError(
-            f"the required foreign keys {names} form a loop, so no object of these models could be stored first: make "
-            f'one optional, as in ForeignKey["{schema.name} | None"]'
-        )
-
-
-def _way_back(start: Schema, at: Schema, seen: set[Schema]) -> list[tuple[Schema, Reference]]:
-    """The required references that lead from one model to another, empty if none do."""
-    seen.add(at)
-    for reference in at.references:
-        target = registry.model_for(reference.target).__schema__
-        if reference.column.nullable or target is None or target is at:
-            continue
-        if target is start:
-            return [(at, reference)]
-        rest = [] if target in seen else _way_back(start, target, seen)
-        if rest:
-            return [(at, reference), *rest]
-    return []

@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..calls import Operation, Origin
-from ..operations.reading.evaluate import completed, evaluate
+from ..operations.reading.evaluate import completed
 from ..operations.reading.prefetch import PrefetchTarget, among
 from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
-from ..schema import registry
+from ..operations.reading.through import linked_through
 from ..schema.schema import Link
 from ..storage.keys import links_key
 from .base import RelationDescriptor
@@ -35,7 +35,10 @@ class LinkRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the linked objects in the queryset, by the key that they are linked to."""
-        target((yield from (self._through if self.link.through else self._linked)(queryset, keys, origin)))
+        if self.link.through:
+            target((yield from linked_through(queryset, self.link, keys, origin)))
+        else:
+            target((yield from self._linked(queryset, keys, origin)))
 
     def _linked(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
         """One call for up to `limits.link_sets` keys: the objects, and the sets that say where each is linked."""
@@ -52,18 +55,6 @@ class LinkRelation(RelationDescriptor):
             for key, members in zip(batch, rows.groups, strict=True):
                 present = sorted((text for text in members if text in by_text), key=order.__getitem__)
                 grouped[key] = [by_text[text] for text in present]
-        return grouped
-
-    def _through(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
-        """Two calls: one for the objects of the through model, one for the linked objects."""
-        link, pairs = self.link, dict[Any, list[Any]]()
-        through = among(registry.model_for(link.through).objects.get_queryset(), link.near, keys)
-        for one in (yield from evaluate(through, origin)):
-            pairs.setdefault(getattr(one, f"{link.far}_id"), []).append(getattr(one, f"{link.near}_id"))
-        grouped: dict[Any, list[Any]] = {}
-        for record in (yield from evaluate(among(queryset, "pk", [*pairs]), origin)):
-            for key in pairs[record.pk]:
-                grouped.setdefault(key, []).append(record)
         return grouped
 
     def key_of(self, record: Any, value: Any) -> Any:

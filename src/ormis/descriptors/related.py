@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, cast
 
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation
+from ..operations.reading.source import KnownRelated
 from ..query.q import Q
 from ..querysets.managers import Manager
 from ..querysets.queryset import QuerySet
@@ -48,6 +49,7 @@ class RelatedManager(Manager[M]):
         base = super().get_queryset()
         narrowed = base._copy(where=(*base.query.where, Q(**self._narrowing())))
         narrowed._database = self._database
+        narrowed._known = self._known_related()
         cached = self._relation.cached(self._record)
         if cached is not None:
             narrowed._cache = [*cached]
@@ -122,6 +124,10 @@ class RelatedManager(Manager[M]):
     async def _arun(self, operation: Operation[Any]) -> Any:
         drop_related(self._record, self._relation.name)
         return await self._database.arun(operation)
+
+    def _known_related(self) -> KnownRelated:
+        """What the related objects refer to, as far as that is known before they are read."""
+        return {}
 
     def _narrowing(self) -> dict[str, Any]:
         """The lookups that leave the related objects."""

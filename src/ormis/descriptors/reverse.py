@@ -7,11 +7,18 @@ from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, IntegrityError, of_another_model
 from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
-from ..operations.reading.source import Source
+from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
 from ..operations.writing.update import update
 from ..querysets.queryset import QuerySet
-from ..records.state import cache_related, cache_related_for_all, cached_related, drop_related, state_of
+from ..records.state import (
+    cache_related,
+    cache_related_for_all,
+    cached_related,
+    drop_related,
+    has_cached_related,
+    state_of,
+)
 from ..schema.schema import Reference
 from .base import RelationDescriptor
 from .related import RelatedManager
@@ -64,23 +71,43 @@ class ReverseOne(_Reverse):
     """The object that refers to this one by a one-to-one relation, loaded on first use and then kept."""
 
     def of(self, record: Any, /) -> Any:
-        """The related object. One call if it is not cached yet; raises its DoesNotExist if there is none."""
+        """The related object. One call if it is not cached yet, also if there is none.
+
+        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none.
+        """
         self._refuse_unsaved(record)
+        if not self.is_loaded(record):
+            self.keep(record, self._load(record))
         related = self.cached(record)
         if related is None:
-            related = self._load(record)
-            cache_related(record, self.name, related)
-            cache_related(related, self.reference.name, record)
+            raise self.model.RelatedObjectDoesNotExist(f"{self.label}: no {self.model.__name__} refers to {record!r}")
         return related
 
-    def _load(self, record: Any) -> Any:
+    def cached(self, record: Any) -> Any:
+        """The cached related object if it still refers to the record."""
+        related: Any = super().cached(record)
+        if related is None:
+            return None
+        values: dict[str, Any] = related.__dict__
+        return related if values.get(self.reference.column.name, record.pk) == record.pk else None
+
+    def is_loaded(self, record: Any) -> bool:
+        """Returns whether it is known which object refers to the record, or that none does."""
+        return self.cached(record) is not None or (
+            has_cached_related(record, self.name) and cached_related(record, self.name) is None
+        )
+
+    def keep(self, record: Any, related: list[Any]) -> None:
+        """Caches the related object with the record, and the record with it; or that there is none."""
+        super().keep(record, related)
+        if not related:
+            cache_related(record, self.name, None)
+
+    def _load(self, record: Any) -> list[Any]:
         name, own = self.reference.name, self.owner.__name__.lower()
         self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
-        related = self.model.objects.using(database).filter(**{name: record.pk}).first()
-        if related is None:
-            raise self.model.DoesNotExist(f"{self.label}: no {self.model.__name__} refers to {record!r}")
-        return related
+        return [*self.model.objects.using(database).filter(**{name: record.pk})[:1]]
 
     def _refuse_unsaved(self, record: Any) -> None:
         if record.pk is None:
@@ -91,12 +118,24 @@ class ReverseOne(_Reverse):
             )
 
     def assign(self, record: Any, value: Any, /) -> None:
-        """`person.passport = passport` points the passport at the person; saving it is the caller's."""
+        """`person.passport = passport` points the passport at the person; saving it is the caller's.
+
+        None makes the loaded passport, if there is one, refer to nobody.
+        """
         self._refuse_unsaved(record)
+        if value is None:
+            self._release(record)
+            return
         if not isinstance(value, self.model):
             raise TypeError(f"{self.label} takes a {self.model.__name__}, not {of_another_model(value, self.model)}")
         setattr(value, self.reference.name, record)
         cache_related(record, self.name, value)
+
+    def _release(self, record: Any) -> None:
+        related = self.cached(record)
+        if related is not None:
+            setattr(related, self.reference.name, None)
+            drop_related(record, self.name)
 
 
 class ReverseManager(RelatedManager[M]):
@@ -143,6 +182,9 @@ class ReverseManager(RelatedManager[M]):
         """As update_or_create()."""
         drop_related(self._record, self._relation.name)
         return await super().aupdate_or_create(defaults, create_defaults, **lookups | self._own())
+
+    def _known_related(self) -> KnownRelated:
+        return {self._reference: {self._record.pk: self._record}}
 
     def _own(self) -> dict[str, Any]:
         return {self._reference.name: self._record}

@@ -32,6 +32,12 @@ class ThroughManager(LinkManager[M]):
         async with self._database.atomic():
             return await super().acreate(through_defaults=through_defaults, **values)
 
+    def _narrowing(self) -> dict[str, Any]:
+        """By the through model, from the far end: a symmetrical relation is not the same from both sides there."""
+        link = self._relation.link
+        far = self._through._schema().reference(link.far)
+        return {f"{far.query_name}__{link.near}": self._record.pk}
+
     def _create_linked(self, record: Any, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True)
         for near, far in self._directions:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema.schema import Column, Link, Reference, Schema
-from ..storage.codecs import Codec
+from ..storage.codecs import Codec, codec_for
 
 Row = Mapping[str, Any]
 _STEP = 1000  # positions kept for the columns of one related object
@@ -93,6 +93,10 @@ class RelatedColumn:
 
 
 ColumnRef = Column | RelatedColumn
+
+
+CREATION_RANK = Column("_creation_rank", 0, codec_for(float), nullable=True, convert=float, write=repr)
+"""Where an object stands in the order of creation, which no column of a hash holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

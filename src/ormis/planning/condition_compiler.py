@@ -7,13 +7,15 @@ negated condition and the sides of `^` stand on their own.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from ..errors import FieldError
+from ..query.expressions import Expression
 from ..query.q import Leaf, Q
 from ..query.state import Query
 from ..schema.schema import Schema
 from .columns import LinkStep, Step
-from .lookup_compiler import Found, leaf
+from .lookup_compiler import Found, leaf, pair
 from .names import DEEPEST
 from .predicates import Constant, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, join
 
@@ -49,7 +51,7 @@ def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:
 
 def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
     if not isinstance(child, Q):
-        return leaf(schema, *child)
+        return _read_leaf(schema, *child)
     while len(child.children) == 1 and not child.negated and isinstance(inner := child.children[0], Q):
         child = inner
     if depth > DEEPEST:
@@ -59,6 +61,23 @@ def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
     if child.connector == "xor":
         return Found((), join("xor", [_build(_read(schema, part, depth + 1)) for part in child]))
     return Tree(child.connector, tuple([_read(schema, part, depth + 1) for part in _joined_alike(child)]))
+
+
+def _read_leaf(schema: Schema, name: str, value: Any) -> Part:
+    """A lookup and its value; `range` and `in` with expressions among the values as one comparison with each."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        return leaf(schema, name, value)
+    values: list[Any] = [*value]  # pyright: ignore[reportUnknownArgumentType]
+    expressions = [item for item in values if isinstance(item, Expression)]
+    column, _, lookup = name.rpartition("__")
+    if not expressions or not column or lookup not in ("range", "in"):
+        return leaf(schema, name, value)
+    if lookup == "range":
+        low, high = pair(values, f"{schema.name}.{name}")
+        return Tree("and", (leaf(schema, f"{column}__gte", low), leaf(schema, f"{column}__lte", high)))
+    constants = [item for item in values if not isinstance(item, Expression)]
+    parts = [leaf(schema, f"{column}__exact", item) for item in expressions]
+    return Tree("or", (*parts, leaf(schema, name, constants)) if constants else (*parts,))
 
 
 def _joined_alike(q: Q) -> Iterable[Q | Leaf]:

@@ -29,6 +29,7 @@ from .predicates import (
     comparable,
     distinct,
     join,
+    same_type,
 )
 from .python_tests import part_of, part_type, text_test
 
@@ -113,7 +114,7 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
     if name in RANGES:
         check_ordered(column, place, name)
     if name == "range":
-        low, high = _pair(value, place)
+        low, high = pair(value, place)
         return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
     if LOOKUPS[name].takes == "pattern":
         return _pattern(column, name, value, place)
@@ -209,7 +210,8 @@ def _among(column: Column, value: Any, place: str) -> Node:
     if isinstance(query, Query):
         if query.shape != "objects" and len(query.fields or ()) != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
-        return InSubquery(column, value._single)
+        again = query if query.sliced and query.shape == "objects" and not query.combined else None
+        return InSubquery(column, value._single, again)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     if not column.codec.traits.equal_by_text:
@@ -218,7 +220,8 @@ def _among(column: Column, value: Any, place: str) -> Node:
     return Compare(column, "in", distinct(column, values)) if values else Constant(False)
 
 
-def _pair(value: Any, place: str) -> tuple[Any, Any]:
+def pair(value: Any, place: str) -> tuple[Any, Any]:
+    """The two values of a range. Raises FieldError for others."""
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
         raise FieldError(f"{place}={shown(value)}: range takes two values, the lowest and the highest")
     return cast(tuple[Any, Any], (value[0], value[1]))  # pyright: ignore[reportUnknownArgumentType]
@@ -267,7 +270,7 @@ def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str
             raise FieldError(f"{place}={shown(item)} does not convert to {part}: {reason(error)}") from None
 
     if name == "range":
-        operand: Any = tuple(convert(item) for item in _pair(value, place))
+        operand: Any = tuple(convert(item) for item in pair(value, place))
     elif name == "in":
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise FieldError(f"{place}={shown(value)}: in takes a list of values")
@@ -318,12 +321,9 @@ def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) 
     found = resolve(schema, name)
     if found.lookups:
         raise FieldError(f"{place}: F({name!r}) names no stored field")
-    if before and found.hops[: len(before)] == before:
-        hops = found.hops[len(before) :]
-    elif before:
-        hops = (*(_back(hop, place) for hop in reversed(before)), *found.hops)
-    else:
-        hops = found.hops
+    shared = next((i for i, (one, other) in enumerate(zip(before, found.hops, strict=False)) if one != other), None)
+    shared = min(len(before), len(found.hops)) if shared is None else shared
+    hops = (*(_back(hop, place) for hop in reversed(before[shared:])), *found.hops[shared:])
     if not all(hop.to_one for hop in hops):
         raise FieldError(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
     return cell(hops, found.column)
@@ -363,7 +363,7 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
             return left == right
         left = comparable(own.codec, left) if part is None else part_of(part, left)
         try:
-            return COMPARISONS[name](left, comparable(codec, right))
+            return COMPARISONS[name](*same_type(left, comparable(codec, right)))
         except (TypeError, ValueError, LookupError) as error:
             raise FieldError(f"{place}: {own.name} can't be compared with {value}: {error}") from None
 

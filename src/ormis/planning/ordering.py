@@ -34,11 +34,17 @@ class OrderItem:
     """An item of order_by(), parsed. Absent values come first ascending and last descending, unless told otherwise.
 
     by: the name of a field, an expression, RANDOM; anything else is an error.
+    by_key: a foreign key stands for the key itself, not for the order of the model that it leads to.
     """
 
     by: Any
     descending: bool
     nulls_first: bool
+    by_key: bool = False
+
+    def reversed(self) -> "OrderItem":
+        """The opposite order."""
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
 RANDOM = Computed((), lambda _row: random(), "?")  # noqa: S311 - no secret
@@ -51,11 +57,12 @@ def order_item(item: Any) -> OrderItem:
         return OrderItem(RANDOM, False, False)
     if isinstance(item, OrderBy):
         descending, nulls_first, item = item.descending, item.nulls_first, item.expression
+    by_key = isinstance(item, F)
     if isinstance(item, F):
         item = item.name
     if isinstance(item, str) and item.startswith("-"):
         descending, item = not descending, item[1:]
-    return OrderItem(item, descending, not descending if nulls_first is None else nulls_first)
+    return OrderItem(item, descending, not descending if nulls_first is None else nulls_first, by_key)
 
 
 # Terms ---------------------------------------------------------------------------------------------------------------
@@ -79,42 +86,45 @@ def order_terms(schema: Schema, order: Sequence[Any]) -> tuple[OrderTerm, ...]:
 
     Raises FieldError for a name of no stored field and for a relation to many objects.
     """
-    return tuple(term for item in order for term in _terms(schema, order_item(item), ()))
+    return tuple([_term(schema, item) for item in order_items(schema, order)])
 
 
-def _terms(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderTerm]:
+def order_items(schema: Schema, order: Sequence[Any]) -> list[OrderItem]:
+    """The items of order_by(), parsed; the names of relations replaced by the order of the related models."""
+    return [item for given in order for item in _with_order_of_related(schema, order_item(given), ())]
+
+
+def _with_order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderItem]:
     """within: the models whose own order is being expanded."""
-    by = item.by
-    if isinstance(by, Expression):
-        by = _computed(schema, by)
-    if isinstance(by, Computed):
-        return [OrderTerm(by, item.descending, item.nulls_first)]
-    if not isinstance(by, str):
-        raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
-    terms = _order_of_related(schema, item, within)
-    if terms:
-        return terms
-    cell = cell_of(schema, by)
-    check_ordered(cell, f"{schema.name}.{by}", "order_by()")
-    return [OrderTerm(cell, item.descending, item.nulls_first)]
-
-
-def _order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema, ...]) -> list[OrderTerm]:
-    """The order of the related model if the item names a relation; nothing for a field or a model without order."""
+    if not isinstance(item.by, str) or item.by_key:
+        return [item]
     path = resolve(schema, item.by, whole=True)
-    target = path.hops[-1].schema if path.hops else None
-    named = target is not None and parts_of(item.by)[-1] == path.hops[-1].name
-    if target is None or not named or not target.ordering or target in within:
-        return []
-    terms: list[OrderTerm] = []
+    relation = bool(path.hops) and len(path.hops) == len(parts_of(item.by))  # else it names a field of the last one
+    target = path.hops[-1].schema if relation else None
+    if target is None or not target.ordering or target in within:
+        return [item]
+    items: list[OrderItem] = []
     for given in target.ordering:
         inner = order_item(given)
         if not isinstance(inner.by, str):
             raise FieldError(
                 f"{schema.name} can't be ordered by {item.by!r}: its own order is by {given!r}; name its fields"
             )
-        terms += _terms(schema, replace(inner, by=f"{item.by}__{inner.by}"), (*within, target))
-    return [term.reversed() for term in terms] if item.descending else terms
+        items += _with_order_of_related(schema, replace(inner, by=f"{item.by}__{inner.by}"), (*within, target))
+    return [item.reversed() for item in items] if item.descending else items
+
+
+def _term(schema: Schema, item: OrderItem) -> OrderTerm:
+    by = item.by
+    if isinstance(by, Expression):
+        by = _computed(schema, by)
+    if isinstance(by, Computed):
+        return OrderTerm(by, item.descending, item.nulls_first)
+    if not isinstance(by, str):
+        raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
+    cell = cell_of(schema, by)
+    check_ordered(cell, f"{schema.name}.{by}", "order_by()")
+    return OrderTerm(cell, item.descending, item.nulls_first)
 
 
 def _computed(schema: Schema, expression: Expression) -> Computed:

@@ -15,10 +15,11 @@ from ..calls import Argument
 from ..errors import FieldError, hint_for
 from ..limits import DEFAULT, Limits
 from ..query.state import Query
-from ..schema.schema import Column, Schema
+from ..schema.registry import schema_for
+from ..schema.schema import Column, Readable, Schema
 from ..storage.codecs import Text, packable
 from .access_paths import AccessPaths, access_paths, probes, walked_probe
-from .columns import ColumnRef, Computed, Positions, RelationStep
+from .columns import CREATION_RANK, ColumnRef, Computed, Positions, RelationStep
 from .condition_compiler import condition
 from .names import cell_of, names_of, parts_of, steps
 from .ordering import OrderTerm, order_terms
@@ -27,11 +28,21 @@ from .predicates import Compare, Constant, Node, conjuncts, join
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """The objects at the end of one more step, whole: of the rows (parent 0), or of the parent-th of these."""
+    """The objects at the end of one more step, whole: of the rows (parent 0), or of the parent-th of these.
+
+    ranked: the rank of each in the order of creation follows its columns.
+    """
 
     parent: int
     hop: RelationStep
     path: str
+    ranked: bool = False
+
+    @property
+    def reads(self) -> tuple[Readable, ...]:
+        """What its rows hold."""
+        columns = self.hop.schema.columns
+        return (*columns, CREATION_RANK) if self.ranked else columns
 
 
 @dataclass(frozen=True)
@@ -199,7 +210,8 @@ def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     hop = related.hop
     reverse = 0 if hop.forward else hop.reference.column.position
-    return [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
+    packed = [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
+    return [*packed, True] if related.ranked else packed
 
 
 def plan(query: Query, limits: Limits = DEFAULT) -> Plan:
@@ -215,14 +227,18 @@ def plan_of(query: Query, node: Node, limits: Limits) -> Plan:
     schema = query.schema
     where, client_where = split(node, limits)
     keys, client_where = _keys_of(schema, client_where)
-    order = order_terms(schema, schema.ordering if query.order is None else query.order)
-    if query.backwards:
-        order = tuple(term.reversed() for term in order)
+    order = order_of(query)
     columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
     related = related_of(schema, query.related)
     among = next((part for part in conjuncts(client_where) if isinstance(part, Compare)), None)
     slice_ = (query.backwards, query.offset, query.limit)
     return Plan(schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among)
+
+
+def order_of(query: Query) -> tuple[OrderTerm, ...]:
+    """What a query is ordered by, before the order of creation."""
+    order = order_terms(query.schema, query.schema.ordering if query.order is None else query.order)
+    return tuple(term.reversed() for term in order) if query.backwards else order
 
 
 def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:
@@ -261,6 +277,16 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
             parent = list(found).index(walked) + 1
             at = found[walked].hop.schema
     return tuple(found.values())
+
+
+def required_paths(schema: Schema, depth: int = 5) -> list[str]:
+    """The paths along foreign keys that are not optional, to the end or to this depth."""
+    paths: list[str] = []
+    for reference in schema.references if depth else ():
+        if not reference.column.nullable:
+            further = required_paths(schema_for(reference.target), depth - 1)
+            paths += [reference.name, *(f"{reference.name}__{path}" for path in further)]
+    return paths
 
 
 def _to_one(schema: Schema, name: str, path: str) -> RelationStep:

@@ -294,10 +294,15 @@ class LinkMatch(Node):
 
 @dataclass(frozen=True, slots=True)
 class InSubquery(Node):
-    """A column's value is among those that another query finds; `values` runs it first."""
+    """A column's value is among those that another query finds; `values` runs it first.
+
+    again: that query, if it is a slice of objects: its condition is evaluated once more where the column's is. Of two
+        clients that update the first object of a queue the second does not find it any more.
+    """
 
     column: Column
     values: Callable[[Origin], Operation[list[Any]]]
+    again: Any = None
 
     def client_side(self, _limits: Limits, /) -> bool:
         """Until its values are known."""
@@ -328,6 +333,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.replace(tzinfo=None) - offset
     return (datetime.combine(date.min + timedelta(days=1), value.replace(tzinfo=None)) - offset).time()
+
+
+def same_type(one: Any, other: Any) -> tuple[Any, Any]:
+    """Both values; a date that is compared with a datetime as its midnight."""
+    if isinstance(one, datetime) != isinstance(other, datetime) and isinstance(one, date) and isinstance(other, date):
+        return _at_midnight(one), _at_midnight(other)
+    return one, other
+
+
+def _at_midnight(value: date) -> datetime:
+    return value if isinstance(value, datetime) else datetime.combine(value, time())
 
 
 def join(connector: str, parts: list[Node]) -> Node:

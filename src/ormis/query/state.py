@@ -19,6 +19,7 @@ class Query:
     order: names, `-names`, expressions or "?"; None if the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all; of objects, those that are loaded at once.
+    deferred: these are what defer() left, not what only() named.
     shape: the result for a row: an object, or a row of values() and values_list().
     distinct: equal rows come once.
     related: the relations to one object whose objects come along.
@@ -34,6 +35,7 @@ class Query:
     offset: int = 0
     limit: int | None = None
     fields: tuple[str, ...] | None = None
+    deferred: bool = False
     shape: Shape = "objects"
     distinct: bool = False
     related: tuple[str, ...] = ()

@@ -9,10 +9,9 @@ Lazy, immutable, cached once evaluated. The methods that talk to the server are 
 import builtins
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import fields
-from difflib import get_close_matches
 from itertools import islice
 from operator import index
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, SupportsIndex, TypeVar, cast, overload
 
 from ..calls import Operation, Origin
 from ..database import Database
@@ -24,17 +23,28 @@ from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.name_checks import check_condition, check_order
 from ..planning.names import resolve
-from ..planning.plan import related_of
-from ..query.q import Q
+from ..planning.plan import related_of, required_paths
+from ..query.q import Connector, Q
 from ..query.state import Combination, Query
-from ..records.hydration import has_post_init
 from ..schema.schema import Schema
+from . import joining, loading
 from .reading import Reading
+from .unknown_methods import no_method
 from .writing import Writing
 
 M = TypeVar("M")
+S_co = TypeVar("S_co", bound="QuerySet[Any]", covariant=True)
 _LAST = 2**53
 """A slice ends here at the latest, where the server's arithmetic ends too."""
+
+
+class QuerySetManager(Protocol[S_co]):
+    """To a type checker, the manager that as_manager() makes: `Poll.objects` has the methods of the queryset class."""
+
+    @overload
+    def __get__(self, record: None, model: type[Any]) -> S_co: ...
+    @overload
+    def __get__(self, record: object, model: type[Any]) -> Any: ...
 
 
 class Queryable(Reading[M], Writing[M]):
@@ -102,7 +112,11 @@ class Queryable(Reading[M], Writing[M]):
         return cast(Any, self._queryset()._valued("dicts", fields))
 
     @overload
-    def values_list(self, *fields: str, flat: Literal[False] = False, named: bool = False) -> "QuerySet[Any]": ...
+    def values_list(
+        self, *fields: str, flat: Literal[False] = False, named: Literal[False] = False
+    ) -> "QuerySet[tuple[Any, ...]]": ...
+    @overload
+    def values_list(self, *fields: str, flat: Literal[False] = False, named: bool) -> "QuerySet[Any]": ...
     @overload
     def values_list(self, field: str, /, *, flat: Literal[True]) -> "QuerySet[Any]": ...
     def values_list(self, *fields: str, flat: bool = False, named: bool = False) -> "QuerySet[Any]":
@@ -119,29 +133,27 @@ class Queryable(Reading[M], Writing[M]):
     def only(self, *fields: str) -> "QuerySet[M]":
         """Objects with no other fields loaded than these and the primary key; the rest is loaded on first use.
 
-        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        The last only() counts; what defer() named before it stays left out. `author__name` stands for the foreign key:
+        related objects come as select_related() says, whole. Of a class that defines model_post_init all fields are
+        loaded, since it may use them.
         """
         queryset = self._queryset()
         queryset._refuse_values("only()")
         queryset._refuse_combined("given only()")
-        schema = queryset._schema
-        names = dict.fromkeys([schema.pk.name, *(_own_field(queryset, name, "only") for name in fields)])
-        return queryset._deferring(tuple(names))
+        return queryset._copy_of(loading.only(queryset.query, fields))
 
     def defer(self, *fields: str | None) -> "QuerySet[M]":
         """Objects without these fields loaded; they are loaded on first use. None alone takes that back.
 
-        Of a class that defines model_post_init all fields are loaded, since it may use them.
+        Fields of related objects are loaded. Of a class that defines model_post_init all fields are, since it may use
+        them.
         """
         queryset = self._queryset()
         queryset._refuse_values("defer()")
         queryset._refuse_combined("given defer()")
         if _take_back(fields):
-            return queryset._copy(fields=None)
-        schema = queryset._schema
-        left_out = {_own_field(queryset, name, "defer") for name in fields if name is not None}
-        present = queryset.query.fields or tuple(schema.by_name)
-        return queryset._deferring(tuple(n for n in present if n not in left_out or n == schema.pk.name))
+            return queryset._copy(fields=None, deferred=False)
+        return queryset._copy_of(loading.defer(queryset.query, fields))
 
     def distinct(self) -> "QuerySet[M]":
         """Each row of values() once. Objects never repeat, so of these it changes nothing."""
@@ -154,7 +166,8 @@ class Queryable(Reading[M], Writing[M]):
     def select_related(self, *paths: str | None) -> "QuerySet[M]":
         """The objects at the end of these relations to one object come along, in the same call; None takes all back.
 
-        Without a path, every relation of the model that is not optional. Raises FieldError for a name that is none.
+        Without a path, all foreign keys that are not optional, of the model and of what they lead to, five steps deep.
+        Raises FieldError for a name that is none.
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
@@ -164,7 +177,7 @@ class Queryable(Reading[M], Writing[M]):
         schema = queryset._schema
         names = [path for path in paths if path is not None]
         _check_relations("select_related()", names)
-        names = names or [r.name for r in schema.references if not r.column.nullable]
+        names = names or required_paths(schema)
         related_of(schema, names)
         return queryset._copy(related=tuple(dict.fromkeys([*queryset.query.related, *names])))
 
@@ -202,8 +215,26 @@ class QuerySet(Queryable[M], Source[M]):
 
     manager_class: ClassVar[Any] = None
 
+    if TYPE_CHECKING:  # these return querysets of the class that they are called on
+
+        def all(self) -> Self: ...  # noqa: D102
+        def none(self) -> Self: ...  # noqa: D102
+        def filter(self, *conditions: Q | bool, **lookups: Any) -> Self: ...  # noqa: D102
+        def exclude(self, *conditions: Q | bool, **lookups: Any) -> Self: ...  # noqa: D102
+        def using(self, database: Database) -> Self: ...  # noqa: D102
+        def order_by(self, *order: Any) -> Self: ...  # noqa: D102
+        def reverse(self) -> Self: ...  # noqa: D102
+        def only(self, *fields: str) -> Self: ...  # noqa: D102
+        def defer(self, *fields: str | None) -> Self: ...  # noqa: D102
+        def distinct(self) -> Self: ...  # noqa: D102
+        def select_related(self, *paths: str | None) -> Self: ...  # noqa: D102
+        def prefetch_related(self, *lookups: "str | Prefetch | None") -> Self: ...  # noqa: D102
+        def union(self, *others: "QuerySet[Any]", all: bool = False) -> Self: ...  # noqa: A002, D102
+        def intersection(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
+        def difference(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
+
     @classmethod
-    def as_manager(cls) -> Any:
+    def as_manager(cls) -> QuerySetManager[Self]:
         """A manager with the methods of this class, to set in a model: `objects = PollQuerySet.as_manager()`."""
         return cls.manager_class.from_queryset(cls)()
 
@@ -242,8 +273,10 @@ class QuerySet(Queryable[M], Source[M]):
     @overload
     def __getitem__(self, at: int) -> M: ...
     @overload
-    def __getitem__(self, at: slice) -> "QuerySet[M] | builtins.list[M]": ...
-    def __getitem__(self, at: int | slice) -> Any:
+    def __getitem__(self, at: "slice[Any, Any, None]") -> Self: ...
+    @overload
+    def __getitem__(self, at: "slice[Any, Any, int]") -> builtins.list[M]: ...
+    def __getitem__(self, at: "int | slice[Any, Any, Any]") -> Any:
         if isinstance(at, slice):
             return self._slice(at)
         if not isinstance(at, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -299,12 +332,12 @@ class QuerySet(Queryable[M], Source[M]):
 
     if not TYPE_CHECKING:  # shown to a type checker, it would allow every name
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
             raise no_method(self, name)
 
     # Copies ----------------------------------------------------------------------------------------------------------
 
-    def _queryset(self) -> "QuerySet[M]":
+    def _queryset(self) -> Self:
         return self
 
     def _narrowed(self, condition: Q, what: str) -> Self:
@@ -333,25 +366,36 @@ class QuerySet(Queryable[M], Source[M]):
     # Combining -------------------------------------------------------------------------------------------------------
 
     def __or__(self, other: "QuerySet[M]") -> Self:
+        """The objects of this or the other, each once."""
         return self._joined(other, "or")
 
     def __and__(self, other: "QuerySet[M]") -> Self:
+        """The objects of both."""
         return self._joined(other, "and")
 
-    def _joined(self, other: "QuerySet[M]", connector: Literal["and", "or"]) -> Self:
-        """One queryset whose condition joins those of both."""
+    def __xor__(self, other: "QuerySet[M]") -> Self:
+        """The objects of one of both only."""
+        return self._joined(other, "xor")
+
+    def _joined(self, other: "QuerySet[M]", connector: Connector) -> Self:
+        """One queryset whose condition joins those of both; a slice is narrowed to the keys of its objects."""
         if not isinstance(other, QuerySet) or other.model is not self.model:  # pyright: ignore[reportUnnecessaryIsInstance]
             what = shown(self)
             raise TypeError(f"{what} can be joined with a queryset of {self.model.__name__} only, not {shown(other)}")
         for side in (self, other):
-            side._refuse("joined with another")
-        if self.query.empty or other.query.empty:
-            empty, kept = (self, other) if self.query.empty else (other, self)
-            return self._copy_of((kept if connector == "or" else empty).query)
-        if connector == "and":
-            return self._copy(where=(*self.query.where, *other.query.where))
-        either = [_one(side.query.where) for side in (self, other)]
-        return self._copy(where=(either[0] | either[1],) if all(one.children for one in either) else ())
+            side._refuse_combined("joined with another")
+            if connector == "and":
+                side._refuse_sliced("joined with another by &")
+        own, others = self._unsliced_query(), other._unsliced_query()
+        joined = self._copy_of(joining.joined(own, others, connector))
+        joined._known = joining.merged(self._known, other._known)
+        return joined
+
+    def _unsliced_query(self) -> Query:
+        """A query for the same objects that is no slice: of a slice, by their keys."""
+        if not self.query.sliced:
+            return self.query
+        return Query(self._schema, where=(Q(pk__in=self._copy(related=(), prefetch=())),))
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
@@ -371,10 +415,6 @@ class QuerySet(Queryable[M], Source[M]):
         if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
             raise TypeError(f"{method}: all querysets must have as many values")
 
-    def _deferring(self, loaded: tuple[str, ...]) -> Self:
-        """The same with these fields loaded at first; with all of them where model_post_init may use the others."""
-        return self._copy(fields=None if has_post_init(self.model) else loaded)
-
     def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
         """The values of its one field, or the keys of its objects, that `in` compares with."""
         if self.query.shape != "objects":
@@ -383,33 +423,6 @@ class QuerySet(Queryable[M], Source[M]):
             return (yield from evaluate(self._valued("flat", ("pk",)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
         return [record.pk for record in records]
-
-
-def no_method(source: Any, name: str) -> AttributeError:
-    """The error for a name that a queryset or a manager does not have: managers have fewer than their querysets."""
-    said = f"{type(source).__name__!r} object has no attribute {name!r}"
-    if name.startswith("_"):
-        return AttributeError(said)
-    if not isinstance(source, QuerySet) and hasattr(QuerySet, name):
-        return AttributeError(f"{said}: write .all().{name}")
-    near = get_close_matches(name, [own for own in dir(cast(object, source)) if not own.startswith("_")], 1)
-    return AttributeError(f"{said}: did you mean {near[0]!r}?" if near else said)
-
-
-def _one(conditions: tuple[Q, ...]) -> Q:
-    """The conditions of several filter() calls as one, each speaking of its own related objects."""
-    parts = [condition for condition in conditions if condition.children]
-    if len(parts) < 2:
-        return parts[0] if parts else Q()
-    # Doubly negated, a condition stands on its own.
-    return Q.join("and", [~Q(~part) for part in parts])
-
-
-def _own_field(queryset: QuerySet[Any], name: str, method: str) -> str:
-    path = resolve(queryset._schema, name)
-    if path.hops or path.lookups:
-        raise FieldError(f"{method}({name!r}): name fields of {queryset._schema.name} itself")
-    return path.column.name
 
 
 def _take_back(names: tuple[object, ...]) -> bool:

@@ -37,18 +37,25 @@ def load(
     origin: Origin,
     related: Sequence[dict[str, Any] | None] | None = None,
 ) -> list[Any]:
-    """Objects of decoded rows of all columns.
+    """Objects of decoded rows of all columns, which may be followed by others that the query needed.
 
     related: the related objects to cache with each of them.
     A field that is absent, because it was declared after the object was stored, has its default.
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
+    if rows and len(rows[0]) > len(model._schema().columns):
+        rows = _cut(rows, len(model._schema().columns))
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
         return _initialised(model, _hydrated(model, rows, states))
     with without_collector():
         records = _hydrated(model, rows, states)
     return _initialised(model, records)
+
+
+def _cut(rows: Sequence[Wire], width: int) -> Sequence[Wire]:
+    """The first columns of rows, which are all that the state of an object holds."""
+    return [row[:width] for row in rows]
 
 
 def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:
@@ -90,9 +97,7 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
     else:
         values = [*map(dict, map(zip, repeat(names), rows))]
     for name, finish in finishing:
-        for one in values:
-            if one[name] is not None and one[name] is not UNKNOWN:
-                one[name] = _finished(model, name, finish, one)
+        _finish(model, name, finish, values)
     if whole is None:
         _fill(model, values, absent)
     records = [*map(_new, repeat(model, len(rows)))]
@@ -138,11 +143,15 @@ def _look_up(model: Any) -> _Fields:
     return fields
 
 
-def _finished(model: Any, name: str, finish: Callable[[Any], Any], values: dict[str, Any]) -> Any:
+def _finish(model: Any, name: str, finish: Callable[[Any], Any], values: list[dict[str, Any]]) -> None:
+    one: dict[str, Any] = {}
     try:
-        return finish(values[name])
+        for one in values:
+            wire = one[name]
+            if wire is not None and wire is not UNKNOWN:
+                one[name] = finish(wire)
     except ValueError as error:
-        raise _unreadable(model, name, values, error) from None
+        raise _unreadable(model, name, one, error) from None
 
 
 def _unreadable(model: Any, name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:

@@ -5,7 +5,7 @@ and every type of a field. A model that waits for a type is looked at again when
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,14 +46,14 @@ def register(model: Any) -> None:
                 f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
                 f"{near.__name__} would mix: one of them starts with the other"
             )
+    before, undo = (dict(_models), [*_pending]), list[Callable[[], None]]()
     _models[key] = model
-    _pending[:] = [waiting for waiting in _pending if waiting is not other]
-    _pending.append(model)
+    _pending[:] = [model, *(waiting for waiting in _pending if waiting is not other)]
     try:
         for waiting in tuple(_pending):
-            complete(waiting)
+            complete(waiting, undo)
     except BaseException:
-        forget(model)
+        _take_back(before, undo)
         raise
     if other is not None and _same_place(model, other):
         _redirect(model)
@@ -67,6 +67,16 @@ def _redirect(model: Any) -> None:
             other.__schema__ = None
             _pending.append(other)
     complete_waiting()
+
+
+def _take_back(before: tuple[dict[str, Any], list[Any]], undo: list[Callable[[], None]]) -> None:
+    """Leaves the registry as it was before a class that is refused, and the classes that were completed with it."""
+    for withdraw in reversed(undo):
+        withdraw()
+    _models.clear()
+    _models.update(before[0])
+    _pending[:] = before[1]
+    _changed()
 
 
 def forget(model: Any) -> None:
@@ -181,8 +191,11 @@ def waiting() -> bool:
     return bool(_pending) and not _completing
 
 
-def complete(model: Any) -> None:
-    """Completes a model if what it names is declared. Raises ModelError for what can't be."""
+def complete(model: Any, undo: list[Callable[[], None]] | None = None) -> None:
+    """Completes a model if what it names is declared; `undo` takes what undoes that.
+
+    Raises ModelError for what can't be.
+    """
     if model not in _pending or model in _completing:
         return
     targets = {name: target_of(model, said) for name, said in _needed(model).items()}
@@ -191,7 +204,9 @@ def complete(model: Any) -> None:
     _completing.append(model)
     try:
         if late_types.are_known(model):
-            model._complete(targets)
+            withdraw = model._complete(targets)
+            if undo is not None:
+                undo.append(withdraw)
             _pending.remove(model)
             _changed()
     finally:

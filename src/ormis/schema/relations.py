@@ -1,6 +1,7 @@
 """The relations of a class body, as data: to one object, to many; and the rules of on_delete.
 
-The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany` and `Related`, are these with types: `annotations`.
+The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany`, `Related` and `RelatedOne`, are these with types:
+`descriptors/annotations.py`.
 """
 
 from collections.abc import Sequence
@@ -180,7 +181,15 @@ class ReverseSide(Relation):
         super().__init__(None, None)
 
 
-KINDS: dict[str, type[Relation]] = {kind.kind: kind for kind in (ToOne, ToOneUnique, ToMany, ReverseSide)}
+class ReverseSideOne(ReverseSide):
+    """The other side of a one-to-one relation that another class declares."""
+
+    kind = "RelatedOne"
+
+
+KINDS: dict[str, type[Relation]] = {
+    kind.kind: kind for kind in (ToOne, ToOneUnique, ToMany, ReverseSide, ReverseSideOne)
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,11 @@ class Reference:
     default: str | None = None
 
     @property
+    def back_name(self) -> str:
+        """The attribute of the other side if that is one object too; empty if it is many, or has no attribute."""
+        return self.reverse_name if self.unique and not is_hidden(self.reverse_name) else ""
+
+    @property
     def definition(self) -> str:
         """How the database knows it, see lua/model/catalog.lua."""
         optional = "1" if self.column.nullable else "0"

@@ -1,7 +1,8 @@
 -- The objects that rows refer to, each once, for select_related.
--- request.related: {parent, position, model, reverse, count}, ...: of the rows (parent 0) or of the parent-th of these
--- themselves the objects of `model` that the key at `position` names, or with `reverse` above 0 the one whose foreign
--- key at that position holds it; of each its first `count` columns.
+-- request.related: {parent, position, model, reverse, count, ranked|nil}, ...: of the rows (parent 0) or of the
+-- parent-th of these themselves the objects of `model` that the key at `position` names, or with `reverse` above 0
+-- the one whose foreign key at that position holds it; of each its first `count` columns, with `ranked` also its rank
+-- in the order of creation.
 -- Out: related_rows(rows), one packed list of rows for each.
 
 local KEY = require('server.keys')
@@ -22,13 +23,16 @@ local function related_rows(rows)
         local pk = key
         if reverse > 0 then pk = open_models.referring_keys(other, reverse, key)[1] end
         local texts = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(other.columns, 1, spec[5]))
-        if texts and texts[1] then list[#list + 1] = texts end
+        if texts and texts[1] then
+          if spec[6] then texts[spec[5] + 1] = call('ZSCORE', other.base .. KEY.ids, pk) end
+          list[#list + 1] = texts
+        end
       end
     end
     found[r] = list
   end
   for r, spec in ipairs(request.related) do
-    packed[r] = pack_rows(found[r], spec[5])
+    packed[r] = pack_rows(found[r], spec[5] + (spec[6] and 1 or 0))
   end
   return packed
 end

@@ -1,6 +1,6 @@
--- Writes the changes of a batch: first the data derived from objects, then their hashes, last the commands that can't be
--- undone. A command that the server refuses ends the script; what was written before is undone then: of what is derived
--- the same changes are written backwards, from the new rows to the old ones, whatever part of them was written.
+-- Writes the changes of a batch: first the data derived from objects, then their hashes, last the commands that can't
+-- be undone. A command that the server refuses ends the script; what was written before is undone then: of what is
+-- derived the same changes are written backwards, from the new rows to the old ones, whatever part of them was written.
 -- Out: apply(opened), the models of the batch.
 
 local KEY = require('server.keys')

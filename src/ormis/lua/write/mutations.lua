@@ -1,9 +1,10 @@
 -- The checks and the changes in memory behind every mutation. A refusal ends the script before a write.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: mutations: opened, the models by number; there, the set of keys known to exist; batch, the mutations of a
---      commit; current, the number of the one at work; now, the time of the call once it is asked for; links, see
---      links.lua; forget(), model(number), refuse(code, ...), conflict(m, row, pk, changed|nil), check_references(m,
---      row, changed|nil), reclaim(m, old, new, pk), change(m, pk, changes).
+--      commit; current, the number of the one at work; awaited, the references to objects that the rest of a commit may
+--      insert, nil if there is no rest; now, the time of the call once it is asked for; links, see links.lua; forget(),
+--      model(number), refuse(code, ...), conflict(m, row, pk, changed|nil, only|nil), check_references(m, row,
+--      changed|nil), check_awaited(), reclaim(m, old, new, pk), change(m, pk, changes).
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -48,8 +49,13 @@ function mutations.check_references(m, row, changed)
       local key = KEY.prefix .. target .. KEY.object .. value
       local object = objects.by_key[key]
       if not object and not mutations.there[key] then
-        if call('EXISTS', key) == 0 then mutations.refuse('reference', m.key, m.columns[position], value, target) end
-        mutations.there[key] = true
+        if call('EXISTS', key) == 1 then
+          mutations.there[key] = true
+        elseif mutations.awaited then
+          table.insert(mutations.awaited, {key, mutations.current, m.key, m.columns[position], value, target})
+        else
+          mutations.refuse('reference', m.key, m.columns[position], value, target)
+        end
       elseif object and not object.new then
         mutations.refuse('reference', m.key, m.columns[position], value, target)
       end
@@ -57,11 +63,20 @@ function mutations.check_references(m, row, changed)
   end
 end
 
--- The first unique constraint whose value another object holds: its name, the value, the holder.
-function mutations.conflict(m, row, pk, changed)
+-- At the end of a commit: what is referred to must have come.
+function mutations.check_awaited()
+  for _, reference in ipairs(mutations.awaited) do
+    if not objects.known(reference[1]) then fail('reference', unpack(reference, 2)) end
+  end
+end
+
+-- The first unique constraint, of those in the set `only` if it is given, whose value another object holds: its name,
+-- the value, the holder.
+function mutations.conflict(m, row, pk, changed, only)
   for i = 1, #m.unique, 2 do
     local name, fields = m.unique[i], m.unique[i + 1]
-    local value = (not changed or models.touches(fields, changed)) and models.claim(fields, row)
+    local meant = (not only or only[name]) and (not changed or models.touches(fields, changed))
+    local value = meant and models.claim(fields, row)
     if value then
       local claims = m.claims and m.claims[name]
       local other = claims and claims[value]
@@ -69,7 +84,7 @@ function mutations.conflict(m, row, pk, changed)
       if not other and m.incomplete and m.incomplete[name] then
         other = require('write.find_holder')(m, fields, value)
       end
-      if other and other ~= pk and m.expires and not objects.known(m.base .. KEY.object .. other) then other = nil end
+      if other and other ~= pk and not objects.known(m.base .. KEY.object .. other) then other = nil end
       if other and other ~= pk then return name, value, other end
     end
   end

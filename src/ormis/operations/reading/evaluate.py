@@ -19,7 +19,7 @@ from . import select
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows, decoded
 from .prefetch import prefetch
-from .row_shapes import attach_related, shaped
+from .row_shapes import attach_known, attach_related, shaped
 from .set_operations import combined, each_once
 from .source import Source
 from .subqueries import planned
@@ -90,10 +90,14 @@ def objects(
 ) -> list[Any]:
     """The objects of the rows; whole ones have these related objects cached. Raises StoredDataError."""
     if rows.objects is not None:
-        return rows.objects
-    if source.query.fields is None:
-        return load(source.model, rows, origin, related)
-    return load_partly(source.model, rows, plan.reads, origin)
+        records = rows.objects
+    elif source.query.fields is None:
+        records = load(source.model, rows, origin, related)
+    else:
+        records = load_partly(source.model, rows, plan.reads, origin)
+    if source._known:
+        attach_known(records, source._known)
+    return records
 
 
 def completed(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Operation[list[Any]]:

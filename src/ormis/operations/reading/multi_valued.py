@@ -12,7 +12,7 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
-from ...planning.ordering import OrderItem, check_ordered, order_item, sort_key, sorted_by
+from ...planning.ordering import OrderItem, check_ordered, order_items, sort_key, sorted_by
 from ...planning.predicates import Compare, Node
 from ...query.state import Query
 from ...schema.schema import Column, Schema
@@ -43,7 +43,7 @@ def spreads(query: Query) -> bool:
 def spread(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a query for values, in its order, cut as asked."""
     schema, fields = query.schema, query.fields or ()
-    items = [_order_item(given, query.backwards) for given in _order(query)] if _spreads_order(query) else []
+    items = _order_items(query) if _spreads_order(query) else []
     values = [_value(schema, name) for name in (*fields, *(item.by for item in items))]
     rows = yield from _rows(objects_of(query), None, values, origin)
     order = [*range(len(rows))]
@@ -144,14 +144,21 @@ def _value(schema: Schema, name: str) -> _Value:
 # Order ---------------------------------------------------------------------------------------------------------------
 
 
-def _order(query: Query) -> tuple[Any, ...]:
-    return query.schema.ordering if query.order is None else query.order
+def _order_items(query: Query) -> list[OrderItem]:
+    items = _items(query)
+    for item in items:
+        if not isinstance(item.by, str):
+            raise FieldError(f"{item.by} can't stand beside a field of many objects in order_by(): name fields")
+    return [item.reversed() for item in items] if query.backwards else items
+
+
+def _items(query: Query) -> list[OrderItem]:
+    return order_items(query.schema, query.schema.ordering if query.order is None else query.order)
 
 
 def _order_names(query: Query) -> list[str]:
     """The fields that the query is ordered by, expressions left out."""
-    names = [order_item(given).by for given in _order(query)]
-    return [name for name in names if isinstance(name, str)]
+    return [item.by for item in _items(query) if isinstance(item.by, str)]
 
 
 def _spreads_order(query: Query) -> bool:
@@ -160,10 +167,3 @@ def _spreads_order(query: Query) -> bool:
 
 def _any_to_many(schema: Schema, names: Iterable[str]) -> bool:
     return any(not hop.to_one for name in names for hop in resolve(schema, name).hops)
-
-
-def _order_item(given: Any, backwards: bool) -> OrderItem:
-    item = order_item(given)
-    if not isinstance(item.by, str):
-        raise FieldError(f"{given!r} can't stand beside a field of many objects in order_by(): name fields")
-    return OrderItem(item.by, not item.descending, not item.nulls_first) if backwards else item

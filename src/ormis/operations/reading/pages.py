@@ -15,7 +15,7 @@ from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, Related
 from ...planning.predicates import Compare
 from ...records.state import Keyed, Wire, Wires
-from ...schema.schema import Schema
+from ...schema.schema import Readable, Schema
 from ...storage.codecs import BadText, raw_rows
 from ...storage.keys import object_key
 from ...storage.scripts import script
@@ -210,7 +210,7 @@ def rows_of(plan: Plan, packed: bytes) -> Rows:
     return _decoded_rows(plan.schema, plan.reads, packed)
 
 
-def _decoded_rows(schema: Schema, columns: tuple[ColumnRef, ...], packed: bytes) -> Rows:
+def _decoded_rows(schema: Schema, columns: tuple[Readable, ...], packed: bytes) -> Rows:
     decoder = schema.decoder_for(columns)
     whole = decoder.whole_rows(packed)
     try:
@@ -224,7 +224,7 @@ def _decoded_rows(schema: Schema, columns: tuple[ColumnRef, ...], packed: bytes)
 def _related_rows(related: Related, packed: bytes) -> Keyed:
     schema = related.hop.schema
     by = schema.pk if related.hop.forward else related.hop.reference.column
-    rows = _decoded_rows(schema, schema.columns, packed)
+    rows = _decoded_rows(schema, related.reads, packed)
     keyed = Keyed((row[by.position - 1], row) for row in rows)
     keyed.whole = None if rows.whole is None else dict(zip(keyed, rows.whole, strict=True))
     return keyed

@@ -16,6 +16,7 @@ from ...records.state import Keyed, Wires, cache_related, cache_related_for_all
 from ...schema.registry import model_for
 from ...schema.schema import Schema
 from ...storage.codecs import Codec
+from .source import KnownRelated
 
 
 def names_of(query: Query) -> tuple[str, ...]:
@@ -75,21 +76,32 @@ def attach_related(
             model = model_for(hop.schema.key)
             targets = Wires(rows.values())
             targets.whole = None if rows.whole is None else [*rows.whole.values()]
-            by_key = dict(zip(_keys(rows, hop.source.codec), load(model, targets, origin), strict=True))
+            records_there = load(model, targets, origin)  # before the keys: it names a text that does not convert
+            by_key = dict(zip(_keys(rows, hop.source.codec), records_there, strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
+            back_name = hop.reference.back_name if hop.forward else hop.reference.name
             for key, owners in _by(hop.source.name, levels[related.parent]).items():
                 target = by_key.get(key)
-                if target is not None:
+                if target is not None or not hop.forward:  # else a later access says what is missing
                     cache_related_for_all(owners, name, target)
-                    if not hop.forward:
-                        cache_related(target, hop.reference.name, owners[-1])
+                if target is not None and back_name:
+                    cache_related(target, back_name, owners[-1])
             levels.append([*by_key.values()])
+
+
+def attach_known(records: Sequence[Any], known: KnownRelated) -> None:
+    """Caches the related objects that a query knows with the objects that refer to them."""
+    for reference, by_key in known.items():
+        for key, owners in _by(reference.column.name, records).items():
+            if key in by_key:
+                cache_related_for_all(owners, reference.name, by_key[key])
 
 
 def _by(name: str, records: Sequence[Any]) -> dict[Any, list[Any]]:
     grouped: dict[Any, list[Any]] = {}
     for record in records:
-        grouped.setdefault(vars(record)[name], []).append(record)
+        values: dict[str, Any] = record.__dict__
+        grouped.setdefault(values.get(name), []).append(record)
     return grouped
 
 

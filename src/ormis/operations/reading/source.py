@@ -1,23 +1,29 @@
 """`Source`: the model, the query and the database of a queryset, with which everything that reads or writes begins."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 from ...calls import Operation, Origin, Runner, T
 from ...query.state import Query, every
-from ...schema.schema import Schema
+from ...schema.schema import Reference, Schema
 
 M = TypeVar("M")
+KnownRelated = Mapping[Reference, Mapping[Any, Any]]
+"""The objects that the results of a query refer to, as far as they are known before: by their keys."""
 
 
 class Source(Generic[M]):
-    """A query on a model in a database, and its results once it has been evaluated."""
+    """A query on a model in a database, and its results once it has been evaluated.
+
+    _known: related objects that its results are given, by a relation manager.
+    """
 
     def __init__(self, model: type[M], query: Query | None = None, database: Runner | None = None) -> None:
         self.model: Any = model
         self.query = every(self.model.__schema__ or self.model._schema()) if query is None else query
         self._database = database
         self._cache: list[M] | None = None
+        self._known: KnownRelated = {}
 
     @property
     def db(self) -> Runner:
@@ -55,7 +61,7 @@ class Source(Generic[M]):
     def _in(self, database: Runner) -> Self:
         """The same in another database."""
         copy = self._copy()
-        copy._database = database
+        copy._database, copy._known = database, {}
         return copy
 
     def _refuse(self, what: str) -> None:

@@ -26,6 +26,7 @@ from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, answer_of
 from ..reading import evaluate as results
 from ..reading.pages import Rows, rows_of
+from ..reading.row_shapes import attach_known
 from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
@@ -95,7 +96,7 @@ def get_or_create(
         if obtained.created:
             return (yield from _linked(new.record, related)), True
         if obtained.rows:
-            return (yield from _single(narrowed, origin, plan, obtained.rows)), False
+            return (yield from _single(narrowed, origin, obtained.rows)), False
         if new.refusal is not None:
             raise new.refusal
     raise _contended(source)
@@ -127,7 +128,7 @@ def update_or_create(
                 key = pk.codec.decode(obtained.changed.encode())
                 return (yield from results.get(changed, origin, Q(pk=key))), False
             if obtained.rows:
-                present = yield from _single(narrowed, origin, plan, obtained.rows)
+                present = yield from _single(narrowed, origin, obtained.rows)
                 yield from _write(present, values)
                 return present, False
         except InexactArithmetic:
@@ -174,8 +175,9 @@ def _two(source: Source[Any]) -> Source[Any]:
     return source._copy_of(source.query.slice(0, 2))
 
 
-def _single(narrowed: Source[Any], origin: Origin, plan: Plan, rows: Any) -> Operation[Any]:
-    found = load(narrowed.model, [row[: len(plan.columns)] for row in rows], origin)
+def _single(narrowed: Source[Any], origin: Origin, rows: Any) -> Operation[Any]:
+    found = load(narrowed.model, rows, origin)
+    attach_known(found, narrowed._known)
     return (yield from _checked_single(narrowed, found))
 
 
