@@ -3,21 +3,9 @@
 # Modules of the package use private names of each other.
 # pyright: reportPrivateUsage=false
 
-from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AliasChoices, TypeAdapter
-from pydantic.fields import FieldInfo
-
-
-@cache
-def field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
-    """Validates one field by its type and constraints."""
-    info: FieldInfo = cls.model_fields[name]
-    annotation: Any = info.annotation
-    for constraint in info.metadata:
-        annotation = Annotated[annotation, constraint]
-    return TypeAdapter(annotation)
+from pydantic import AliasChoices
 
 
 def input_name(model: Any, name: str) -> str:
