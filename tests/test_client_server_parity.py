@@ -132,9 +132,10 @@ def test_patterns(name: str, lookup: str) -> None:
 @pytest.mark.parametrize("name", sorted(UNORDERED))
 def test_values_without_an_order(name: str) -> None:
     """Ranges and orders of values that are not ordered by their stored texts are a FieldError that names the field."""
-    for asked in (Thing.objects.filter(**{f"{name}__gt": VALUES[name][0]}), Thing.objects.order_by(name)):
-        with pytest.raises(FieldError, match=rf"Thing\.{name}"):
-            list(asked)
+    with pytest.raises(FieldError, match=rf"Thing\.{name}"):
+        Thing.objects.filter(**{f"{name}__gt": VALUES[name][0]})
+    with pytest.raises(FieldError, match=rf"Thing\.{name}"):
+        Thing.objects.order_by(name)
 
 
 @pytest.mark.parametrize("name", sorted(VALUES.keys() - UNORDERED))

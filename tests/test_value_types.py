@@ -384,18 +384,18 @@ def test_what_has_no_order_here_is_not_ordered(checked: ormis.Database, kind: An
     first, second = stored(model, one, two)
     ranges = [{f"value__{name}": one} for name in ("gt", "gte", "lt", "lte")]
     for lookups in (*ranges, {"value__range": (one, two)}, {"value__lt": F("other")}):
-        for query in (model.objects.filter(**lookups), model.objects.exclude(**lookups)):
+        for narrow in (model.objects.filter, model.objects.exclude):
             with pytest.raises(ormis.FieldError, match=r"Typed\.value"):
-                query.count()
-    for query in (
-        model.objects.order_by("value"),
-        model.objects.order_by("id", "-value"),
-        model.objects.order_by(F("value").desc()),
-        model.objects.all().union(model.objects.all()).order_by("value"),
-        model.objects.values("value").union(model.objects.values("value")).order_by("value"),
+                narrow(**lookups)
+    for queryset, order in (
+        (model.objects, ["value"]),
+        (model.objects, ["id", "-value"]),
+        (model.objects, [F("value").desc()]),
+        (model.objects.all().union(model.objects.all()), ["value"]),
+        (model.objects.values("value").union(model.objects.values("value")), ["value"]),
     ):
         with pytest.raises(ormis.FieldError, match=r"Typed\.value.*order_by"):
-            list(query)
+            queryset.order_by(*order)
     for method in ("earliest", "latest"):
         with pytest.raises(ormis.FieldError, match=r"Typed\.value"):
             getattr(model.objects, method)("value")
@@ -444,13 +444,13 @@ def test_orders_across_relations_are_refused(db: ormis.Database) -> None:
     host = Host(address="10.0.0.1", tags=["a"]).save()  # type: ignore[arg-type]
     Job(host=host).save()
     for query in (
-        Job.objects.order_by("host__tags"),
-        Job.objects.filter(host__address__gt="9.0.0.1"),
-        Job.objects.order_by("host"),
-        Host.objects.all(),
+        lambda: Job.objects.order_by("host__tags"),
+        lambda: Job.objects.filter(host__address__gt="9.0.0.1"),
+        lambda: Job.objects.order_by("host"),
+        lambda: list(Host.objects.all()),
     ):
         with pytest.raises(ormis.FieldError, match="in none"):
-            list(query)
+            query()
     assert Job.objects.filter(host__tags=["a"], host__address="10.0.0.1").count() == 1
     assert Host.objects.order_by().filter(jobs__host__tags=["a"]).count() == 1
     assert Job.objects.exclude(host__tags=["b"]).count() == 1

@@ -64,6 +64,9 @@ def reindex(url: Url = None, models: Modules = None) -> None:
         _load(models, needed=True)
         with ormis.connect(url) as database, _bar() as watch:
             results = ormis.reindex(database, progress=watch)
+    if not any(result.built or result.dropped or result.incomplete for result in results):
+        _print(f"nothing to do: the indexes and constraints of {_counted(len(results))} are complete")
+        raise typer.Exit(FINE)
     table = _table("model", "built", "dropped", "incomplete")
     for result in results:
         table.add_row(*map(Text, (result.model, *map(_lines, (result.built, result.dropped, result.incomplete)))))
@@ -82,11 +85,18 @@ def inspect(url: Url = None, models: Modules = None) -> None:
             states = ormis.inspect(database)
     table = _table("model", "key", "objects", "bytes each", "indexes and constraints")
     for state in states:
-        indexes = [f"{i.name}: {i.state}" if i.state != "complete" else i.name for i in state.indexes]
+        plain = not state.declared  # what of it is declared is not known here
+        indexes = [i.name if plain or i.state == "complete" else f"{i.name}: {i.state}" for i in state.indexes]
         memory = "-" if state.memory is None else f"{state.memory:,.0f}"
-        name = state.name if state.declared else "(not declared)"
+        name = state.name if state.declared else "(not declared)" if models else "-"
         table.add_row(*map(Text, (name, state.key, f"{state.objects:,}", memory, _lines(indexes))))
     _console().print(table)
+    if not models:
+        _print("name the modules of your models, --models package.module, to see which of these are declared")
+
+
+def _counted(models: int) -> str:
+    return f"{models} model{'' if models == 1 else 's'}"
 
 
 def _load(modules: list[str] | None, needed: bool) -> None:
@@ -109,7 +119,8 @@ def _failures() -> Generator[None]:
     try:
         yield
     except (ormis.OrmisError, redis.RedisError, OSError) as error:
-        Console(stderr=True).print(f"ormis: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        message = ". ".join([str(error).rstrip("."), *getattr(error, "__notes__", ())])
+        Console(stderr=True).print(f"ormis: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from None
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from os import PathLike
 from time import sleep
 from types import TracebackType
 from typing import Any, Self
@@ -14,14 +16,15 @@ from .calls import Operation, T
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
-from .errors import ConflictError, NotConnected
+from .errors import ConflictError, NotConnected, shown
 from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
 from .reports import Reindexed, Watcher
-from .transactions import Atomic, block_of, pause
+from .transactions import Blocks, block_of, pause
 
 _default: "Database | None" = None
+_CONNECTION_ERRORS = (redis.ConnectionError, redis.TimeoutError)
 _open = WeakSet["Database"]()
 
 
@@ -41,7 +44,12 @@ class Database:
         self._checked = False
 
     def __repr__(self) -> str:
-        return f"<Database {self._connections.name}>"
+        return f"<Database {self.url}>"
+
+    @property
+    def url(self) -> str:
+        """The URL without user, password and options but the prefix, for messages and logs."""
+        return self._connections.url
 
     @property
     def prefix(self) -> str:
@@ -71,26 +79,40 @@ class Database:
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
         client = self._connections.client
-        if not self._checked:
-            with unseen():
-                sync.run(client, check_layout(), self.prefix)
-            self._checked = True
-        block = block_of(self)
-        return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        try:
+            if not self._checked:
+                with unseen():
+                    sync.run(client, check_layout(), self.prefix)
+                self._checked = True
+            block = block_of(self)
+            return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
         client = self._connections.aclient
-        if not self._checked:
-            with unseen():
-                await aio.run(client, check_layout(), self.prefix)
-            self._checked = True
-        block = block_of(self)
-        return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        try:
+            if not self._checked:
+                with unseen():
+                    await aio.run(client, check_layout(), self.prefix)
+                self._checked = True
+            block = block_of(self)
+            return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
 
-    def atomic(self) -> Atomic:
-        """A block whose writes to this database are sent together at its end; see ormis.atomic()."""
-        return Atomic(self)
+    def _note_url(self, error: BaseException) -> None:
+        note = f"the database is {self.url}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+    @property
+    def atomic(self) -> Blocks:
+        """`db.atomic()`, a block whose writes to this database are sent together at its end; see ormis.atomic()."""
+        return Blocks("db.atomic", self)
 
     def transaction(self, function: Callable[[], T], retries: int = 10) -> T:
         """Calls the function in a block of atomic() and returns its result; up to `retries` times on conflicts.
@@ -98,6 +120,11 @@ class Database:
         The function has to load the objects that it changes: objects loaded before would be in conflict again.
         Raises ConflictError when the last try is in conflict too.
         """
+        if not callable(function) or iscoroutinefunction(function):
+            hint = (
+                "await db.atransaction(...)" if callable(function) else "db.transaction(function), without calling it"
+            )
+            raise TypeError(f"transaction() takes a function that is not async, not {shown(function)}: write {hint}")
         for left in range(retries, 0, -1):
             try:
                 with self.atomic():
@@ -109,6 +136,9 @@ class Database:
 
     async def atransaction(self, function: Callable[[], Awaitable[T]], retries: int = 10) -> T:
         """As transaction(), for an async function."""
+        if not callable(function):
+            hint = "db.atransaction(function), without calling it"
+            raise TypeError(f"atransaction() takes an async function, not {shown(function)}: write {hint}")
         for left in range(retries, 0, -1):
             try:
                 async with self.atomic():
@@ -126,11 +156,11 @@ class Database:
         Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
         progress: called as the work goes on.
         """
-        return self.run(reindex(model._schema(), self.limits, progress))
+        return self.run(reindex(_schema_of(model), self.limits, progress))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
-        return await self.arun(reindex(model._schema(), self.limits, progress))
+        return await self.arun(reindex(_schema_of(model), self.limits, progress))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
@@ -158,7 +188,7 @@ class Database:
 
 
 def connect(
-    url: str | None = None,
+    url: str | PathLike[str] | None = None,
     *,
     client: redis.Redis | aioredis.Redis | None = None,
     prefix: str | None = None,
@@ -168,6 +198,7 @@ def connect(
 
     url: `embedded:///directory`, `embedded://` (temporary), `redis://`, `rediss://`, `unix://`, `valkey://`,
         `redis+sentinel://host:port,host:port/service`; without one $ORMIS_URL, else an embedded server in ./.ormis.
+        A path, `Path("data")`, is that of the directory of an embedded server.
     client: a redis-py client to use instead, sync or async; it stays the caller's to close.
     prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
         also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
@@ -176,6 +207,11 @@ def connect(
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
     global _default  # noqa: PLW0603 - the database connected last is the default one
+    for name, value, kind in (("prefix", prefix, str | None), ("limits", limits, Limits)):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"connect({name}={shown(value)}): give {'a text' if kind != Limits else 'ormis.Limits(...)'}"
+            )
     database = Database(Connections.open(url, client=client, prefix=prefix), limits)
     _default = database
     _open.add(database)
@@ -201,6 +237,19 @@ def database_at(address: Address) -> Database:
         f"an unpickled object is stored in {address[0]}, which is not open here: connect() to it before the object is "
         f"used, or name another database by using="
     )
+
+
+def checked_database(given: Any, place: str) -> Database:
+    """The database itself. Raises TypeError for anything else, such as the name of a database in Django."""
+    if hasattr(given, "arun"):
+        return given
+    raise TypeError(f"{place}{shown(given)}: give a database, as connect() returns it")
+
+
+def _schema_of(model: Any) -> Any:
+    if not hasattr(model, "__schema__"):
+        raise TypeError(f"reindex() takes a model class, not {shown(model)}")
+    return model._schema()
 
 
 def _forget(database: Database) -> None:

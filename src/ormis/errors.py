@@ -136,3 +136,10 @@ def hint_for(name: str, known: Iterable[str], instead: Mapping[str, str] | None 
     if near:
         return f"did you mean {near[0]!r}?"
     return f"there are {', '.join(known)}" if known else "there are none"
+
+
+def of_another_model(value: Any, model: Any) -> str:
+    """A value in place of an object of a model, as a message shows it; a class that was declared again is named."""
+    if getattr(value.__class__, "__key__", "") != model.__key__ or not model.__key__:
+        return shown(value)
+    return f"{shown(value)} of the class {model.__name__} before it was declared again: load it again"

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .database import Database, default_database
+from .database import Database, checked_database, default_database
+from .errors import shown
 from .model import Model
 from .operations.upkeep import check as checking
 from .operations.upkeep import inspect as inspecting
@@ -76,7 +77,7 @@ async def ainspect(database: Database | None = None, *, models: Models | None = 
 
 
 def _database(database: Database | None) -> Database:
-    return default_database("the database") if database is None else database
+    return default_database("the database") if database is None else checked_database(database, "database=")
 
 
 def _subjects(models: Models | None) -> list[Subject]:
@@ -85,8 +86,14 @@ def _subjects(models: Models | None) -> list[Subject]:
 
 def _models(models: Models | None) -> list[Any]:
     if models is not None:
-        return [*models]
+        return [_checked_model(model) for model in ([models] if isinstance(models, type) else models)]
     return [model for model in registry.models() if model.__schema__ is not None]
+
+
+def _checked_model(model: Any) -> Any:
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        raise TypeError(f"models={shown(model)}: give model classes, [Question, Choice]")
+    return model
 
 
 def _subject(model: Any) -> Subject:

@@ -12,10 +12,12 @@ from pydantic.fields import FieldInfo
 from . import errors
 from .descriptors import FieldAttribute, class_field
 from .descriptors.install import attach
+from .descriptors.misused_models import no_attribute
 from .errors import ModelError
 from .querysets.managers import Manager
 from .schema import registry
-from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations
+from .schema.builder import build_schema, primary_key_of
+from .schema.class_body import annotations_of, of_parameters, take_relations
 from .schema.field_validation import normaliser
 from .schema.fields import OWN_OPTIONS, Field
 from .schema.late_types import rebuild
@@ -64,7 +66,12 @@ class ModelMeta(ModelMetaclass):
             schema = cls.__dict__.get("__schema__")
             if schema is not None and (name in schema.by_name or name == "pk"):
                 return class_field(cls, name)
-            return super().__getattr__(name)
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name.startswith("_") or "__options__" not in cls.__dict__:  # pydantic looks while it makes the class
+                    raise
+                raise no_attribute(cls, name, on_class=True) from None
 
 
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
@@ -123,7 +130,7 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
             info.annotation = Any
 
     try:
-        cls.__schema__ = _schema_of(cls, targets)
+        cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
         detach = attach(cls, targets)
     except BaseException:
         undo()

@@ -9,12 +9,14 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import errors
 from .calls import Operation, Origin
-from .database import Database, database_at, default_database
+from .database import Database, checked_database, database_at, default_database
 from .descriptors import RelationDescriptor
+from .descriptors.input_values import input_name, name_key, take_related
+from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
@@ -63,15 +65,21 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     # Not a pydantic private attribute: setting those up takes half of the time of making an object.
     __slots__ = ("__state__",)
 
-    def __init__(self, /, **values: Any) -> None:
+    def __init__(self, /, *given: Any, **values: Any) -> None:
         __tracebackhide__ = True
+        if given:
+            raise TypeError(unnamed_values(type(self), given))
         if "pk" in values:
-            _name_key(type(self), values)
-        if not (self.__declarations__ or self.__links__):
-            self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
-            return
-        related = _take_related(type(self), values)
-        super().__init__(**values)
+            name_key(type(self), values)
+        try:
+            if not (self.__declarations__ or self.__links__):
+                self.__pydantic_validator__.validate_python(values, self_instance=self)  # all that pydantic does here
+                return
+            related = take_related(type(self), values)
+            super().__init__(**values)
+        except ValidationError as error:
+            note_unknown_fields(type(self), error)
+            raise
         for name, record in related.items():
             type(self).__dict__[name].connect(self, record)
 
@@ -234,7 +242,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             elif name == schema.pk.name and state_of(self).saved:
                 self._refuse_new_key(value)
             else:
-                super().__setattr__(name, value)
+                self._assign_checked(name, value)
 
         def __getattr__(self, name: str) -> Any:
             """Returns an attribute unknown to pydantic: a deferred field, objects of prefetch_related(to_attr)."""
@@ -251,7 +259,24 @@ class Model(ModelAttributes, metaclass=ModelMeta):
                     registry.complete_waiting()
                     if name in vars(type(self)):
                         return getattr(self, name)
-            return super().__getattr__(name)
+            try:
+                return super().__getattr__(name)
+            except AttributeError as error:
+                if str(error) != f"{type(self).__name__!r} object has no attribute {name!r}":  # that of a property
+                    raise
+                raise no_attribute(type(self), name, on_class=False) from None
+
+    def _assign_checked(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:
+            note_unknown_fields(type(self), error)
+            raise
+        except RecursionError:
+            error = endless_validation(type(self), name)
+            if error is None:
+                raise
+            raise error from None
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
         """As pydantic's; fields that were not loaded yet are loaded first."""
@@ -359,7 +384,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     @classmethod
     def _by_alias(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by the names of fields, as queries have them, by the names that pydantic asks for."""
-        return {(_input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
+        return {(input_name(cls, name) if name in cls.model_fields else name): value for name, value in values.items()}
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
@@ -372,7 +397,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _schema(cls) -> Schema:
         if cls.__schema__ is None:
             if not cls.__key__:
-                raise ModelError(f"{cls.__name__} is abstract: only the models made from it are stored")
+                raise ModelError(
+                    f"{cls.__name__} is abstract: only the models made from it are stored, `class Own({cls.__name__})`"
+                )
             registry.complete(cls)
             if cls.__schema__ is None:
                 raise ModelError(f"{cls.__name__} can't be used yet: not declared are {registry.unresolved(cls)}")
@@ -381,7 +408,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     @classmethod
     def _database_for(cls, using: Database | None) -> Database:
         if using is not None:
-            return using
+            return checked_database(using, f"{cls.__name__}: using=")
         pinned = cls.__options__.database if cls.__options__ is not None else None
         return pinned if pinned is not None else default_database(cls.__name__)
 
@@ -425,7 +452,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         if self.__schema__ is None:
             self._schema()
         state = state_of(self)
-        database = using or state.database or self._database_for(None)
+        database = self._database_for(using or state.database)
         if state.related:
             self._check_related(database)
         return database
@@ -453,56 +480,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
         schema, state = self._schema(), state_of(self)
         fresh = self._loaded(self.pk, row, state.origin or Origin(self._database_for(None)))
-        columns = schema.columns if fields is None else [schema.column(name) for name in fields]
+        columns = schema.columns if fields is None else schema.columns_of(fields, "refresh_from_db(fields=...)")
         for column in columns:
             value = vars(self)[column.name] = fresh.__dict__[column.name]
             self.__pydantic_fields_set__.add(column.name)
             state.mark_stored(schema, column, value, state_of(fresh).text(column))
         if fields is None:
             state.related = None
-
-
-def _input_name(model: Any, name: str) -> str:
-    """The name by which pydantic takes the value of a field: its alias, unless names are taken too."""
-    config, alias = model.model_config, model.model_fields[name].validation_alias
-    if config.get("populate_by_name") or config.get("validate_by_name") or config.get("validate_by_alias") is False:
-        return name
-    if isinstance(alias, AliasChoices):
-        alias = next((choice for choice in alias.choices if isinstance(choice, str)), None)
-    return alias if isinstance(alias, str) else name
-
-
-def _name_key(model: Any, values: dict[str, Any]) -> None:
-    """Turns `pk=7` into the primary key by its name, that of the relation if it is one: `pk=book`."""
-    schema = model._schema()
-    name = next((r.name for r in schema.references if r.column is schema.pk), _input_name(model, schema.pk.name))
-    if values.keys() & {name, schema.pk.name}:
-        raise TypeError(f"{model.__name__}: give pk or {schema.pk.name}, not both")
-    values[name] = values.pop("pk")
-
-
-def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Turns `question=q` and `question=1` into `question_id`; returns the objects among them."""
-    related: dict[str, Any] = {}
-    model._schema()
-    for link in model.__links__:
-        if link.name in values:
-            raise TypeError(f"{model.__name__}.{link.name} can't be given to a new object: save it, then use .set()")
-    for declaration in model.__declarations__:
-        name, attname, alias = declaration.name, declaration.attname, _input_name(model, declaration.attname)
-        if len(values.keys() & {name, attname, alias}) > 1:
-            raise TypeError(f"{model.__name__}: give {name} or {attname}, not both")
-        if attname in values:
-            values[alias] = values.pop(attname)
-            continue
-        if name not in values:
-            continue
-        value = values.pop(name)
-        relation = model.__dict__[name]
-        values[alias] = relation.key_of(None, value)
-        if isinstance(value, relation.model):
-            related[name] = value
-    return related
 
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.

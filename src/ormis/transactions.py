@@ -10,7 +10,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from random import random
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from .calls import Operation, Runner, T
 from .errors import OrmisError
@@ -146,13 +146,44 @@ class Atomic:
         return block
 
 
-def atomic() -> Atomic:
-    """A block whose writes are sent together at its end, in one step; an exception sends none.
+class Blocks:
+    """`atomic` of ormis and of a database: called, it is a block; as `@atomic`, each call of the function is one."""
 
-    Inside, a new object that was saved has its key, queries show the state before the block, the values of `F`
-    are known after it, and `delete()` returns `(0, {})`. A block inside a block joins it.
+    def __init__(self, name: str, database: Runner | None = None) -> None:
+        self._name = name
+        self._database = database
 
-    Raises at the end of the block what its writes are refused for; ConflictError where somebody else has changed a
-    field that the block changes, since it was loaded.
-    """
-    return Atomic()
+    @overload
+    def __call__(self, /) -> Atomic: ...
+    @overload
+    def __call__(self, function: Function, /) -> Function: ...
+    def __call__(self, function: Any = None, /, **options: Any) -> Any:
+        """A block whose writes are sent together at its end, in one step; an exception sends none.
+
+        Inside, a new object that was saved has its key, queries show the state before the block, the values of `F`
+        are known after it, and `delete()` returns `(0, {})`. A block inside a block joins it.
+
+        Raises at the end of the block what its writes are refused for; ConflictError where somebody else has changed a
+        field that the block changes, since it was loaded.
+        """
+        if options or not (function is None or callable(function)):
+            raise TypeError(f"{self._name}() takes no database and no options: a block of one database is db.atomic()")
+        return Atomic(self._database) if function is None else Atomic(self._database)(function)
+
+    def __repr__(self) -> str:
+        return f"<{self._name}>"
+
+    if not TYPE_CHECKING:  # a checker refuses `with atomic:` by itself
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError(f"{self._name} has to be called: write `with {self._name}():`")
+
+        async def __aenter__(self) -> NoReturn:
+            raise TypeError(f"{self._name} has to be called: write `async with {self._name}():`")
+
+        def __exit__(self, *_: object) -> None: ...
+
+        async def __aexit__(self, *_: object) -> None: ...
+
+
+atomic = Blocks("ormis.atomic")

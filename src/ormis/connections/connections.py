@@ -45,7 +45,7 @@ class Connections:
     @classmethod
     def open(
         cls,
-        url: str | None = None,
+        url: str | os.PathLike[str] | None = None,
         *,
         client: "redis.Redis | redis.asyncio.Redis | None" = None,
         prefix: str | None = None,
@@ -86,6 +86,14 @@ class Connections:
     def name(self) -> str:
         """The URL without user, password and options but the prefix: it can be shown."""
         return named_with(self._settings.name, self.prefix)
+
+    @property
+    def url(self) -> str:
+        """The name, with the directory of a temporary embedded server: it tells one from another."""
+        address = self._settings.name
+        if self._server is not None and address == "embedded://":
+            address = f"embedded://{self._server.directory}"
+        return named_with(address, self.prefix)
 
     @property
     def directory(self) -> Path | None:

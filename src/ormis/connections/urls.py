@@ -5,6 +5,7 @@ password.
 import contextlib
 import difflib
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -56,14 +57,42 @@ class Target:
     """The beginning of every key of the database."""
 
 
-def parse(url: str | None) -> Target:
-    """Reads the URL; without one $ORMIS_URL, and without that the embedded server in ./.ormis."""
+def parse(url: str | os.PathLike[str] | None) -> Target:
+    """Reads the URL, or the path of an embedded server's directory.
+
+    Without either, $ORMIS_URL, and without that the embedded server in ./.ormis.
+    """
+    if isinstance(url, os.PathLike):
+        return _of_directory(os.fspath(url))
+    if not isinstance(url, str | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"connect() takes a URL or the path of a directory, not {_described(url)}")
     url = url or os.environ.get("ORMIS_URL") or f"embedded://./{DEFAULT_DIRECTORY}"
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise OrmisError(f"the database URL has no scheme; write one of {_KNOWN}")
+        raise OrmisError(f"the database URL has no scheme; {_scheme_for(url)}")
     rest, prefix = _without_prefix(rest)
     return replace(_parse(scheme, rest), prefix=prefix)
+
+
+def _described(value: object) -> str:
+    """A value that is no URL; not its repr, which may show a password."""
+    kind = type(value)
+    hint = "; write client=..." if hasattr(value, "connection_pool") else ""
+    return f"a {kind.__module__}.{kind.__qualname__}{hint}"
+
+
+def _scheme_for(text: str) -> str:
+    """What to write in place of an address without a scheme, which is not repeated: it may hold a password."""
+    if text.startswith((".", "/", "~")):
+        return "write embedded:///directory for an embedded server there, unix:///path for the socket of a server"
+    if re.fullmatch(r"[\w.-]+(:\d+)?(/\d*)?", text):
+        return "write redis://host:port"
+    return f"write one of {_KNOWN}"
+
+
+def _of_directory(path: str | bytes) -> Target:
+    directory = Path(os.path.abspath(os.fsdecode(path)))  # noqa: PTH100 - resolve() would follow links
+    return Target("embedded", f"embedded://{directory}", directory, "unix", options=_parse_options("unix", ""))
 
 
 def _without_prefix(rest: str) -> tuple[str, str]:
@@ -84,7 +113,9 @@ def _parse(scheme: str, rest: str) -> Target:
     if scheme == "embedded":
         return _parse_embedded(rest)
     if scheme not in _SCHEMES:
-        raise OrmisError(f"the scheme {scheme}:// of the database URL is unknown; write one of {_KNOWN}")
+        near = difflib.get_close_matches(scheme, ["embedded", *_SCHEMES], n=1)
+        hint = f"did you mean {near[0]}://?" if near else f"write one of {_KNOWN}"
+        raise OrmisError(f"the scheme {scheme}:// of the database URL is unknown; {hint}")
     kind, transport = _SCHEMES[scheme]
     if kind == "redis":
         return _parse_redis(transport, rest)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation, Origin
-from ..errors import ForeignKeyViolation, RelationNotLoaded, shown
+from ..errors import ForeignKeyViolation, RelationNotLoaded, of_another_model, shown
 from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.source import Source
 from ..querysets.queryset import QuerySet
@@ -84,7 +84,7 @@ class RelationDescriptor:
         Raises TypeError for one of another model, ForeignKeyViolation for one that is not saved yet or is elsewhere.
         """
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {shown(value)}")
+            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {of_another_model(value, self.model)}")
         if value.pk is None:
             raise ForeignKeyViolation(
                 f"{self.label}: {value!r} is not saved yet; save it first",
@@ -100,7 +100,7 @@ class RelationDescriptor:
         other = state_of(value).database
         if database is not None and other is not None and not database.same_as(other):
             raise ForeignKeyViolation(
-                f"{self.label}: {value!r} is in another database, {other!r} and not {database!r}; "
+                f"{self.label}: {value!r} is in another database, {other.url}, and not in {database.url}: "
                 f"relations stay in one",
                 model=self.owner.__name__,
                 field=self.name,

@@ -5,9 +5,10 @@ from typing import Any, NoReturn
 from ..errors import shown
 from ..query.expressions import F
 from ..query.q import Q
+from .misused_paths import NoValue
 
 
-class FieldPath:
+class FieldPath(NoValue):
     """A field in a condition: `Choice.votes >= 3`, `Choice.question.question_text == "…"`."""
 
     __slots__ = ("_model", "_path")

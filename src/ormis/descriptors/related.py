@@ -107,6 +107,9 @@ class RelatedManager(Manager[M]):
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _named(self) -> str:
+        return self._relation.label
+
     @property
     def _database(self) -> Any:
         return self.model._database_for(state_of(self._record).database)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..calls import Operation, Origin
-from ..errors import ForeignKeyViolation, IntegrityError, shown
+from ..errors import ForeignKeyViolation, IntegrityError, of_another_model
 from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
@@ -127,7 +127,7 @@ class ReverseOne(_Reverse):
             self._release(record)
             return
         if not isinstance(value, self.model):
-            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {shown(value)}")
+            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {of_another_model(value, self.model)}")
         setattr(value, self.reference.name, record)
         cache_related(record, self.name, value)
 

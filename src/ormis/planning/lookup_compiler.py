@@ -163,6 +163,18 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
     return name
 
 
+def check_lookups(column: Column, lookups: Sequence[str], place: str) -> None:
+    """Raises FieldError for lookups that the column does not have, whatever the value."""
+    if lookups and lookups[0] in column.codec.traits.parts:
+        _part_operator(lookups[1:], place)
+        return
+    name = _lookup(column, lookups, place)
+    if name in RANGES:
+        check_ordered(column, place, name)
+    if LOOKUPS[name].takes == "pattern":
+        _check_text(column, name, place)
+
+
 def _has_lookup(column: Column, name: str) -> bool:
     if name in RANGES:
         return column.codec.traits.ordered
@@ -257,7 +269,10 @@ def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
 
 def _check_text(column: Column, name: str, place: str) -> None:
     if column.codec.kind != "text":
-        raise FieldError(f"{place}: {name} is for text, and {column.name} is a {column.codec.kind}")
+        known = ", ".join(n for n in LOOKUPS if _has_lookup(column, n))
+        raise FieldError(
+            f"{place}: {name} is for text, and {column.name} is of the type {column.codec.kind}, which has {known}"
+        )
 
 
 def _utf8(value: str, place: str) -> str:
@@ -270,12 +285,8 @@ def _utf8(value: str, place: str) -> str:
 
 def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
     """A part of a date or time compared: `published__year__gte=2025`."""
-    part, rest, field = lookups[0], lookups[1:], column.name
-    name = rest[0] if rest else "exact"
-    if len(rest) > 1 or name not in _PART_OPERATORS:
-        raise FieldError(
-            f"{place}: a part of a time has no lookup {'__'.join(rest)!r}: there are {', '.join(_PART_OPERATORS)}"
-        )
+    part, field = lookups[0], column.name
+    name = _part_operator(lookups[1:], place)
     adapter = TypeAdapter(part_type(part))
 
     def convert(item: Any) -> Any:
@@ -298,6 +309,15 @@ def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str
         lambda row: row[field] is not None and holds(part_of(part, row[field]), operand),
         f"{field} {part} {name} {value!r}",
     )
+
+
+def _part_operator(lookups: Sequence[str], place: str) -> str:
+    """The lookup after a part of a date or time. Raises FieldError for one that is none."""
+    name = lookups[0] if lookups else "exact"
+    if len(lookups) > 1 or name not in _PART_OPERATORS:
+        unknown = "__".join(lookups)
+        raise FieldError(f"{place}: a part of a time has no lookup {unknown!r}: {hint_for(unknown, _PART_OPERATORS)}")
+    return name
 
 
 _PART_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

@@ -22,6 +22,13 @@ class Path:
     column: Column
     lookups: tuple[str, ...]
 
+    def check_no_lookups(self, schema: Schema, name: str) -> None:
+        """Raises FieldError if a lookup follows the field, where a field alone is meant."""
+        if self.lookups:
+            known = self.lookups[0] in LOOKUPS or self.lookups[0] in self.column.codec.traits.parts
+            what = "is a lookup, not a field" if known else f"is nothing that follows the field {self.column.name}"
+            raise FieldError(f"{schema.name}.{name}: {self.lookups[0]!r} {what}: name fields only")
+
 
 def resolve(schema: Schema, name: str, whole: bool = False) -> Path:
     """The path that a name such as `question__published__year` means.
@@ -50,7 +57,7 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
         raise FieldError(f"{schema.name}: {name[:40]!r}... is too long, a name of more than {DEEPEST} parts")
     at = schema
     for i, part in enumerate(parts):
-        *first, hop = (None,) if part in at.by_name else _steps(at, part) or (None,)
+        *first, hop = (None,) if part in at.by_name else steps(at, part) or (None,)
         rest = tuple(parts[i + 1 :])
         if hop is None:
             if part != "pk" and part not in at.by_name:
@@ -71,7 +78,7 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
 
 
 def _is_name(schema: Schema, part: str) -> bool:
-    return part == "pk" or part in schema.by_name or bool(_steps(schema, part))
+    return part == "pk" or part in schema.by_name or bool(steps(schema, part))
 
 
 def _may_follow(schema: Schema, part: str) -> bool:
@@ -79,7 +86,7 @@ def _may_follow(schema: Schema, part: str) -> bool:
     return _is_name(schema, part) or part in LOOKUPS or part in schema.pk.codec.traits.parts
 
 
-def _steps(schema: Schema, name: str) -> tuple[Step, ...]:
+def steps(schema: Schema, name: str) -> tuple[Step, ...]:
     """The steps of a name: none if it is no relation, two if it has a through model."""
     for reference in schema.references:
         if reference.name == name:
@@ -108,8 +115,7 @@ def cell_of(schema: Schema, name: str) -> ColumnRef:
     Raises FieldError for names that are nothing, have lookups, or lead to many objects.
     """
     path = resolve(schema, name)
-    if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
+    path.check_no_lookups(schema, name)
     many = next((hop for hop in path.hops if not hop.to_one), None)
     if many is not None:
         raise FieldError(f"{schema.name}.{name}: {many.name} leads to many objects; name Min or Max of them")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..calls import Argument
-from ..errors import FieldError
+from ..errors import FieldError, hint_for
 from ..limits import DEFAULT, Limits
 from ..query.state import Query
 from ..schema.registry import schema_for
@@ -21,7 +21,7 @@ from ..storage.codecs import Text, packable
 from .access_paths import AccessPaths, access_paths, probes, walked_probe
 from .columns import CREATION_RANK, ColumnRef, Computed, Positions, RelationStep
 from .condition_compiler import condition
-from .names import cell_of, parts_of, resolve
+from .names import cell_of, names_of, parts_of, steps
 from .ordering import OrderTerm, order_terms
 from .predicates import Compare, Constant, Node, conjuncts, join
 
@@ -290,10 +290,11 @@ def required_paths(schema: Schema, depth: int = 5) -> list[str]:
 
 
 def _to_one(schema: Schema, name: str, path: str) -> RelationStep:
-    hop = next((hop for hop in resolve(schema, f"{name}__pk", whole=True).hops if hop.name == name), None)
-    if not isinstance(hop, RelationStep) or not hop.to_one:
-        raise FieldError(
-            f"select_related({path!r}): {schema.name}.{name} is no relation to one object"
-            + ("; prefetch_related() is for relations to many" if hop is not None else "")
-        )
-    return hop
+    found = steps(schema, name)
+    if len(found) == 1 and isinstance(found[0], RelationStep) and found[0].to_one:
+        return found[0]
+    if found:
+        hint = "prefetch_related() is for relations to many"
+    else:
+        hint = hint_for(name, [n for n in names_of(schema) if (s := steps(schema, n)) and all(hop.to_one for hop in s)])
+    raise FieldError(f"select_related({path!r}): {schema.name}.{name} is no relation to one object: {hint}")

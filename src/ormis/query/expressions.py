@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FieldError
+from ..errors import FieldError, shown
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -112,6 +112,10 @@ class F(Expression):
     """The value of a field of the object that is written or filtered: `F("votes") + 1`."""
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FieldError(f"F() takes the name of a field as a text, not {shown(self.name)}")
 
     def names(self) -> set[str]:
         """Its own name."""

@@ -4,7 +4,8 @@ A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute mak
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, cast
+from uuid import UUID
 
 from ..errors import shown
 
@@ -100,6 +101,15 @@ def _checked(condition: Any) -> "Q | Leaf":
         return condition
     if isinstance(condition, tuple) and len(condition) == 2 and isinstance(condition[0], str):  # pyright: ignore[reportUnknownArgumentType]
         return condition  # pyright: ignore[reportUnknownVariableType]
-    raise TypeError(
-        f"{shown(condition)} is no condition: give Q(...), Model.field >= value, or a lookup such as votes__gte=3"
-    )
+    raise TypeError(f"{shown(condition)} is no condition: {_instead(cast(object, condition))}")
+
+
+def _instead(value: object) -> str:
+    """What to write in place of a value that is no condition."""
+    if isinstance(value, int | str | UUID) and not isinstance(value, bool):
+        return f"write pk={shown(value)} for the object with this key, or a lookup such as votes__gte=3"
+    if hasattr(value.__class__, "__schema__"):
+        return f"write pk={shown(getattr(value, 'pk', None))}, or the name of a relation to it"
+    if isinstance(value, dict):
+        return "write **lookups"
+    return "give Q(...), Model.field >= value, or a lookup such as votes__gte=3"

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from inspect import isfunction
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
+from ..errors import shown
 from .queryset import Queryable, QuerySet
+from .unknown_methods import no_method
 
 M = TypeVar("M")
 
@@ -53,6 +55,36 @@ class Manager(Queryable[M]):
 
     def _queryset(self) -> QuerySet[M]:
         return self.get_queryset()
+
+    if not TYPE_CHECKING:  # a checker refuses these by itself
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write .all() to go through its objects")
+
+        def __len__(self) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write .count() for the number of its objects")
+
+        def __getitem__(self, at: Any) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write .all()[{shown(at)}]")
+
+        def __contains__(self, record: Any) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write .contains({shown(record)}), or `in` .all()")
+
+        def __await__(self) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write await {self._named()}.all()")
+
+        def __aiter__(self) -> NoReturn:
+            raise TypeError(f"{self._named()} is a manager: write async for ... in {self._named()}.all()")
+
+        def __bool__(self) -> bool:
+            return True
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise no_method(self, name, QuerySet)
+
+    def _named(self) -> str:
+        """What it is called in messages."""
+        return f"{self.model.__name__}.objects"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.model.__name__}>"

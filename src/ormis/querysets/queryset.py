@@ -17,10 +17,11 @@ from ..calls import Operation, Origin
 from ..database import Database
 from ..errors import FieldError, shown
 from ..operations.reading.evaluate import evaluate
-from ..operations.reading.prefetch import Prefetch
+from ..operations.reading.prefetch import Prefetch, check_lookups
 from ..operations.reading.row_shapes import check_row_names
 from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
+from ..planning.name_checks import check_condition, check_order
 from ..planning.names import resolve
 from ..planning.plan import related_of, required_paths
 from ..query.q import Connector, Q
@@ -28,6 +29,7 @@ from ..query.state import Combination, Query
 from ..schema.schema import Schema
 from . import joining, loading
 from .reading import Reading
+from .unknown_methods import no_method
 from .writing import Writing
 
 M = TypeVar("M")
@@ -66,7 +68,7 @@ class Queryable(Reading[M], Writing[M]):
     def filter(self, *conditions: Q | bool, **lookups: Any) -> "QuerySet[M]":
         """The objects that meet all of the conditions and lookups.
 
-        Raises FieldError, when the queryset is used, for unknown names and for values that do not convert.
+        Raises FieldError for unknown names and lookups; when the queryset is used, for values that do not convert.
         """
         return self._queryset()._narrowed(Q(*conditions, **lookups), "filtered")
 
@@ -85,12 +87,13 @@ class Queryable(Reading[M], Writing[M]):
     def order_by(self, *order: Any) -> "QuerySet[M]":
         """In this order: names of fields, `-name` for descending, `F("x").desc(nulls_last=True)`.
 
-        Ties are in the order of creation, and so is everything without arguments.
+        Ties are in the order of creation, and so is everything without arguments. Raises FieldError for unknown names.
         """
         queryset = self._queryset()
         queryset._refuse_sliced("ordered")
         for item in order:
             _check_order(item)
+        check_order(queryset.query.schema, order)
         return queryset._copy(order=order, backwards=False)
 
     def reverse(self) -> "QuerySet[M]":
@@ -181,14 +184,16 @@ class Queryable(Reading[M], Writing[M]):
     def prefetch_related(self, *lookups: "str | Prefetch | None") -> "QuerySet[M]":
         """The objects at the end of these relations, to one or to many, come after, one call per level.
 
-        None takes all back.
+        None takes all back. Raises FieldError for a name that is no relation.
         """
         queryset = self._queryset()
         queryset._refuse_values("prefetch_related()")
         if _take_back(lookups):
             return queryset._copy(prefetch=())
         _check_relations("prefetch_related()", lookups)
-        return queryset._copy(prefetch=(*queryset.query.prefetch, *lookups))
+        prefetch: tuple[Any, ...] = (*queryset.query.prefetch, *lookups)
+        check_lookups(queryset.model, prefetch)
+        return queryset._copy(prefetch=prefetch)
 
     # Combine ---------------------------------------------------------------------------------------------------------
 
@@ -325,6 +330,11 @@ class QuerySet(Queryable[M], Source[M]):
         """As delete()."""
         return await self._aperform(delete)
 
+    if not TYPE_CHECKING:  # shown to a type checker, it would allow every name
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_method(self, name)
+
     # Copies ----------------------------------------------------------------------------------------------------------
 
     def _queryset(self) -> Self:
@@ -334,7 +344,10 @@ class QuerySet(Queryable[M], Source[M]):
         query = self.query
         if query.combined is not None or query.limit is not None or query.offset:
             self._refuse(what)
-        return self._copy_of(query.having(where=(*query.where, condition)) if condition.children else query)
+        if not condition.children:
+            return self._copy_of(query)
+        check_condition(query.schema, condition)
+        return self._copy_of(query.having(where=(*query.where, condition)))
 
     def _valued(self, shape: str, names: tuple[str, ...]) -> Self:
         for name in names:
@@ -428,9 +441,7 @@ def _check_value(schema: Schema, name: object) -> None:
     """Raises FieldError for a name that is no field, of the model or across relations."""
     if not isinstance(name, str):
         raise FieldError(f"{schema.name}: values() takes names of fields, not {shown(name)}")
-    path = resolve(schema, name)
-    if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
+    resolve(schema, name).check_no_lookups(schema, name)
 
 
 def _check_order(item: Any) -> None:

@@ -12,9 +12,9 @@ from ..errors import ModelError
 from ..storage.annotations import unwrapped
 
 _SAMPLES: dict[Any, Any] = {
-    str: "", int: 0, float: 0.0, bool: False, Decimal: Decimal(0), bytes: b"",
-    datetime: datetime(2000, 1, 1, tzinfo=UTC),
-    date: date(2000, 1, 1), time: time(), timedelta: timedelta(), UUID: UUID(int=0), list: [], dict: {}, set: set(),
+    str: "", bytes: b"", int: 0, float: 0.0, bool: False, Decimal: Decimal(0), UUID: UUID(int=0),
+    datetime: datetime(2000, 1, 1, tzinfo=UTC), date: date(2000, 1, 1), time: time(), timedelta: timedelta(),
+    list: [], dict: {}, set: set(),
 }  # fmt: skip
 _CONSTRAINTS = (
     "ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern", "max_digits", "decimal_places",

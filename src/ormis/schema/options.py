@@ -153,6 +153,8 @@ def _check(model: str, options: Options) -> None:
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
     if options.key == RESERVED_KEY:
         raise ModelError(f"{model}.Meta.key={options.key!r}: the keys of ormis itself begin so; give another text")
+    if options.database is not None and not hasattr(options.database, "arun"):
+        raise ModelError(f"{model}.Meta.database={options.database!r}: give a database, as connect() returns it")
     try:
         ttl_of(options)
     except ValueError as error:

@@ -37,8 +37,8 @@ def register(model: Any) -> None:
     _changed()
     if other is not None and not _replaces(model, other):
         raise ModelError(
-            f"{model.__module__}.{model.__name__} and {other.__module__}.{other.__name__} have the same key {key!r}: "
-            f'give one of them another: class Meta: key = "..."'
+            f"{model.__module__}.{model.__qualname__} and {other.__module__}.{other.__qualname__} have the same key "
+            f'{key!r}: give one of them another: class Meta: key = "..."'
         )
     for prefix, near in _models.items():
         if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
@@ -55,6 +55,18 @@ def register(model: Any) -> None:
     except BaseException:
         _take_back(before, undo)
         raise
+    if other is not None and _same_place(model, other):
+        _redirect(model)
+
+
+def _redirect(model: Any) -> None:
+    """Completes the models anew that refer to a class that was declared again, as in a notebook."""
+    for other in _models.values():
+        targets = [target_of(other, said) for said in _needed(other).values()]
+        if other is not model and other.__schema__ is not None and any(target is model for target in targets):
+            other.__schema__ = None
+            _pending.append(other)
+    complete_waiting()
 
 
 def _take_back(before: tuple[dict[str, Any], list[Any]], undo: list[Callable[[], None]]) -> None:
@@ -150,13 +162,22 @@ def schema_for(key: str) -> Schema:
 
 def _replaces(model: Any, other: Any) -> bool:
     """The same class made again, in an interactive session or in another call of a function."""
-    same_place = (model.__module__, model.__qualname__) == (other.__module__, other.__qualname__)
-    return same_place or (model.__name__ == other.__name__ and "<locals>" in other.__qualname__)
+    return _same_place(model, other) or (model.__name__ == other.__name__ and "<locals>" in other.__qualname__)
+
+
+def _same_place(model: Any, other: Any) -> bool:
+    return (model.__module__, model.__qualname__) == (other.__module__, other.__qualname__)
 
 
 def target_of(model: Any, said: Any) -> Any:
-    """The class that a declaration of this model refers to, itself or its name; None if it is not known yet."""
-    return resolve(model, said) if isinstance(said, str) else said
+    """The class that a declaration of this model refers to, itself or its name; None if it is not known yet.
+
+    A class that was declared again since stands for the class that it is now.
+    """
+    if isinstance(said, str):
+        return resolve(model, said)
+    now = _models.get(getattr(said, "__key__", ""))
+    return now if now is not None and _same_place(now, said) else said
 
 
 def _needed(model: Any) -> dict[str, Any]:

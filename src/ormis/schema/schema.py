@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -245,6 +245,12 @@ class Schema:
             known = [*self.by_name, *(reference.name for reference in self.references)]
             raise FieldError(f"{self.name} has no stored field {name!r}: {hint_for(name, known)}")
         return column
+
+    def columns_of(self, names: Iterable[str], place: str) -> list[Column]:
+        """The columns of these fields. Raises FieldError where there is none, and for a text in place of a list."""
+        if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FieldError(f"{self.name}: {place} takes a list of names of fields: write [{shown(names)}]")
+        return [self.column(name) for name in names]
 
     def reference(self, name: str) -> Reference:
         """The reference of this name."""

@@ -71,9 +71,9 @@ class BadText(ValueError):
 
 
 def _text(value: str) -> str:
-    if not value.isascii():
-        value.encode()  # half a surrogate pair has no UTF-8: a ValueError
-    return value
+    if not str.isascii(value):
+        str.encode(value)  # half a surrogate pair has no UTF-8: a ValueError
+    return value if value.__class__ is str else str.__str__(value)
 
 
 def _utf8(text: bytes) -> str:
@@ -105,11 +105,17 @@ def _without_gaps(text: str) -> str:
 
 def _datetime(value: datetime) -> str:
     if value.tzinfo is None:
-        return value.isoformat(timespec="microseconds")
+        return datetime.isoformat(value, timespec="microseconds")
     try:
         return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
     except OverflowError:
         raise ValueError("it is outside the years 1 to 9999 in UTC") from None
+
+
+def _date(value: date) -> str:
+    if isinstance(value, datetime):
+        raise TypeError("a datetime would lose its time")
+    return date.isoformat(value)
 
 
 def _timedelta(value: timedelta) -> str:
@@ -117,6 +123,10 @@ def _timedelta(value: timedelta) -> str:
     if value < timedelta(0):
         sign, value = "-", -value
     return f"{sign}P{value.days}DT{value.seconds}.{value.microseconds:06d}S"
+
+
+def _raw(value: bytes) -> bytes:
+    return value if value.__class__ is bytes else bytes(memoryview(value))  # bytes(3) would be three zeros
 
 
 def _reader(kind: Any) -> Callable[[bytes], Any]:
@@ -140,14 +150,14 @@ _PLAIN: dict[Any, Codec] = {
     str: Codec("text", _text, str, _utf8),
     int: Codec("int", int.__repr__, int, _reader(int)),
     float: Codec("float", float.__repr__, float, _reader(float)),
-    bool: Codec("bool", lambda value: "1" if value else "0", bool, _reader(bool)),
+    bool: Codec("bool", {True: "1", False: "0"}.__getitem__, bool, _reader(bool)),
     Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal),
-    bytes: Codec("bytes", bytes, msgspec.Raw, bytes),
+    bytes: Codec("bytes", _raw, msgspec.Raw, bytes),
     datetime: Codec("datetime", _datetime, datetime, _reader(datetime)),
-    date: Codec("date", date.isoformat, date, _reader(date)),
+    date: Codec("date", _date, date, _reader(date)),
     time: Codec("time", lambda value: value.isoformat("microseconds"), time, _read_time),
     timedelta: Codec("timedelta", _timedelta, timedelta, _reader(timedelta)),
-    UUID: Codec("uuid", str, UUID, _reader(UUID)),
+    UUID: Codec("uuid", UUID.__str__, UUID, _reader(UUID)),
 }
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...errors import FieldError, ForeignKeyViolation, shown
+from ...errors import FieldError, ForeignKeyViolation, of_another_model
+from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
 from ...query.q import Q, is_empty
 from ...query.state import Query
@@ -131,6 +132,8 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
     source = narrowed(source, more)
+    if source.query.empty:
+        check_condition(source._schema, more)
     if not source.query.sliced:
         source = source._copy_of(source.query.slice(0, 2))
     records = yield from evaluate(source, origin)
@@ -234,7 +237,9 @@ def check_saved(source: Source[Any], record: Any, method: str) -> None:
     if source.query.shape != "objects":
         raise TypeError(f"{method} is for querysets of objects, not after values() or values_list()")
     if not isinstance(record, source.model):
-        raise TypeError(f"{method} takes an object of {source.model.__name__}, not {shown(record)}")
+        raise TypeError(
+            f"{method} takes an object of {source.model.__name__}, not {of_another_model(record, source.model)}"
+        )
     if record.pk is None:
         raise ForeignKeyViolation(f"{method}: {record!r} is not saved yet; save it first", model=source._schema.name)
 
@@ -250,7 +255,8 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
     if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
     if keys is not None:
-        source = narrowed(source, Q((f"{column.name}__in", [*keys])))
+        several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)  # pyright: ignore[reportUnnecessaryIsInstance]
+        source = narrowed(source, Q((f"{column.name}__in", [*keys] if several else keys)))
     records = yield from evaluate(source, origin)
     return {getattr(record, column.name): record for record in records}
 

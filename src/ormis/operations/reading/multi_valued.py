@@ -137,8 +137,7 @@ def _whole(value: _Value) -> ColumnRef:
 
 def _value(schema: Schema, name: str) -> _Value:
     path = resolve(schema, name)
-    if path.lookups:
-        raise FieldError(f"{schema.name}.{name}: {path.lookups[0]!r} is a lookup, not a field: name fields only")
+    path.check_no_lookups(schema, name)
     return _Value(path.hops, path.column)
 
 

@@ -9,7 +9,7 @@ from inspect import getattr_static
 from typing import Any, cast
 
 from ...calls import Operation, Origin
-from ...errors import FieldError
+from ...errors import FieldError, hint_for, shown
 from ...planning.names import parts_of
 from ...query.q import Q
 from ...records.gc_pause import without_collector
@@ -26,8 +26,14 @@ class Prefetch:
     """
 
     def __init__(self, lookup: str, queryset: Any = None, to_attr: str | None = None) -> None:
+        if not isinstance(lookup, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"Prefetch() takes the name of a relation, not {shown(lookup)}")
+        if not (queryset is None or isinstance(queryset, Source)):
+            raise TypeError(
+                f"Prefetch({lookup!r}): queryset={shown(queryset)} is no queryset, such as Other.objects.all()"
+            )
         self.lookup = lookup
-        self.queryset = queryset
+        self.queryset: Any = queryset
         self.to_attr = to_attr
         if queryset is not None and queryset.query.shape != "objects":
             raise ValueError(f"Prefetch({lookup!r}): the queryset has values(); give one of objects")
@@ -61,14 +67,44 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> 
                 level = _next_level(level, kept)
 
 
+def check_lookups(model: Any, lookups: Iterable[str | Prefetch]) -> None:
+    """Raises FieldError for a name that is no relation.
+
+    A `to_attr`, and what comes after a queryset, which may have some of its own, are left to the objects.
+    """
+    specs = [lookup if isinstance(lookup, Prefetch) else Prefetch(lookup) for lookup in lookups]
+    narrowed = {spec.lookup for spec in specs if spec.queryset is not None}
+    lists = {"__".join([*parts_of(spec.lookup)[:-1], spec.to_attr]) for spec in specs if spec.to_attr is not None}
+    for spec in specs:
+        at, names = model, parts_of(spec.lookup)
+        for i, name in enumerate(names):
+            if "__".join(names[:i]) in narrowed or "__".join(names[: i + 1]) in lists:
+                break
+            relation = _relation(at, name)
+            if relation is None:
+                raise _no_relation(at, name, spec.lookup)
+            at = relation.model
+
+
+def _relation(model: Any, name: str) -> Any:
+    """The descriptor of a relation, None if the name is none."""
+    found = getattr_static(model, name, None)
+    return found if hasattr(found, "related_of") else None
+
+
+def _no_relation(model: Any, name: str, lookup: str) -> FieldError:
+    hint = hint_for(name, [own for own in dir(model) if _relation(model, own) is not None])
+    return FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation: {hint}")
+
+
 def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
     """One relation of objects, which are of one model."""
     if not records:
         return
     model = cast(Any, type(records[0]))
-    relation = getattr_static(model, name, None)
-    if relation is None or not hasattr(relation, "related_of"):
-        raise FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation")
+    relation = _relation(model, name)
+    if relation is None:
+        raise _no_relation(model, name, lookup)
     query = spec.queryset
     if query is not None and query.model is not relation.model:
         raise TypeError(

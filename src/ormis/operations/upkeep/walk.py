@@ -11,6 +11,7 @@ from ...limits import Limits
 from ...reports import Finding, Progress, Report, Watcher
 from ...schema.schema import Schema
 from ...storage.codecs import packable, raw_rows
+from ...storage.keys import object_key
 from ...storage.scripts import script
 from ..outcomes import raise_refusal
 
@@ -42,7 +43,9 @@ class Walk:
         for kind, key, name, detail, mended in found:
             if (kind, key, name, detail) not in self.seen:
                 self.seen.add((kind, key, name, detail))
-                message = _MESSAGES[kind].format(model=schema.name, key=key, field=name, detail=detail)
+                of_object = key.startswith(object_key(schema.key, ""))
+                text = (_OF_OBJECTS.get(kind) if of_object else None) or _MESSAGES[kind]
+                message = text.format(model=schema.name, key=key, field=name, detail=detail)
                 self.report.findings.append(Finding(kind, schema.name, key, name or "", message, mended))
 
 
@@ -66,6 +69,13 @@ _MESSAGES = {
     "next-id": "{key} is {detail}, below the largest key",
     "expiry": "{key}: {detail}",
 }
+
+
+_OF_OBJECTS = {
+    "index-stale": "{key} differs from its entry in the index {field} ({detail})",
+    "unique-stale": "{key} has {field}={detail!r}, which is claimed for an object that has another value",
+}
+"""The messages of findings that are made from an object; `key` is that of the object then, not that of the index."""
 
 
 def keys(walk: Walk, schemas: Sequence[Schema], parts: Sequence[str], build: bool = False) -> Operation[None]:

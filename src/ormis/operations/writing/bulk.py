@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
-from ...errors import FieldError, IntegrityError, shown
+from ...errors import FieldError, IntegrityError, of_another_model, shown
 from ..reading.source import Source
 from .client_arithmetic import commit_computing
 from .mutations import Mutation, commit_call, deliver, results_of
@@ -92,10 +92,13 @@ def _size(given: int | None, usual: int) -> int:
 
 def checked(source: Source[Any], objects: Iterable[Any], method: str) -> list[Any]:
     """The objects as a list. Raises FieldError for one of another model."""
+    if isinstance(objects, source.model) or not isinstance(objects, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise FieldError(f"{method}() takes a list of objects, not {shown(objects)}: write [object] for one")
     records = [*objects]
     for record in records:
         if not isinstance(record, source.model):
-            raise FieldError(f"{shown(record)} is no {source.model.__name__}: {method}() takes objects of the model")
+            given = of_another_model(record, source.model)
+            raise FieldError(f"{given} is no {source.model.__name__}: {method}() takes objects of the model")
         if record.__declarations__:
             record._check_related(source.db)
     return records
@@ -118,20 +121,22 @@ def conflicts(
         return "ignore" if ignore else None
     if not update_fields or not unique_fields:
         raise ValueError("bulk_create(update_conflicts=True) needs update_fields= and unique_fields=")
-    columns = [schema.column(name) for name in unique_fields]
+    columns = schema.columns_of(unique_fields, "bulk_create(unique_fields=...)")
     constraint = next((u.name for u in schema.unique if set(u.columns) == set(columns)), None)
     name = schema.pk.name if columns == [schema.pk] else constraint
     if name is None:
         shown = ", ".join(column.name for column in columns)
         raise FieldError(f"{schema.name}: no unique field or constraint is over {shown}")
-    return OnConflict([named(schema, field).position for field in update_fields], [name])
+    updated = schema.columns_of(update_fields, "bulk_create(update_fields=...)")
+    return OnConflict([named(schema, column.name).position for column in updated], [name])
 
 
 def bulk_update(
     source: Source[Any], origin: Origin, objects: Iterable[Any], fields: Iterable[str], batch_size: int | None
 ) -> Operation[int]:
     """Writes these fields of stored objects; how many of them there still were."""
-    records, names = checked(source, objects, "bulk_update"), [*fields]
+    names = [column.name for column in source._schema.columns_of(fields, "bulk_update()")]
+    records = checked(source, objects, "bulk_update")
     if not names:
         raise FieldError(f"{source._schema.name}: bulk_update() needs the names of the fields to write")
     for record in records:

@@ -87,9 +87,7 @@ def mutation_for(
 
 
 def _columns(schema: Schema, names: Iterable[str]) -> list[Column]:
-    if isinstance(names, str):
-        raise FieldError(f"update_fields={names!r}: give a list of field names")
-    columns = {schema.column(name) for name in names}
+    columns = {*schema.columns_of(names, "save(update_fields=...)")}
     if schema.pk in columns:
         raise FieldError(f"{schema.name}.{schema.pk.name} is the primary key: it can't be among update_fields")
     return sorted(columns, key=lambda column: column.position)
@@ -159,7 +157,7 @@ def _row(schema: Schema, record: Record) -> list[Text | None]:
     try:
         texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
     except (ValueError, TypeError, AttributeError, LookupError):
-        texts = [encode(schema, column, values[column.name]) for column in schema.columns]
+        texts = [encode(schema, column, _value(schema, column, values)) for column in schema.columns]
     if None in texts[1:]:
         for i in schema.required:
             if texts[i] is None:
@@ -167,6 +165,15 @@ def _row(schema: Schema, record: Record) -> list[Text | None]:
     if not texts[0]:
         _check_key(schema, texts[0])
     return texts
+
+
+def _value(schema: Schema, column: Column, values: Mapping[str, Any]) -> Any:
+    try:
+        return values[column.name]
+    except KeyError:
+        raise FieldError(
+            f"{schema.name}.{column.name} has no value: the object was made past validation without one; assign it"
+        ) from None
 
 
 def _null(schema: Schema, column: Column) -> IntegrityError:
@@ -303,10 +310,22 @@ def encode(schema: Schema, column: Column, value: Any) -> Text | None:
         return column.write(value)
     except ValueError as error:
         raise FieldError(f"{schema.name}.{column.name}={shown(value)} can't be stored: {error}") from None
-    except (TypeError, AttributeError, LookupError):  # it came past validation
+    except (TypeError, AttributeError, LookupError):  # it came past validation, or is a default, which passes by it
+        text = _text_of_equal(column, value)
+        if text is not None:
+            return text
         raise FieldError(
             f"{schema.name}.{column.name}={shown(value)} can't be stored: it is no {column.codec.kind}"
         ) from None
+
+
+def _text_of_equal(column: Column, value: Any) -> Text | None:
+    """The text of the equal value of the right type, 0.0 for the default 0 of a float; None if there is none."""
+    with suppress(ValueError, TypeError, AttributeError, LookupError):
+        converted = column.convert(value)
+        if converted == value:
+            return column.write(converted)
+    return None
 
 
 def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:

@@ -1,0 +1,59 @@
+"""Names of conditions and orders, checked where they are written; values are converted when the query is planned."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from ..query.expressions import Expression
+from ..query.q import Q
+from ..schema import registry
+from ..schema.schema import Schema
+from .lookup_compiler import check_lookups
+from .names import resolve
+from .ordering import order_item, order_terms
+
+
+def check_condition(schema: Schema, condition: Q) -> None:
+    """Raises FieldError for a name in a condition that does not exist, and for a lookup that a field does not have."""
+    changes, waiting = registry.changes(), [condition]
+    while waiting:
+        for child in waiting.pop().children:
+            if isinstance(child, Q):
+                waiting.append(child)
+                continue
+            name, value = child
+            _check_lookup(schema, name, changes)
+            if isinstance(value, Expression):
+                _check_names(schema, value.names())
+
+
+def check_order(schema: Schema, order: Iterable[Any]) -> None:
+    """Raises FieldError for a name in an order that does not exist, and for a field without an order.
+
+    Fields of many objects are left to the plan: rows of values() may be ordered by them.
+    """
+    for item in order:
+        parsed = order_item(item)
+        if isinstance(parsed.by, str):
+            _check_order_name(schema, parsed.by, registry.changes())
+        else:
+            order_terms(schema, (item,))
+
+
+def _check_names(schema: Schema, names: Iterable[str]) -> None:
+    for name in names:
+        resolve(schema, name).check_no_lookups(schema, name)
+
+
+@lru_cache(maxsize=1024)
+def _check_order_name(schema: Schema, name: str, _changes: int) -> None:
+    path = resolve(schema, name)
+    path.check_no_lookups(schema, name)
+    if all(hop.to_one for hop in path.hops):
+        order_terms(schema, (name,))
+
+
+@lru_cache(maxsize=4096)
+def _check_lookup(schema: Schema, name: str, _changes: int) -> None:
+    path = resolve(schema, name)
+    check_lookups(path.column, path.lookups, f"{schema.name}.{name}")

@@ -1,0 +1,17 @@
+"""Methods that querysets and managers do not have: the nearest name, or where the method is."""
+
+from difflib import get_close_matches
+
+
+def no_method(source: object, name: str, querysets: type | None = None) -> AttributeError:
+    """The error for a name that a queryset or a manager does not have.
+
+    querysets: the class of the querysets of a manager, which have more methods.
+    """
+    said = f"{type(source).__name__!r} object has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(said)
+    if querysets is not None and hasattr(querysets, name):
+        return AttributeError(f"{said}: write .all().{name}")
+    near = get_close_matches(name, [own for own in dir(source) if not own.startswith("_")], 1)
+    return AttributeError(f"{said}: did you mean {near[0]!r}?" if near else said)
