@@ -9,11 +9,11 @@ from typing import Any, Self
 import redis
 from redis import asyncio as aioredis
 
-from .calls import Operation, T
+from .calls import Operation, Origin, T
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
-from .errors import ConflictError, NotConnected
+from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError
 from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
@@ -65,7 +65,11 @@ class Database:
                 sync.run(client, check_layout(), self.prefix)
             self._checked = True
         block = block_of(self)
-        return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        try:
+            return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        except (ProtectedError, RestrictedError) as error:
+            error.origin = Origin(self)
+            raise
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
@@ -75,7 +79,11 @@ class Database:
                 await aio.run(client, check_layout(), self.prefix)
             self._checked = True
         block = block_of(self)
-        return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        try:
+            return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+        except (ProtectedError, RestrictedError) as error:
+            error.origin = Origin(self, asynchronous=True)
+            raise
 
     def atomic(self) -> Atomic:
         """A block whose writes to this database are sent together at its end; see ormis.atomic()."""

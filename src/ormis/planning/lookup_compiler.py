@@ -112,6 +112,10 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
         return _null(column, True if value is None else value, place)
     if name == "in":
         return _among(column, value, place)
+    if name == "exact" and isinstance(query := getattr(value, "query", None), Query):
+        if query.limit != 1:
+            raise FieldError(f"{place}={shown(value)}: slice the queryset to one value, [:1], or write __in")
+        return _among(column, value, place)
     if name in RANGES:
         check_ordered(column, place, name)
     if name == "range":

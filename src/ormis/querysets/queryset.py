@@ -201,6 +201,13 @@ class QuerySet(Queryable[M], Source[M]):
         """A manager with the methods of this class, to set in a model: `objects = PollQuerySet.as_manager()`."""
         return cls.manager_class.from_queryset(cls)()
 
+    @property
+    def ordered(self) -> bool:
+        """True if order_by() or Meta.ordering says in which order the objects come; also for none()."""
+        query = self.query
+        order = query.order if query.combined is not None or query.order is not None else query.schema.ordering
+        return query.empty or bool(order)
+
     # Evaluation ------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[M]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, shown
+from ...planning.condition_compiler import condition
 from ...planning.plan import Plan
 from ...query.q import Q, is_empty
 from ...query.state import Query
@@ -30,6 +31,7 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     """The results of the query, in the shape that it asks for."""
     query = source.query
     if query.empty or query.limit == 0:
+        condition(query)  # for its errors
         return []
     if query.combined is not None:
         parts: list[list[Any]] = []
@@ -187,6 +189,7 @@ def count(source: Source[Any], origin: Origin) -> Operation[int]:
     if source._cache is not None:
         return len(source._cache)
     if query.empty:
+        condition(query)
         return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
         return len((yield from evaluate(source, origin)))
@@ -204,6 +207,7 @@ def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
     if source._cache is not None:
         return bool(source._cache)
     if source.query.empty:
+        condition(source.query)
         return False
     if source.query.combined is not None:
         return bool((yield from evaluate(source._copy_of(source.query.slice(0, 1)), origin)))
