@@ -26,6 +26,7 @@ from .operations.writing.mutations import commit
 from .query.expressions import Expression
 from .query.state import Query
 from .querysets import refreshing
+from .querysets.field_methods import method_of_field
 from .querysets.queryset import QuerySet
 from .records.hydration import load
 from .records.state import State, Wire, cached_related, has_cached_related, state_of
@@ -274,6 +275,8 @@ class Model(BaseModel, metaclass=ModelMeta):
                     registry.complete_waiting()
                     if name in vars(type(self)):
                         return getattr(self, name)
+                if (method := method_of_field(self, name)) is not None:
+                    return method
             return super().__getattr__(name)
 
     def model_dump(self, **options: Any) -> dict[str, Any]:

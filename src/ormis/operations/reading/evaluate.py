@@ -19,7 +19,7 @@ from . import select
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows, decoded
 from .prefetch import prefetch
-from .row_shapes import attach_known, attach_related, shaped
+from .row_shapes import attach_known, attach_related, computed, shaped
 from .set_operations import combined, each_once
 from .source import Source
 from .subqueries import planned
@@ -60,6 +60,7 @@ def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any,
     else:
         plan = yield from planned(unsliced, origin)
         rows = values_of(plan, (yield from select.fetch(plan)))
+    rows = computed(query, rows)
     if not query.distinct:
         return rows
     return each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]

@@ -13,7 +13,7 @@ from ...errors import FieldError
 from ...planning.names import parts_of
 from ...query.q import Q
 from ...records.gc_pause import without_collector
-from ...records.state import cache_related, cached_related
+from ...records.state import cache_related, cached_related, has_cached_related
 from .source import Source
 
 
@@ -52,6 +52,8 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> 
             own = spec if i == len(names) - 1 else Prefetch(name)
             kept = own.to_attr or name
             path = "__".join([*names[:i], kept])
+            if _is_list_of_prefetch(level, name):
+                done.add(path)  # to_attr of a queryset's own prefetch
             if path not in done:
                 yield from _step(level, name, own, origin, spec.lookup)
                 done.add(path)
@@ -59,6 +61,13 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> 
                 raise ValueError(f"{spec!r}: {path} is prefetched already by another lookup; name it first")
             if i < len(names) - 1:
                 level = _next_level(level, kept)
+
+
+def _is_list_of_prefetch(records: list[Any], name: str) -> bool:
+    """True if the name is no relation, and objects were prefetched into an attribute of that name."""
+    if not records or not any(has_cached_related(record, name) for record in records):
+        return False
+    return not hasattr(getattr_static(cast(Any, type(records[0])), name, None), "related_of")
 
 
 def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
