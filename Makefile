@@ -5,20 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_SERVERS := $(VENV)/.installed-servers
+INSTALLED_TYPING := $(VENV)/.installed-typing
 PEERS := .venv-peers
 CODE := src tests $(wildcard examples benchmarks)
-TYPING_TESTS := $(wildcard tests/typing tests/test_typing*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-all coverage check bench bench-peers fmt clean
+.PHONY: help demo test test-all coverage check types bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
-	@echo "make check      ruff, pyright, mypy"
+	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
+	@echo "make types      basedpyright and ty on them as well"
 	@echo "make bench      the benchmarks"
 	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
@@ -51,7 +52,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(if $(TYPING_TESTS),$(BIN)/mypy $(TYPING_TESTS))
+	$(BIN)/python tests/check_types.py
+
+types: $(INSTALLED_TYPING)
+	$(BIN)/python tests/check_types.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -76,6 +80,10 @@ $(INSTALLED): pyproject.toml
 
 $(INSTALLED_SERVERS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,servers]'
+	@touch $@
+
+$(INSTALLED_TYPING): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,typing]'
 	@touch $@
 
 # A place of its own: redis-om brings type stubs for redis that the type checkers would take for redis-py's own types.

@@ -114,10 +114,12 @@ def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Databas
 
 
 @pytest.fixture
-def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], int]]:
+def run_page(
+    raw: "redis.Redis", server: Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, str], int]]:
     """Executes a page, (Markdown, name), as a module of that name, with no other models registered.
 
-    Its connections go to the test server.
+    Its connections go to the test server, without a prefix: pages show names of keys.
     """
     import ormis
     from ormis.schema import registry
@@ -126,7 +128,7 @@ def run_page(raw: "redis.Redis", url: str, monkeypatch: pytest.MonkeyPatch) -> I
     connect = ormis.connect
 
     def connect_here(*_: Any, **options: Any) -> "Database":
-        databases.append(connect(url, **options))
+        databases.append(connect(server.url, **options))
         return databases[-1]
 
     def run(markdown: str, name: str) -> int:

@@ -4,7 +4,8 @@
 
 A file must be Lua 5.1 and begin with a comment that states its purpose. It must not use a name that neither it nor
 Redis declares, assign a global, leave a local or a parameter unused (except names that begin with `_`), shadow a name,
-have lines over 120 characters, require a file that does not exist, or use a name that the library does not export.
+have lines over 120 characters, use a pattern that may take more than linear time (lua_patterns.py), require a file that
+does not exist, or use a name that the library does not export.
 
 A library is a file in a folder. It must be required by some file, end with `return`, and export only names that are
 used. Its comment names after "Out:" each export, a function with its parameters, and no other function; after "In:" it
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+import lua_patterns
 from lua_syntax import LuaSyntaxError, read
 
 MAX_LINE = 120
@@ -104,6 +106,7 @@ def _of_text(file: LuaFile) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(file.text.splitlines(), 1):
         if len(line) > MAX_LINE:
             yield number, f"the line has {len(line)} characters, {MAX_LINE} are allowed"
+    yield from lua_patterns.faults(file.text)
     if not re.search(r"\w", file.head):
         yield 1, "no comment at the top that says what the file is for"
 

@@ -11,13 +11,14 @@ from benchmarks.model import Player
 from benchmarks.place import Place, Sizes, open_place
 
 import ormis
+from servers import Server
 
 TINY = ("--rows", "30", "--objects", "300", "--operations", "4", "--rounds", "2")
 
 
 @pytest.fixture
-def place(raw: redis.Redis, url: str) -> Iterator[Place]:
-    with open_place(url, Sizes(rows=30, objects=300, operations=4, rounds=2)) as opened:
+def place(raw: redis.Redis, server: Server) -> Iterator[Place]:
+    with open_place(server.url, Sizes(rows=30, objects=300, operations=4, rounds=2)) as opened:
         yield opened
 
 
@@ -46,10 +47,10 @@ def test_a_difference_between_the_sides_is_found(place: Place) -> None:
 
 
 def test_the_command_prints_every_line_and_its_ratio(
-    raw: redis.Redis, url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    raw: redis.Redis, server: Server, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     only = [part for name in SHOWN for part in ("--only", name)]
-    main([*TINY, "--url", url, *only, "--json", str(tmp_path / "found.json")])
+    main([*TINY, "--url", server.url, *only, "--json", str(tmp_path / "found.json")])
     printed = capsys.readouterr().out
     found = json.loads((tmp_path / "found.json").read_text())["lines"]
     assert [line["name"] for line in found] == SHOWN
@@ -68,19 +69,19 @@ def test_one_line_on_a_server_of_its_own(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_profile_names_functions_and_what_the_server_spent(
-    raw: redis.Redis, url: str, capsys: pytest.CaptureFixture[str]
+    raw: redis.Redis, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main([*TINY, "--url", url, "--profile", "save-new"])
+    main([*TINY, "--url", server.url, "--profile", "save-new"])
     printed = capsys.readouterr().out
     assert "tottime" in printed
     assert "us per operation,   1.00 calls  cmdstat_evalsha" in printed
 
 
-def test_a_database_that_is_not_empty_is_left_alone(raw: redis.Redis, url: str) -> None:
+def test_a_database_that_is_not_empty_is_left_alone(raw: redis.Redis, server: Server, url: str) -> None:
     with ormis.connect(url):
         Player(name="somebody", status="active", email="", level=1, joined="2026-01-01").save()
     with pytest.raises(SystemExit, match="not empty"):
-        main(["--url", url, "--only", "get"])
+        main(["--url", server.url, "--only", "get"])
     assert raw.exists("player:1")
 
 

@@ -3,6 +3,7 @@ left over.
 """
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -320,6 +321,57 @@ def test_many_at_once(db: ormis.Database, raw: Any) -> None:
     assert Desk.objects.count() == 0
     assert not raw.exists("ormis/expired/expiry_room")
     assert_clean(db)
+
+
+def pass_time(raw: Any, model: Any) -> None:
+    """Makes every object of a model that has a time to live expire now."""
+    key = model.Meta.key
+    pks = raw.zrange(f"{key}/expiry", 0, -1)
+    raw.zadd(f"{key}/expiry", dict.fromkeys(pks, 1))
+    raw.delete(*(f"{key}:{pk.decode()}" for pk in pks))
+
+
+def add_rooms(turn: int) -> None:
+    with ormis.atomic():
+        for number in range(300):
+            Room(name=f"{turn} {number}").save(ttl=100)
+
+
+def expire_many(turn: int) -> None:
+    Room.objects.bulk_create([Room(name=f"{turn} {number}") for number in range(300)])
+    assert Room.objects.filter(name__startswith=f"{turn} ").expire(100) == 300
+
+
+MAKING = {
+    "bulk_create": (
+        Session,
+        lambda turn: Session.objects.bulk_create([Session(token=f"{turn} {number}") for number in range(700)]),
+    ),
+    "a block": (Room, add_rooms),
+    "expire": (Room, expire_many),
+}
+
+
+@pytest.mark.parametrize(("model", "add"), MAKING.values(), ids=MAKING)
+def test_expired_objects_do_not_pile_up(db: ormis.Database, raw: Any, model: Any, add: Callable[[int], object]) -> None:
+    """However many objects a call makes, the next ones clear more: no more are left than were made in two rounds."""
+    largest = 0
+    for turn in range(8):
+        add(turn)
+        largest = max(largest, raw.zcard(f"{model.Meta.key}/ids"))
+        pass_time(raw, model)
+    assert largest <= 1400
+    assert model.objects.count() == 0
+
+
+def test_rules_of_expired_objects_do_not_pile_up(db: ormis.Database, raw: Any) -> None:
+    """The objects that are deleted with expired ones go as fast as the others come."""
+    for turn in range(6):
+        rooms = Room.objects.bulk_create([Room(name=f"{turn} {number}") for number in range(200)])
+        Room.objects.expire(100)
+        Desk.objects.bulk_create([Desk(room=room) for room in rooms])
+        assert raw.zcard("expiry_desk/ids") <= 600
+        pass_time(raw, Room)
 
 
 def test_counts_are_right_while_some_are_left(db: ormis.Database, raw: Any) -> None:

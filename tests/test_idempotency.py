@@ -12,7 +12,7 @@ import redis
 from redis.exceptions import ConnectionError as Broken
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey
+from ormis import CASCADE, PROTECT, F, Field, ForeignKey
 from ormis.drivers import idempotency
 from ormis.storage.scripts import script
 from proxy import Cut, Direction, Fault, Proxy, Weather, rain
@@ -55,10 +55,10 @@ Vote = Callable[[int], int]
 
 
 @pytest.fixture(params=["sync", "subclass", "async"])
-def voter(request: pytest.FixtureRequest, proxy: Proxy) -> Iterator[Vote]:
+def voter(request: pytest.FixtureRequest, proxy: Proxy, prefix: str) -> Iterator[Vote]:
     """A function that votes by each kind of client: the number of the object, then its votes."""
     kind = OwnClient if request.param == "subclass" else redis.Redis
-    with proxy.client(kind=kind) as client, ormis.connect(client=client) as db:
+    with proxy.client(kind=kind) as client, ormis.connect(client=client, prefix=prefix) as db:
         if request.param != "async":
             yield save
             return
@@ -134,13 +134,13 @@ def _refused(work: Callable[[], Any]) -> str:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_change_is_applied_once(proxy: Proxy, raw: redis.Redis, change: str) -> None:
+def test_every_change_is_applied_once(proxy: Proxy, raw: redis.Redis, prefix: str, change: str) -> None:
     """Cut before, within and after the reply: the result and all that is stored are as without a fault."""
     results: list[Any] = []
     stored: list[Any] = []
     for after in (None, 0, 1, 4, 9):
         raw.flushall()
-        with proxy.client() as client, ormis.connect(client=client):
+        with proxy.client() as client, ormis.connect(client=client, prefix=prefix):
             Slug(slug="first", poll=Poll(name="one").save()).save()
             Slug(slug="second", poll=Poll(name="two").save()).save()
             if after is not None:
@@ -159,9 +159,9 @@ def first_commit(fault: Fault) -> Weather:
     return lambda request: left.pop() if left and any(sha in request for sha in shas) else None
 
 
-def test_the_original_comes_late(proxy: Proxy, raw: redis.Redis) -> None:
+def test_the_original_comes_late(proxy: Proxy, raw: redis.Redis, prefix: str) -> None:
     """An original that the server gets to see after its repetition, and after later calls, changes nothing."""
-    with proxy.client() as client, ormis.connect(client=client):
+    with proxy.client() as client, ormis.connect(client=client, prefix=prefix):
         poll = Poll(name="first").save()
         poll.votes = F("votes") + 1
         counted = proxy.hold()
@@ -181,9 +181,9 @@ def test_the_original_comes_late(proxy: Proxy, raw: redis.Redis) -> None:
     assert raw.zrange("once_poll/ids", 0, -1) == [b"1", b"2"]
 
 
-def test_without_repetition_a_call_may_be_lost_but_not_doubled(proxy: Proxy, raw: redis.Redis) -> None:
+def test_without_repetition_a_call_may_be_lost_but_not_doubled(proxy: Proxy, raw: redis.Redis, prefix: str) -> None:
     """A client that does not repeat raises redis-py's own error; the call was applied once or not at all."""
-    with proxy.client(retries=0) as client, ormis.connect(client=client):
+    with proxy.client(retries=0) as client, ormis.connect(client=client, prefix=prefix):
         poll = Poll().save()
         cases: list[tuple[Direction, int]] = [("request", 0), ("reply", 1)]
         for direction, applied in cases:
@@ -194,10 +194,10 @@ def test_without_repetition_a_call_may_be_lost_but_not_doubled(proxy: Proxy, raw
             assert raw.hget("once_poll:1", "votes") == b"%d" % applied
 
 
-def test_threads_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
+def test_threads_with_broken_connections(proxy: Proxy, raw: redis.Redis, prefix: str) -> None:
     """16 threads on one object and on their own, a fifth of the requests cut: what returned counts once."""
     proxy.weather = rain(0.2)
-    with proxy.client(retries=2) as client, ormis.connect(client=client), ThreadPoolExecutor(16) as pool:
+    with proxy.client(retries=2) as client, ormis.connect(client=client, prefix=prefix), ThreadPoolExecutor(16) as pool:
         raw.hset("once_poll:1", mapping={"id": 1, "votes": 0})
         outcomes = [*itertools.chain(*pool.map(_votes, range(16)))]
     check(raw, outcomes)
@@ -240,7 +240,7 @@ def check(raw: redis.Redis, outcomes: list[tuple[int, int | None]]) -> None:
     assert seen, "nothing came through"
 
 
-def test_tasks_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
+def test_tasks_with_broken_connections(proxy: Proxy, raw: redis.Redis, prefix: str) -> None:
     """The same with 200 tasks on 64 connections."""
     proxy.weather = rain(0.2, seed=1)
     raw.hset("once_poll:1", mapping={"id": 1, "votes": 0})
@@ -255,7 +255,7 @@ def test_tasks_with_broken_connections(proxy: Proxy, raw: redis.Redis) -> None:
 
     async def run() -> list[tuple[int, int | None]]:
         with proxy.client(retries=2) as client:
-            async with ormis.connect(client=client):
+            async with ormis.connect(client=client, prefix=prefix):
                 return await asyncio.gather(*(tried(1 if n % 2 else 1000 + n) for n in range(400)))
 
     check(raw, asyncio.run(run()))
@@ -271,6 +271,53 @@ def test_what_is_remembered_is_bounded(db: ormis.Database, raw: redis.Redis) -> 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: Poll().save(), range(200)))
     assert raw.hlen(key) <= 16
+
+
+class Voter(ormis.Model):
+    """Protects the poll that it refers to."""
+
+    poll: ForeignKey[Poll] = ForeignKey(on_delete=PROTECT)
+    name: str = Field(default="", unique=True)
+
+    class Meta:
+        key = "once_voter"
+
+
+def long_protected() -> None:
+    poll = Poll().save()
+    Voter.objects.bulk_create([Voter(poll=poll, name=str(number)) for number in range(1500)])
+    with pytest.raises(ormis.ProtectedError) as raised:
+        poll.delete()
+    assert len(raised.value.objects) == 1500
+
+
+def long_unique() -> None:
+    poll = Poll().save()
+    Voter(poll=poll, name="x" * 100_000).save()
+    with pytest.raises(ormis.UniqueViolation) as raised:
+        Voter(poll=poll, name="x" * 100_000).save()
+    assert raised.value.value == "x" * 100_000
+
+
+@pytest.mark.parametrize("refused", [long_protected, long_unique])
+def test_a_refusal_is_remembered_in_short(db: ormis.Database, raw: redis.Redis, refused: Callable[[], None]) -> None:
+    """A list of thousands of objects, or a long text, is reported whole and remembered by its beginning."""
+    refused()
+    (key,) = raw.keys("ormis/once/*")
+    assert all(len(text) < 5000 for text in raw.hvals(key))
+
+
+def test_a_shortened_refusal_is_the_same_error(proxy: Proxy, prefix: str) -> None:
+    """The retry of a refused call whose reply was lost raises the error again, with the first objects."""
+    with proxy.client() as client, ormis.connect(client=client, prefix=prefix):
+        poll = Poll().save()
+        Voter.objects.bulk_create([Voter(poll=poll, name=str(number)) for number in range(1500)])
+        Poll().save().delete()  # the server knows the script from here on
+        proxy.cut("reply", 0)
+        with pytest.raises(ormis.ProtectedError, match="and 95 more") as raised:
+            poll.delete()
+        assert len(raised.value.objects) == 100
+        assert Poll.objects.filter(pk=poll.id).exists()
 
 
 def in_child(work: Callable[[], object]) -> bool:

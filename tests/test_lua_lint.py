@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
+import lua_patterns
 from lua_lint import lint
 from lua_syntax import LuaSyntaxError, read, tokens
 
@@ -276,3 +277,43 @@ def test_what_cannot_be_linked_names_the_files(
     monkeypatch.setattr(lua_linker, "FOLDER", planted(tmp_path, {**changes, "commit.lua": text}))
     with pytest.raises(ValueError, match=message):
         lua_linker.linked(text, "commit")
+
+
+LINEAR = [
+    "^%d+$", "^[^/]*/", "%d",
+    "^(%-?)P(%d+)DT(%d+)%.(%d%d)S$", "[^,]+", "failure: (.+)$", "^%S+ %S+ (%S+)$", "^a-b$", "^(%d+)(.*)$",
+]  # fmt: skip
+SLOW = [
+    "[^%z]*$",
+    "%d+x",
+    "^(.-)([^/]*)$",
+    "^(%d*)%.?(%d*)$",
+    "^(%w+)(%d+)$",
+    "=[^/]*/",
+    "^.*a.*b",
+    "(%S+)$",
+    "^[a-f]*%x*",
+]
+
+
+@pytest.mark.parametrize(("patterns", "fault"), [(LINEAR, False), (SLOW, True)])
+def test_patterns_that_may_take_long(patterns: list[str], fault: bool) -> None:
+    """A pattern may repeat if it is anchored and no two repetitions can take the same bytes, or if it can't fail."""
+    assert [pattern for pattern in patterns if (lua_patterns.fault(pattern) is not None) != fault] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "faults"),
+    [
+        ("return string.match(KEYS[1], '([^%z]*)$')", 1),
+        ("local form = '%d+x'\nreturn string.find(KEYS[1], form)", 1),
+        ("return string.find(KEYS[1], ARGV[1])", 1),
+        ("return string.find(KEYS[1], ARGV[1], 1, true)", 0),
+        ("for part in string.gmatch(KEYS[1] .. '\\n', '([^\\n]*)\\n') do f(part) end", 0),
+        ("for part in string.gmatch(KEYS[1], '([^\\n]*)\\n') do f(part) end", 1),
+        ("return string.gsub(KEYS[1], '0+$', '')  -- bounded: 17 digits", 0),
+    ],
+)
+def test_slow_patterns_are_found_in_code(source: str, faults: int) -> None:
+    """A literal, a variable with its values, and a pattern that is not known, which counts as slow."""
+    assert len([*lua_patterns.faults(source)]) == faults

@@ -214,3 +214,29 @@ def test_documentation_stays_that_of_the_function(declare: Any) -> None:
     """help() shows text and name of what is called."""
     assert declare.__doc__
     assert declare.__name__ in ("Field", "ForeignKey", "ManyToMany", "Related")
+
+
+@pytest.mark.parametrize(
+    ("name", "meta"),
+    [("Ormis", {}), ("ORMIS", {}), ("Poll", {"key": "ormis"})],
+)
+def test_the_keys_of_the_database_itself_are_reserved(name: str, meta: dict[str, Any]) -> None:
+    """No model has the key `ormis`, by its Meta or by its class name; the error says to give another one."""
+    with pytest.raises(ModelError, match=rf"^{name}\b.*'ormis'.*give"):
+        type(ormis.Model)(
+            name, (ormis.Model,), {"__module__": __name__, "__qualname__": name, "Meta": type("Meta", (), meta)}
+        )
+
+
+def test_a_class_may_be_called_ormis_with_another_key(db: ormis.Database) -> None:
+    """Its keys are its own, and check() leaves those of the database alone."""
+
+    class Ormis(ormis.Model):
+        n: int = Field(default=0, index=True)
+
+        class Meta:
+            key = "options_ormis"
+
+    Ormis(n=1).save()
+    assert ormis.check(db, models=[Ormis], repair=True).findings == []
+    assert Ormis.objects.get(n=1).key == "options_ormis:1"

@@ -217,7 +217,7 @@ def test_an_index_is_a_number(at: Any) -> None:
 
 
 def test_a_sliced_queryset_stays_as_it_is() -> None:
-    """It can't be narrowed, ordered, reversed or combined with `|`, and says to do that before."""
+    """It can't be narrowed, ordered, reversed or combined with `&`, and says to do that before."""
     part: Any = Book.objects.all()[:2]
     for work in (
         lambda: part.filter(pages=1),
@@ -229,7 +229,6 @@ def test_a_sliced_queryset_stays_as_it_is() -> None:
         lambda: part.earliest("pages"),
         lambda: part.in_bulk(),
         lambda: part.distinct(),
-        lambda: part | Book.objects.all(),
         lambda: part & Book.objects.all(),
         lambda: part.get(pages=1),
     ):

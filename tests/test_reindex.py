@@ -167,7 +167,7 @@ def test_it_goes_on_after_a_crash(db: ormis.Database, raw: Any) -> None:
     operation = reindex(item.__schema__, db.limits)
     call = next(operation)
     for _ in range(4):
-        call = operation.send(sync.send(db.client, call))
+        call = operation.send(sync.send(db.client, call, db.prefix))
     operation.close()
     assert b"after" in raw.hget("ormis/reindex", KEY)
     assert ormis.check(db, models=[item], repair=True).ok
@@ -185,7 +185,7 @@ def test_a_crash_while_dropping(db: ormis.Database, raw: Any) -> None:
     plain = declare("plain")
     operation = reindex(plain.__schema__, db.limits)
     operation.send(None)
-    operation.send(sync.send(db.client, next(reindex(plain.__schema__, db.limits))))
+    operation.send(sync.send(db.client, next(reindex(plain.__schema__, db.limits)), db.prefix))
     operation.close()
     assert len(shape(raw)) > 60
     result = db.reindex(plain)

@@ -8,7 +8,6 @@ import redis
 
 import ormis
 from ormis import Field, Index, UniqueConstraint
-from servers import Server
 
 
 class Wide(ormis.Model):
@@ -46,13 +45,13 @@ class Claiming(ormis.Model):
 
 
 @pytest.fixture
-def limited(db: ormis.Database, raw: redis.Redis, server: Server, request: pytest.FixtureRequest) -> Iterator[Any]:
+def limited(db: ormis.Database, raw: redis.Redis, url: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A database whose user lacks the given rights; one object of each model is there."""
     Wide(n=1).save()
     Plain(n=1).save()
     Claiming(code="a").save()
     raw.execute_command("ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", *request.param.split())
-    with ormis.connect(server.url.replace("unix://", "unix://limited:pw@")) as database:
+    with ormis.connect(url.replace("unix://", "unix://limited:pw@")) as database:
         yield database
     raw.acl_deluser("limited")
 

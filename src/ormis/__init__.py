@@ -11,7 +11,8 @@ Question(question_text="Nike or Adidas?").save()
 """
 
 from .database import Database, connect
-from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related
+from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
+from .descriptors.fields import col
 from .drivers.capture import capture_calls
 from .errors import (
     ConflictError,
@@ -49,10 +50,10 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
     "connect", "Database", "Limits", "capture_calls",
     # declaring
-    "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "Index", "UniqueConstraint",
+    "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
-    "F", "Manager", "Prefetch", "Q", "QuerySet", "prefetch_related_objects", "aprefetch_related_objects",
+    "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # transactions
     "atomic",
     # looking after a database

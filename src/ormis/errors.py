@@ -19,7 +19,8 @@
 Bad values raise pydantic's ValidationError. Errors of the connection or the server are redis-py's own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -152,3 +153,14 @@ def shown(value: Any) -> str:
 def reason(error: ValueError) -> str:
     """Why pydantic refuses a value, in one line."""
     return error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+
+
+def hint_for(name: str, known: Iterable[str], instead: Mapping[str, str] | None = None) -> str:
+    """The end of a message about an unknown name: what to write instead, the nearest that exists, or all of them."""
+    known = [*known]
+    if instead is not None and name in instead:
+        return instead[name]
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are {', '.join(known)}" if known else "there are none"

@@ -18,6 +18,8 @@ class Limits:
     link_sets: sets of links that come along with a query.
     inserts, updates, links: objects, or links, that one call of bulk_create(), bulk_update() and the managers of
         relations writes: some 5, 15 and 5 us each.
+    cascade: objects that refer to deleted ones and are deleted, or changed, in the same call: some 75 us each. If there
+        are more, they are deleted before in further calls.
     changed, deleted: objects that one call of a queryset's update() or expire(), or delete(), changes.
     checked_objects, checked_keys, checked_entries, scanned_keys: objects, keys, entries of an index in one call of
         check() and reindex(), and keys in one SCAN.
@@ -32,6 +34,7 @@ class Limits:
     inserts: int = 1000
     updates: int = 400
     links: int = 1000
+    cascade: int = 2000
     changed: int = 150
     deleted: int = 100
     checked_objects: int = 50

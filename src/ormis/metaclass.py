@@ -13,7 +13,7 @@ from . import errors
 from .descriptors import FieldAttribute, class_field
 from .descriptors.install import attach
 from .errors import ModelError
-from .querysets.managers import DefaultManager, Manager
+from .querysets.managers import Manager
 from .schema import registry
 from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations
 from .schema.fields import OWN_OPTIONS, Field
@@ -35,8 +35,6 @@ _RESET = "__pydantic_reset_parent_namespace__"
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, PrivateAttr))
 class ModelMeta(ModelMetaclass):
     """The class of model classes."""
-
-    objects = DefaultManager()
 
     @property
     def _default_manager(cls) -> Manager[Any]:  # noqa: N805 - the instances of a metaclass are classes

@@ -16,6 +16,7 @@ from . import errors
 from .calls import Operation, Origin
 from .database import Database, default_database
 from .descriptors import RelationDescriptor
+from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
@@ -27,6 +28,7 @@ from .query.expressions import Expression
 from .query.state import Query
 from .querysets import refreshing
 from .querysets.field_methods import method_of_field
+from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
 from .records.state import State, Wire, cached_related, has_cached_related, state_of
@@ -40,7 +42,7 @@ _new = object.__new__
 _set = object.__setattr__
 
 
-class Model(BaseModel, metaclass=ModelMeta):
+class Model(ModelAttributes, metaclass=ModelMeta):
     """A stored pydantic model: a subclass declares fields; every object is one Redis hash.
 
     Without a field with `primary_key=True` it has `id: int | None`, counted up by the server from 1.
@@ -63,9 +65,6 @@ class Model(BaseModel, metaclass=ModelMeta):
 
     # Not a pydantic private attribute: setting those up takes half of the time of making an object.
     __slots__ = ("__state__",)
-
-    if TYPE_CHECKING:
-        id: int | None = None
 
     def __init__(self, /, **values: Any) -> None:
         __tracebackhide__ = True
@@ -151,13 +150,19 @@ class Model(BaseModel, metaclass=ModelMeta):
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.
 
+        If more than `Limits.cascade` objects refer to it, further calls delete them before, in batches, children first:
+        nothing refers to a deleted object at any time.
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
         """
-        return self._database_for(using or state_of(self).database).run(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return database.run(deleting.delete_one(self._schema(), self._own_key(), Origin(database)))
 
     async def adelete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """As delete()."""
-        return await self._database_for(using or state_of(self).database).arun(self._deletion())
+        database = self._database_for(using or state_of(self).database)
+        return await database.arun(
+            deleting.delete_one(self._schema(), self._own_key(), Origin(database, asynchronous=True))
+        )
 
     def refresh_from_db(
         self,
@@ -454,11 +459,6 @@ class Model(BaseModel, metaclass=ModelMeta):
             raise self.DoesNotExist(f"{self!r} is not saved yet, it has no key")
         return self.pk
 
-    def _deletion(self) -> Any:
-        pk = self._own_key()
-        (counts,) = yield from commit([deleting.deletion(self._schema(), [pk])])
-        return deleting.counted(counts)
-
     def _expiry(self, ttl: int | None) -> Operation[None]:
         pk = self._own_key()
         (count,) = yield from commit([expiring.expiry(self._schema(), [pk], ttl)])
@@ -520,6 +520,5 @@ def _take_related(model: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.
 Model.__init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess]
-Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE | {
-    "objects"
-}
+Model.objects = DefaultManager()
+Model.__reserved__ = frozenset(name for name in dir(Model) if name not in dir(BaseModel)) - {"id"} - HIDEABLE

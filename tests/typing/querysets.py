@@ -22,7 +22,7 @@ class Choice(ormis.Model):
 
 
 def chaining() -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     found = Question.objects.filter(Q(rank=1) | ~Q(rank=2), rank__gte=1).exclude(rank=3)
     assert_type(found, ormis.QuerySet[Question])
     assert_type(found.order_by("-rank", F("rank").desc(nulls_last=True)).reverse(), ormis.QuerySet[Question])
@@ -38,7 +38,7 @@ def chaining() -> None:
 
 
 def evaluation() -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     found = Question.objects.filter(rank=1)
     assert_type(found.first(), Question | None)
     assert_type(found.last(), Question | None)
@@ -58,17 +58,38 @@ def evaluation() -> None:
     assert_type(found.explain(), str)
 
 
+async def slices() -> None:
+    """Checked by type checkers, never run: a slice is a queryset, one with a step is a list."""
+    found = Question.objects.order_by("rank")
+    start = 20
+    assert_type(found[:10], ormis.QuerySet[Question])
+    assert_type(found[start : start + 10], ormis.QuerySet[Question])
+    assert_type(Question.objects.all()[5:].first(), Question | None)
+    assert_type(found[:10].explain(), str)
+    assert_type(found[:10].count(), int)
+    assert_type([question.rank for question in found[:10]], list[int | None])
+    assert_type([question.rank async for question in found[:10]], list[int | None])
+    assert_type(await found[:10], list[Question])
+    assert_type(found.values_list("rank", "id")[:3], ormis.QuerySet[tuple[Any, ...]])
+    assert_type(found[::2], list[Question])
+    assert_type(found[0], Question)
+
+
 def shapes() -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     assert_type(Question.objects.values("rank"), ormis.QuerySet[dict[str, Any]])
     assert_type(Question.objects.values("rank").first(), dict[str, Any] | None)
     assert_type([row["rank"] for row in Question.objects.values()], list[Any])
-    assert_type(Question.objects.values_list("rank"), ormis.QuerySet[Any])
+    assert_type(Question.objects.values_list("rank"), ormis.QuerySet[tuple[Any, ...]])
     assert_type(list(Question.objects.values_list("rank", flat=True)), list[Any])
+    assert_type(Question.objects.values_list("rank", named=True), ormis.QuerySet[Any])
+    for rank, text in Question.objects.values_list("rank", "question_text"):
+        print(rank, text)
+    print([row[0] for row in Question.objects.values_list("rank")])
 
 
 async def twins() -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     found = Question.objects.filter(rank=1)
     assert_type(await found, list[Question])
     assert_type([question async for question in found], list[Question])

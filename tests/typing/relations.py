@@ -35,7 +35,7 @@ class Cover(ormis.Model):
 
 
 async def check(question: Question, choice: Choice, tag: Tag) -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     assert_type(choice.question, Question | None)
     assert_type(choice.cover.color, str)
     assert_type(question.choices.all(), QuerySet[Choice])

@@ -3,31 +3,37 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 import ormis
-from ormis import Field, ForeignKey, ManyToMany
+from ormis import Field, ForeignKey, ManyToMany, Related
 
 
 class Author(ormis.Model):
     """A model that others refer to."""
 
     name: str = Field(max_length=20)
+    books: Related["Book"] = Related()
 
 
 class Book(ormis.Model):
     """A model with a relation of each kind."""
 
-    author: ForeignKey[Author | None] = ForeignKey()
+    author: ForeignKey[Author | None] = ForeignKey(related_name="books")
     tags: ManyToMany[Author] = ManyToMany(related_name="tagged")
     pages: int = 0
 
 
 def check(book: Book, author: Author) -> None:
-    """Checked by pyright and mypy, never run."""
+    """Checked by type checkers, never run."""
     book.pages = 3
     book.author = author
     book.pk = 7
-    book.page = 3  # type: ignore[attr-defined]
-    book.pages = "three"  # type: ignore[assignment]
-    book.athor = author  # type: ignore[attr-defined]
-    print(book.page)  # type: ignore[attr-defined]
-    Field(uniqe=True)  # type: ignore[call-arg]
-    ForeignKey(on_delet=ormis.CASCADE)  # type: ignore[call-arg]
+    book.page = 3  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    book.pages = "three"  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+    book.athor = author  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    print(book.page)  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    Field(uniqe=True)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+    author.books = [book]  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+    print(Book.page)  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    print(Book.objects.popular())  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
+    book.author = book  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
+    Book(authr=author)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+    ForeignKey(on_delet=ormis.CASCADE)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]

@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from ..errors import shown
 from ..query.expressions import F
 from ..query.q import Q
 
@@ -58,6 +59,17 @@ class FieldPath:
 def class_field(model: Any, name: str) -> FieldPath:
     """The field of a class in a condition."""
     return FieldPath(model, name)
+
+
+def col(attribute: object) -> FieldPath:
+    """Returns the class attribute of a field, with the type of an operand of a condition: `col(Question.rank) > 3`.
+
+    To a type checker `Question.rank` has the type of its values, and `int | None` can't be compared with 3.
+    Raises TypeError for a value that is no class attribute. Sends nothing.
+    """
+    if not isinstance(attribute, FieldPath):
+        raise TypeError(f"col() takes a class attribute such as Question.rank, not {shown(attribute)}")
+    return attribute
 
 
 class FieldAttribute:

@@ -36,27 +36,28 @@ local function holds_still(m, pk)
   return true
 end
 
-local function given_an_end(m, keys)
-  actions.expire(m, {'expire', 1, keys, request.mutation[2]})
+-- One function for each kind of change. Returns how many of the objects there are, and the result. Objects without a
+-- hash, which another program deleted or the server evicted, do not count.
+local changing = {}
+
+function changing.expire(m, keys)
+  return actions.expire(m, {'expire', 1, keys, request.mutation[2]}), nothing
 end
 
-local function deleted(m, keys)
-  return actions.delete(m, {'delete', 1, keys})
+function changing.delete(m, keys)
+  return #keys, actions.delete(m, {'delete', 1, keys, request.mutation[2]})
 end
 
--- A mutation has its own list of changes: sums add to it.
-local function changed(m, keys)
-  local code, first, more = request.mutation[1], request.mutation[2], request.each or nothing
+-- A mutation has its own list of changes: arithmetic adds to it.
+function changing.update(m, keys)
+  local first, more, count = request.mutation[2], request.each or nothing, 0
   for i = 1, #keys do
-    local own = first
-    if type(first) == 'table' then
-      own = {}
-      extend(own, first)
-      extend(own, more[keys[i]] or nothing)
-    end
-    actions[code](m, {code, 1, keys[i], own, unpack(request.mutation, 3)})
+    local own = {}
+    extend(own, first)
+    extend(own, more[keys[i]] or nothing)
+    if actions.amend(m, {'amend', 1, keys[i], own, unpack(request.mutation, 3)}) then count = count + 1 end
   end
-  return nothing
+  return count, nothing
 end
 
 local function change(rows)
@@ -67,10 +68,9 @@ local function change(rows)
     local list = holds_still(m, pk) and keys or stale
     list[#list + 1] = pk
   end
-  local work = ({delete = deleted, expire = given_an_end})[request.mutation[1]] or changed
-  local result = work(m, keys)
+  local count, result = changing[request.mutation[1]](m, keys)
   apply(mutations.opened)
-  return #keys, result or {}, stale
+  return count, result, stale
 end
 
 local function keys_of(rows)

@@ -126,9 +126,12 @@ local function slots_by_form()
 end
 
 local function form_of(name)
-  local form, last = string.gsub(name, '=[^/]*/', '=/'), nil
-  form, last = string.match(form, '^(.-)([^/]*)$')
-  return form .. string.gsub(last, '=.*$', '=')
+  local parts = {}
+  for part in string.gmatch(name .. '/', '([^/]*)/') do
+    local at = string.find(part, '=', 1, true)
+    parts[#parts + 1] = at and string.sub(part, 1, at) or part
+  end
+  return table.concat(parts, '/')
 end
 
 -- The row of an object with the columns of these slots.

@@ -15,7 +15,7 @@
 --                                   changes {position, text|false, ...}; expected the same, compared first;
 --                                   sums, see updating.lua
 --   {'amend', m, ...}               an update of an object that may be gone; its result is false then
---   {'delete', m, {pk, ...}}        with what refers to them, as on_delete says
+--   {'delete', m, {pk, ...}, most}  and the objects that refer to them by their on_delete; 'large' if these are more
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
 --   {'link', m, end, pk, others}    adds links from the object pk, see links.lua; others are {pk, ...}, or false for
 --                                   what the mutation before has inserted
@@ -38,14 +38,16 @@ local mutations = require('write.mutations')
 
 -- First clears some of the remains of expired objects, in a batch of its own.
 local function clear_away(batch)
-  local cleared = {}
+  local written = {}
   for _, mutation in ipairs(batch) do
     local m = mutations.model(mutation[2])
-    if m.expires and not cleared[m] then
-      cleared[m] = true
-      require('expiry.cleanup')(m)
+    if m.expires then
+      local code, many = mutation[1], mutation[3]
+      local count = code == 'insert' and many or code == 'expire' and #many or 1
+      written[m] = (written[m] or 0) + count
     end
   end
+  for m, count in pairs(written) do require('expiry.cleanup')(m, count) end
 end
 
 return idempotency.remember(answer(function()

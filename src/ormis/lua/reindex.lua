@@ -16,8 +16,11 @@ local extend, as_set = lists.extend, lists.as_set
 local models = require('model.models')
 local progress = require('upkeep.progress')
 
+-- The last word of a definition.
 local function fields_of(definition)
-  return string.match(definition, '(%S+)$')
+  local last
+  for word in string.gmatch(definition, '%S+') do last = word end
+  return last
 end
 
 -- The declaration itself where it is all there is, which is what scripts compare it with.

@@ -20,8 +20,16 @@ _decode = msgspec.msgpack.Decoder().decode
 _decode_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
 
-class InexactArithmetic(Exception):
+class NotInOneCall(Exception):
+    """The server refuses to do this in one call; nothing has changed. The client does it in several."""
+
+
+class InexactArithmetic(NotInOneCall):
     """The server can't do this arithmetic exactly; the client does it and writes on condition of the values read."""
+
+
+class LargeCascade(NotInOneCall):
+    """More objects refer to the deleted ones than one call deletes."""
 
 
 class HasSchema(Protocol):
@@ -165,6 +173,10 @@ def _inexact(_schema: Schema, _key: str, _operands: Any) -> InexactArithmetic:
     return InexactArithmetic()
 
 
+def _large(_schema: Schema, _key: str) -> LargeCascade:
+    return LargeCascade()
+
+
 def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> ProtectedError:
     return ProtectedError(
         f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=PROTECT ({key}.{field}); "
@@ -199,6 +211,7 @@ _OUTCOMES: dict[str, Callable[..., Exception]] = {
     "link": _link,
     "changed": _changed,
     "inexact": _inexact,
+    "large": _large,
     "protected": _protected,
     "restricted": _restricted,
 }

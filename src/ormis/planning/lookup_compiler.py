@@ -3,12 +3,11 @@
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from ..errors import FieldError, reason, shown
+from ..errors import FieldError, hint_for, reason, shown
 from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS
 from ..query.state import Query
@@ -150,9 +149,7 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
         known = [*(n for n in LOOKUPS if _has_lookup(column, n)), *column.codec.traits.parts]
         if unknown in known:
             raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
-        near = get_close_matches(unknown, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint}")
+        raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint_for(unknown, known)}")
     return name
 
 
@@ -207,7 +204,8 @@ def _among(column: Column, value: Any, place: str) -> Node:
         values = len(query.outputs or query.fields or ())
         if query.shape != "objects" and values != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {values}")
-        return InSubquery(column, value._single)
+        again = query if query.sliced and query.shape == "objects" and not query.combined else None
+        return InSubquery(column, value._single, again)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     if not column.codec.traits.equal_by_text:

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 
-from ..errors import FieldError, shown
+from ..errors import FieldError, hint_for, shown
 from ..query.lookups import LOOKUPS
 from ..schema import registry
 from ..schema.schema import Column, Link, Schema, is_hidden
@@ -126,8 +125,5 @@ def names_of(schema: Schema) -> list[str]:
 
 
 def _unknown(name: str, at: Schema, part: str) -> FieldError:
-    names = names_of(at)
-    near = get_close_matches(part, names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
     whole = f" (in {name!r})" if name != part else ""
-    return FieldError(f"{at.name} has no field or relation {part!r}{whole}: {hint}")
+    return FieldError(f"{at.name} has no field or relation {part!r}{whole}: {hint_for(part, names_of(at))}")

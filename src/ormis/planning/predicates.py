@@ -294,10 +294,15 @@ class LinkMatch(Node):
 
 @dataclass(frozen=True, slots=True)
 class InSubquery(Node):
-    """A column's value is among those that another query finds; `values` runs it first."""
+    """A column's value is among those that another query finds; `values` runs it first.
+
+    again: that query, if it is a slice of objects: its condition is evaluated once more where the column's is. Of two
+        clients that update the first object of a queue the second does not find it any more.
+    """
 
     column: Column
     values: Callable[[Origin], Operation[list[Any]]]
+    again: Any = None
 
     def client_side(self, _limits: Limits, /) -> bool:
         """Until its values are known."""

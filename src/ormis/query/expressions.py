@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FieldError
 
@@ -22,52 +22,60 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class Expression:
+# To a type checker an expression may be assigned to a field of any type. Arithmetic is Any, so that `choice.votes` has
+# the type int after `choice.votes = F("votes") + 1` too.
+if TYPE_CHECKING:
+    Assignable = Any
+else:
+    Assignable = object
+
+
+class Expression(Assignable):
     """Something computed from an object's fields."""
 
-    def __add__(self, other: Any) -> "Arithmetic":
+    def __add__(self, other: Any) -> Any:
         return Arithmetic("+", self, expression(other))
 
-    def __radd__(self, other: Any) -> "Arithmetic":
+    def __radd__(self, other: Any) -> Any:
         return Arithmetic("+", expression(other), self)
 
-    def __sub__(self, other: Any) -> "Arithmetic":
+    def __sub__(self, other: Any) -> Any:
         return Arithmetic("-", self, expression(other))
 
-    def __rsub__(self, other: Any) -> "Arithmetic":
+    def __rsub__(self, other: Any) -> Any:
         return Arithmetic("-", expression(other), self)
 
-    def __mul__(self, other: Any) -> "Arithmetic":
+    def __mul__(self, other: Any) -> Any:
         return Arithmetic("*", self, expression(other))
 
-    def __rmul__(self, other: Any) -> "Arithmetic":
+    def __rmul__(self, other: Any) -> Any:
         return Arithmetic("*", expression(other), self)
 
-    def __truediv__(self, other: Any) -> "Arithmetic":
+    def __truediv__(self, other: Any) -> Any:
         return Arithmetic("/", self, expression(other))
 
-    def __rtruediv__(self, other: Any) -> "Arithmetic":
+    def __rtruediv__(self, other: Any) -> Any:
         return Arithmetic("/", expression(other), self)
 
-    def __floordiv__(self, other: Any) -> "Arithmetic":
+    def __floordiv__(self, other: Any) -> Any:
         return Arithmetic("//", self, expression(other))
 
-    def __rfloordiv__(self, other: Any) -> "Arithmetic":
+    def __rfloordiv__(self, other: Any) -> Any:
         return Arithmetic("//", expression(other), self)
 
-    def __mod__(self, other: Any) -> "Arithmetic":
+    def __mod__(self, other: Any) -> Any:
         return Arithmetic("%", self, expression(other))
 
-    def __rmod__(self, other: Any) -> "Arithmetic":
+    def __rmod__(self, other: Any) -> Any:
         return Arithmetic("%", expression(other), self)
 
-    def __pow__(self, other: Any) -> "Arithmetic":
+    def __pow__(self, other: Any) -> Any:
         return Arithmetic("**", self, expression(other))
 
-    def __rpow__(self, other: Any) -> "Arithmetic":
+    def __rpow__(self, other: Any) -> Any:
         return Arithmetic("**", expression(other), self)
 
-    def __neg__(self) -> "Arithmetic":
+    def __neg__(self) -> Any:
         return Arithmetic("-", Value(0), self)
 
     def asc(self, *, nulls_first: bool = False, nulls_last: bool = False) -> "OrderBy":

@@ -47,14 +47,18 @@ class Q:
             parts += side.children if side.connector == connector and not side.negated else [side]
         return Q.join(connector, parts)
 
-    def __and__(self, other: "Q") -> "Q":
+    # To a type checker a comparison of class attributes is a bool, and it may stand on either side.
+
+    def __and__(self, other: "Q | bool") -> "Q":
         return self._with(other, "and")
 
-    def __or__(self, other: "Q") -> "Q":
+    def __or__(self, other: "Q | bool") -> "Q":
         return self._with(other, "or")
 
-    def __xor__(self, other: "Q") -> "Q":
+    def __xor__(self, other: "Q | bool") -> "Q":
         return self._with(other, "xor")
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> "Q":
         return Q.join(self.connector, self.children, not self.negated)

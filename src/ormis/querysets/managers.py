@@ -17,16 +17,19 @@ class Manager(Queryable[M]):
 
     queryset_class: type[QuerySet[Any]] = QuerySet
 
-    def __get__(self, instance: object | None, owner: type[Any]) -> Self:
-        if instance is not None:
-            raise AttributeError(f"managers belong to the class, not to its objects: {owner.__name__}.objects")
+    @overload
+    def __get__(self, record: None, model: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, record: object, model: type[Any]) -> Any: ...
+    def __get__(self, record: object | None, model: type[Any]) -> Any:
+        refuse_object(record, model)
         bound = object.__new__(type(self))
         bound.__dict__ |= self.__dict__
-        bound.model = owner
+        bound.model = model
         return bound
 
     @classmethod
-    def from_queryset(cls, queryset_class: type[QuerySet[Any]]) -> type[Self]:
+    def from_queryset(cls, queryset_class: type[QuerySet[Any]]) -> Any:
         """A manager class whose querysets are of this class, with the methods that it adds.
 
         A method with `queryset_only = True` is left out, one with False is taken even if its name is private.
@@ -70,14 +73,20 @@ QuerySet.manager_class = Manager
 
 
 class DefaultManager:
-    """`objects` of a model that sets none of its own. On the metaclass: a class body that sets one takes precedence."""
+    """`objects` of a model that sets none of its own."""
 
-    # pyright takes the class for the instance of its metaclass, as Python does; mypy for the owner.
     @overload
-    def __get__(self, model: type[M], meta: Any) -> Manager[M]: ...
+    def __get__(self, record: None, model: type[M]) -> Manager[M]: ...
     @overload
-    def __get__(self, model: None, meta: type[M]) -> Manager[M]: ...
-    def __get__(self, model: Any, meta: Any) -> Manager[Any]:
+    def __get__(self, record: object, model: type[Any]) -> Any: ...
+    def __get__(self, record: object | None, model: type[Any]) -> Any:
+        refuse_object(record, model)
         manager: Manager[Any] = Manager()
         manager.model = model
         return manager
+
+
+def refuse_object(record: object | None, model: type[Any]) -> None:
+    """Raises AttributeError for a manager that is asked of an object."""
+    if record is not None:
+        raise AttributeError(f"managers belong to the class, not to its objects: {model.__name__}.objects")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mappin
 from dataclasses import fields
 from itertools import islice
 from operator import index
-from typing import Any, ClassVar, Literal, Self, SupportsIndex, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, SupportsIndex, TypeVar, cast, overload
 
 from ..calls import Operation, Origin
 from ..database import Database
@@ -30,8 +30,18 @@ from .reading import Reading
 from .writing import Writing
 
 M = TypeVar("M")
+S_co = TypeVar("S_co", bound="QuerySet[Any]", covariant=True)
 _LAST = 2**53
 """A slice ends here at the latest, where the server's arithmetic ends too."""
+
+
+class QuerySetManager(Protocol[S_co]):
+    """To a type checker, the manager that as_manager() makes: `Poll.objects` has the methods of the queryset class."""
+
+    @overload
+    def __get__(self, record: None, model: type[Any]) -> S_co: ...
+    @overload
+    def __get__(self, record: object, model: type[Any]) -> Any: ...
 
 
 class Queryable(Reading[M], Writing[M]):
@@ -100,8 +110,10 @@ class Queryable(Reading[M], Writing[M]):
 
     @overload
     def values_list(
-        self, *fields: str | Expression, flat: Literal[False] = False, named: bool = False
-    ) -> "QuerySet[Any]": ...
+        self, *fields: str | Expression, flat: Literal[False] = False, named: Literal[False] = False
+    ) -> "QuerySet[tuple[Any, ...]]": ...
+    @overload
+    def values_list(self, *fields: str | Expression, flat: Literal[False] = False, named: bool) -> "QuerySet[Any]": ...
     @overload
     def values_list(self, field: str | Expression, /, *, flat: Literal[True]) -> "QuerySet[Any]": ...
     def values_list(self, *fields: str | Expression, flat: bool = False, named: bool = False) -> "QuerySet[Any]":
@@ -198,8 +210,26 @@ class QuerySet(Queryable[M], Source[M]):
 
     manager_class: ClassVar[Any] = None
 
+    if TYPE_CHECKING:  # these return querysets of the class that they are called on
+
+        def all(self) -> Self: ...  # noqa: D102
+        def none(self) -> Self: ...  # noqa: D102
+        def filter(self, *conditions: Q | bool, **lookups: Any) -> Self: ...  # noqa: D102
+        def exclude(self, *conditions: Q | bool, **lookups: Any) -> Self: ...  # noqa: D102
+        def using(self, database: Database) -> Self: ...  # noqa: D102
+        def order_by(self, *order: Any) -> Self: ...  # noqa: D102
+        def reverse(self) -> Self: ...  # noqa: D102
+        def only(self, *fields: str) -> Self: ...  # noqa: D102
+        def defer(self, *fields: str | None) -> Self: ...  # noqa: D102
+        def distinct(self) -> Self: ...  # noqa: D102
+        def select_related(self, *paths: str | None) -> Self: ...  # noqa: D102
+        def prefetch_related(self, *lookups: "str | Prefetch | None") -> Self: ...  # noqa: D102
+        def union(self, *others: "QuerySet[Any]", all: bool = False) -> Self: ...  # noqa: A002, D102
+        def intersection(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
+        def difference(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
+
     @classmethod
-    def as_manager(cls) -> Any:
+    def as_manager(cls) -> QuerySetManager[Self]:
         """A manager with the methods of this class, to set in a model: `objects = PollQuerySet.as_manager()`."""
         return cls.manager_class.from_queryset(cls)()
 
@@ -245,8 +275,10 @@ class QuerySet(Queryable[M], Source[M]):
     @overload
     def __getitem__(self, at: int) -> M: ...
     @overload
-    def __getitem__(self, at: slice) -> "QuerySet[M] | builtins.list[M]": ...
-    def __getitem__(self, at: int | slice) -> Any:
+    def __getitem__(self, at: "slice[Any, Any, None]") -> Self: ...
+    @overload
+    def __getitem__(self, at: "slice[Any, Any, int]") -> builtins.list[M]: ...
+    def __getitem__(self, at: "int | slice[Any, Any, Any]") -> Any:
         if isinstance(at, slice):
             return self._slice(at)
         if not isinstance(at, SupportsIndex):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -302,7 +334,7 @@ class QuerySet(Queryable[M], Source[M]):
 
     # Copies ----------------------------------------------------------------------------------------------------------
 
-    def _queryset(self) -> "QuerySet[M]":
+    def _queryset(self) -> Self:
         return self
 
     def _narrowed(self, condition: Q, what: str) -> Self:

@@ -97,9 +97,7 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
     else:
         values = [*map(dict, map(zip, repeat(names), rows))]
     for name, finish in finishing:
-        for one in values:
-            if one[name] is not None and one[name] is not UNKNOWN:
-                one[name] = _finished(model, name, finish, one)
+        _finish(model, name, finish, values)
     if whole is None:
         _fill(model, values, absent)
     records = [*map(_new, repeat(model, len(rows)))]
@@ -145,11 +143,15 @@ def _look_up(model: Any) -> _Fields:
     return fields
 
 
-def _finished(model: Any, name: str, finish: Callable[[Any], Any], values: dict[str, Any]) -> Any:
+def _finish(model: Any, name: str, finish: Callable[[Any], Any], values: list[dict[str, Any]]) -> None:
+    one: dict[str, Any] = {}
     try:
-        return finish(values[name])
+        for one in values:
+            wire = one[name]
+            if wire is not None and wire is not UNKNOWN:
+                one[name] = finish(wire)
     except ValueError as error:
-        raise _unreadable(model, name, values, error) from None
+        raise _unreadable(model, name, one, error) from None
 
 
 def _unreadable(model: Any, name: str, values: dict[str, Any], error: ValueError) -> StoredDataError:

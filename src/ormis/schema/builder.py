@@ -18,11 +18,12 @@ from typing import Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ..errors import DoesNotExist, ModelError
+from ..errors import DoesNotExist, ModelError, hint_for, shown
 from ..storage.annotations import parts, unwrapped, without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
+from .constraints import check_constraints
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -67,24 +68,64 @@ def take_relations(model: str, namespace: dict[str, Any]) -> Taken:
     Raises ModelError for a relation without an annotation or the other way round.
     """
     annotations, taken = annotations_of(namespace), Taken()
+    _check_assigned(model, namespace, annotations)
     for name, annotation in list(annotations.items()):
         kind, argument = _relation_annotation(annotation)
         if kind is not None:
-            relation = _declared(model, name, kind, namespace.pop(name, None))
+            value = namespace.pop(name, _NOTHING)
+            relation = _declared(f"{model}.{name}", kind, value)
             _take(model, name, relation, argument, namespace.get("__module__", ""), taken)
+            if value is None and isinstance(relation, ToOne) and not taken.references[-1].nullable:
+                target = _text(taken.references[-1].target)
+                raise ModelError(f"{model}.{name}: None needs an optional relation: write {kind}[{target} | None]")
     _replace_annotations(annotations, taken)
-    for name, value in namespace.items():
-        if isinstance(value, Relation):
-            raise ModelError(f'{model}.{name} needs an annotation: {name}: {value.kind}["Other"]')
     return taken
 
 
-def _declared(model: str, name: str, kind: str, value: Any) -> Relation:
+def _check_assigned(model: str, namespace: dict[str, Any], annotations: dict[str, Any]) -> None:
+    """Raises ModelError for a relation that is assigned to a name without the annotation of a relation."""
+    for name, value in namespace.items():
+        if isinstance(value, Relation) and _relation_annotation(annotations.get(name))[0] is None:
+            wrong = "needs an annotation"
+            if name in annotations:
+                wrong = f"is annotated as {_text(annotations[name])} and is assigned {value.kind}()"
+            target = _meant(annotations.get(name))
+            raise ModelError(f"{model}.{name} {wrong}: write `{name}: {value.kind}[{target}] = {value.kind}(...)`")
+    for name, annotation in annotations.items():
+        if isinstance(annotation, Relation):
+            kind = annotation.kind
+            raise ModelError(f"{model}.{name}: write `{name}: {kind}[Other] = {kind}(...)`, with the options behind it")
+
+
+def _meant(annotation: Any) -> str:
+    """The model that the annotation of a plain field names, or "Other"."""
+    if isinstance(annotation, str):
+        return annotation
+    models = [part for part in parts(annotation) if hasattr(part, "__schema__")]
+    if len(models) != 1:
+        return "Other"
+    return f"{models[0].__name__} | None" if without_none(annotation)[1] else models[0].__name__
+
+
+def _text(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+_NOTHING: Any = object()
+
+
+def _declared(place: str, kind: str, value: Any) -> Relation:
     """The value assigned to a relation, or the default of its kind."""
-    relation = KINDS[kind]() if value is None else value  # pyright: ignore[reportCallIssue]
-    if getattr(relation, "kind", None) != kind:
-        raise ModelError(f"{model}.{name}: is annotated as {kind} and assigned {relation!r}")
-    return relation
+    if value is _NOTHING or value is None:
+        return KINDS[kind]()  # pyright: ignore[reportCallIssue]
+    if getattr(value, "kind", None) == kind:
+        return value
+    if isinstance(value, FieldInfo):
+        raise ModelError(f"{place} is a {kind} and is assigned Field(), for plain fields: write = {kind}(...)")
+    raise ModelError(
+        f"{place} is annotated as {kind} and is assigned {shown(value)}: write = {kind}(...), or nothing"
+        + (f"; a default is {kind}(default=...)" if kind in ("ForeignKey", "OneToOne") else "")
+    )
 
 
 def _take(model: str, name: str, relation: Relation, argument: Any, module: str, taken: Taken) -> None:
@@ -287,6 +328,7 @@ def build_schema(
 def _column(model: str, name: str, info: FieldInfo, position: int, options: Options, special: Special | None) -> Column:
     annotation, nullable = without_none(info.annotation)
     _refuse_models(model, name, annotation, nullable)
+    check_constraints(f"{model}.{name}", annotation, info)
     try:
         codec, convert = special or (codec_for(annotation), TypeAdapter(plain_type(annotation)).validate_python)
     except TypeError as error:
@@ -442,9 +484,7 @@ def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], wh
     found: list[Column] = []
     for name in names:
         if name not in aliases:
-            raise ModelError(
-                f"{model}.Meta: {where!r} names {name!r}, which is no field; there are {', '.join(aliases)}"
-            )
+            raise ModelError(f"{model}.Meta: {where!r} names {name!r}, which is no field: {hint_for(name, aliases)}")
         found.append(aliases[name])
     if len(set(found)) < len(found):
         raise ModelError(f"{model}.Meta: {where!r} names a field twice")

@@ -35,10 +35,32 @@ _UNSET: Any = PydanticUndefined
 
 @refuses_unknown_options(
     null="annotate the field with `| None`",
+    nullable="annotate the field with `| None`",
     blank="an empty text is allowed unless there is min_length=1, None where the field is annotated with `| None`",
+    required="a field without a default is required",
     choices="annotate the field with Literal[...] or an Enum",
     db_index="write index=True",
+    sortable='write index=True, on a text index="sorted"',
+    full_text_search="there is no full-text index; filter by contains or icontains",
+    unique_for_date="write a UniqueConstraint in Meta.constraints, over a field that holds the date",
+    unique_for_month="write a UniqueConstraint in Meta.constraints, over a field that holds the month",
+    unique_for_year="write a UniqueConstraint in Meta.constraints, over a field that holds the year",
     pk="write primary_key=True",
+    primary="write primary_key=True",
+    autoincrement="a model without a primary_key field has `id`, which is counted up",
+    db_column="a field is stored under its own name",
+    db_default="write default= or default_factory=",
+    server_default="write default= or default_factory=",
+    auto_now="set the field before save()",
+    auto_now_add="write default_factory=, with a function that returns the time",
+    validators="write a @field_validator, or Annotated[type, AfterValidator(function)]",
+    error_messages="raise the message in a @field_validator",
+    editable="write frozen=True for a field that is never assigned to",
+    upload_to="store the path of the file in a field of type str",
+    expires="an object ends as a whole: write Meta.ttl, or save(ttl=...)",
+    ttl="an object ends as a whole: write Meta.ttl, or save(ttl=...)",
+    db_comment="write description=",
+    comment="write description=",
     verbose_name="write title=",
     help_text="write description=",
     regex="write pattern=",
@@ -48,6 +70,12 @@ _UNSET: Any = PydanticUndefined
     const="annotate the field with Literal[...]",
     on_delete="write `name: ForeignKey[Other] = ForeignKey(on_delete=...)`",
     related_name="write `name: ForeignKey[Other] = ForeignKey(related_name=...)`",
+    to="write `name: ForeignKey[Other] = ForeignKey()`",
+    to_field="write `name: ForeignKey[Other] = ForeignKey()`",
+    foreign_key="write `name: ForeignKey[Other] = ForeignKey()`",
+    limit_choices_to="write `name: ForeignKey[Other] = ForeignKey()`",
+    through="write `name: ManyToMany[Other] = ManyToMany(through=...)`",
+    back_populates="write `name: ForeignKey[Other] = ForeignKey(related_name=...)`",
 )
 def Field(
     default: Any = _UNSET,
@@ -101,7 +129,7 @@ def Field(
     Raises ModelError for an option that does not exist.
     """
     given = {name: value for name, value in locals().items() if name not in OWN_OPTIONS and value is not _UNSET}
-    if index not in (True, False, *index_options()):
+    if not isinstance(index, bool) and index not in index_options():
         offered = " or ".join(f'"{option}"' for option in index_options())
         raise TypeError(f"index={index!r}: give True, False or {offered}")
     info: FieldInfo = cast(Any, pydantic.Field)(**given)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
-from ..errors import ModelError
-from .unknown_options import hint_for, refuses_unknown_options
+from ..errors import ModelError, hint_for
+from .unknown_options import refuses_unknown_options
 
 
 class Index:
@@ -38,6 +38,10 @@ class UniqueConstraint:
 
 LONGEST = 10**14
 """The longest life in milliseconds, some 3,000 years."""
+
+
+RESERVED_KEY = "ormis"
+"""The start of the keys that describe a database, `ormis/models` and others: no model may have it."""
 
 
 def milliseconds(time: float | timedelta) -> int:
@@ -107,7 +111,10 @@ def read_options(model: str, meta: Any, inherited: Options | None, base_metas: C
         return options
     if options.abstract:
         return replace(options, key=base_key)
-    return replace(options, key=f"{base_key}:{model.lower()}" if base_key else model.lower())
+    key = f"{base_key}:{model.lower()}" if base_key else model.lower()
+    if key == RESERVED_KEY:
+        raise ModelError(f"{model}: the keys of ormis itself begin with {key!r}; give the model another Meta.key")
+    return replace(options, key=key)
 
 
 def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
@@ -142,8 +149,10 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 
 
 def _check(model: str, options: Options) -> None:
-    if not isinstance(options.key, str) or any(c in options.key for c in "/{}") or options.key == "ormis":  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}', not 'ormis'")
+    if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
+    if options.key == RESERVED_KEY:
+        raise ModelError(f"{model}.Meta.key={options.key!r}: the keys of ormis itself begin so; give another text")
     try:
         ttl_of(options)
     except ValueError as error:

@@ -1,6 +1,7 @@
 """The relations of a class body, as data: to one object, to many; and the rules of on_delete.
 
-The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany` and `Related`, are these with types: `annotations`.
+The classes that users write, `ForeignKey`, `OneToOne`, `ManyToMany`, `Related` and `RelatedOne`, are these with types:
+`descriptors/annotations.py`.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from ..errors import ModelError, hint_for, shown
 from .unknown_options import refuses_unknown_options
 
 
@@ -32,6 +34,41 @@ DO_NOTHING = OnDelete.DO_NOTHING
 _MISSING: Any = object()
 
 
+def _on_delete(value: Any) -> OnDelete:
+    """The rule that on_delete= names. Raises ModelError for what is none."""
+    if value in [*OnDelete]:
+        return OnDelete(value)
+    name = getattr(value, "__name__", value)
+    rules = [rule.name for rule in OnDelete]
+    hint = f"write the one of ormis, on_delete={name}" if name in rules else hint_for(str(name).upper(), rules)
+    raise ModelError(f"on_delete={name if callable(value) else shown(value)} is no rule for deletions: {hint}")
+
+
+def _by_name(own: str, value: Any, options: dict[str, Any]) -> str:
+    """What to write in place of an argument without a name: the other model, or a rule for deletions."""
+    if isinstance(value, OnDelete):
+        return f"write on_delete={value.name}"
+    other = value.__name__ if isinstance(value, type) else f'"{value}"' if isinstance(value, str) else "Other"
+    target = f"{other} | None" if options.get("null") or options.get("blank") else other
+    if " | " in target and other.startswith('"'):
+        target = f'"{other[1:-1]} | None"'
+    return f"write the other model in brackets: `name: {own}[{target}] = {own}(...)`"
+
+
+_DJANGO_ONLY = {
+    "verbose_name": "leave it out",
+    "help_text": "leave it out",
+    "editable": "leave it out",
+    "db_column": "a foreign key is stored under its name and _id",
+    "db_constraint": "the object that a key refers to is looked for at each save, always",
+    "db_table": "the links are kept in sets; with through=, the other model says its key",
+    "limit_choices_to": "check the other object in a validator",
+    "to_field": "a foreign key holds the other model's primary key",
+    "swappable": "leave it out",
+    "parent_link": "leave it out; models inherit from abstract bases only",
+}
+
+
 class Relation:
     """A relation as it is declared. `kind` is its name in a class body.
 
@@ -53,10 +90,19 @@ class ToOne(Relation):
     unique: ClassVar[bool] = False
 
     @refuses_unknown_options(
+        positional=_by_name,
+        **_DJANGO_ONLY,
         to="write the other model in brackets: `name: ForeignKey[Other] = ForeignKey()`",
         null="write `| None` in the brackets: ForeignKey[Other | None]",
         blank="write `| None` in the brackets: ForeignKey[Other | None]",
+        nullable="write `| None` in the brackets: ForeignKey[Other | None]",
         unique="write OneToOne in place of ForeignKey",
+        through="write ManyToMany in place of ForeignKey",
+        max_length="a foreign key holds the other model's primary key, whose field says its constraints",
+        back_populates="write related_name=",
+        backref="write related_name=",
+        ondelete="write on_delete=",
+        default_factory="write default=, with the function",
         index="a foreign key has an index always",
         db_index="a foreign key has an index always",
         alias="declare the field of the key as well: `name_id: int = Field(alias=...)`",
@@ -71,7 +117,7 @@ class ToOne(Relation):
         primary_key: bool = False,
     ) -> None:
         super().__init__(related_name, related_query_name)
-        self.on_delete = OnDelete(on_delete)
+        self.on_delete = _on_delete(on_delete)
         self.default = default
         self.primary_key = primary_key
 
@@ -94,9 +140,15 @@ class ToMany(Relation):
     kind = "ManyToMany"
 
     @refuses_unknown_options(
+        positional=_by_name,
+        **_DJANGO_ONLY,
         to="write the other model in brackets: `name: ManyToMany[Other] = ManyToMany()`",
         null="a many-to-many relation may have no objects, so it needs no None",
         blank="a many-to-many relation may have no objects, so it needs no None",
+        default="new objects have no links; add them after save()",
+        back_populates="write related_name=",
+        backref="write related_name=",
+        secondary="write through=",
         on_delete="a link goes with its objects; give on_delete to the foreign keys of a through model",
     )
     def __init__(
@@ -120,6 +172,7 @@ class ReverseSide(Relation):
     kind = "Related"
 
     @refuses_unknown_options(
+        positional=_by_name,
         related_name="give it to the ForeignKey(), OneToOne() or ManyToMany() on the other side",
         on_delete="give it to the ForeignKey() or OneToOne() on the other side",
         through="give it to the ManyToMany() on the other side",
@@ -128,7 +181,15 @@ class ReverseSide(Relation):
         super().__init__(None, None)
 
 
-KINDS: dict[str, type[Relation]] = {kind.kind: kind for kind in (ToOne, ToOneUnique, ToMany, ReverseSide)}
+class ReverseSideOne(ReverseSide):
+    """The other side of a one-to-one relation that another class declares."""
+
+    kind = "RelatedOne"
+
+
+KINDS: dict[str, type[Relation]] = {
+    kind.kind: kind for kind in (ToOne, ToOneUnique, ToMany, ReverseSide, ReverseSideOne)
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..errors import DoesNotExist, FieldError
+from ..errors import DoesNotExist, FieldError, hint_for, shown
 from ..storage.codecs import Codec, RowDecoder
 from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
@@ -225,11 +225,14 @@ class Schema:
 
         Raises FieldError where there is none.
         """
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise FieldError(f"{self.name}: fields are named by texts, not by {shown(name)}")
         if name == "pk":
             return self.pk
         column = self.by_name.get(name) or next((r.column for r in self.references if r.name == name), None)
         if column is None:
-            raise FieldError(f"{self.name} has no stored field {name!r}; it has {', '.join(self.by_name)}")
+            known = [*self.by_name, *(reference.name for reference in self.references)]
+            raise FieldError(f"{self.name} has no stored field {name!r}: {hint_for(name, known)}")
         return column
 
     def reference(self, name: str) -> Reference:

@@ -2,13 +2,15 @@
 
     encode  a validated Python value -> the stored text; ValueError for what can't be stored
     wire    the type that msgspec decodes a stored text into, while it decodes whole rows (0.2 us a row)
-    read    one stored text -> the same wire value
+    read    one stored text -> the same wire value; it decides which texts can be read
     finish  a wire value -> the Python value, None where it is that already
 
 None never comes here: an absent value is an absent field of the hash. msgspec's lenient decoding of text was checked
 type by type; where it is not exact (the sign of Decimal("-0"), bytes, enums of mixed types) the wire value is the text.
+`read` uses msgspec as well, so that a text is one value, or none, whichever way it is read.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,9 +88,19 @@ def _decimal(value: Decimal) -> str:
 
 def _read_decimal(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        value = Decimal(_without_gaps(text))
     except ArithmeticError:
         raise ValueError(f"{text!r} is no decimal number") from None
+    if value.is_snan():
+        raise ValueError(f"{text!r} is a signalling NaN")
+    return value
+
+
+def _without_gaps(text: str) -> str:
+    """The text of a number as the server reads it too: ASCII, without the spaces and underscores that Python allows."""
+    if "_" in text or not text.isascii() or text != text.strip():
+        raise ValueError(f"{text!r} is no number")
+    return text
 
 
 def _datetime(value: datetime) -> str:
@@ -107,30 +119,35 @@ def _timedelta(value: timedelta) -> str:
     return f"{sign}P{value.days}DT{value.seconds}.{value.microseconds:06d}S"
 
 
-def _boolean(text: bytes) -> bool:
-    if text not in (b"1", b"0"):
-        raise ValueError(f"{text!r} is neither 1 nor 0")
-    return text == b"1"
+def _reader(kind: Any) -> Callable[[bytes], Any]:
+    """Reads one text as msgspec does in rows."""
+
+    def read(text: bytes) -> Any:
+        return msgspec.convert(text.decode(), kind, strict=False)
+
+    return read
 
 
-_timedelta_decoder = msgspec.json.Decoder(timedelta)
+def _read_time(text: bytes) -> time:
+    """A time as in rows; msgspec knows no seconds in an offset, which zones before 1900 have."""
+    if _OFFSET_WITH_SECONDS.fullmatch(text):
+        return time.fromisoformat(text.decode())
+    return msgspec.convert(text.decode(), time, strict=False)
+
+
+_OFFSET_WITH_SECONDS = re.compile(rb"\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:[0-5]\d:[0-5]\d(\.\d{6})?")
 _PLAIN: dict[Any, Codec] = {
     str: Codec("text", _text, str, _utf8),
-    int: Codec("int", int.__repr__, int, int),
-    float: Codec("float", float.__repr__, float, float),
-    bool: Codec("bool", lambda value: "1" if value else "0", bool, _boolean),
+    int: Codec("int", int.__repr__, int, _reader(int)),
+    float: Codec("float", float.__repr__, float, _reader(float)),
+    bool: Codec("bool", lambda value: "1" if value else "0", bool, _reader(bool)),
     Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal),
     bytes: Codec("bytes", bytes, msgspec.Raw, bytes),
-    datetime: Codec("datetime", _datetime, datetime, lambda t: datetime.fromisoformat(t.decode())),
-    date: Codec("date", date.isoformat, date, lambda t: date.fromisoformat(t.decode())),
-    time: Codec(
-        "time",
-        lambda value: value.isoformat("microseconds"),
-        time,
-        lambda t: time.fromisoformat(t.decode()),
-    ),
-    timedelta: Codec("timedelta", _timedelta, timedelta, lambda t: _timedelta_decoder.decode(b'"' + t + b'"')),
-    UUID: Codec("uuid", str, UUID, lambda t: UUID(t.decode())),
+    datetime: Codec("datetime", _datetime, datetime, _reader(datetime)),
+    date: Codec("date", date.isoformat, date, _reader(date)),
+    time: Codec("time", lambda value: value.isoformat("microseconds"), time, _read_time),
+    timedelta: Codec("timedelta", _timedelta, timedelta, _reader(timedelta)),
+    UUID: Codec("uuid", str, UUID, _reader(UUID)),
 }
 
 
@@ -187,7 +204,7 @@ def _subclass_codec(cls: Any, base: Codec) -> Codec:
     def finish(wire: Any) -> Any:
         return make(wire if base.finish is None else base.finish(wire))
 
-    return Codec(base.kind, encode, base.wire, base.read, finish)
+    return Codec(base.kind, encode, base.wire, base.read, guarded(finish))
 
 
 def _numbers_codec(types: Iterable[Any]) -> Codec:
@@ -215,7 +232,7 @@ def _numbers_codec(types: Iterable[Any]) -> Codec:
             return int(text)
         if with_decimals and "e" not in text and body not in ("inf", "nan"):
             return _read_decimal(text)
-        return float(text)
+        return float(_without_gaps(text))
 
     return Codec("decimal", encode, str, _utf8, finish, NUMBERS)
 
@@ -254,7 +271,8 @@ def _pydantic_codec(annotation: Any) -> Codec:
     """JSON through pydantic; values that pydantic writes as a plain string (URLs, addresses, paths) without quotes."""
     nested = Nested(annotation)
     if not _is_string(nested.adapter):
-        return Codec("json", nested.encode, str, _utf8, nested.decode, CANONICAL_JSON if nested.exact_text else None)
+        variant = CANONICAL_JSON if nested.exact_text else None
+        return Codec("json", nested.encode, str, _utf8, guarded(nested.decode), variant)
 
     def encode(value: Any) -> str:
         text = _text(nested.adapter.dump_python(value, mode="json", warnings=False))
@@ -266,7 +284,7 @@ def _pydantic_codec(annotation: Any) -> Codec:
     def finish(text: str) -> Any:
         return nested.classes.decode(text) if text.startswith(MARK) else nested.adapter.validate_python(text)
 
-    return Codec("text", encode, str, _utf8, finish, None if _is_text(annotation) else UNORDERED_TEXT)
+    return Codec("text", encode, str, _utf8, guarded(finish), None if _is_text(annotation) else UNORDERED_TEXT)
 
 
 def _is_string(adapter: TypeAdapter[Any]) -> bool:
@@ -282,6 +300,20 @@ def _is_text(annotation: Any) -> bool:
     plain = unwrapped(annotation)
     bases: Any = getattr(plain, "__mro__", ())
     return plain is EmailStr or str in bases or hasattr(plain, "unicode_string")
+
+
+def guarded(finish: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same, where validators of users may raise anything: a ValueError in its place."""
+
+    def guard(wire: Any) -> Any:
+        try:
+            return finish(wire)
+        except ValueError:
+            raise
+        except Exception as error:  # noqa: BLE001 - validators of users raise whatever they like
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+
+    return guard
 
 
 def packable(item: Any) -> Any:
@@ -300,7 +332,10 @@ def packable(item: Any) -> Any:
 
 
 class RowDecoder:
-    """Decodes rows of some columns, as the scripts pack them: arrays of texts, nil where a field is absent."""
+    """Decodes rows of some columns, as the scripts pack them: arrays of texts, nil where a field is absent.
+
+    Rows are decoded by msgspec at once; if that fails they are read text by text, by `Codec.read`.
+    """
 
     def __init__(self, codecs: Sequence[Codec], names: Sequence[str], nullable: Sequence[bool] | None = None) -> None:
         self._codecs = codecs
@@ -309,41 +344,47 @@ class RowDecoder:
         row = cast(Any, tuple)[tuple(_wires(codecs, [True] * len(codecs)))]
         self._decode = msgspec.msgpack.Decoder(list[row], strict=False).decode
         self._decode_whole = None
+        self._takes_null = any(codec.wire not in (str, msgspec.Raw) for codec in codecs)
+        self._whole_takes_null = False
         if not self._raw and nullable is not None:
             fields = [*zip(names, _wires(codecs, nullable), strict=True)]
             struct = msgspec.defstruct("Row", fields, array_like=True, gc=False)
             self._decode_whole = msgspec.msgpack.Decoder(list[struct], strict=False).decode
+            self._whole_takes_null = any(
+                absent and codec.wire is not str for codec, absent in zip(codecs, nullable, strict=True)
+            )
 
     def whole_rows(self, packed: bytes) -> list[msgspec.Struct] | None:
         """Packed rows as structs; None where a column that must have a value lacks it, or a text does not convert.
 
         Whoever makes objects of them need not look at each value again, and has them as dicts in half the time.
         """
-        if self._decode_whole is None:
+        if self._decode_whole is None or (self._whole_takes_null and _NULL(packed)):
             return None
         try:
             return self._decode_whole(packed)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except ValueError:  # msgspec's own errors, and those of a datetime beyond the year 9999
             return None
 
     def rows(self, packed: bytes) -> list[tuple[Any, ...]]:
         """The wire values of packed rows. Raises BadText for the first text that does not convert."""
         try:
-            rows = self._decode(packed)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            self._complain(packed)
-            raise
+            rows = None if self._takes_null and _NULL(packed) else self._decode(packed)
+        except ValueError:  # msgspec's own errors, and those of a datetime beyond the year 9999
+            rows = None
+        if rows is None:
+            return [self.row(texts, number) for number, texts in enumerate(raw_rows(packed))]
         return [self._without_raw(row) for row in rows] if self._raw else rows
 
-    def row(self, texts: Sequence[bytes | None]) -> tuple[Any, ...]:
-        """The wire values of one row of texts. Raises BadText."""
-        try:
-            return tuple(
-                None if text is None else codec.read(text) for codec, text in zip(self._codecs, texts, strict=True)
-            )
-        except ValueError:
-            self._check(0, texts)
-            raise
+    def row(self, texts: Sequence[bytes | None], number: int = 0) -> tuple[Any, ...]:
+        """The wire values of one row of texts. Raises BadText, which names this number."""
+        values: list[Any] = []
+        for codec, name, text in zip(self._codecs, self._names, texts, strict=True):
+            try:
+                values.append(None if text is None else codec.read(text))
+            except ValueError:
+                raise BadText(number, name, _shown(cast(bytes, text)), codec.kind) from None
+        return tuple(values)
 
     def _without_raw(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         values = list(row)
@@ -351,18 +392,9 @@ class RowDecoder:
             values[i] = _unpacked(bytes(values[i]))
         return tuple(values)
 
-    def _complain(self, packed: bytes) -> None:
-        for number, texts in enumerate(raw_rows(packed)):
-            self._check(number, texts)
 
-    def _check(self, number: int, texts: Sequence[bytes | None]) -> None:
-        for codec, name, text in zip(self._codecs, self._names, texts, strict=True):
-            if text is None:
-                continue
-            try:
-                codec.read(text)
-            except ValueError:
-                raise BadText(number, name, _shown(text), codec.kind) from None
+_NULL = re.compile(rb"\xa4[nN][uU][lL][lL]").search
+"""Finds the text `null` in packed rows: msgspec takes it for an absent value in columns that are no texts."""
 
 
 def _wires(codecs: Sequence[Codec], nullable: Sequence[bool]) -> list[Any]:

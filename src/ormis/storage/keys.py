@@ -20,11 +20,6 @@ def object_key(model: str, pk: str) -> str:
     return f"{model}:{pk}"
 
 
-def next_id_key(model: str) -> str:
-    """The last id handed out."""
-    return f"{model}/next_id"
-
-
 def links_key(model: str, relation: str, pk: str) -> str:
     """The set of the keys that an object is linked to by a many-to-many relation."""
     return f"{model}/links/{relation}/{short(pk)}"

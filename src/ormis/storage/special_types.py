@@ -21,7 +21,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from .codecs import Codec, codec_for
+from .codecs import Codec, codec_for, guarded
 
 Special = tuple[Codec, Callable[[Any], Any]]
 """A codec, and the conversion of a value to the type."""
@@ -68,7 +68,7 @@ def _enum_codec(cls: type[Enum], as_values: bool) -> Special | None:
         found = member(wire if base.finish is None else base.finish(wire))
         return found.value if as_values else found
 
-    return Codec(base.kind, encode, base.wire, base.read, finish), convert
+    return Codec(base.kind, encode, base.wire, base.read, guarded(finish)), convert
 
 
 # Types that pydantic does not know -----------------------------------------------------------------------------------
@@ -97,12 +97,12 @@ def _foreign_codec(model: Any, name: str, annotation: Any, plain: Any) -> Specia
         def encode(value: Any) -> Any:
             return text.encode(adapter.dump_python(value, mode="json"))
 
-        return Codec("text", encode, text.wire, text.read, adapter.validate_python), adapter.validate_python
+        return Codec("text", encode, text.wire, text.read, guarded(adapter.validate_python)), adapter.validate_python
 
     def encode_json(value: Any) -> str:
         return adapter.dump_json(value).decode()
 
-    return Codec("json", encode_json, str, codec_for(str).read, adapter.validate_json), adapter.validate_python
+    return Codec("json", encode_json, str, codec_for(str).read, guarded(adapter.validate_json)), adapter.validate_python
 
 
 def _is_text(adapter: TypeAdapter[Any]) -> bool:

@@ -1,6 +1,8 @@
--- Clears away the remains of expired objects, a hundred a call.
+-- Clears away the remains of expired objects: a hundred a call, and in a call that writes at least twice as many as it
+-- may make, so that they do not pile up.
 -- Only its hash says whether an object is there: while expired ones are left in the indexes, a script has to look.
--- Out: clear(m), which returns whether expired objects may be left; forget_objects(m, pks), which are gone already.
+-- Out: clear(m, written), which returns whether expired objects may be left; forget_objects(m, pks), which are gone
+--      already.
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -14,7 +16,7 @@ local models = require('model.models')
 local expiring = require('expiry.expiring')
 local collector = require('write.variadic')
 
-local AT_ONCE = 100
+local LEAST, AT_ONCE = 100, 1000  -- in a call; in one batch of commands
 
 -- The links of an object from both sides.
 local function drop_links(m, ends, pk, add)
@@ -98,14 +100,20 @@ local function clear_due(m, due, at)
 end
 
 -- That the server refuses to write is no reason not to read.
-local function clear(m)
-  local expiry, at = m.base .. KEY.expiry, expiring.now()
+-- written: the number of objects that the call may make, nothing for a call that reads.
+local function clear(m, written)
+  local expiry, at, left = m.base .. KEY.expiry, expiring.now(), math.max(LEAST, 2 * (written or 0))
   call('HLEN', expiring.records(m))
-  local due = call('ZRANGEBYSCORE', expiry, '-inf', at, 'LIMIT', 0, AT_ONCE)
-  if #due == 0 then return false end
-  if not attempt(clear_due, m, due, at) then return true end
-  keep()
-  return #due == AT_ONCE
+  repeat
+    local size = math.min(left, AT_ONCE)
+    local due = call('ZRANGEBYSCORE', expiry, '-inf', at, 'LIMIT', 0, size)
+    if #due == 0 then return false end
+    if not attempt(clear_due, m, due, at) then return true end
+    keep()
+    if #due < size then return false end
+    left = left - size
+  until left <= 0
+  return true
 end
 
 return {clear = clear, forget_objects = forget_objects}

@@ -1,7 +1,7 @@
 -- Applies the on_delete rules of objects that have expired, some of them a call. Time can't be held back: a reference
 -- that protects becomes absent if it may be, else its object goes too.
 -- ormis/expired/model, a set, holds the primary keys whose rules are still to be applied.
--- Out: apply_rules(m). No batch may be at work: its objects are forgotten.
+-- Out: apply_rules(m, written), see cleanup.lua. No batch may be at work: its objects are forgotten.
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -104,9 +104,9 @@ local function apply_rules_of(m, pk)
   return complete
 end
 
-local function apply_rules(m)
+local function apply_rules(m, written)
   local key = KEY.prefix .. KEY.expired .. m.key
-  local pks = pcommand('SRANDMEMBER', key, OBJECTS)
+  local pks = pcommand('SRANDMEMBER', key, math.max(OBJECTS, 2 * (written or 0)))
   if type(pks) ~= 'table' or pks.err or #pks == 0 or type(pcommand('SREM', key, '')) == 'table' then return end
   local known = read_catalog()
   if not known[m.key] then return end
@@ -120,7 +120,7 @@ local function apply_rules(m)
     -- A rule refused for lack of rights is left to a caller with more; one that needs a repair is not tried again.
     local refused = not fine and type(result) == 'table' and result.refusal
     if not refused and (not fine or result) then pcommand('SREM', key, pk) end
-    if refused or acted >= REFERRERS then break end
+    if refused or acted >= math.max(REFERRERS, 2 * (written or 0)) then break end
   end
   mutations.opened = opened
 end

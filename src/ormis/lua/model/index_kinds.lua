@@ -59,7 +59,9 @@ define('sorted', {
 
 define('text', {
   stored = SORTED_SET, suffix = '',
-  primary_key = function(member) return string.match(member, '%z([^%z]*)$') end,
+  primary_key = function(member)
+    return string.find(member, '\0', 1, true) and require('values.text_entries').pk_of(member) or nil
+  end,
   entry = function(key, text, pk) return key, text .. '\0' .. pk, 0 end,
 })
 

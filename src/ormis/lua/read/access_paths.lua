@@ -59,12 +59,12 @@ function measures.text(probe, m, conjuncts)
   else
     if low then probe.low = '[' .. low[5] end
     -- The text before a NUL may be a whole value: with the NUL and its key it sorts after the bound.
-    if high then probe.high = '(' .. string.match(high[5], '^%Z*') .. '\1' end
+    if high then probe.high = '(' .. require('values.text_entries').start_of(high[5]) .. '\1' end
   end
   probe.key, probe.cost = key, call('ZLEXCOUNT', key, probe.low, probe.high)
   function probe.list()
-    local keys = call('ZRANGEBYLEX', key, probe.low, probe.high)
-    for i = 1, #keys do keys[i] = string.match(keys[i], '([^%z]*)$') end
+    local keys, pk_of = call('ZRANGEBYLEX', key, probe.low, probe.high), require('values.text_entries').pk_of
+    for i = 1, #keys do keys[i] = pk_of(keys[i]) end
     return keys
   end
 end

@@ -3,6 +3,7 @@
 --      model, indexes that are left alone since they are incomplete}, `by` being one of key, unique, equal, sorted,
 --      text, order, creation, all, union, forward, reverse, links, nothing, portion.
 
+local prefix = require('server.keys').prefix
 local call = require('server.call')
 local nothing = require('server.lists').nothing
 local search = require('read.candidates').search
@@ -32,7 +33,7 @@ local function explanation()
     local index = m.indexes[i]
     if not index.complete then lacking[#lacking + 1] = joined(index.names, index.name) end
   end
-  for i, check in ipairs(search.checks or nothing) do checks[i] = check.key end
+  for i, check in ipairs(search.checks or nothing) do checks[i] = string.sub(check.key, #prefix + 1) end
   return {described(search.taken or {by = 'portion'}, 0), checks, search.spent, call('ZCARD', search.ids), lacking}
 end
 

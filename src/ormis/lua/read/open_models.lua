@@ -42,7 +42,7 @@ local function model_at(number)
   local m = opened[number]
   if not m then
     m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false)
-    if m.expires then m.unsure = require('expiry.cleanup')(m) end
+    if m.expires then m.unsure = require('expiry.cleanup')(m, require('read.request').most) end
     m = named(m)
     opened[number] = m
   end

@@ -56,10 +56,11 @@ local function walk(probe, descending, needed, look)
     local keys, count, found = {}, 0, nil
     if by_text then
       -- Texts that go on with a NUL where another ends are not in their own order.
+      local text_entries = require('values.text_entries')
       found = call(command, probe.key, low, high, 'LIMIT', start, size)
       for i = 1, #found do
-        keys[i] = string.match(found[i], '([^%z]*)$')
-        stands[keys[i]] = string.match(found[i], '^%Z*')
+        keys[i] = text_entries.pk_of(found[i])
+        stands[keys[i]] = text_entries.start_of(found[i])
       end
       count = #found
     else

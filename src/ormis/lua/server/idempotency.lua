@@ -31,12 +31,13 @@ elseif last then
   end
 end
 
--- A call with an error of the server has written nothing. A refusal may have no room to be remembered: then it
--- is found out again.
+-- A call with an error of the server has written nothing. A refusal may have no room to be remembered: then the call
+-- is executed again.
 local function remember(new_reply)
-  if type(new_reply) == 'string' and redis.pcall('HSET', calls, slot, sequence .. new_reply) == 1 then
-    redis.pcall('EXPIRE', calls, 3600)
-  end
+  if type(new_reply) ~= 'string' then return new_reply end
+  local kept = new_reply
+  if #kept > 4096 and string.sub(kept, 2, 4) ~= '\162ok' then kept = require('server.shortened')(kept) end
+  if redis.pcall('HSET', calls, slot, sequence .. kept) == 1 then redis.pcall('EXPIRE', calls, 3600) end
   return new_reply
 end
 

@@ -24,7 +24,8 @@ local function restore(command, key, ...)
   local reply = pcommand(command, key, ...)
   local refused = type(reply) == 'table' and reply.err
   -- A key of a wrong type has not been written to.
-  if refused and not string.find(refused, 'WRONGTYPE', 1, true) then unrestored = bare(key) end
+  if not refused or string.find(refused, 'WRONGTYPE', 1, true) then return end
+  if not require('server.unchanged')(command, key, ...) then unrestored = bare(key) end
 end
 
 -- The newest writes are undone first.

@@ -15,13 +15,14 @@ local function float_text(number)
     if tonumber(text) == number then break end
     -- At a power of two the doubles below are nearer to each other: the next digit up may do where the nearest did not.
     if places == 15 then
-      local head, tail, exponent = string.match(text, '^(.*)(%d%d%d%d%d%d%d%d)(e.*)$')
-      text = head .. string.format('%08.0f', tail + 1) .. exponent
+      local at = string.find(text, 'e', 1, true)
+      local tail = string.sub(text, at - 8, at - 1)
+      text = string.sub(text, 1, at - 9) .. string.format('%08.0f', tail + 1) .. string.sub(text, at)
       if tail ~= '99999999' and tonumber(text) == number then break end
     end
   end
   local sign, first, rest, exponent = string.match(text, '^(%-?)(%d)%.?(%d*)e(.*)$')
-  local digits, point = string.gsub(first .. rest, '0+$', ''), tonumber(exponent)
+  local digits, point = string.gsub(first .. rest, '0+$', ''), tonumber(exponent)  -- bounded: 17 digits
   if digits == '' then digits = '0' end
   if point < -4 or point >= 16 then
     local fraction = #digits > 1 and '.' .. string.sub(digits, 2) or ''
@@ -54,16 +55,17 @@ local function calculate(kind, operator, a, b)
   if kind == 'int' or kind == 'float' then
     x, y = score(kind, a), score(kind, b)
   elseif kind == 'decimal' then
-    local whole, fraction = string.match(a, '^([%+%-]?%d+)%.?(%d*)$')
-    local whole_b, fraction_b = string.match(b, '^([%+%-]?%d+)%.?(%d*)$')
-    if not whole or not whole_b then return nil end
+    local decimal_parts = require('values.decimal_parts')
+    local sign, whole, fraction, _, exponent = decimal_parts(a)
+    local sign_b, whole_b, fraction_b, _, exponent_b = decimal_parts(b)
+    if not sign or not sign_b or whole == '' or whole_b == '' or exponent .. exponent_b ~= '' then return nil end
     scale = operator == '*' and #fraction + #fraction_b or math.max(#fraction, #fraction_b)
     if scale > 300 then return nil end
     if operator ~= '*' then
       fraction = fraction .. string.rep('0', scale - #fraction)
       fraction_b = fraction_b .. string.rep('0', scale - #fraction_b)
     end
-    x, y = tonumber(whole .. fraction), tonumber(whole_b .. fraction_b)
+    x, y = tonumber(sign .. whole .. fraction), tonumber(sign_b .. whole_b .. fraction_b)
   end
   if not x or not y then return nil end
   local result

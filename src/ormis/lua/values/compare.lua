@@ -26,11 +26,15 @@ end
 
 -- The order of two different texts of one kind whose scores are equal.
 local function tied_order(kind, a, b)
-  if kind == 'datetime' then return byte_order(string.sub(a, 1, 26), string.sub(b, 1, 26)) end
+  if kind == 'datetime' then
+    if #a < 26 or #b < 26 then return 0 end  -- another form, of the same moment but for less than a millisecond
+    return byte_order(string.sub(a, 1, 26), string.sub(b, 1, 26))
+  end
   if kind == 'timedelta' then
     local form = '^(%-?)P(%d+)DT(%d+)%.(%d+)S$'
     local sign, days, seconds, micros = string.match(a, form)
     local _, days_b, seconds_b, micros_b = string.match(b, form)
+    if not sign or not micros_b then return 0 end
     local more = (days - days_b) * 86400000000 + ((seconds - seconds_b) * 1000000 + (micros - micros_b))
     if sign == '-' then more = -more end
     return more < 0 and -1 or more > 0 and 1 or 0
@@ -38,7 +42,7 @@ local function tied_order(kind, a, b)
   -- A number as its sign, its digits from the first that is not 0, and its magnitude, upper * 10^9 + lower: a Decimal
   -- may have exponents beyond 2^53. Infinity is a number above all magnitudes.
   local function parts(text)
-    local sign, whole, fraction, minus, exponent = string.match(text, '^([%+%-]?)(%d*)%.?(%d*)[eE]?([%+%-]?)(%d*)$')
+    local sign, whole, fraction, minus, exponent = require('values.decimal_parts')(text)
     if not sign then return string.byte(text) == 45 and -1 or 1, '1', 1e300, 0 end
     local digits = whole .. fraction
     local first = string.find(digits, '[1-9]')

@@ -1,5 +1,6 @@
 -- The numbers that values are sorted by in a sorted set, from their stored texts.
--- In: nothing. Out: score(kind, text), a double, nil where the text is no value of that kind (and for NaN).
+-- In: nothing. Out: score(kind, text), a double, nil where Python reads no value of that kind from the text (and for
+-- NaN). Texts in other forms than ormis writes are read by other_forms.lua.
 --   int, float, decimal  the number itself, rounded to the nearest double; infinite where it is out of range
 --   date, datetime       microseconds since 1970 UTC, a naive one taken as UTC
 --   time                 microseconds since midnight, less the offset
@@ -15,11 +16,19 @@ local function clock(text, at)
     u1 * 100000 + u2 * 10000 + u3 * 1000 + u4 * 100 + u5 * 10 + u6 - 5333328
 end
 
-local function score(kind, text)
+local score
+
+local function other_form(kind, text)
+  return require('values.other_forms')(kind, text, score)
+end
+
+function score(kind, text)
   if kind == 'int' then
     -- tonumber alone would take '0x10', ' 1' and '1\0'
-    return not string.find(text, '[^%d%+%-]') and tonumber(text) or nil
-  elseif kind == 'float' or kind == 'decimal' then
+    return (string.find(text, '^%-?[1-9]%d*$') or text == '0') and tonumber(text) or other_form(kind, text)
+  elseif kind == 'float' then
+    return string.find(text, '^%-?[1-9]%d*%.%d+$') and #text < 40 and tonumber(text) or other_form(kind, text)
+  elseif kind == 'decimal' then
     if not string.find(text, '[^%d%.%+%-eE]') then return tonumber(text) end
     local sign, name = string.match(string.lower(text), '^([%+%-]?)(inf%a*)$')
     if name ~= 'inf' and name ~= 'infinity' then return nil end
@@ -27,7 +36,7 @@ local function score(kind, text)
   elseif kind == 'datetime' or kind == 'date' then
     local form = '^%d%d%d%d%-%d%d%-%d%d$'
     if kind == 'datetime' then form = '^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%d%d%d%dZ?$' end
-    if not string.find(text, form) then return nil end
+    if not string.find(text, form) then return other_form(kind, text) end
     local y1, y2, y3, y4, _, m1, m2, _, d1, d2 = string.byte(text, 1, 10)
     local year, month, day = y1 * 1000 + y2 * 100 + y3 * 10 + y4 - 53328, m1 * 10 + m2 - 528, d1 * 10 + d2 - 528
     if year < 1 or month < 1 or month > 12 or day < 1 or day > 31 then return nil end
@@ -44,7 +53,7 @@ local function score(kind, text)
     local seconds, micros = clock(text, 12)
     return seconds and (days * 86400 + seconds) * 1000000 + micros
   elseif kind == 'time' then
-    if not string.find(text, '^%d%d:%d%d:%d%d%.%d%d%d%d%d%d') then return nil end
+    if not string.find(text, '^%d%d:%d%d:%d%d%.%d%d%d%d%d%d') then return other_form(kind, text) end
     local seconds, micros = clock(text, 1)
     if not seconds then return nil end
     local own = seconds * 1000000 + micros
@@ -58,16 +67,15 @@ local function score(kind, text)
     elseif more and string.find(more, '^:%d%d%.%d%d%d%d%d%d$') then
       offset = offset .. more
     else
-      return nil
+      return other_form(kind, text)
     end
     seconds, micros = clock(offset, 1)
     if not seconds then return nil end
     return sign == '-' and own + (seconds * 1000000 + micros) or own - (seconds * 1000000 + micros)
   elseif kind == 'timedelta' then
     local sign, days, seconds, micros = string.match(text, '^(%-?)P(%d+)DT(%d+)%.(%d%d%d%d%d%d)S$')
-    if not sign or #days > 9 or #seconds > 5 then return nil end
+    if not sign or #days > 9 or #seconds > 5 or tonumber(seconds) > 86399 then return other_form(kind, text) end
     days, seconds, micros = tonumber(days), tonumber(seconds), tonumber(micros)
-    if seconds > 86399 then return nil end
     -- Both parts are exact, so that only their sum is rounded.
     seconds = days * 86400 + seconds
     local rest = seconds % 1048576

@@ -47,30 +47,31 @@ function actions.save(m, mutation)
   return {row[1]}
 end
 
-function actions.update(m, mutation)
+-- Returns the texts of the arithmetic, true without any; false if there is no such object.
+function actions.amend(m, mutation)
   local pk, changes, expected, sums, texts = mutation[3], mutation[4], mutation[5], mutation[6], true
   if expected then
     local updating = require('write.updating')
     local object = objects.find(m, pk, {})
-    if not object then mutations.refuse('missing', m.key, pk) end
+    if not object then return false end
     updating.check_unchanged(m, object, expected)
     local added
     added, texts = updating.apply_arithmetic(m, object, sums)
     extend(changes, added)
   end
   local changed = mutations.change(m, pk, changes)
-  if not changed then mutations.refuse('missing', m.key, pk) end
+  if not changed then return false end
   if mutation[7] then set_expires_at(m, changed, mutation[7]) end
   return texts
 end
 
--- An update of an object that may be gone: then false.
-function actions.amend(m, mutation)
-  return objects.find(m, mutation[3], {}) ~= nil and actions.update(m, mutation)
+-- The same for an object that must be there.
+function actions.update(m, mutation)
+  return actions.amend(m, mutation) or mutations.refuse('missing', m.key, mutation[3])
 end
 
 function actions.delete(m, mutation)
-  return require('write.deletion').delete(m, mutation[3])
+  return require('write.deletion').delete(m, mutation[3], mutation[4])
 end
 
 function actions.link(m, mutation, inserted)

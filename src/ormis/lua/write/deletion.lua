@@ -2,8 +2,9 @@
 -- As in Django, an object being deleted still PROTECTs its target (unless it is the target), but does not RESTRICT it.
 -- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false};
 -- links are removed from both sides.
--- Out: delete(m, pks), which returns {key of a model = count of its objects deleted, ...}; stored_referrers(child,
---      position, pk), the keys of the objects that were stored as referring to pk.
+-- Out: delete(m, pks, most), which returns {key of a model = count of its objects deleted, ...}, and refuses if more
+--      than `most` objects refer to those that it deletes; stored_referrers(child, position, pk), the keys of the
+--      objects that were stored as referring to pk.
 
 local call = require('server.call')
 local KEY = require('server.keys')
@@ -32,13 +33,14 @@ local function stored_referrers(child, position, pk)
 end
 
 -- The objects that refer to pk, after what the batch did so far.
-local function referring(child, position, pk)
+local function referring(child, position, pk, most)
   local found, seen = {}, {}
   for _, child_pk in ipairs(stored_referrers(child, position, pk)) do
     local object = objects.find(child, child_pk, {position})
     if object then
       seen[object] = true
       if object.new[position] == pk then found[#found + 1] = object end
+      if #found > most then mutations.refuse('large', child.key) end
     end
   end
   for i = 1, objects.count do
@@ -83,7 +85,9 @@ end
 local function follow(object, doomed)
   for _, referrer in ipairs(object.m.referrers or {}) do
     if referrer[3] ~= 'do_nothing' then
-      for _, other in ipairs(referring(mutations.model(referrer[1]), referrer[2], object.pk)) do
+      local found = referring(mutations.model(referrer[1]), referrer[2], object.pk, doomed.most)
+      doomed.most = doomed.most - #found
+      for _, other in ipairs(found) do
         if other.new then on_delete[referrer[3]](other, doomed, referrer[2], referrer[4]) end
       end
     end
@@ -131,8 +135,8 @@ local function refuse_standing(code, standing, lets_go)
   end
 end
 
-local function delete(m, pks)
-  local doomed = {counts = {}, rows = {}, protected = {}, restricted = {}, changes = {}}
+local function delete(m, pks, most)
+  local doomed = {counts = {}, rows = {}, protected = {}, restricted = {}, changes = {}, most = most or math.huge}
   for _, pk in ipairs(pks) do
     local object = objects.find(m, pk, {})
     if object then doom(object, doomed) end

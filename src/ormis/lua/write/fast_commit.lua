@@ -161,6 +161,7 @@ elseif commit then
     local function insert()
       local last = command('GET', base .. KEY.next_id) or '0'
       if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
+      if last == '0' and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- the counter was evicted
       local pks, keys, places = {}, {}, {}
       for i = 1, count do
         local pk = string.format('%.0f', last + i)
@@ -189,6 +190,8 @@ elseif commit then
     reply = pks and cmsgpack.pack({'ok', {pks}}) or unrestored
   elseif type(number) == 'number' then
     local pk, at, rest, failed = string.format('%.0f', number), 9, 9 + 4 * ARGV[8], number < 1 or number >= 1e15
+    -- The counter of existing objects was evicted.
+    failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
     if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
       while not failed and at < rest do
         local name, text, done = base .. KEY.index .. ARGV[at + 2], ARGV[at + 3], nil

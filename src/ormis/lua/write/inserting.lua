@@ -1,27 +1,13 @@
 -- New objects: their keys, their places in the order of creation, their conflicts.
 -- Out: insert(m, count, texts, when), which returns the keys, false for an object that is left out.
 
-local server = require('server.server')
-local call, fail = server.call, server.fail
+local call = require('server.call')
 local KEY = require('server.keys')
 local extend = require('server.lists').extend
 local mutations = require('write.mutations')
+local next_id = require('write.next_id')
+local above, successor, EXACT = next_id.above, next_id.successor, next_id.EXACT
 local objects = require('write.objects')
-
-local EXACT = 15  -- digits of a key that a double holds exactly
-
-local function successor(text)
-  if #text < EXACT then return string.format('%.0f', tonumber(text) + 1) end
-  local head, last, nines = string.match(text, '^(.-)([0-8]?)(9*)$')
-  return head .. string.format('%.0f', (tonumber(last) or 0) + 1) .. string.rep('0', #nines)
-end
-
--- Whether the integer a is above b, which is not negative.
-local function above(a, b)
-  if string.byte(a) == 45 then return false end
-  if #a ~= #b then return #a > #b end
-  return #a < EXACT and tonumber(a) > tonumber(b) or #a >= EXACT and a ~= b and a > b
-end
 
 -- A place after every other. A key given by hand below the last one counted goes before the next one to be counted.
 local function next_in_order(m)
@@ -34,13 +20,9 @@ end
 -- creation; a counted key is its own place.
 local function key_and_order(m, pk)
   if m.auto then
-    if not m.last_id then
-      m.stored_id = call('GET', m.base .. KEY.next_id)
-      m.last_id = m.stored_id or '0'
-      if not string.find(m.last_id, '^%d+$') then fail('counter', m.key .. KEY.next_id, m.last_id) end
-    end
+    if not m.last_id then m.last_id, m.stored_id = next_id.last(m.key) end
     if not pk or above(pk, m.last_id) then
-      pk = pk or successor(m.last_id)
+      pk = pk or successor(m.last_id, 1)
       m.last_id, m.counted = pk, true
       if #pk <= EXACT then
         m.last_in_order = pk + 0

@@ -84,7 +84,7 @@ function mutations.conflict(m, row, pk, changed, only)
       if not other and m.incomplete and m.incomplete[name] then
         other = require('write.find_holder')(m, fields, value)
       end
-      if other and other ~= pk and m.expires and not objects.known(m.base .. KEY.object .. other) then other = nil end
+      if other and other ~= pk and not objects.known(m.base .. KEY.object .. other) then other = nil end
       if other and other ~= pk then return name, value, other end
     end
   end

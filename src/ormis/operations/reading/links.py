@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from ...calls import Operation
+from ...errors import StoredDataError
 from ...schema import registry
-from ...schema.schema import Link, Schema
+from ...schema.schema import Column, Link, Schema
 from ...storage.keys import links_key
 from ...storage.scripts import script
 from ..outcomes import answer_of
@@ -20,8 +21,19 @@ def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[An
     encode, target = schema.pk.codec.encode, registry.model_for(link.target).__schema__
     base = links_key(schema.key, link.name, "")
     (linked_keys,) = answer_of((yield script("link_members")((base, _pack([encode(pk) for pk in pks])))))
-    decode = target.pk.codec.decode
-    return {pk: [decode(text.encode()) for text in linked] for pk, linked in zip(pks, linked_keys, strict=True)}
+    linked = zip(pks, linked_keys, strict=True)
+    return {pk: [_decoded(target.pk, text, base, link.name) for text in texts] for pk, texts in linked}
+
+
+def _decoded(pk: Column, text: str, base: str, name: str) -> Any:
+    try:
+        return pk.codec.decode(text.encode())
+    except ValueError:
+        raise StoredDataError(
+            f"the links of {base!r} hold {text!r}, which is no {pk.codec.kind}; remove it with SREM",
+            key=base,
+            field=name,
+        ) from None
 
 
 def inverted(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:

@@ -89,7 +89,8 @@ def attach_related(
             model = model_for(hop.schema.key)
             targets = Wires(rows.values())
             targets.whole = None if rows.whole is None else [*rows.whole.values()]
-            by_key = dict(zip(_keys(rows, hop.source.codec), load(model, targets, origin), strict=True))
+            records_there = load(model, targets, origin)  # before the keys: it names a text that does not convert
+            by_key = dict(zip(_keys(rows, hop.source.codec), records_there, strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             back_name = hop.reference.back_name if hop.forward else hop.reference.name
             for key, owners in _by(hop.source.name, levels[related.parent]).items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...calls import Operation
-from ...planning.columns import Computed
+from ...planning.columns import ColumnRef, Computed
 from ...planning.ordering import computed_sort_key, sorted_by, wire_sort_key
 from ...planning.plan import Plan
 from ...records.gc_pause import without_collector
@@ -116,12 +116,13 @@ def keys_in_order(plan: Plan, first: Page | None = None) -> Operation[list[str]]
         rows = _sliced(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), first=first)))
     else:
         rows = yield from fetch(keys_only, first=first)
-    encode, finish = plan.schema.pk.codec.encode, plan.schema.pk.codec.finish
+    pk = plan.schema.pk
     rows.reverse()
     keys: dict[str, None] = {}
     while rows:  # they go as the keys come: both at once would be the most that is held
-        pk = rows.pop()[0]
-        keys[str(encode(finish(pk) if finish else pk))] = None
+        row = rows.pop()
+        value = row[0] if pk.codec.finish is None else decoded(plan.schema, (pk,), row)[pk.name]
+        keys[str(pk.codec.encode(value))] = None
     return [*keys]
 
 
@@ -168,10 +169,19 @@ def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
         if isinstance(column, Computed):
             keys = [computed_sort_key(column.value(decoded(plan.schema, plan.reads, row))) for row in rows]
         else:
-            at = plan.reads.index(column)
-            keys = [wire_sort_key(column.codec, row[at]) for row in rows]
+            keys = _sort_keys(plan, column, rows)
         order = sorted_by(order, keys, term)
     return rows.picked(order)
+
+
+def _sort_keys(plan: Plan, column: ColumnRef, rows: Rows) -> list[Any]:
+    at = plan.reads.index(column)
+    try:
+        return [wire_sort_key(column.codec, row[at]) for row in rows]
+    except ValueError:
+        for row in rows:
+            decoded(plan.schema, plan.reads, row)  # names the text that does not convert
+        raise
 
 
 def _sliced(plan: Plan, rows: Rows) -> Rows:

@@ -7,7 +7,6 @@ object's text), are looked up before: one query each, whose keys take their plac
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import ColumnRef
 from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
@@ -27,7 +26,9 @@ from ...planning.predicates import (
     join,
 )
 from ...query.state import Query
+from ...schema import registry
 from ...schema.schema import Column, Schema
+from .pages import decoded
 from .select import fetch
 
 
@@ -99,10 +100,27 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
     """The values of a column in the objects that meet a condition."""
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
-    return _values(column, [row[0] for row in rows])
+    if column.codec.finish is None:
+        wires = (row[0] for row in rows)
+        return tuple(dict.fromkeys(wire for wire in wires if wire is not None))
+    values = (decoded(schema, plan.reads, row)[column.name] for row in rows)
+    return tuple(dict.fromkeys(value for value in values if value is not None))
 
 
 def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
+    keys = yield from _keys_of_subquery(node, origin)
+    query: Query | None = node.again
+    if query is None:
+        return keys
+    part = yield from _resolved(condition(query), origin)
+    if node.column is query.schema.pk:
+        return join("and", [keys, part])
+    if any(reference.column is node.column for _, reference in registry.referrers(query.schema)):
+        return join("and", [keys, ForwardMatch(node.column, query.schema, part)])
+    return keys
+
+
+def _keys_of_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     place = f"{node.column.name}__in"
     if not node.column.codec.traits.equal_by_text:
         return equal_here(node.column, (yield from node.values(origin)), place)
@@ -112,9 +130,3 @@ def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
 
 def _one_of(column: Column, values: tuple[Any, ...]) -> Node:
     return Compare(column, "in", values) if values else Constant(False)
-
-
-def _values(column: ColumnRef, wires: list[Any]) -> tuple[Any, ...]:
-    finish = column.codec.finish
-    present = dict.fromkeys(wire for wire in wires if wire is not None)
-    return tuple(present if finish is None else (finish(wire) for wire in present))

@@ -1,33 +1,234 @@
-"""Deletes objects and those that refer to them. One call of `commit` for single ones, one of `change` for those
-that a query finds, or several if they are many; each call deletes all of its objects, as on_delete says, or nothing.
+"""Deletes objects and those that refer to them, by each reference's on_delete.
+
+One call of `commit` deletes a single object, one of `change` the objects of a query, or several if they are many. Each
+call deletes all of its objects and those that refer to them, or nothing.
+
+If more than `Limits.cascade` objects refer to them, no call deletes all:
+
+    collect     reads the objects to delete; raises for PROTECT and RESTRICT before any write
+       |
+    release     sets the references of other objects to null or to their default, in batches
+       |
+    batches     deletes children before parents; each batch is a whole deletion, with objects that came meanwhile;
+                objects that refer to each other in a ring go in one call
+
+So nothing refers to a deleted object after any of the calls. A deletion that is interrupted goes on if it is repeated.
 
 Touched: the objects, their indexes, claims and links, and those of every model that refers to them, at any depth.
 """
 
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin
+from ...planning.plan import Plan
+from ...query.q import Q
+from ...query.state import every
 from ...schema import registry
-from ...schema.schema import Schema
+from ...schema.relations import OnDelete
+from ...schema.schema import Reference, Schema
+from ..outcomes import LargeCascade, raise_outcome
+from ..reading.pages import decoded
+from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
-from .mutations import Mutation
-from .set_changes import Change, change, plan_of_all
-
-
-def deletion(schema: Schema, pks: Sequence[Any]) -> Mutation:
-    """The mutation that deletes the objects with these keys; its result is {model number: count}."""
-    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks]], predicted_result={})
+from ..reading.subqueries import planned
+from .mutations import Mutation, commit
+from .set_changes import Change, ChangeCounts, change, keys_only, plan_of_all
 
 
 def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query and the objects that refer to them; returns their numbers as counted() does."""
     plan = yield from plan_of_all(source, origin, "deleted")
-    return counted((yield from change(plan, Change("delete", origin.limits.deleted))).models)
+    limits = origin.limits
+    requested = Change("delete", limits.deleted, (limits.cascade,))
+    return counted((yield from change(plan, requested, partial(_delete_found, origin))).models)
 
 
-def counted(result: Any) -> tuple[int, dict[str, int]]:
+def delete_one(schema: Schema, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
+    """Deletes the object with this key and the objects that refer to it; returns their numbers as counted() does."""
+    return counted((yield from _delete_batch(schema, [pk], origin)))
+
+
+def counted(counts: Any) -> tuple[int, dict[str, int]]:
     """Returns how many objects a deletion took, in all and by the names of their models."""
-    counts = dict(result) if result else {}
-    named = dict(sorted((registry.model_for(key).__name__, count) for key, count in counts.items()))
+    named = dict(sorted((registry.model_for(key).__name__, count) for key, count in dict(counts or {}).items()))
     return sum(named.values()), named
+
+
+def deletion(schema: Schema, pks: Sequence[Any], most: int | None = None) -> Mutation:
+    """The mutation that deletes the objects with these keys; its result is {key of a model: count}.
+
+    most: the number of objects that may refer to them; more raise LargeCascade.
+    """
+    return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks], most], predicted_result={})
+
+
+def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin) -> Operation[Any]:
+    try:
+        (counts,) = yield from commit([deletion(schema, pks, origin.limits.cascade)])
+    except LargeCascade:
+        return (yield from _delete_in_batches(schema, pks, origin))
+    return counts
+
+
+def _delete_found(origin: Origin, plan: Plan, keys: Sequence[str] | None) -> Operation[ChangeCounts]:
+    """Deletes the objects of the query, or those of these keys that still belong to it."""
+    reading, pk = keys_only(plan), plan.schema.pk.name
+    rows = yield from (fetch(reading) if keys is None else fetch_keys(reading, keys))
+    pks = [decoded(plan.schema, reading.reads, row)[pk] for row in rows]
+    return ChangeCounts(len(pks), (yield from _delete_in_batches(plan.schema, pks, origin)))
+
+
+# Large cascades ------------------------------------------------------------------------------------------------------
+
+
+_Object = tuple[str, Any]
+"""The key of a model, and a primary key."""
+
+
+@dataclass(slots=True)
+class _Cascade:
+    """The objects of a large deletion.
+
+    objects: each with its model.
+    parents: of an object those of the others that it refers to. children: the number of those that refer to it.
+    released: references that are set to null or to a default, with the keys of the deleted objects that they lead to.
+    protecting, restricting: the objects with a reference that forbids the deletion.
+    """
+
+    objects: dict[_Object, Schema] = field(default_factory=dict[_Object, Schema])
+    parents: dict[_Object, list[_Object]] = field(default_factory=dict[_Object, list[_Object]])
+    children: Counter[_Object] = field(default_factory=Counter[_Object])
+    released: list[tuple[Schema, Reference, list[Any]]] = field(
+        default_factory=list[tuple[Schema, Reference, list[Any]]]
+    )
+    protecting: list[tuple[Schema, Reference, Any]] = field(default_factory=list[tuple[Schema, Reference, Any]])
+    restricting: list[tuple[Schema, Reference, Any]] = field(default_factory=list[tuple[Schema, Reference, Any]])
+
+    def add(self, schema: Schema, pks: Sequence[Any]) -> list[Any]:
+        """Adds objects to delete; returns the keys of the new ones."""
+        new = [pk for pk in dict.fromkeys(pks) if (schema.key, pk) not in self.objects]
+        self.objects.update(((schema.key, pk), schema) for pk in new)
+        return new
+
+    def relate(self, child: _Object, parent: _Object) -> None:
+        """One of the objects refers to another."""
+        if child != parent:
+            self.parents.setdefault(child, []).append(parent)
+            self.children[parent] += 1
+
+    def waves(self) -> Iterator[list[_Object]]:
+        """The objects, each after those that refer to it. Rings, and the objects that they refer to, are left."""
+        wave = [one for one in self.objects if not self.children[one]]
+        while wave:
+            yield wave
+            following: list[_Object] = []
+            for one in wave:
+                del self.objects[one]
+                for parent in self.parents.get(one, ()):
+                    self.children[parent] -= 1
+                    if not self.children[parent]:
+                        following.append(parent)
+            wave = following
+
+    def batches(self, objects: Iterable[_Object], size: int | None) -> list[tuple[Schema, list[Any]]]:
+        """These objects by model, so many together; all of a model if there is no size."""
+        by_model: dict[Schema, list[Any]] = {}
+        for one in objects:
+            by_model.setdefault(self.objects[one], []).append(one[1])
+        return [(schema, [*some]) for schema, pks in by_model.items() for some in _chunks(pks, size or len(pks))]
+
+
+def _delete_in_batches(schema: Schema, pks: Sequence[Any], origin: Origin) -> Operation[Counter[str]]:
+    cascade = yield from _collect(schema, pks, origin)
+    counts = Counter[str]()
+    try:
+        yield from _release(cascade, origin)
+        for wave in cascade.waves():
+            for model, batch in cascade.batches(wave, origin.limits.deleted):
+                counts.update((yield from _delete_batch(model, batch, origin)))
+        rings = [deletion(model, batch, None) for model, batch in cascade.batches(cascade.objects, None)]
+        for result in (yield from commit(rings)) if rings else ():
+            counts.update(result)
+    except Exception as error:
+        if counts:
+            error.add_note(f"{counts.total()} objects of a large deletion were deleted before; repeat it for the rest")
+        raise
+    return counts
+
+
+def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cascade]:
+    """Reads the objects to delete. Raises ProtectedError or RestrictedError."""
+    cascade = _Cascade()
+    waiting = deque([(root, cascade.add(root, pks))])
+    while waiting:
+        schema, parents = waiting.popleft()
+        for child, reference in registry.referrers(schema):
+            if reference.on_delete is OnDelete.DO_NOTHING:
+                continue
+            for some in _chunks(parents, origin.limits.values):
+                found = yield from _referring(child, reference, some, origin)
+                new = _follow(cascade, schema, child, reference, found)
+                if new:
+                    waiting.append((child, new))
+    _refuse("protected", root, cascade.protecting)
+    standing = [one for one in cascade.restricting if (one[0].key, one[2]) not in cascade.objects]
+    _refuse("restricted", root, standing)
+    return cascade
+
+
+def _follow(
+    cascade: _Cascade, schema: Schema, child: Schema, reference: Reference, found: Sequence[tuple[Any, Any]]
+) -> list[Any]:
+    """Applies a reference's on_delete to objects that have it, (pk, target); returns new objects to delete."""
+    rule = reference.on_delete
+    if rule is OnDelete.CASCADE:
+        for pk, target in found:
+            cascade.relate((child.key, pk), (schema.key, target))
+        return cascade.add(child, [pk for pk, _ in found])
+    if rule is OnDelete.PROTECT:
+        cascade.protecting += [(child, reference, pk) for pk, target in found if child is not schema or pk != target]
+    elif rule is OnDelete.RESTRICT:
+        cascade.restricting += [(child, reference, pk) for pk, _ in found]
+    elif found:
+        cascade.released.append((child, reference, [*dict.fromkeys(target for _, target in found)]))
+    return []
+
+
+def _refuse(outcome: str, root: Schema, standing: Sequence[tuple[Schema, Reference, Any]]) -> None:
+    if standing:
+        child, reference, _ = standing[0]
+        objects = [f"{model.key}:{model.pk.codec.encode(pk)}" for model, _, pk in standing]
+        raise_outcome(
+            (outcome, 1, child.key, reference.column.name, [*dict.fromkeys(objects)]), [deletion(root, [], None)]
+        )
+
+
+def _referring(
+    child: Schema, reference: Reference, parents: Sequence[Any], origin: Origin
+) -> Operation[list[tuple[Any, Any]]]:
+    """The objects that refer to these: (pk, the key that they refer to)."""
+    plan = yield from _plan_of_referring(child, reference, parents, origin)
+    reading = replace(plan, columns=(child.pk, reference.column))
+    rows = [decoded(child, reading.reads, row) for row in (yield from fetch(reading))]
+    return [(row[child.pk.name], row[reference.column.name]) for row in rows]
+
+
+def _plan_of_referring(child: Schema, reference: Reference, parents: Sequence[Any], origin: Origin) -> Operation[Plan]:
+    condition = Q((f"{reference.column.name}__in", [*parents]))
+    return (yield from planned(every(child).having(where=(condition,), order=()), origin))
+
+
+def _release(cascade: _Cascade, origin: Origin) -> Operation[None]:
+    for child, reference, parents in cascade.released:
+        value = reference.default if reference.on_delete is OnDelete.SET_DEFAULT else None
+        requested = Change("update", origin.limits.changed, ([reference.column.position, value or False],))
+        for some in _chunks(parents, origin.limits.values):
+            yield from change((yield from _plan_of_referring(child, reference, some, origin)), requested)
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[first : first + size] for first in range(0, len(items), size))

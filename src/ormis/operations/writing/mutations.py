@@ -25,16 +25,16 @@ _pack = msgspec.msgpack.Encoder().encode
 
 @dataclass(slots=True)
 class Mutation:
-    """One change: `code` and `arguments` as lua/commit.lua reads them, `settle` takes its result.
+    """One change: `code` and `arguments` as lua/commit.lua reads them, `on_result` takes its result.
 
     changed: the positions that an update changes, if it concerns no others.
-    quick: the same change as lua/write/fast_commit.lua reads it, where that way is open to it.
+    fast: the same change as lua/write/fast_commit.lua reads it; empty if the fast path can't make it.
     ttl: how many milliseconds the saved object lives from then on; None: as it is.
 
     For a block of `atomic()`, where the mutation is applied later than the operation ends:
-    foreseen: the result that it is settled with at once, as if it were applied.
-    late: takes the result at the end, where not all of it could be foreseen.
-    records: the objects that it settles.
+    predicted_result: the result that on_result() is given at once, as if the mutation were applied.
+    on_commit: takes the result at the end, if it could not be predicted whole.
+    records: the objects whose state on_result() changes.
     loaded: the texts that an update changes, as they were loaded: {position, text|False, ...}.
     computed: makes the mutation with arithmetic done by the client, which the server refused as inexact.
     """

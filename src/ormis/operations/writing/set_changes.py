@@ -25,7 +25,7 @@ from ...planning.plan import Plan, packed
 from ...records.state import Wire
 from ...schema.schema import Column
 from ...storage.scripts import script
-from ..outcomes import InexactArithmetic, answer_of
+from ..outcomes import NotInOneCall, answer_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
@@ -106,10 +106,14 @@ def _plan(source: Source[Any], origin: Origin) -> Operation[Plan]:
     return (yield from planned(source.query.having(order=(), fields=None, related=(), shape="objects"), origin))
 
 
-def change(plan: Plan, requested: Change, otherwise: ClientChange | None = None) -> Operation[ChangeCounts]:
+Fallback = Callable[[Plan, Sequence[str] | None], Operation[ChangeCounts]]
+"""Changes the objects of the query, or of these keys, if the server refuses to do it in one call."""
+
+
+def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> Operation[ChangeCounts]:
     """Changes every object that the query finds.
 
-    otherwise: how a step is done in which the server can't do all of the sums.
+    otherwise: does a step that the server refuses to do in one call.
     Raises the error of a refused mutation; the steps before stay done.
     """
     if plan.client_where is not None:
@@ -120,8 +124,8 @@ def change(plan: Plan, requested: Change, otherwise: ClientChange | None = None)
         return tally
     try:
         how, *rest = yield from _ask(plan, requested, {})
-    except InexactArithmetic:
-        return (yield from change_each(plan, _present(otherwise), None))
+    except NotInOneCall:
+        return (yield from _present(otherwise)(plan, None))
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
@@ -132,18 +136,18 @@ def change(plan: Plan, requested: Change, otherwise: ClientChange | None = None)
 
 
 def _portions(
-    plan: Plan, requested: Change, otherwise: ClientChange | None, tally: ChangeCounts, keys: Sequence[str]
+    plan: Plan, requested: Change, otherwise: Fallback | None, tally: ChangeCounts, keys: Sequence[str]
 ) -> Operation[None]:
     for first in range(0, len(keys), requested.most):
         some = keys[first : first + requested.most]
         try:
             step = yield from _ask(plan, requested, {"keys": some})
             tally.add(*step[2:4])
-        except InexactArithmetic:
-            tally.include((yield from change_each(plan, _present(otherwise), None, some)))
+        except NotInOneCall:
+            tally.include((yield from _present(otherwise)(plan, some)))
 
 
-def _walk(plan: Plan, requested: Change, otherwise: ClientChange | None, tally: ChangeCounts) -> Operation[None]:
+def _walk(plan: Plan, requested: Change, otherwise: Fallback | None, tally: ChangeCounts) -> Operation[None]:
     after: float | None = None
     while True:
         more = {"step": True, "enough": requested.most} | ({} if after is None else {"after": repr(after)})
@@ -151,31 +155,31 @@ def _walk(plan: Plan, requested: Change, otherwise: ClientChange | None, tally: 
             _, place, *done = yield from _ask(plan, requested, more)
             tally.add(*done[:2])
             after = None if place is False else float(place)
-        except InexactArithmetic:
+        except NotInOneCall:
             after = yield from _step_by_client(plan, _present(otherwise), requested.most, after, tally)
         if after is None:
             return
 
 
 def _step_by_client(
-    plan: Plan, otherwise: ClientChange, most: int, after: float | None, tally: ChangeCounts
+    plan: Plan, otherwise: Fallback, most: int, after: float | None, tally: ChangeCounts
 ) -> Operation[float | None]:
     """The next step of a walk, done by the client; the place to go on behind, None at the end."""
-    keys_only = _keys_only(plan)
-    page = yield from next_page(keys_only, Page(keys_only, walking=True, after=after), enough=most)
-    keys = [_key(keys_only, row) for row in page.rows]
-    tally.include((yield from change_each(plan, otherwise, None, keys)))
+    reading = keys_only(plan)
+    page = yield from next_page(reading, Page(reading, walking=True, after=after), enough=most)
+    keys = [_key(reading, row) for row in page.rows]
+    tally.include((yield from otherwise(plan, keys)))
     return page.after
 
 
-def _present(otherwise: ClientChange | None) -> ClientChange:
+def _present(otherwise: Fallback | None) -> Fallback:
     if otherwise is None:
-        raise AssertionError("arithmetic that can be inexact needs another way")
+        raise AssertionError("a change that the server may refuse to do in one call needs a fallback")
     return otherwise
 
 
 def change_each(
-    plan: Plan, how: ClientChange, otherwise: ClientChange | None = None, keys: Sequence[str] | None = None
+    plan: Plan, how: ClientChange, otherwise: Fallback | None = None, keys: Sequence[str] | None = None
 ) -> Operation[ChangeCounts]:
     """Changes every object of the query, or of these keys, by values that the client computes for each.
 
@@ -192,9 +196,8 @@ def change_each(
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
                 _, _, count, result, missed = yield from _ask(plan, how.requested, _expecting(how, batch))
-            except InexactArithmetic:
-                of_these = [planned.key for planned in batch]
-                tally.include((yield from change_each(plan, _present(otherwise), None, of_these)))
+            except NotInOneCall:
+                tally.include((yield from _present(otherwise)(plan, [planned.key for planned in batch])))
                 continue
             tally.add(count, result)
             stale += missed
@@ -220,7 +223,8 @@ def _computed(plan: Plan, how: ClientChange, checked: Iterable[Column], row: Wir
     return _Planned(key, expected, how.compute(values) if how.compute else [])
 
 
-def _keys_only(plan: Plan) -> Plan:
+def keys_only(plan: Plan) -> Plan:
+    """The plan that reads nothing but keys."""
     return replace(plan, columns=(plan.schema.pk,), related=(), order=())
 
 
@@ -270,8 +274,8 @@ def _in_block(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[
 
 
 def _keys(plan: Plan) -> Operation[list[str]]:
-    keys_only = _keys_only(plan)
-    return [_key(keys_only, row) for row in (yield from fetch(keys_only))]
+    reading = keys_only(plan)
+    return [_key(reading, row) for row in (yield from fetch(reading))]
 
 
 def _mutations(plan: Plan, requested: Change, keys: list[str], more: dict[str, Any]) -> list[Mutation]:

@@ -1,20 +1,20 @@
 """The unit of work of a block of `atomic()`: the mutations of its operations, applied by one commit.
 
 An operation runs inside a block as it does outside: only, its commits are not sent, and it is told what will come of
-them if all goes well. A new object gets its key at once: INCRBY of `model/next_id`, one round trip for each save() or
-batch. An operation reads from the database, which knows nothing of the block yet.
+them if all goes well. A new object gets its key at once: the script `reserve_keys`, one round trip for each save()
+or batch. An operation reads from the database, which knows nothing of the block yet.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from ...calls import Call, Command, Operation, ScriptCall, T
-from ...errors import OrmisError, StoredDataError
+from ...calls import Call, Operation, ScriptCall, T
+from ...errors import OrmisError
 from ...records.state import PENDING, State, state_of
-from ...storage.keys import next_id_key
+from ...storage.scripts import script
+from ..outcomes import answer_of
 from .client_arithmetic import commit_computing
 from .mutations import CommitCall, Mutation
 
@@ -105,20 +105,9 @@ def _reserve_keys(mutation: Mutation) -> Operation[list[Any]]:
     missing = keys.count(None)
     if not missing:
         return keys
-    last = yield from _count_up(next_id_key(mutation.schema.key), missing)
-    counted = iter(range(last - missing + 1, last + 1))
+    (first,) = answer_of((yield script("reserve_keys")((mutation.schema.key, missing))))
+    counted = count(int(first))
     return [str(next(counted)) if key is None else key for key in keys]
-
-
-def _count_up(key: str, by: int) -> Operation[int]:
-    try:
-        return (yield Command(("INCRBY", key, by)))
-    except ResponseError as error:
-        if "WRONGTYPE" not in str(error) and "not an integer" not in str(error):
-            raise
-        raise StoredDataError(
-            f"the key {key!r} does not hold the last key that was counted: {error}; set it to a number", key=key
-        ) from None
 
 
 def _for_the_end(mutation: Mutation, predicted_result: Any) -> Mutation:
@@ -132,6 +121,8 @@ def _for_the_end(mutation: Mutation, predicted_result: Any) -> Mutation:
     elif mutation.code == "update":
         pk, changes, expected, sums = (*arguments, (), ())[:4]
         arguments = [pk, changes, _known([*expected, *mutation.loaded]), sums]
+    elif mutation.code == "delete":
+        arguments = arguments[:1]  # a block is one call, however many objects refer to these
     return replace(mutation, arguments=arguments, on_result=mutation.on_commit, fast=())
 
 

@@ -18,7 +18,7 @@ from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
 from .save import compute, encode, sum_of, text_of_result
-from .set_changes import Change, ClientChange, change, change_each, plan_of_rows
+from .set_changes import Change, ClientChange, Fallback, change, change_each, plan_of_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,10 @@ def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Op
     by_client = _client_change(source, assigned, origin.limits)
     if not assigned.by_server or _may_be_null(source._schema, assigned):
         return (yield from change_each(plan, by_client)).count
+    fallback: Fallback = lambda plan, keys: change_each(plan, by_client, None, keys)  # noqa: E731
     computed = partial(compute, source._schema, assigned.computed, source.model._fitted)
     return (
-        yield from change(plan, Change("update", origin.limits.changed, tuple(assigned.arguments), computed), by_client)
+        yield from change(plan, Change("update", origin.limits.changed, tuple(assigned.arguments), computed), fallback)
     ).count
 
 

@@ -1,0 +1,136 @@
+"""Hashes and counters that another program deleted, or that the server evicted: the rest works as before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+import ormis
+from ormis import F, Field
+
+
+class Poll(ormis.Model):
+    kind: str = Field(default="", index=True)
+    code: str | None = Field(default=None, unique=True)
+    votes: int = 0
+    rank: int = Field(default=0, index="sorted")
+
+    class Meta:
+        key = "missing_poll"
+
+
+class Plain(ormis.Model):
+    """A model whose inserts take the fast path."""
+
+    votes: int = Field(default=0, index=True)
+
+    class Meta:
+        key = "missing_plain"
+
+
+def populate(raw: redis.Redis) -> None:
+    """Five polls, of which the third has lost its hash."""
+    Poll.objects.bulk_create([Poll(kind="x", code=f"c{number}", votes=number) for number in range(5)])
+    raw.delete("missing_poll:3")
+
+
+UPDATES: dict[str, Callable[[], int]] = {
+    "by an index": lambda: Poll.objects.filter(kind="x").update(votes=7),
+    "all": lambda: Poll.objects.update(votes=7),
+    "by keys": lambda: Poll.objects.filter(pk__in=[1, 2, 3, 4, 5]).update(votes=7),
+    "of an indexed field": lambda: Poll.objects.filter(kind="x").update(rank=7),
+    "of the field of the index": lambda: Poll.objects.filter(kind="x").update(kind="y"),
+    "of a unique field": lambda: Poll.objects.filter(kind="x").update(code=None),
+    "arithmetic": lambda: Poll.objects.filter(kind="x").update(votes=F("votes") + 1),
+    "arithmetic of an indexed field": lambda: Poll.objects.filter(kind="x").update(rank=F("rank") + 1),
+    "arithmetic in Python": lambda: Poll.objects.filter(kind="x").update(votes=F("votes") // 2),
+    "a condition in Python": lambda: Poll.objects.filter(kind="x", code__regex="c").update(votes=7),
+    "expiry": lambda: Poll.objects.filter(kind="x").expire(100),
+    "in a block": lambda: _in_a_block(),
+}
+
+
+def _in_a_block() -> int:
+    with ormis.atomic():
+        return Poll.objects.filter(kind="x").update(votes=7)
+
+
+@pytest.mark.parametrize("limits", [ormis.Limits(), ormis.Limits(objects=2, changed=1)], ids=["whole", "small steps"])
+@pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
+def test_a_change_of_many_passes_over_a_missing_hash(
+    db: ormis.Database, raw: redis.Redis, url: str, update: Callable[[], int], limits: ormis.Limits
+) -> None:
+    """The other objects are changed and counted; the missing one does not come back."""
+    populate(raw)
+    before = {pk: raw.hgetall(f"missing_poll:{pk}") for pk in (1, 2, 4, 5)}
+    with ormis.connect(url, limits=limits):
+        assert update() == 4
+    assert not raw.exists("missing_poll:3")
+    changed = [
+        raw.hgetall(f"missing_poll:{pk}") != row or raw.ttl(f"missing_poll:{pk}") > 0 for pk, row in before.items()
+    ]
+    assert changed.count(True) >= 3  # `// 2` leaves a 0 as it is
+
+
+async def test_an_async_change_passes_over_a_missing_hash(db: ormis.Database, raw: redis.Redis) -> None:
+    """As update()."""
+    await Poll.objects.abulk_create([Poll(kind="x"), Poll(kind="x")])
+    raw.delete("missing_poll:1")
+    assert await Poll.objects.filter(kind="x").aupdate(votes=7) == 1
+
+
+def test_a_deletion_passes_over_a_missing_hash(db: ormis.Database, raw: redis.Redis) -> None:
+    """The result counts the objects that were there."""
+    populate(raw)
+    assert Poll.objects.filter(kind="x").delete() == (4, {"Poll": 4})
+    assert [*Poll.objects.filter(kind="x")] == []
+
+
+def test_the_unique_value_of_a_missing_hash_is_free(db: ormis.Database, raw: redis.Redis) -> None:
+    """A new object, a changed one and get_or_create() take it over; another one is refused then."""
+    populate(raw)
+    taken = Poll(kind="z", code="c2").save()
+    assert Poll.objects.get(code="c2").id == taken.id
+    with pytest.raises(ormis.UniqueViolation, match=f"missing_poll:{taken.id}"):
+        Poll(code="c2").save()
+    raw.delete("missing_poll:1", "missing_poll:2")
+    fourth = Poll.objects.get(pk=4)
+    fourth.code = "c0"
+    fourth.save()
+    assert Poll.objects.get(code="c0").id == 4
+    one, created = Poll.objects.get_or_create(code="c1", defaults={"votes": 3})
+    assert (created, one.votes) == (True, 3)
+
+
+def add_by(way: str, model: Any) -> list[Any]:
+    """The keys of two new objects."""
+    if way == "save":
+        return [model().save().id, model().save().id]
+    if way == "bulk_create":
+        return [record.id for record in model.objects.bulk_create([model(), model()])]
+    with ormis.atomic():
+        return [model().save().id, model().save().id]
+
+
+@pytest.mark.parametrize("way", ["save", "bulk_create", "block"])
+@pytest.mark.parametrize("model", [Poll, Plain])
+@pytest.mark.parametrize("highest", [3, 10**14 - 1, 2**63 - 2, 2**63 + 5, 10**30 - 1])
+def test_an_evicted_counter_begins_above_the_objects(
+    db: ormis.Database, raw: redis.Redis, model: Any, way: str, highest: int
+) -> None:
+    """Without `next_id` the next key is above the highest one, whatever its size, also if lower ones came later."""
+    model.objects.bulk_create([model(id=1), model(id=highest), model(id=2)])
+    raw.delete(f"{model.Meta.key}/next_id")
+    assert add_by(way, model) == [highest + 1, highest + 2]
+    assert raw.get(f"{model.Meta.key}/next_id") == b"%d" % (highest + 2)
+    assert ormis.check(db, models=[model]).ok
+
+
+@pytest.mark.parametrize("way", ["save", "bulk_create", "block"])
+@pytest.mark.parametrize("last", [2**53 - 2, 2**63 - 2, 2**63 - 1, 2**64 - 1, 10**14 - 2, 10**15 - 2, 10**28 - 2])
+def test_automatic_keys_have_no_upper_bound(db: ormis.Database, raw: redis.Redis, way: str, last: int) -> None:
+    """Keys go on past 64 bits, inside and outside of blocks."""
+    raw.set("missing_plain/next_id", str(last))
+    assert add_by(way, Plain) == [last + 1, last + 2]
+    assert [record.id for record in Plain.objects.order_by("id")] == [last + 1, last + 2]
