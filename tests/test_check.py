@@ -6,11 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import redis
+import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
 from ormis import CASCADE, DO_NOTHING, SET_NULL, Field, ForeignKey, Index, ManyToMany, UniqueConstraint
+from servers import Server
 
 
 class Club(ormis.Model):
@@ -339,6 +342,48 @@ def test_it_goes_in_short_steps_while_clients_write(db: ormis.Database, url: str
     assert [report.findings for report in reports] == [[], [], []]
     assert len([call for call in calls if str(call).startswith("check")]) > 3 * 8
     assert progress[-1].done <= progress[-1].total
+
+
+class OwnClient(redis.Redis):
+    """A client that executes commands in its own way: its reply to SCAN has a cursor that is an int."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)
+
+
+class OwnAsyncClient(redis.asyncio.Redis):
+    """The same, async."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        return await super().execute_command(*args, **options)
+
+
+@pytest.mark.parametrize("kind", [OwnClient, redis.Redis])
+def test_clients_with_int_cursors(raw: Any, server: Server, prefix: str, kind: type[redis.Redis]) -> None:
+    """check(), inspect() and reindex() end with clients that convert the cursor of SCAN."""
+    options = {"single_connection_client": True} if kind is redis.Redis else {}
+    own = kind(unix_socket_path=server.socket, **options)
+    with own as client, ormis.connect(client=client, prefix=prefix) as db:
+        populate()
+        for number in range(30):
+            Club(name=f"Club {number}").save()
+        raw.hset("check_club:1", "name", "Whites")
+        assert not ormis.check(db, models=[Club]).ok
+        assert ormis.check(db, models=[Club], repair=True).objects == {"Club": 32}
+        assert ormis.check(db, models=[Club]).ok
+        assert db.reindex(Club).incomplete == []
+        assert ormis.inspect(db, models=[Club])
+
+
+@pytest.mark.parametrize("kind", [OwnAsyncClient, redis.asyncio.Redis])
+async def test_async_clients_with_int_cursors(raw: Any, server: Server, kind: type[redis.asyncio.Redis]) -> None:
+    """The same for acheck() and areindex()."""
+    options = {"single_connection_client": True} if kind is redis.asyncio.Redis else {}
+    async with kind(unix_socket_path=server.socket, **options) as client, ormis.connect(client=client) as db:
+        for number in range(30):
+            await Club(name=f"Club {number}").asave()
+        assert (await ormis.acheck(db, models=[Club])).objects == {"Club": 30}
+        assert (await db.areindex(Club)).incomplete == []
 
 
 async def test_the_async_twin(db: ormis.Database, raw: Any) -> None:

@@ -1,6 +1,7 @@
 """One database for threads, cancelled tasks and forked processes. No call gets the reply of another call."""
 
 import asyncio
+import ctypes
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ import redis
 
 import ormis
 from ormis import F, Field
+from ormis.calls import Command
 from servers import Server
 
 
@@ -164,6 +166,103 @@ def test_forked_while_threads_are_at_work(db: ormis.Database) -> None:
             done.set()
         votes = sum(one.result() for one in work)
     assert {t.id: t.count for t in Thing.objects.all()} == {1: votes, 2: 200}
+
+
+def in_child_of_c(work: Callable[[], object]) -> Callable[[], bool]:
+    """As in_child(), by a fork that Python does not know of: its hooks are not called. uWSGI forks workers so."""
+    child = ctypes.PyDLL(None).fork()
+    if child:
+        return lambda: os.waitpid(child, 0)[1] == 0
+    signal.alarm(20)
+    try:
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+CLIENTS: dict[str, Callable[[Server], dict[str, Any]]] = {
+    "url": lambda server: {"url": server.url},
+    "client": lambda server: {"client": server.client()},
+    "blocking pool": lambda server: {
+        "client": redis.Redis.from_pool(
+            redis.BlockingConnectionPool(connection_class=redis.UnixDomainSocketConnection, path=server.socket)
+        )
+    },
+    "one connection": lambda server: {"client": server.client(single_connection_client=True)},
+}
+
+
+@pytest.mark.parametrize("kind", CLIENTS)
+def test_forked_by_c_code(raw: redis.Redis, server: Server, kind: str) -> None:
+    """Workers forked without Python's hooks, with each kind of client: no write is lost, no connection is shared."""
+    with ormis.connect(**CLIENTS[kind](server)) as db:
+        things(1)
+
+        def work() -> None:
+            for _ in range(20):
+                own = Thing.get(1)
+                assert is_whole(own)
+                own.count = F("count") + 1
+                own.save()
+            raw_id = db.run(connection_id())
+            Thing(number=raw_id, name="connection").save()
+
+        work()
+        children = [in_child_of_c(work) for _ in range(3)]
+        work()
+        assert [child() for child in children] == [True] * 3
+        assert Thing.get(1).count == 5 * 20
+        used = Thing.objects.filter(name="connection").values_list("number", flat=True)
+        assert len(set(used)) == 4  # the parent used its own twice
+
+
+def connection_id() -> Any:
+    """An operation: the number of the connection that it uses."""
+    return (yield Command(("CLIENT", "ID"), key=0))
+
+
+def test_forked_by_c_code_while_threads_hold_locks(db: ormis.Database) -> None:
+    """The locks of a pool that other threads of the parent held at the fork are not in the way."""
+    things(1)
+    held, ended = threading.Event(), threading.Event()
+    pool: Any = db.client.connection_pool
+
+    def hold() -> None:
+        with pool._lock, pool._fork_lock:
+            held.set()
+            ended.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        assert in_child_of_c(lambda: (Thing.get(1).save(), db.client.ping()))()
+    finally:
+        ended.set()
+        thread.join()
+    assert is_whole(Thing.get(1))
+
+
+def test_an_event_loop_of_before_a_fork_by_c_code(db: ormis.Database) -> None:
+    """A child that goes on with an event loop of its parent has connections of its own."""
+    things(1)
+    with asyncio.Runner() as runner:
+
+        async def count() -> int:
+            thing = await Thing.aget(1)
+            thing.count = F("count") + 1
+            await thing.asave()
+            return await db.arun(connection_id())
+
+        own = runner.run(count())
+
+        def child() -> None:
+            assert runner.run(count()) != own
+
+        assert in_child_of_c(child)()
+        assert runner.run(count()) == own
+    assert Thing.get(1).count == 3
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

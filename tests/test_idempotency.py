@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -344,6 +345,32 @@ def test_a_caller_has_a_new_name_after_some_time_and_after_a_fork(
     Poll().save()
     assert len(raw.keys("ormis/once/*")) == 3
     assert [p.id for p in Poll.objects.all()] == [1, 2, 3, 4]
+
+
+def test_a_caller_has_a_new_name_where_its_machine_may_be_a_copy(
+    db: ormis.Database, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was stopped is started twice: its clock has moved, or its idle connection is closed."""
+    Poll().save()
+    monkeypatch.setattr(idempotency, "time", lambda: time.time() + 60)
+    Poll().save()
+    Poll().save()
+    assert len(raw.keys("ormis/once/*")) == 2
+    raw.client_kill_filter(_id=db.client.client_id())
+    Poll().save()
+    Poll().save()
+    assert len(raw.keys("ormis/once/*")) == 3
+
+
+async def test_an_idle_connection_of_async_code_is_closed(db: ormis.Database, raw: redis.Redis) -> None:
+    """The same for an async client."""
+    await Poll().asave()
+    before = raw.keys("ormis/once/*")
+    raw.client_kill_filter(_id=await db.aclient.client_id())
+    await asyncio.sleep(0.05)
+    await Poll().asave()
+    await Poll().asave()
+    assert len(raw.keys("ormis/once/*")) == len(before) + 1
 
 
 def test_another_type_where_calls_are_remembered(db: ormis.Database, raw: redis.Redis) -> None:

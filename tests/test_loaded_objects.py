@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import PrivateAttr
 
 import ormis
 from ormis import CASCADE, ForeignKey, Prefetch
+from prefixed import with_option
 
 
 class Plain(ormis.Model):
@@ -226,3 +227,77 @@ def test_what_was_deferred_and_set_is_kept(db: ormis.Database) -> None:
     record = Cached.objects.only("name").get()
     record.note = "mine"
     assert record.model_dump() == {"id": 1, "name": "ann", "note": "mine", "extra": ""}
+
+
+@pytest.fixture
+def two(db: ormis.Database, url: str) -> Iterator[tuple[ormis.Database, ormis.Database]]:
+    """Two databases on one server, the second one is the default."""
+    with ormis.connect(with_option(url, "prefix=one:")) as one, ormis.connect(with_option(url, "prefix=two:")) as two:
+        yield one, two
+
+
+class Parcel(ormis.Model):
+    """An object that travels by pickle."""
+
+    weight: int = 0
+    note: str = ""
+
+    class Meta:
+        key = "loaded_parcel"
+
+
+def test_an_unpickled_object_remembers_its_database(two: tuple[ormis.Database, ormis.Database]) -> None:
+    """It is saved, refreshed and deleted where it was stored, not in the default database."""
+    one, default = two
+    parcel = Parcel(weight=1).save(using=one)
+    Parcel(weight=5).save()
+    again = pickle.loads(pickle.dumps(parcel))
+    again.weight = 7
+    again.save()
+    assert (Parcel.objects.using(one).get(pk=1).weight, Parcel.objects.using(default).get(pk=1).weight) == (7, 5)
+    again = pickle.loads(pickle.dumps(Parcel.objects.using(one).only("weight").get(pk=1)))
+    assert again.note == ""
+    again.refresh_from_db()
+    again.delete()
+    assert (Parcel.objects.using(one).count(), Parcel.objects.using(default).count()) == (0, 1)
+
+
+def test_an_unpickled_object_of_a_closed_database(two: tuple[ormis.Database, ormis.Database], url: str) -> None:
+    """It refuses to touch another database, names its own, and goes on when that is open again, or with using=."""
+    one, default = two
+    pickled = pickle.dumps(Parcel(weight=1).save(using=one))
+    one.close()
+    ormis.connect(with_option(url, "prefix=two:"))
+    parcel = pickle.loads(pickled)
+    parcel.weight = 2
+    for use in (parcel.save, parcel.delete, parcel.refresh_from_db):
+        with pytest.raises(ormis.NotConnected, match=r"one:.*not open here"):
+            use()
+    assert Parcel.objects.using(default).count() == 0
+    with ormis.connect(with_option(url, "prefix=one:")) as again:
+        ormis.connect(with_option(url, "prefix=two:"))
+        parcel.save()
+        assert Parcel.objects.using(again).get(pk=1).weight == 2
+
+
+def test_an_unpickled_new_object_is_saved_by_default(two: tuple[ormis.Database, ormis.Database]) -> None:
+    """An object that was never saved belongs to no database."""
+    parcel = pickle.loads(pickle.dumps(Parcel(weight=1)))
+    parcel.save()
+    assert Parcel.objects.using(two[1]).count() == 1
+
+
+@pytest.mark.parametrize("key", [None, 9])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_copy_with_another_key_is_a_new_object(db: ormis.Database, key: int | None, deep: bool) -> None:
+    """model_copy(update={"id": ...}) inserts a copy, deferred fields included; else the copy is the same object."""
+    Parcel(weight=3, note="n").save()
+    parcel = Parcel.objects.only("weight").get(pk=1)
+    copied = parcel.model_copy(update={"id": key}, deep=deep)
+    copied.weight = 4
+    copied.save()
+    assert copied.id == (key or 2)
+    assert sorted((p.id, p.weight, p.note) for p in Parcel.objects.all()) == [(1, 3, "n"), (key or 2, 4, "n")]
+    same = Parcel.get(1).model_copy(update={"weight": 8})
+    same.save()
+    assert (Parcel.objects.count(), Parcel.get(1).weight) == (2, 8)

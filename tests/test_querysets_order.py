@@ -367,3 +367,16 @@ def test_count_and_exists() -> None:
     with capture_calls() as calls:
         assert (found.count(), found.exists()) == (2, True)
     assert not calls
+
+
+@pytest.mark.parametrize("order", [("-pages", "id"), ("-pages", "-id"), ("-pages", "title", "id")])
+def test_rank_with_a_tie_break_takes_a_few_calls(db: ormis.Database, order: tuple[str, ...]) -> None:
+    """A leaderboard by a number with a tie-break: the number of calls does not grow with the number of objects."""
+    Book.objects.bulk_create([Book(title=f"t{n % 7}", pages=n % 1500) for n in range(4500)])
+    ordered = Book.objects.order_by(*order)
+    keys = [book.pk for book in ordered.only("id")]
+    for at in (0, 1, 2222, 4498):
+        book = Book.get(keys[at])
+        with ormis.capture_calls() as calls:
+            assert ordered.rank(book) == at
+        assert len(calls) <= 3

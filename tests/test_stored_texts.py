@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ByteSize, HttpUrl, SecretStr
 
 import ormis
-from ormis import Field, ForeignKey
+from ormis import Field, ForeignKey, ManyToMany
 from ormis.storage.codecs import BadText, RowDecoder, codec_for
 from test_lua_kinds import scores
 
@@ -285,8 +285,37 @@ def test_an_index_holds_what_can_be_read(db: ormis.Database, raw: redis.Redis, k
         assert Indexed.objects.exclude(**{f"{field}__isnull": True}).count() == 1
 
 
-def test_links_and_foreign_keys_name_the_place(db: ormis.Database, raw: redis.Redis) -> None:
-    """A member of a set of links that is no key, and a foreign key that is none, raise a StoredDataError."""
+class Tag(ormis.Model):
+    """The other side of links."""
+
+    class Meta:
+        key = "text_tag"
+
+
+class Post(ormis.Model):
+    """An object with links."""
+
+    tags: ManyToMany[Tag] = ManyToMany()
+
+    class Meta:
+        key = "text_post"
+
+
+def test_a_link_that_is_no_key_leads_nowhere(db: ormis.Database, raw: redis.Redis) -> None:
+    """As one to an object that is gone: every way to read the links leaves it out, and check() finds it."""
+    post, tag = Post().save(), Tag().save()
+    post.tags.add(tag)
+    raw.sadd("text_post/links/tags/1", "05")
+    assert [*Post.objects.prefetch_related("tags")[0].tags.all()] == [tag]
+    assert [*Post.get(1).tags.all()] == [tag]
+    assert [*Post.objects.values_list("tags__pk", flat=True)] == [1]
+    assert [f.key for f in ormis.check(db, models=[Post]).findings] == ["text_post/links/tags/1"]
+    ormis.check(db, models=[Post], repair=True)
+    assert raw.smembers("text_post/links/tags/1") == {b"1"}
+
+
+def test_foreign_keys_name_the_place(db: ormis.Database, raw: redis.Redis) -> None:
+    """A foreign key that is none raises a StoredDataError, with the related object and without."""
     Friend().save()
     raw.hset("text_friend:1", "holder_id", "05")
     with pytest.raises(ormis.StoredDataError, match="holder_id of the key 'text_friend:1'"):

@@ -87,7 +87,7 @@ class ScriptCall:
     def wire(self, prefix: str) -> tuple[Argument, ...]:
         """The keys and arguments as they are sent after the SHA-1 or the text of the script."""
         keys = tuple([prefix + key for key in self.keys]) if prefix else self.keys
-        return len(keys), *keys, prefix, *self.args
+        return str(len(keys)), *keys, prefix, *self.args
 
     def under(self, prefix: str) -> "ScriptCall":
         """The same call with its keys as the server sees them."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import sleep
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import redis
 from redis import asyncio as aioredis
@@ -21,6 +22,11 @@ from .reports import Reindexed, Watcher
 from .transactions import Atomic, block_of, pause
 
 _default: "Database | None" = None
+_open = WeakSet["Database"]()
+
+
+Address = tuple[str, str | None]
+"""The identity of a database: its URL without user and password, and the directory of an embedded server."""
 
 
 class Database:
@@ -52,10 +58,15 @@ class Database:
         """The async redis-py client of the running event loop."""
         return self._connections.aclient
 
+    @property
+    def address(self) -> Address:
+        """Its URL without user and password, and the directory of an embedded server."""
+        directory = self._connections.directory
+        return self._connections.name, None if directory is None else str(directory)
+
     def same_as(self, other: "Database") -> bool:
         """Returns whether another object stands for the same database: one address, connected to twice."""
-        own, others = self._connections, other._connections
-        return self is other or (own.name == others.name and own.directory == others.directory)
+        return self is other or self.address == other.address
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
@@ -175,6 +186,7 @@ def connect(
     global _default  # noqa: PLW0603 - the database connected last is the default one
     database = Database(Connections.open(url, client=client, prefix=prefix), limits)
     _default = database
+    _open.add(database)
     return database
 
 
@@ -188,7 +200,19 @@ def default_database(model: str) -> Database:
     return _default
 
 
+def database_at(address: Address) -> Database:
+    """The open database with this address, the default one first. Raises NotConnected when there is none."""
+    for database in (_default, *_open):
+        if database is not None and database.address == address:
+            return database
+    raise NotConnected(
+        f"an unpickled object is stored in {address[0]}, which is not open here: connect() to it before the object is "
+        f"used, or name another database by using="
+    )
+
+
 def _forget(database: Database) -> None:
     global _default  # noqa: PLW0603
+    _open.discard(database)
     if _default is database:
         _default = None

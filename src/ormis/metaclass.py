@@ -16,6 +16,7 @@ from .errors import ModelError
 from .querysets.managers import Manager
 from .schema import registry
 from .schema.builder import annotations_of, build_schema, of_parameters, primary_key_of, take_relations
+from .schema.field_validation import normaliser
 from .schema.fields import OWN_OPTIONS, Field
 from .schema.late_types import rebuild
 from .schema.options import Options, read_options
@@ -166,6 +167,7 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         links,
         cls.DoesNotExist,
         _special_codecs(cls),
+        {name: found for name in cls.model_fields if (found := normaliser(cls, name)) is not None},
     )
 
 

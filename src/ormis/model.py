@@ -5,16 +5,15 @@
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import AliasChoices, BaseModel, ConfigDict
 
 from . import errors
 from .calls import Operation, Origin
-from .database import Database, default_database
+from .database import Database, database_at, default_database
 from .descriptors import RelationDescriptor
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, shown
@@ -31,8 +30,9 @@ from .querysets.field_methods import method_of_field
 from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
-from .records.state import State, Wire, cached_related, has_cached_related, state_of
+from .records.state import State, UnpickledDatabase, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
+from .schema.field_validation import RefusedValue, validated
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
 from .schema.schema import Schema
@@ -333,6 +333,21 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             raise TypeError(f"{type(self).__name__} is hashable once it is saved, and {self!r} has no primary key yet")
         return hash((self.__key__, self.pk))
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's. A copy with another primary key, or with None as its key, is a new object of its database.
+
+        It is inserted by save(). Loads the fields that were not loaded, by one call, if there are any.
+        """
+        name = self._schema().pk.name
+        moved = bool(update) and update.get(name, self.pk) != self.pk and state_of(self).saved
+        if moved:
+            for field in type(self).model_fields:
+                getattr(self, field)
+        copied = super().model_copy(update=update, deep=deep)
+        if moved:
+            _set(copied, "__state__", State(origin=state_of(self).origin))
+        return copied
+
     def __copy__(self) -> Self:
         copied = super().__copy__()
         _set(copied, "__state__", state_of(self).copy())
@@ -347,7 +362,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         return {**super().__getstate__(), "__state__": state_of(self).pickled()}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        _set(self, "__state__", State(*state.pop("__state__")))
+        row, texts, address = state.pop("__state__")
+        origin = None if address is None else Origin(UnpickledDatabase(address, database_at))
+        _set(self, "__state__", State(row, origin, texts=texts))
         super().__setstate__(state)
 
     @classmethod
@@ -377,12 +394,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     @classmethod
     def _fitted(cls, name: str, value: Any) -> Any:
-        """The value as the field holds it, by its type and constraints. Raises ValidationError."""
-        try:
-            return _field_adapter(cast(Any, cls), name).validate_python(value)
-        except ValidationError as error:
-            lines: Any = [{**line, "loc": (name,)} for line in error.errors(include_url=False)]
-            raise ValidationError.from_exception_data(cls.__name__, lines) from None
+        """The value as the field holds it, by its type, constraints and validators. Raises ValidationError."""
+        return validated(cls, name, value)
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
@@ -417,6 +430,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         try:
             key = schema.pk.convert(pk)
             schema.pk.codec.encode(key)  # half a surrogate pair is a str, and no text
+            if schema.pk.normalise is not None:
+                with suppress(RefusedValue):
+                    key = schema.pk.normalise(key)
         except ValueError:
             raise FieldError(
                 f"{cls.__name__}.{schema.pk.name}={shown(pk)} does not convert to {schema.pk.codec.kind}"
@@ -464,15 +480,6 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         (count,) = yield from commit([expiring.expiry(self._schema(), [pk], ttl)])
         if not count:
             raise self.DoesNotExist(f"{self.key} is not in the database (any more): it has no end to be set")
-
-
-@cache
-def _field_adapter(cls: Any, name: str) -> TypeAdapter[Any]:
-    info: FieldInfo = cls.model_fields[name]
-    annotation: Any = info.annotation
-    for constraint in info.metadata:
-        annotation = Annotated[annotation, constraint]
-    return TypeAdapter(annotation)
 
 
 def _input_name(model: Any, name: str) -> str:

@@ -11,7 +11,7 @@ import redis.retry
 import redis.sentinel
 
 from .classes import ASYNC, SYNC, Options
-from .pool import Pool
+from .pool import Pool, SentinelPool
 from .settings import Sentinels, Settings, arguments_for
 
 # Each thread needs a connection of its own, and redis-py raises when there are none left: a limit no
@@ -27,7 +27,7 @@ def make_client(settings: Settings) -> redis.Redis:
     arguments["max_connections"] = settings.max_connections or SYNC_CONNECTIONS
     if settings.sentinels:
         return _make_sentinel_client(settings.sentinels, arguments, tls=settings.transport == "tls")
-    # Connections whose credentials change with time are told so when they come back to the pool.
+    # Connections whose credentials change with time are told so when they come back to the pool: redis-py does it all.
     pool_class = redis.ConnectionPool if arguments.get("credential_provider") else Pool
     pool = pool_class(connection_class=SYNC[settings.transport], **arguments)
     return redis.Redis.from_pool(pool)
@@ -36,7 +36,7 @@ def make_client(settings: Settings) -> redis.Redis:
 def _make_sentinel_client(sentinels: Sentinels, arguments: dict[str, Any], *, tls: bool) -> redis.Redis:
     own = {**_sync_arguments(redis.Redis, sentinels.options), "ssl": sentinels.options.get("ssl", tls)}
     manager: Any = redis.sentinel.Sentinel(sentinels.addresses, sentinel_kwargs=own)
-    pool: Any = redis.sentinel.SentinelConnectionPool
+    pool: Any = SentinelPool
     made = pool(sentinels.service, manager, ssl=tls, is_master=sentinels.is_master, **arguments)
     return redis.Redis.from_pool(made)
 
@@ -57,7 +57,7 @@ def _sentinel_clients(client: "redis.Redis | redis.asyncio.Redis") -> list[Any]:
     return list(manager.sentinels) if manager else []
 
 
-class SentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
+class AsyncSentinelPool(redis.asyncio.sentinel.SentinelConnectionPool, redis.asyncio.BlockingConnectionPool):
     """Finds the master as the one does, waits for a free connection as the other does."""
 
 
@@ -78,7 +78,7 @@ def _make_sentinel_aclient(sentinels: Sentinels, arguments: dict[str, Any], *, t
         "ssl": sentinels.options.get("ssl", tls),
     }
     manager: Any = redis.asyncio.sentinel.Sentinel(sentinels.addresses, sentinel_kwargs=own)
-    pool: Any = SentinelPool
+    pool: Any = AsyncSentinelPool
     made = pool(sentinels.service, manager, ssl=tls, is_master=sentinels.is_master, **arguments)
     return redis.asyncio.Redis.from_pool(made)
 

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import threading
-import weakref
 from pathlib import Path
 
 import redis
@@ -15,8 +13,6 @@ from .embedded import EmbeddedServer
 from .loops import Loop, LoopClient, close_in_loop, running_loop
 from .settings import Settings, settings_of_client, settings_of_target
 from .urls import Target, named_with, parse
-
-_open: "weakref.WeakSet[Connections]" = weakref.WeakSet()
 
 
 class Connections:
@@ -36,12 +32,12 @@ class Connections:
         self._server = server
         self._client = client
         self._owns_client = client is None
+        self._made: dict[str, redis.Redis] = {}
         self._given_aclient = aclient
-        self._given_loop: Loop | None = None
-        self._aclients: dict[Loop, LoopClient] = {}
-        self._lock = threading.Lock()
+        # Where an async client is used: the event loop, and the process.
+        self._given_place: tuple[Loop | None, int] | None = None
+        self._aclients: dict[tuple[Loop, int], LoopClient] = {}
         self._closed = False
-        _open.add(self)
 
     def __repr__(self) -> str:
         return f"<Connections {self.name}{', closed' if self._closed else ''}>"
@@ -101,38 +97,29 @@ class Connections:
         """The sync client, for any number of threads."""
         self._check_open()
         if self._client is None:
-            with self._lock:
-                self._client = self._client or make_client(self._settings)
+            # One step, without a lock: a thread of the parent could hold it where the process was forked.
+            self._client = self._made.setdefault("client", make_client(self._settings))
         return self._client
 
     @property
     def aclient(self) -> "redis.asyncio.Redis":
         """The async client of the running event loop."""
-        loop = running_loop()
-        own = self._aclients.get(loop) if loop else None
-        return own.client if own else self._new_aclient(loop)
+        loop, process = running_loop(), os.getpid()
+        own = self._aclients.get((loop, process)) if loop else None
+        return own.client if own else self._new_aclient(loop, process)
 
-    def _new_aclient(self, loop: Loop | None) -> "redis.asyncio.Redis":
+    def _new_aclient(self, loop: Loop | None, process: int) -> "redis.asyncio.Redis":
         self._check_open()
-        if self._given_aclient is not None and self._given_loop in (None, loop):
-            # The loop it is first used in is its own; in others it would not work.
-            self._given_loop = loop
+        if self._given_aclient is not None and self._given_place in (None, (None, process), (loop, process)):
+            # The loop it is first used in is its own; in others, and in a forked process, it would not work.
+            self._given_place = loop, process
             return self._given_aclient
         if loop is None:
             raise OrmisError(f"no event loop is running: use the async client of {self.name} inside a coroutine")
-        for old in [old for old in self._aclients if old.is_closed()]:
+        for old in [old for old in self._aclients if old[0].is_closed()]:
             self._aclients.pop(old, None)
-        own = self._aclients[loop] = LoopClient(self._settings, loop)
+        own = self._aclients[loop, process] = LoopClient(self._settings, loop)
         return own.client
-
-    def after_fork(self) -> None:
-        """Frees the child from locks that threads of the parent may have held: those threads are not here to let go.
-
-        redis-py makes new connections in a child, and waits for such a lock before it does.
-        """
-        self._lock = threading.Lock()
-        if self._client is not None:
-            self._client.connection_pool._lock = threading.RLock()  # pyright: ignore[reportPrivateUsage]
 
     def _check_open(self) -> None:
         if self._closed:
@@ -145,13 +132,15 @@ class Connections:
         """
         self._closed = True
         while self._aclients:
-            close_in_loop(*self._aclients.popitem())
+            (loop, process), own = self._aclients.popitem()
+            if process == os.getpid():
+                close_in_loop(loop, own)
         self._close_rest()
 
     async def aclose(self) -> None:
         """Close as `close` does, and wait for the async client of the running loop."""
         self._closed = True
-        own = self._aclients.pop(asyncio.get_running_loop(), None)
+        own = self._aclients.pop((asyncio.get_running_loop(), os.getpid()), None)
         if own is not None:
             await own.aclose()
         self.close()
@@ -161,12 +150,3 @@ class Connections:
             close_client(self._client)
         if self._server is not None:
             self._server.leave()
-
-
-def _after_fork() -> None:
-    for connections in list(_open):
-        connections.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)

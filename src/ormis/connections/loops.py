@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ class LoopClient:
     def __init__(self, settings: Settings, loop: "Loop") -> None:
         self._forget_closed_loops()
         self.client = make_aclient(settings)
+        self._process = os.getpid()
         self._end = self._until_closed()
         self.unclosed[self] = loop
         # It yields without waiting for anything, so one step of it needs no await.
@@ -39,12 +41,16 @@ class LoopClient:
             yield
         finally:
             self.unclosed.pop(self, None)
-            try:
-                await aclose_client(self.client)
-            except asyncio.CancelledError:
-                # A loop that is shut down cancels its tasks, but the connections must not outlive it.
-                await aclose_client(self.client)
-                raise
+            if self._process == os.getpid():  # else they are the connections of the parent
+                await self._close()
+
+    async def _close(self) -> None:
+        try:
+            await aclose_client(self.client)
+        except asyncio.CancelledError:
+            # A loop that is shut down cancels its tasks, but the connections must not outlive it.
+            await aclose_client(self.client)
+            raise
 
     @classmethod
     def _forget_closed_loops(cls) -> None:

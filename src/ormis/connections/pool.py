@@ -1,55 +1,61 @@
-"""redis-py's pool of connections, with a short way to take one out and to give it back.
+"""The pools behind `Database.client`: redis-py's, for calls that are interrupted and for processes that are forked.
 
-redis-py's own way takes 9 us of a save's 100: metrics, events, a connect that finds itself connected. This one moves
-the connection between the same lists under the same lock, and looks at it as redis-py does. Everything else is
-redis-py's: limits, closing, what happens in a fork, and each case that is not the common one.
+redis-py gives a connection back to its pool also where an interrupt came between a command and its reply; the next user
+of the connection would read that reply. Calls of ormis take their connections by `loans.py`; these classes are for what
+else is done with the client.
 """
 
-# redis-py has no other way to these lists, which it has kept since its first versions.
+# redis-py has no other way to these, which it has kept since its first versions.
 # pyright: reportPrivateUsage=false
 
 import os
+import sys
+from threading import Lock, RLock
 from typing import Any
 
 import redis
-from redis.exceptions import RedisError
+import redis.sentinel
+from redis.exceptions import ResponseError
+
+_forking = Lock()
 
 
 class Pool(redis.ConnectionPool):
-    """A pool whose connections can be borrowed. Safe to share by threads."""
+    """A pool that closes a connection whose call was interrupted."""
 
-    _available_connections: list[Any]
-    _in_use_connections: set[Any]
+    def release(self, connection: Any) -> None:
+        """Gives the connection back. A call in an `except` block can't be told from an interrupted one."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ResponseError):
+            connection.disconnect()
+        super().release(connection)
 
-    def borrow(self) -> Any:
-        """A connection that is ready to send."""
-        free = self._available_connections
-        if self.pid == os.getpid() and free:
-            with self._lock:
-                connection = free.pop() if free else None
-                if connection is not None:
-                    self._in_use_connections.add(connection)
-            if connection is not None:
-                if _ready(connection):
-                    return connection
-                self.release(connection)
-        base: Any = super()
-        return base.get_connection()
-
-    def give_back(self, connection: Any) -> None:
-        """The connection is free for others."""
-        if self.pid != os.getpid() or connection.should_reconnect():
-            self.release(connection)
-            return
-        with self._lock:
-            if connection in self._in_use_connections:
-                self._in_use_connections.remove(connection)
-                self._available_connections.append(connection)
+    def _checkpid(self) -> None:
+        if self.pid != os.getpid():
+            leave_to_parent(self)
 
 
-def _ready(connection: Any) -> bool:
-    """Returns whether there is nothing to read and the server has not closed it, as redis-py checks it too."""
-    try:
-        return not connection.can_read()
-    except (RedisError, OSError):
-        return False
+class SentinelPool(Pool, redis.sentinel.SentinelConnectionPool):
+    """The same for the master, or a replica, that sentinels name."""
+
+
+def leave_to_parent(pool: Any) -> None:
+    """Empties the pool in a process that was forked: its connections are those of the parent.
+
+    Threads of the parent may have held the pool's locks; they are not here to let go. A fork by C code, as uWSGI's,
+    calls no hook of Python, so each use of a pool looks at the process.
+    """
+    with _forking:
+        if pool.pid != os.getpid():
+            pool._lock, pool._fork_lock = RLock(), RLock()
+            pool.reset()
+
+
+def leave_connection_to_parent(client: Any) -> None:
+    """The same for a client that has one connection, and a lock for it."""
+    connection = client.connection
+    with _forking:
+        if connection.pid != os.getpid():
+            client.single_connection_lock = RLock()
+            connection.disconnect()
+            connection.pid = os.getpid()

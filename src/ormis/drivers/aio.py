@@ -1,16 +1,17 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
-from . import idempotency
+from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from .capture import note
+from .idempotency import Once, renew
+from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
 
 
 async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -38,58 +39,111 @@ async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
     arguments = call.wire(prefix)
     if not call.once:
         return await evaluate(client, call, arguments)
-    slot = idempotency.take()
+    once = Once()
     try:
-        return await evaluate(client, call, (*arguments, slot.token))
+        return await evaluate(client, call, arguments, once)
     finally:
-        idempotency.give_back(slot)
+        once.end()
 
 
-async def evaluate(client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...]) -> Any:
+async def evaluate(
+    client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None
+) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
     try:
-        return await exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
+        return await _evaluated(client, call, arguments, once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return await _evaluated(client, call, arguments, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
+
+
+async def _evaluated(
+    client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None
+) -> Any:
+    by_sha, by_text = commands(client, call)
+    try:
+        return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
-        return await exchange(client, ("EVAL", call.source, *arguments))
+        return await exchange(client, (by_text, call.source, *arguments), once)
 
 
-async def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], object] | None = None) -> Any:
+async def exchange(
+    client: Any,
+    arguments: tuple[Argument, ...],
+    once: Once | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
-    if client.__class__ is not aioredis.Redis or client.single_connection_client:
+    loan = aloan_of(client)
+    if loan is None:
+        return await _exchange_by_client(client, arguments, once, meanwhile)
+    return await _exchange(loan, arguments, once, meanwhile)
+
+
+async def _exchange(
+    loan: AsyncLoan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+) -> Any:
+    async def attempt() -> Any:
+        await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
-        return await client.execute_command(*arguments, **{NEVER_DECODE: True})
-    pool = client.connection_pool
-    connection = await _connection(pool)
-
-    async def attempt() -> Any:
-        await connection.send_packed_command(connection.pack_command(*arguments))
-        if meanwhile is not None:
-            try:
-                meanwhile()
-            except BaseException:  # an interrupt: the reply would be taken for that of the next command
-                await connection.disconnect()
-                raise
-        return await connection.read_response(disable_decoding=True)
+        try:
+            return await connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            raise_reply(error)
 
     async def reset(_: Exception) -> None:
         await connection.disconnect()
 
     try:
-        return await connection.retry.call_with_retry(attempt, reset)
+        try:
+            connection = await loan.take()
+            if loan.was_broken:
+                renew()
+            packed = connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
+            reply = await connection.retry.call_with_retry(attempt, reset)
+        except ResponseError:
+            loan.clean = True
+            raise
+        else:
+            loan.clean = True
+            return reply
+        finally:
+            loan.settle()
     finally:
-        await pool.release(connection)
+        if loan.holds:  # settle() was interrupted
+            loan.settle()
 
 
-async def _connection(pool: Any) -> Any:
-    """A connection of the pool. Raises a cancellation that redis-py drops.
+async def _exchange_by_client(
+    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+) -> Any:
+    if meanwhile is not None:
+        meanwhile()
+    if once is not None:
+        arguments = (*arguments, once.token)
 
-    redis-py 8.1.0 drops one that comes during the handshake of a new connection, see findings/.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    connection = await pool.get_connection()
-    if task and task.cancelling() > before:
-        await pool.release(connection)
-        raise asyncio.CancelledError
-    return connection
+    async def attempt() -> Any:
+        try:
+            return await client.execute_command(*arguments, **{NEVER_DECODE: True})
+        except ResponseError as error:
+            raise_reply(error)
+
+    try:
+        return await attempt()
+    except ServerBusyError:
+        return await client.get_retry().call_with_retry(attempt, _go_on)
+    except RedisError:
+        raise
+    except BaseException:  # an interrupt
+        close_idle(client)
+        raise
+
+
+async def _go_on(_: Exception) -> None:
+    """Called before a retry: the client has given its connection back already."""

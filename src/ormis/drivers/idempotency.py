@@ -6,15 +6,18 @@ A `Session` is this process for some time, by a name that no other has. Each cal
 the next number of that slot; lua/server/idempotency.lua keeps the last number and the reply of each slot, in a hash
 that ends an hour after its last new slot. So there are no more slots than there were calls at the same time.
 
-A session is replaced by a new one long before its hash ends, and in the child after a fork.
+Two processes must never share a name: the server would answer a write of one with the reply of the other. A session is
+made for the first write and replaced long before its hash ends, in another process, and where this one may be a copy of
+a machine that was stopped: the wall clock has moved against the monotonic one, or a connection broke while it was idle.
 """
 
-import os
 import secrets
 from itertools import count
-from time import monotonic
+from os import getpid
+from time import monotonic, time
 
 LIFETIME = 1200  # seconds; the script keeps the replies of a session for 3,600, so a call has 2,400 to be repeated
+CLOCK_JUMP = 1.0  # seconds; a clock that is adjusted by more costs a new name, and nothing else
 FIRST = 10**11  # so that numbers have 12 digits and compare as text
 
 
@@ -22,8 +25,11 @@ class Session:
     """The name that calls are made under, and its free slots. Safe to share by threads."""
 
     def __init__(self) -> None:
+        now = monotonic()
         self.name = secrets.token_urlsafe(9)
-        self.ends = monotonic() + LIFETIME
+        self.process = getpid()
+        self.ends = now + LIFETIME
+        self.began = time() - now
         self.numbers = count(1)
         self.free: list[Slot] = []
 
@@ -38,36 +44,53 @@ class Slot:
         self.number = next(session.numbers)
         self.sequence = FIRST
 
+
+class Once:
+    """One call that is applied once. Its slot is taken when the token is needed first: the connection is ready then."""
+
+    __slots__ = ("_slot", "_token")
+
+    def __init__(self) -> None:
+        self._slot: Slot | None = None
+        self._token = ""
+
     @property
     def token(self) -> str:
-        """The last argument of the call."""
-        return f"{self.session.name}{self.sequence}{self.number}"
+        """The last argument of the call, the same one each time it is sent."""
+        if not self._token:
+            session = _session()
+            try:
+                slot = session.free.pop()
+            except IndexError:
+                slot = Slot(session)
+            slot.sequence += 1
+            self._slot = slot
+            self._token = f"{session.name}{slot.sequence}{slot.number}"
+        return self._token
+
+    def end(self) -> None:
+        """The call is over, however it ended; another may have the slot."""
+        if self._slot is not None:
+            self._slot.session.free.append(self._slot)
 
 
-_current = Session()
+_current: Session | None = None
 
 
-def take() -> Slot:
-    """A slot for one call, with a new number: to be given back when the call is over, however it ended."""
-    session = _current if monotonic() < _current.ends else _renew()
-    try:
-        slot = session.free.pop()
-    except IndexError:
-        slot = Slot(session)
-    slot.sequence += 1
-    return slot
+def _session() -> Session:
+    session, now = _current, monotonic()
+    if (
+        session is None
+        or session.process != getpid()
+        or now > session.ends
+        or not -CLOCK_JUMP < time() - now - session.began < CLOCK_JUMP
+    ):
+        return renew()
+    return session
 
 
-def give_back(slot: Slot) -> None:
-    """The call is over; another may have the slot."""
-    slot.session.free.append(slot)
-
-
-def _renew() -> Session:
+def renew() -> Session:
+    """Begins a new session, for the calls that have no token yet."""
     global _current  # noqa: PLW0603 - one session for the process: its name is what makes it known
-    _current = Session()
-    return _current
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_renew)
+    _current = session = Session()
+    return session

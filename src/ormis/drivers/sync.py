@@ -3,17 +3,16 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-import hiredis
 import redis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Operation, ScriptCall, T
-from ..connections.pool import Pool
-from . import idempotency
+from ..connections.loans import Loan, close_idle, loan_of
+from ..connections.packing import pack, use_packer
 from .capture import note
-
-_pack: Any = cast(Any, hiredis).pack_command  # as redis-py packs, without a look at every argument, which takes it 4 us
+from .idempotency import Once, renew
+from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
 
 
 def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -40,54 +39,117 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
         return call.received(exchange(client, call.wire(prefix)), prefix)
     if not call.once:
         return evaluate(client, call, prefix)
-    slot = idempotency.take()
+    once = Once()
     try:
-        return evaluate(client, call, prefix, slot.token)
+        return evaluate(client, call, prefix, once)
     finally:
-        idempotency.give_back(slot)
+        once.end()
 
 
-def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, *token: str) -> Any:
+def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, once: Once | None = None) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    arguments = (*call.wire(prefix), *token)
+    arguments = call.wire(prefix)
     try:
-        return exchange(client, ("EVALSHA", call.sha, *arguments), call.meanwhile)
+        return _evaluated(client, call, arguments, once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return _evaluated(client, call, arguments, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
+
+
+def _evaluated(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None) -> Any:
+    by_sha, by_text = commands(client, call)
+    try:
+        return exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
-        return exchange(client, ("EVAL", call.source, *arguments))
+        return exchange(client, (by_text, call.source, *arguments), once)
 
 
-def exchange(client: Any, arguments: tuple[Argument, ...], meanwhile: Callable[[], object] | None = None) -> Any:
+def exchange(
+    client: Any,
+    arguments: tuple[Argument, ...],
+    once: Once | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded.
 
+    once: adds its token. meanwhile: called when the command is sent, before its reply is read.
     The response callbacks and metrics of redis-py's `execute_command` cost 14 of the 51 us of a save.
-    It is used for clients of other classes, and for those that hold one connection for all.
+    It is used for clients and pools of other classes.
     """
-    if client.__class__ is not redis.Redis or client.connection is not None:
-        if meanwhile is not None:
-            meanwhile()
-        return client.execute_command(*arguments, **{NEVER_DECODE: True})
-    pool = client.connection_pool
-    own = isinstance(pool, Pool)
-    connection = pool.borrow() if own else pool.get_connection()
-    packed = [_pack(arguments)]
+    loan = loan_of(client)
+    if loan is None:
+        return _exchange_by_client(client, arguments, once, meanwhile)
+    if client.connection is None:
+        return _exchange(loan, arguments, once, meanwhile)
+    with client.single_connection_lock:
+        return _exchange(loan, arguments, once, meanwhile)
 
+
+def _exchange(
+    loan: Loan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+) -> Any:
     def attempt() -> Any:
         connection.send_packed_command(packed)
         if meanwhile is not None:
-            try:
-                meanwhile()
-            except BaseException:  # an interrupt: the reply would be taken for that of the next command
-                connection.disconnect()
-                raise
-        return connection.read_response(disable_decoding=True)
+            meanwhile()
+        try:
+            return connection.read_response(disable_decoding=True)
+        except ResponseError as error:
+            raise_reply(error)
 
     def reset(_: Exception) -> None:
+        use_packer(connection)
         connection.disconnect()
 
     try:
-        return connection.retry.call_with_retry(attempt, reset)
-    finally:
-        if own:
-            pool.give_back(connection)
+        try:
+            connection = loan.take()
+            if loan.was_broken:
+                renew()
+            packed = [pack(arguments if once is None else (*arguments, once.token))]
+            reply = connection.retry.call_with_retry(attempt, reset)
+        except ResponseError:
+            loan.clean = True
+            raise
         else:
-            pool.release(connection)
+            loan.clean = True
+            return reply
+        finally:
+            loan.settle()
+    finally:
+        if loan.holds:  # settle() was interrupted
+            loan.settle()
+
+
+def _exchange_by_client(
+    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+) -> Any:
+    if meanwhile is not None:
+        meanwhile()
+    if once is not None:
+        arguments = (*arguments, once.token)
+
+    def attempt() -> Any:
+        try:
+            return client.execute_command(*arguments, **{NEVER_DECODE: True})
+        except ResponseError as error:
+            raise_reply(error)
+
+    try:
+        return attempt()
+    except ServerBusyError:
+        return client.get_retry().call_with_retry(attempt, _go_on)
+    except RedisError:
+        raise
+    except BaseException:  # an interrupt
+        close_idle(client)
+        raise
+
+
+def _go_on(_: Exception) -> None:
+    """Called before a retry: the client has given its connection back already."""

@@ -19,6 +19,7 @@ local extend, nothing = lists.extend, lists.nothing
 local answer = require('server.server').answer
 local request = require('read.request')
 local find = require('read.search')
+local models = require('model.models')
 local actions = require('write.actions')
 local apply = require('write.apply')
 local mutations = require('write.mutations')
@@ -31,7 +32,8 @@ local function holds_still(m, pk)
   if not object then return false end
   for i = 1, #expected, 2 do
     objects.need(object, {expected[i]})
-    if (object.new[expected[i]] or false) ~= expected[i + 1] then return false end
+    local position, text = expected[i], object.new[expected[i]] or false
+    if text ~= expected[i + 1] and models.text_or_default(m, position, text) ~= expected[i + 1] then return false end
   end
   return true
 end

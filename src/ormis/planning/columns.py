@@ -91,6 +91,11 @@ class RelatedColumn:
         """Always: a step may lead nowhere."""
         return True
 
+    @property
+    def default_wire(self) -> Any:
+        """None: the server puts the default of an object in its place, since it knows whether there is one."""
+        return None
+
 
 ColumnRef = Column | RelatedColumn
 

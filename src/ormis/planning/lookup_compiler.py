@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS
 from ..query.state import Query
 from ..schema import registry
+from ..schema.field_validation import RefusedValue
 from ..schema.schema import Column, Schema
 from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 from .names import Path, resolve
@@ -110,6 +112,11 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
     name = _lookup(column, lookups, place)
     if name == "isnull" or (name == "exact" and value is None):
         return _null(column, True if value is None else value, place)
+    if name == "exact" and column.normalise is not None:
+        try:
+            value = normalised(column, value, place)
+        except RefusedValue:
+            return Constant(False)
     if name == "in":
         return _among(column, value, place)
     if name == "exact" and isinstance(query := getattr(value, "query", None), Query):
@@ -126,6 +133,13 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
     if name == "exact" and not column.codec.traits.equal_by_text:
         return equal_here(column, [value], place)
     return _one(column, "eq" if name == "exact" else name, value, place)
+
+
+def normalised(column: Column, value: Any, place: str) -> Any:
+    """A value as the validators of the field make it. Raises FieldError if it is of another type, else RefusedValue."""
+    if value is None or column.normalise is None:
+        return value
+    return column.normalise(_converted(column, value, place))
 
 
 def equal_here(column: Column, values: Iterable[Any], place: str) -> Node:
@@ -208,10 +222,21 @@ def _among(column: Column, value: Any, place: str) -> Node:
         return InSubquery(column, value._single, again)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
+    if column.normalise is not None:
+        value = _all_normalised(column, cast(Iterable[Any], value), place)
     if not column.codec.traits.equal_by_text:
         return equal_here(column, value, place)  # pyright: ignore[reportUnknownArgumentType]
     values = [converted(column, v, place) for v in value if v is not None]  # pyright: ignore[reportUnknownVariableType]
     return Compare(column, "in", distinct(column, values)) if values else Constant(False)
+
+
+def _all_normalised(column: Column, values: Iterable[Any], place: str) -> list[Any]:
+    """The values as the validators of the field make them, without those that they refuse."""
+    kept: list[Any] = []
+    for value in values:
+        with suppress(RefusedValue):
+            kept.append(normalised(column, value, place))
+    return kept
 
 
 def pair(value: Any, place: str) -> tuple[Any, Any]:

@@ -11,9 +11,10 @@ from ..limits import Limits
 from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
+from ..schema.field_validation import RefusedValue
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
-from .lookup_compiler import key_for, with_text
+from .lookup_compiler import key_for, normalised, with_text
 from .names import resolve
 from .plan import Plan, plan_of
 from .predicates import BoolOp, Compare, Constant, Parameter, join
@@ -41,6 +42,11 @@ class CachedPlan:
                 if isinstance(getattr(value, "query", None), Query):
                     return None
                 value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
+            if column.normalise is not None and operator == "eq":
+                try:
+                    value = normalised(column, value, place)  # noqa: PLW2901
+                except RefusedValue:
+                    return None
             operand, text = with_text(column, value, place)
             nodes.append(Compare(column, operator, (operand,)))
             texts.append(text)

@@ -11,11 +11,13 @@
 Unknown parts of the row or of the texts are UNKNOWN.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
-from ..calls import Origin
+from ..calls import Operation, Origin, Runner, T
+from ..limits import Limits
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
 
@@ -53,6 +55,31 @@ class Pending(Enum):
 PENDING: Any = Pending.SUM
 
 
+@dataclass(frozen=True, slots=True)
+class UnpickledDatabase:
+    """The database of an unpickled object, until it is used: `find` returns the open one with this address."""
+
+    address: Any
+    find: Callable[[Any], Runner]
+
+    def found(self) -> Runner:
+        """The open database. Raises NotConnected."""
+        return self.find(self.address)
+
+    @property
+    def limits(self) -> Limits:
+        """As Runner."""
+        return self.found().limits
+
+    def run(self, operation: Operation[T]) -> T:
+        """As Runner."""
+        return self.found().run(operation)
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """As Runner."""
+        return await self.found().arun(operation)
+
+
 class State:
     """The state of one object that was saved, changed, or asked for its state.
 
@@ -85,8 +112,15 @@ class State:
 
     @property
     def database(self) -> Any:
-        """The database it is in, or is to be saved in; None if that is not known yet."""
-        return None if self.origin is None else self.origin.database
+        """The database it is in, or is to be saved in; None if that is not known yet.
+
+        Raises NotConnected for an unpickled object if its database is not open.
+        """
+        if self.origin is None:
+            return None
+        if self.origin.database.__class__ is UnpickledDatabase:
+            self.origin = Origin(cast(UnpickledDatabase, self.origin.database).found())
+        return self.origin.database
 
     @property
     def asynchronous(self) -> bool:
@@ -129,8 +163,11 @@ class State:
         self.seen, self._texts = earlier.seen, earlier._texts
 
     def pickled(self) -> tuple[Any, ...]:
-        """The pickled state, without the database, which is a connection, and without related objects."""
-        return (self.seen, None, None, self._texts) if self.seen is not None else (None,)
+        """The pickled state: what is stored, and the address of the database; no related objects."""
+        if self.seen is None:
+            return None, None, None
+        database: Any = None if self.origin is None else self.origin.database
+        return self.seen, self._texts, None if database is None else database.address
 
 
 def state_of(record: Any) -> State:

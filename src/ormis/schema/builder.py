@@ -24,6 +24,7 @@ from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
 from .constraints import check_constraints
+from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
@@ -284,6 +285,7 @@ def build_schema(
     links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
     special: Mapping[str, Special],
+    normalisers: Mapping[str, Callable[[Any], Any]],
 ) -> Schema:
     """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
 
@@ -292,7 +294,8 @@ def build_schema(
     """
     order = [pk, *(field for field in fields if field != pk)]
     columns = tuple(
-        _column(name, field, fields[field], i, options, special.get(field)) for i, field in enumerate(order, 1)
+        _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field))
+        for i, field in enumerate(order, 1)
     )
     if not columns[0].codec.traits.may_be_key:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
@@ -325,7 +328,15 @@ def build_schema(
     )
 
 
-def _column(model: str, name: str, info: FieldInfo, position: int, options: Options, special: Special | None) -> Column:
+def _column(
+    model: str,
+    name: str,
+    info: FieldInfo,
+    position: int,
+    options: Options,
+    special: Special | None,
+    normalise: Callable[[Any], Any] | None,
+) -> Column:
     annotation, nullable = without_none(info.annotation)
     _refuse_models(model, name, annotation, nullable)
     check_constraints(f"{model}.{name}", annotation, info)
@@ -335,10 +346,12 @@ def _column(model: str, name: str, info: FieldInfo, position: int, options: Opti
         raise ModelError(f"{model}.{name}: {error}") from error
     declared, plain = options_of(info), plain_type(annotation)
     indexed = bool(declared.index) or any(name in index.fields for index in options.indexes)
-    writer, bounds = _writer(codec, declared, indexed), _bounds(codec, annotation, info)
-    exact = plain if plain in _EXACT else None
+    writer = _writer(codec, declared, indexed)
+    bounds = None if normalise and codec.traits.arithmetic else _bounds(codec, annotation, info)
+    exact = plain if plain in _EXACT and normalise is None else None
     nullable = nullable or _takes_none(annotation, info)
-    return Column(name, position, codec, nullable, convert, writer, bounds, exact)
+    default = None if nullable or position == 1 else default_text(codec, writer, info)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise=normalise, default=default)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import DoesNotExist, FieldError, hint_for, shown
-from ..storage.codecs import Codec, RowDecoder
+from ..storage.codecs import Codec, RowDecoder, packable
 from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
 
@@ -36,11 +36,22 @@ class Column:
     exact: Any = None
     """A type whose values need no conversion, where there is one."""
 
+    normalise: Callable[[Any], Any] | None = None
+    """The value of a lookup as the field would hold it, if validators change values; raises RefusedValue."""
+    default: str | bytes | None = None
+    """The text that an absent one counts as: of a default that is no factory, in a field that is never None."""
+
+    default_wire: Any = field(init=False, default=None)
+    """The default as it is decoded in rows."""
+
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutable", self.codec.kind == "json")
+        if self.default is not None:
+            text = self.default if isinstance(self.default, bytes) else self.default.encode()
+            object.__setattr__(self, "default_wire", self.codec.read(text))
 
     def __repr__(self) -> str:
         return f"<Column {self.name}: {self.codec.kind}>"
@@ -364,5 +375,10 @@ class Schema:
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.ttl is not None else {}),
                 **({"links": links} if links else {}),
+                **({"defaults": packable(self._defaults)} if self._defaults else {}),
             }
         )
+
+    @cached_property
+    def _defaults(self) -> dict[int, str | bytes]:
+        return {column.position: column.default for column in self.columns if column.default is not None}

@@ -76,7 +76,7 @@ def _enum_codec(cls: type[Enum], as_values: bool) -> Special | None:
 
 def _foreign_codec(model: Any, name: str, annotation: Any, plain: Any) -> Special:
     config = ConfigDict(arbitrary_types_allowed=bool(model.model_config.get("arbitrary_types_allowed")))
-    for item in (*model.model_fields[name].metadata, *_decorated(model, name)):
+    for item in (*model.model_fields[name].metadata, *validators_of(model, name), *_serializers_of(model, name)):
         annotation = Annotated[annotation, item]
     serializers = (PlainSerializer, WrapSerializer)
     try:
@@ -109,21 +109,23 @@ def _is_text(adapter: TypeAdapter[Any]) -> bool:
     return adapter.json_schema(mode="serialization").get("type") == "string"
 
 
-def _decorated(model: Any, name: str) -> list[Any]:
-    """The validators and serializers of a model for a field, in the form of Annotated."""
-    decorators = model.__pydantic_decorators__
+def validators_of(model: Any, name: str) -> list[Any]:
+    """The validators of a model for a field, in the form of Annotated."""
+    found = _of_field(model.__pydantic_decorators__.field_validators, name)
+    return [cast(Any, _VALIDATORS[one.info.mode])(one.func) for one in found]
 
-    def of_field(found: Any) -> list[Any]:
-        return [one for one in found.values() if name in one.info.fields or "*" in one.info.fields]
 
+def _serializers_of(model: Any, name: str) -> list[Any]:
+    found = _of_field(model.__pydantic_decorators__.field_serializers, name)
     return [
-        *(cast(Any, _VALIDATORS[one.info.mode])(one.func) for one in of_field(decorators.field_validators)),
-        *(
-            PlainSerializer(_of_value(one.func), return_type=one.info.return_type)
-            for one in of_field(decorators.field_serializers)
-            if one.info.mode == "plain"
-        ),
+        PlainSerializer(_of_value(one.func), return_type=one.info.return_type)
+        for one in found
+        if one.info.mode == "plain"
     ]
+
+
+def _of_field(decorators: Any, name: str) -> list[Any]:
+    return [one for one in decorators.values() if name in one.info.fields or "*" in one.info.fields]
 
 
 def _of_value(function: Any) -> Callable[[Any], Any]:

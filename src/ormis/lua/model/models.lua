@@ -4,16 +4,19 @@
 --    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: a type, see index_kinds.lua; kind,
 --      name and position of its last field; the positions of the fields before that
 --    unique = {name, positions, ...}, references = {position, target, ...}, expires = true if objects may expire,
---    links = {name, target, name there, ...} if a deletion has to know them}
+--    links = {name, target, name there, ...} if a deletion has to know them
+--    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
 -- Out: open(packed, declaration, may_write), entry(m, i, row, pk), each_entry(m, i, row, pk, visit),
---      equality_set(m, position, text), claim(fields, row), touches(positions, changed), concerned(m, i, changed).
+--      equality_set(m, position, text), filler(m, positions), text_or_default(m, position, text), claim(fields, row),
+--      touches(positions, changed), concerned(m, i, changed).
 
 local call = require('server.call')
 local KEY = require('server.keys')
 local key_part = require('server.key_part')
+local nothing = require('server.lists').nothing
 local index_kinds = require('model.index_kinds')
 
 -- The model of a shape, with what the database knows of it. may_write: a declaration that is new here is stored.
@@ -96,6 +99,26 @@ local function claim(fields, row)
   return (string.gsub(cjson.encode(values), '\\/', '/'))
 end
 
+-- A function that gives a row the defaults of these columns, a set of positions, where their texts are absent; nil if
+-- none of them has one.
+local function filler(m, positions)
+  local defaults = {}
+  for position, text in pairs(m.defaults or nothing) do
+    if positions[position] then defaults[#defaults + 1] = {position, text} end
+  end
+  return #defaults > 0 and function(row)
+    for i = 1, #defaults do
+      local default = defaults[i]
+      if not row[default[1]] then row[default[1]] = default[2] end
+    end
+  end or nil
+end
+
+-- The text that a stored one, or its absence, counts as.
+local function text_or_default(m, position, text)
+  return text or m.defaults and m.defaults[position] or false
+end
+
 local function touches(positions, changed)
   for i = 1, #positions do
     if changed[positions[i]] then return true end
@@ -112,5 +135,5 @@ end
 
 return {
   open = open, entry = entry, each_entry = each_entry, equality_set = equality_set, claim = claim, touches = touches,
-  concerned = concerned,
+  concerned = concerned, filler = filler, text_or_default = text_or_default,
 }

@@ -1,9 +1,9 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken; CHUNK;
---      QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into); look_at_all(keys, into,
---      enough); pack_wanted(rows, positions).
+--      at, direct, fill, must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken;
+--      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
+--      look_at_all(keys, into, enough); pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
@@ -14,6 +14,7 @@ local access_paths = require('read.access_paths')
 local bounded, covers, usable = access_paths.bounded, access_paths.covers, access_paths.usable
 local locate = require('read.probes').locate
 local sift = require('read.sift').sift
+local models = require('model.models')
 local open_models = require('read.open_models')
 local request = require('read.request')
 
@@ -79,6 +80,7 @@ local function prepare_reading(path_is_sure)
   local wanted, count, m = {[1] = true}, 0, search.m
   for position in pairs(search.columns) do wanted[position] = true end
   for _, term in ipairs(request.order) do wanted[term[1]] = true end
+  search.fill = models.filler(m, wanted)
   if request.want == 'rows' then
     for _, position in ipairs(request.columns) do wanted[position] = true end
     for _, spec in ipairs(request.related or nothing) do
@@ -118,7 +120,7 @@ local function look(keys, into)
     return
   end
   local base, names, at, count, direct = search.m.base .. KEY.object, search.names, search.at, #into, search.direct
-  local width = #at
+  local width, fill = #at, search.fill
   for i = 1, #keys do
     local row = pcommand('HMGET', base .. keys[i], unpack(names, 1, width))
     if row.err then row = call('HMGET', base .. keys[i], names[1]) end
@@ -128,6 +130,7 @@ local function look(keys, into)
         row = {}
         for j = 1, width do row[at[j]] = texts[j] end
       end
+      if fill then fill(row) end
       if join_early then join_early(row) end
       if not holds or holds(row, keys[i]) then
         if join_sorted then join_sorted(row) end

@@ -16,6 +16,7 @@ local nothing = require('server.lists').nothing
 local key_part = require('server.key_part')
 local comparing = require('values.compare')
 local compare, loose = comparing.compare, comparing.loose
+local models = require('model.models')
 local open_models = require('read.open_models')
 
 local operators = {}
@@ -142,11 +143,13 @@ local function reader(m, columns)
       at[#at + 1] = position
     end
   end
+  local fill = models.filler(m, columns)
   return function(pk)
     local texts = call('HMGET', m.base .. KEY.object .. pk, unpack(names))
     if not texts[1] then return nil end
     local row = {}
     for i = 1, #at do row[at[i]] = texts[i] end
+    if fill then fill(row) end
     return row
   end
 end

@@ -8,6 +8,7 @@
 local KEY = require('server.keys')
 local call = require('server.call')
 local nothing = require('server.lists').nothing
+local models = require('model.models')
 local open_models = require('read.open_models')
 
 local function prepare_joins(joins, early, sorted)
@@ -17,6 +18,7 @@ local function prepare_joins(joins, early, sorted)
       local other, pk = join.model, key
       if join[3] > 0 then pk = open_models.referring_keys(other, join[3], key)[1] end
       found = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(join.names)) or nothing
+      if join.fill and found[#join.names] then join.fill(found) end
       join.known[key] = found
     end
     return found
@@ -26,12 +28,18 @@ local function prepare_joins(joins, early, sorted)
       local join = joins[j]
       local key = row[join[1]]
       local texts, at = key and texts_of(join, key) or nothing, join[4] - 1
-      for i = 1, #join.names do row[at + i] = texts[i] end
+      for i = 1, #join[5] do row[at + i] = texts[i] end
     end
   end
   for _, join in ipairs(joins) do
     join.model, join.known, join.names = open_models.model_at(join[2]), {}, {}
-    for i, position in ipairs(join[5]) do join.names[i] = join.model.columns[position] end
+    local defaults = {}
+    for i, position in ipairs(join[5]) do
+      join.names[i] = join.model.columns[position]
+      defaults[i] = models.text_or_default(join.model, position) or nil
+    end
+    join.names[#join.names + 1] = join.model.columns[1]  -- whether the object is there
+    join.fill = models.filler({defaults = defaults}, join[5])
   end
   return early > 0 and function(row) add(row, 1, early) end,
     sorted > early and function(row) add(row, early + 1, sorted) end,

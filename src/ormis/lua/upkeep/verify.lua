@@ -9,6 +9,7 @@ local server = require('server.server')
 local bare, call, pcommand = server.bare, server.call, server.pcommand
 local index_kinds = require('model.index_kinds')
 local models = require('model.models')
+local nothing = require('server.lists').nothing
 local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
 local request, note, ask, set_aside = findings.request, findings.note, findings.ask, findings.set_aside
@@ -56,6 +57,30 @@ local function verify_indexes(m, object_key, row, pk)
       models.each_entry(m, i, row, pk, function(key, member, number)
         verify_entry(m, i, object_key, key, member, number)
       end)
+    end
+  end
+end
+
+local function is_indexed(m, position)
+  for i = 1, #m.indexes, 5 do
+    if not (m.incomplete and m.incomplete[i]) and models.concerned(m, i, {[position] = true}) then return true end
+  end
+  return false
+end
+
+-- An index is of stored texts: where one is absent that counts as the default of its field, the default is stored. An
+-- index that is complete lacks it only if a client that does not know the field made the object since.
+local function verify_defaults(m, object_key, row)
+  for position, text in pairs(m.defaults or nothing) do
+    local name = m.columns[position]
+    local store = function()
+      call('HSET', object_key, name, text)
+      row[position] = text
+    end
+    if not row[position] and request.build then
+      store()
+    elseif not row[position] and is_indexed(m, position) then
+      note('index-missing', object_key, name, bare(m.base .. KEY.index .. name), store)
     end
   end
 end
@@ -169,6 +194,7 @@ local function verify_object(m, pk)
   local key = m.base .. KEY.object .. pk
   local row = read_object(m, pk, key)
   if not row then return nil end
+  verify_defaults(m, key, row)
   verify_indexes(m, key, row, pk)
   verify_claims(m, key, row, pk)
   verify_references(m, key, row, pk)

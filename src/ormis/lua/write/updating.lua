@@ -2,6 +2,7 @@
 -- Out: check_unchanged(m, object, expected), apply_arithmetic(m, object, sums).
 
 local extend = require('server.lists').extend
+local models = require('model.models')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
 
@@ -11,7 +12,9 @@ local function check_unchanged(m, object, expected)
     local position, text = expected[i], expected[i + 1]
     objects.need(object, {position})
     local now = object.new[position] or false
-    if now ~= text then mutations.refuse('changed', m.key, object.pk, m.columns[position], text, now) end
+    if now ~= text and models.text_or_default(m, position, now) ~= text then
+      mutations.refuse('changed', m.key, object.pk, m.columns[position], text, now)
+    end
   end
 end
 
@@ -31,10 +34,14 @@ local function positions_of(sums)
   return positions
 end
 
+local function stored(object, position)
+  return models.text_or_default(object.m, position, object.new[position])
+end
+
 -- The text of one sum; nil where it can't be done here or is out of bounds.
 local function result_of(object, sums, i)
   local kind, operator, right, bounds = sums[i + 1], sums[i + 2], sums[i + 4], sums[i + 6]
-  local a, b = object.new[sums[i + 3]], right > 0 and object.new[right] or sums[i + 5]
+  local a, b = stored(object, sums[i + 3]), right > 0 and stored(object, right) or sums[i + 5]
   local text = operator ~= '' and a and b and require('values.arithmetic')(kind, operator, a, b)
   if not text or #bounds == 0 then return text or nil end
   return require('values.bounds')(kind, text, bounds) and text or nil
@@ -52,7 +59,7 @@ local function operands()
     if object and not seen[object] then
       local all, own = true, {number}
       for i = 1, #sums, SUM do all = all and result_of(object, sums, i) end
-      for _, position in ipairs(positions) do extend(own, {position, object.new[position] or false}) end
+      for _, position in ipairs(positions) do extend(own, {position, stored(object, position)}) end
       if not all then found[#found + 1] = own end
       seen[object] = true
     end

@@ -73,7 +73,15 @@ def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
         read = (decoded(plan.schema, columns, row) for row in rows)
         return [tuple(row[column.name] for column in plan.columns) for row in read]
     positions = [columns.index(column) for column in plan.columns]
-    return [tuple(row[at] for at in positions) for row in rows]
+    values = [tuple(row[at] for at in positions) for row in rows]
+    defaults = [column.default_wire for column in plan.columns]
+    if rows.complete or not any(default is not None for default in defaults):
+        return values
+    return [_with_defaults(row, defaults) for row in values]
+
+
+def _with_defaults(row: tuple[Any, ...], defaults: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(default if value is None else value for value, default in zip(row, defaults, strict=True))
 
 
 def hydrator(source: Source[Any], origin: Origin) -> select.Hydrate | None:

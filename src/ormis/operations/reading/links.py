@@ -1,12 +1,12 @@
 """Many-to-many links, read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from ...calls import Operation
-from ...errors import StoredDataError
 from ...schema import registry
 from ...schema.schema import Column, Link, Schema
 from ...storage.keys import links_key
@@ -22,18 +22,14 @@ def members(schema: Schema, link: Link, pks: Sequence[Any]) -> Operation[dict[An
     base = links_key(schema.key, link.name, "")
     (linked_keys,) = answer_of((yield script("link_members")((base, _pack([encode(pk) for pk in pks])))))
     linked = zip(pks, linked_keys, strict=True)
-    return {pk: [_decoded(target.pk, text, base, link.name) for text in texts] for pk, texts in linked}
+    return {pk: [*_decoded(target.pk, texts)] for pk, texts in linked}
 
 
-def _decoded(pk: Column, text: str, base: str, name: str) -> Any:
-    try:
-        return pk.codec.decode(text.encode())
-    except ValueError:
-        raise StoredDataError(
-            f"the links of {base!r} hold {text!r}, which is no {pk.codec.kind}; remove it with SREM",
-            key=base,
-            field=name,
-        ) from None
+def _decoded(pk: Column, texts: Iterable[str]) -> Iterator[Any]:
+    """The keys that these texts are; one that is none leads to no object, as one whose object is gone."""
+    for text in texts:
+        with suppress(ValueError):
+            yield pk.codec.decode(text.encode())
 
 
 def inverted(pairs: dict[Any, list[Any]]) -> dict[Any, list[Any]]:

@@ -32,6 +32,7 @@ class Rows(Wires):
     related: for each of `plan.related` the rows that came along, by the key that led there.
     groups: the members of the sets of links that `plan.groups` names.
     objects: the objects of the rows, if they were made while the next rows were read.
+    complete: known to have a value in every column that must have one.
     """
 
     def __init__(self, rows: Iterable[Wire] = (), related: list[Keyed] | None = None) -> None:
@@ -39,11 +40,13 @@ class Rows(Wires):
         self.related: list[Keyed] = related or []
         self.groups: list[list[str]] = []
         self.objects: list[Any] | None = None
+        self.complete = False
 
     def picked(self, order: Sequence[int]) -> "Rows":
         """These of the rows, in this order."""
         rows = Rows((self[i] for i in order), self.related)
         rows.whole = None if self.whole is None else [self.whole[i] for i in order]
+        rows.complete = self.complete
         rows.objects = None if self.objects is None else [self.objects[i] for i in order]
         return rows
 
@@ -217,7 +220,7 @@ def _decoded_rows(schema: Schema, columns: tuple[Readable, ...], packed: bytes) 
         rows = Rows(decoder.rows(packed) if whole is None else map(msgspec.structs.astuple, whole))
     except BadText as bad:
         raise bad_text(bad, schema, _key_of(schema, packed, bad.row, columns.index(schema.pk))) from None
-    rows.whole = whole
+    rows.whole, rows.complete = whole, whole is not None
     return rows
 
 
@@ -240,8 +243,9 @@ def decoded(schema: Schema, columns: Sequence[ColumnRef], row: Wire) -> dict[str
     name = ""
     values: dict[str, Any] = {}
     try:
-        for column, wire in zip(columns, row, strict=False):
+        for column, own in zip(columns, row, strict=False):
             name = column.name
+            wire = column.default_wire if own is None else own
             values[name] = wire if wire is None or column.codec.finish is None else column.codec.finish(wire)
     except ValueError:
         wires = dict(zip((column.name for column in columns), row, strict=False))

@@ -64,16 +64,19 @@ def _by_server(source: Source[Any], origin: Origin, plan: Plan, record: Any) -> 
 def _with_values(plan: Plan, record: Any, values: dict[str, Any]) -> Operation[int | None]:
     """The rank of an object with these values; None if it has others.
 
-    One call if an index counts the objects with lesser values and the ties are few enough to be examined in one.
+    One call if an index counts the objects with lesser values and the ties are few enough to be examined in one; one
+    more for each further term: the objects that are lesser in that term alone.
     """
     ties = join("and", [plan.where, *(_same(term, values) for term in plan.order)])
-    less = join("and", [plan.where, _before(plan.order, values)]) if plan.order else None
+    less, *more = [join("and", [plan.where, node]) for node in _before(plan.order, values)] or [None]
     plan = replace(plan, where=ties, order=())
     earlier, lesser = yield from _counted(plan, plan.schema.pk.codec.encode(record.pk), less)
     if earlier is None or less is None:
         return earlier
     if lesser is False:
         lesser = yield from count(replace(plan, where=less))
+    for further in more:
+        lesser += yield from count(replace(plan, where=further))
     return earlier + lesser
 
 
@@ -124,15 +127,14 @@ def _not_among(source: Source[Any], record: Any) -> Exception:
     return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
 
 
-def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> Node:
-    """Met by the objects that precede one with these values: less in one term, the same in those ahead of it."""
-    return join(
-        "or",
-        [
-            join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)])
-            for i in range(len(terms))
-        ],
-    )
+def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> list[Node]:
+    """Conditions of the objects that precede one with these values: less in one term, the same in those ahead of it.
+
+    An object meets one of them at most.
+    """
+    return [
+        join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)]) for i in range(len(terms))
+    ]
 
 
 def _same(term: OrderTerm, values: dict[str, Any]) -> Node:

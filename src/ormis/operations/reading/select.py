@@ -64,6 +64,7 @@ class _Collector:
         if self.hydrate is not None:
             self.rows.objects = self.rows.objects or []
             self.rows.objects += self.hydrate(rows)
+        self.rows.complete = rows.complete and (self.rows.complete or not self.rows)
         self.rows += rows
         self.ranks += ranks
         take_related(self.rows.related, rows.related)
@@ -177,7 +178,8 @@ def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
 def _sort_keys(plan: Plan, column: ColumnRef, rows: Rows) -> list[Any]:
     at = plan.reads.index(column)
     try:
-        return [wire_sort_key(column.codec, row[at]) for row in rows]
+        wires = [column.default_wire if row[at] is None else row[at] for row in rows]
+        return [wire_sort_key(column.codec, wire) for wire in wires]
     except ValueError:
         for row in rows:
             decoded(plan.schema, plan.reads, row)  # names the text that does not convert

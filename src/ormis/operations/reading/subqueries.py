@@ -100,7 +100,7 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
     """The values of a column in the objects that meet a condition."""
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
     rows = yield from fetch(plan)
-    if column.codec.finish is None:
+    if column.codec.finish is None and column.default is None:
         wires = (row[0] for row in rows)
         return tuple(dict.fromkeys(wire for wire in wires if wire is not None))
     values = (decoded(schema, plan.reads, row)[column.name] for row in rows)
