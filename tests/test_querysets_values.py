@@ -139,7 +139,7 @@ def test_values_follow_their_own_order() -> None:
     assert Book.objects.only("title").values()[0].keys() == Book.objects.values()[0].keys()
 
 
-@pytest.mark.parametrize("name", ["nothing", "title__lower", "author__nothing", "published__year", ""])
+@pytest.mark.parametrize("name", ["nothing", "title__lower", "author__nothing", "published__yeer", ""])
 def test_values_refuse_what_is_no_field(name: str) -> None:
     """Unknown names and lookups are a FieldError that names them."""
     with pytest.raises(FieldError, match=r"Book|Author"):

@@ -12,11 +12,11 @@ from weakref import WeakSet
 import redis
 from redis import asyncio as aioredis
 
-from .calls import Operation, T
+from .calls import Operation, Origin, T
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
-from .errors import ConflictError, NotConnected, shown
+from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
@@ -89,6 +89,9 @@ class Database:
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
+        except (ProtectedError, RestrictedError) as error:
+            error.origin = Origin(self)
+            raise
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
@@ -102,6 +105,9 @@ class Database:
             return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
+            raise
+        except (ProtectedError, RestrictedError) as error:
+            error.origin = Origin(self, asynchronous=True)
             raise
 
     def _note_url(self, error: BaseException) -> None:

@@ -19,7 +19,7 @@
 Bad values raise pydantic's ValidationError. Errors of the connection or the server are redis-py's own.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -78,17 +78,45 @@ class ForeignKeyViolation(IntegrityError):
 class _Refused(IntegrityError):
     """A deletion that other objects stand in the way of; `objects` lists their keys."""
 
-    def __init__(self, message: str, *, objects: tuple[str, ...] = (), model: str = "", field: str = "") -> None:
+    origin: Any = None
+    """The database of the objects, and whether async code asked; None in an error that was pickled."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        objects: tuple[str, ...] = (),
+        model: str = "",
+        field: str = "",
+        find: Callable[[tuple[str, ...], Any], set[Any]] | None = None,
+    ) -> None:
         super().__init__(message, model=model, field=field)
         self.objects = objects
+        self._find = find
+
+    def _found(self) -> set[Any]:
+        return set() if self._find is None or self.origin is None else self._find(self.objects, self.origin)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {**vars(self), "origin": None}  # a pickle holds no database
 
 
 class ProtectedError(_Refused):
     """Objects with on_delete=PROTECT refer to an object of the deletion; `objects` lists their keys."""
 
+    @property
+    def protected_objects(self) -> set[Any]:
+        """The objects that refer to it. No call: their fields are loaded on first use."""
+        return self._found()
+
 
 class RestrictedError(_Refused):
     """Objects with on_delete=RESTRICT refer to an object of the deletion and are not deleted with it."""
+
+    @property
+    def restricted_objects(self) -> set[Any]:
+        """The objects that refer to it. No call: their fields are loaded on first use."""
+        return self._found()
 
 
 class ConflictError(OrmisError):

@@ -39,6 +39,12 @@ _RESET = "__pydantic_reset_parent_namespace__"
 class ModelMeta(ModelMetaclass):
     """The class of model classes."""
 
+    @property
+    def _default_manager(cls) -> Manager[Any]:  # noqa: N805 - the instances of a metaclass are classes
+        """The manager that relations begin with: the first that the class body or a base sets, else `objects`."""
+        managers: tuple[str, ...] = getattr(cls, "__managers__", ())
+        return getattr(cls, managers[0] if managers else "objects")
+
     if not TYPE_CHECKING:
 
         def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
@@ -98,6 +104,7 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     cls.__key__ = "" if options.abstract else options.key
     for attribute, manager in managers.items():
         setattr(cls, attribute, manager)
+    cls.__managers__ = tuple(dict.fromkeys([*managers, *(name for p in parents for name in p.__managers__)]))
     if not options.abstract:
         _add_errors(cls)
         registry.register(cls)

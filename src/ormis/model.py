@@ -27,6 +27,8 @@ from .operations.writing import save as saving
 from .operations.writing.mutations import commit
 from .query.expressions import Expression
 from .query.state import Query
+from .querysets import refreshing
+from .querysets.field_methods import method_of_field
 from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
 from .records.hydration import load
@@ -57,6 +59,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __declarations__: ClassVar[tuple[RelationDeclaration, ...]] = ()
     __links__: ClassVar[tuple[LinkDeclaration, ...]] = ()
     __related_names__: ClassVar[frozenset[str]] = frozenset()
+    __managers__: ClassVar[tuple[str, ...]] = ()
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
@@ -169,15 +172,41 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             deleting.delete_one(self._schema(), self._own_key(), Origin(database, asynchronous=True))
         )
 
-    def refresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
-        """Reads the object again, all of it or these fields. Raises DoesNotExist when it is gone."""
-        database = self._database_for(using or state_of(self).database)
-        self._refreshed(database.run(reading.get(self._schema(), self._own_key())), fields)
+    def refresh_from_db(
+        self,
+        *,
+        fields: Iterable[str] | None = None,
+        using: Database | None = None,
+        from_queryset: QuerySet[Self] | None = None,
+    ) -> None:
+        """Reads the object again, all of it or these fields. One call; none if only relations are named.
 
-    async def arefresh_from_db(self, *, fields: Iterable[str] | None = None, using: Database | None = None) -> None:
+        fields: also names of relations, whose loaded objects are forgotten.
+        from_queryset: where the object is looked for, with the related objects that this queryset loads.
+
+        Raises DoesNotExist when the object is gone, FieldError for an unknown field.
+
+            question.refresh_from_db(fields=["votes", "choices"])
+        """
+        names = None if fields is None else refreshing.forget_relations(self, fields)
+        if names is None or names:
+            database = self._database_for(using or state_of(self).database)
+            fresh = database.run(refreshing.read(self, Origin(database), from_queryset))
+            refreshing.take(self, fresh, names)
+
+    async def arefresh_from_db(
+        self,
+        *,
+        fields: Iterable[str] | None = None,
+        using: Database | None = None,
+        from_queryset: QuerySet[Self] | None = None,
+    ) -> None:
         """As refresh_from_db()."""
-        database = self._database_for(using or state_of(self).database)
-        self._refreshed(await database.arun(reading.get(self._schema(), self._own_key())), fields)
+        names = None if fields is None else refreshing.forget_relations(self, fields)
+        if names is None or names:
+            database = self._database_for(using or state_of(self).database)
+            fresh = await database.arun(refreshing.read(self, Origin(database, asynchronous=True), from_queryset))
+            refreshing.take(self, fresh, names)
 
     def expire(self, time: float | timedelta, *, using: Database | None = None) -> None:
         """Sets the object's time to live, in seconds or as a timedelta. One call.
@@ -259,6 +288,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
                     registry.complete_waiting()
                     if name in vars(type(self)):
                         return getattr(self, name)
+                if (method := method_of_field(self, name)) is not None:
+                    return method
             try:
                 return super().__getattr__(name)
             except AttributeError as error:
@@ -476,17 +507,6 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         (count,) = yield from commit([expiring.expiry(self._schema(), [pk], ttl)])
         if not count:
             raise self.DoesNotExist(f"{self.key} is not in the database (any more): it has no end to be set")
-
-    def _refreshed(self, row: Wire | None, fields: Iterable[str] | None) -> None:
-        schema, state = self._schema(), state_of(self)
-        fresh = self._loaded(self.pk, row, state.origin or Origin(self._database_for(None)))
-        columns = schema.columns if fields is None else schema.columns_of(fields, "refresh_from_db(fields=...)")
-        for column in columns:
-            value = vars(self)[column.name] = fresh.__dict__[column.name]
-            self.__pydantic_fields_set__.add(column.name)
-            state.mark_stored(schema, column, value, state_of(fresh).text(column))
-        if fields is None:
-            state.related = None
 
 
 # A model without relations is made by pydantic-core alone; `complete` says otherwise of those with.

@@ -50,8 +50,8 @@ class RelationDescriptor:
     # Called by prefetch_related().
 
     def related_set(self) -> QuerySet[Any]:
-        """The objects that may be related."""
-        return self.model.objects.get_queryset()
+        """The objects that may be related: of a relation to many those of the model's own manager, else all."""
+        return self.model._default_manager.get_queryset() if self.many else QuerySet(self.model)
 
     def key_in(self, record: Any) -> Any:
         """The value by which a record finds its related objects."""
@@ -83,8 +83,7 @@ class RelationDescriptor:
 
         Raises TypeError for one of another model, ForeignKeyViolation for one that is not saved yet or is elsewhere.
         """
-        if not isinstance(value, self.model):
-            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {of_another_model(value, self.model)}")
+        self.check_model(value)
         if value.pk is None:
             raise ForeignKeyViolation(
                 f"{self.label}: {value!r} is not saved yet; save it first",
@@ -94,6 +93,11 @@ class RelationDescriptor:
             )
         self.check_database(None if record is None else state_of(record).database, value)
         return value
+
+    def check_model(self, value: Any) -> None:
+        """Raises TypeError for an object of another model."""
+        if not isinstance(value, self.model):
+            raise TypeError(f"{self.label} takes a {self.model.__name__}, not {of_another_model(value, self.model)}")
 
     def check_database(self, database: Any, value: Any) -> None:
         """Raises ForeignKeyViolation for an object that is in another database than this one."""

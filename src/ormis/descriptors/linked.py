@@ -7,7 +7,7 @@ from ..calls import Operation, Origin
 from ..operations.writing import get_or_create as making
 from ..operations.writing import links as linking
 from ..records.state import state_of
-from .related import RelatedManager
+from .related import Adding, RelatedManager
 
 M = TypeVar("M")
 
@@ -132,7 +132,13 @@ class LinkManager(RelatedManager[M]):
     def _clear(self) -> Operation[None]:
         return linking.replace(self._end, (), clear=True)
 
-    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(
+        self,
+        objects: Sequence[Any],
+        clear: bool,
+        defaults: Mapping[str, Any] | None,
+        add: Adding,  # noqa: ARG002 - links in sets are removed and added by the same commits
+    ) -> Operation[None]:
         self._refuse_defaults(defaults)
         return linking.replace(self._end, self._texts(objects), clear=clear)
 

@@ -9,6 +9,8 @@ from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
+from ..operations.writing.client_arithmetic import commit_computing
+from ..operations.writing.save import mutation_for
 from ..operations.writing.update import update
 from ..querysets.queryset import QuerySet
 from ..records.state import (
@@ -21,7 +23,7 @@ from ..records.state import (
 )
 from ..schema.schema import Reference
 from .base import RelationDescriptor
-from .related import RelatedManager
+from .related import Adding, RelatedManager
 
 M = TypeVar("M")
 
@@ -107,7 +109,7 @@ class ReverseOne(_Reverse):
         name, own = self.reference.name, self.owner.__name__.lower()
         self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
-        return [*self.model.objects.using(database).filter(**{name: record.pk})[:1]]
+        return [*self.related_set().using(database).filter(**{name: record.pk})[:1]]
 
     def _refuse_unsaved(self, record: Any) -> None:
         if record.pk is None:
@@ -201,6 +203,23 @@ class ReverseManager(RelatedManager[M]):
             raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
         return relating.point(self._checked(objects), self._reference, self._record, self._database.limits)
 
+    def _adding(self, bulk: bool) -> Adding:
+        return self._add if bulk else self._save
+
+    def _save(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
+        if defaults is not None:
+            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
+        for record in objects:
+            self._relation.check_model(record)
+        return self._saving([*objects])
+
+    def _saving(self, records: Sequence[Any]) -> Operation[None]:
+        for record in records:
+            setattr(record, self._reference.name, self._record)
+        yield from commit_computing([mutation_for(record) for record in records])
+        for record in records:
+            record._assign(state_of(record).origin or state_of(self._record).origin)
+
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
         return relating.release(self._checked(objects), self._reference, self._record.pk, self._database.limits)
@@ -209,13 +228,15 @@ class ReverseManager(RelatedManager[M]):
         self._refuse_required()
         yield from self._release_all(self._queryset())
 
-    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
-        given = self._checked(objects)
+    def _set(
+        self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None, add: Adding
+    ) -> Operation[None]:
+        adding = add(objects, defaults)
         if self._reference.column.nullable:
             related = self._queryset()
-            kept = [record.pk for record in given]
+            kept = [record.pk for record in objects if record.pk is not None]
             yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
-        yield from self._add(given, defaults)
+        yield from adding
 
     def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
         """Makes all objects of a query refer to nothing, in bounded steps."""

@@ -12,6 +12,7 @@ from ..operations.writing.save import save
 from ..querysets.queryset import QuerySet
 from ..schema import registry
 from .linked import LinkManager
+from .related import Adding
 
 M = TypeVar("M")
 
@@ -40,19 +41,21 @@ class ThroughManager(LinkManager[M]):
 
     def _create_linked(self, record: Any, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True)
+        given = _called(defaults)
         for near, far in self._directions:
-            yield from bulk.create([self._new_link({near: self._record.pk, far: record.pk}, defaults)], self._origin())
+            yield from bulk.create([self._through(**given | {near: self._record.pk, far: record.pk})], self._origin())
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         return making.RelatedLink(after=lambda record: self._add([record], defaults))
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
-        keys = dict.fromkeys(self._keys(objects))
+        keys, given = dict.fromkeys(self._keys(objects)), dict[Any, dict[str, Any]]()
         for near, far in self._directions:
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
             present: list[Any] = yield from evaluate(links, self._origin())
             missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
-            new = [self._new_link({near: self._record.pk, far: key}, defaults) for key in keys if key in missing]
+            given |= {key: _called(defaults) for key in keys if key in missing and key not in given}
+            new = [self._through(**given[key] | {near: self._record.pk, far: key}) for key in keys if key in missing]
             yield from bulk.create(new, self._origin())
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
@@ -64,13 +67,15 @@ class ThroughManager(LinkManager[M]):
         for near, _ in self._directions:
             yield from delete(self._links(near), self._origin())
 
-    def _set(self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None) -> Operation[None]:
+    def _set(
+        self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None, add: Adding
+    ) -> Operation[None]:
         keys = self._keys(objects)
         for near, far in self._directions:
             links = self._links(near)
             gone = links if clear or not keys else links.exclude(**{f"{far}__in": keys})
             yield from delete(gone, self._origin())
-        yield from self._add(keys, defaults)
+        yield from add(keys, defaults)
 
     def _keys(self, objects: Iterable[Any]) -> list[Any]:
         return [self._relation.key_of(self._record, value) for value in objects]
@@ -89,6 +94,7 @@ class ThroughManager(LinkManager[M]):
         """The links of this object in one direction."""
         return self._through.objects.using(self._database).filter(**{near: self._record.pk}).order_by()
 
-    def _new_link(self, ends: dict[str, Any], defaults: Mapping[str, Any] | None) -> Any:
-        given = {name: value() if callable(value) else value for name, value in (defaults or {}).items()}
-        return self._through(**given | ends)
+
+def _called(defaults: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values of one link, or of both if the relation is symmetrical; callables are called."""
+    return {name: value() if callable(value) else value for name, value in (defaults or {}).items()}

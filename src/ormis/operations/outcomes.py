@@ -13,6 +13,7 @@ from ..errors import (
     StoredDataError,
     UniqueViolation,
 )
+from ..records.deferred import deferred_objects
 from ..schema.schema import Schema
 
 _decode = msgspec.msgpack.Decoder().decode
@@ -183,6 +184,7 @@ def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> Prot
         objects=tuple(objects),
         model=key,
         field=field,
+        find=deferred_objects,
     )
 
 
@@ -193,6 +195,7 @@ def _restricted(schema: Schema, key: str, field: str, objects: list[str]) -> Res
         objects=tuple(objects),
         model=key,
         field=field,
+        find=deferred_objects,
     )
 
 

@@ -39,9 +39,8 @@ def condition(query: Query) -> Node:
 
     Raises FieldError for unknown names and for values that do not convert.
     """
-    if query.empty:
-        return Constant(False)
-    return join("and", [compile_q(query.schema, q) for q in query.where])
+    node = join("and", [compile_q(query.schema, q) for q in query.where])
+    return Constant(False) if query.empty else node
 
 
 def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:

@@ -34,7 +34,8 @@ from .predicates import (
     join,
     same_type,
 )
-from .python_tests import part_of, part_type, text_test
+from .python_tests import part_of, part_type
+from .text_lookups import WITH_TEXT, check_text, text_lookup, text_lookup_of_expression
 
 RANGES = frozenset({"gt", "gte", "lt", "lte", "range"})
 """Lookups that need an order."""
@@ -112,11 +113,8 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
     name = _lookup(column, lookups, place)
     if name == "isnull" or (name == "exact" and value is None):
         return _null(column, True if value is None else value, place)
-    if name == "exact" and column.normalise is not None:
-        try:
-            value = normalised(column, value, place)
-        except RefusedValue:
-            return Constant(False)
+    if name == "exact":
+        return _equal(column, value, place)
     if name == "in":
         return _among(column, value, place)
     if name in RANGES:
@@ -125,10 +123,23 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
         low, high = pair(value, place)
         return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
     if LOOKUPS[name].takes == "pattern":
-        return _pattern(column, name, value, place)
-    if name == "exact" and not column.codec.traits.equal_by_text:
+        return text_lookup(column, name, value, place)
+    return _one(column, name, value, place)
+
+
+def _equal(column: Column, value: Any, place: str) -> Node:
+    if isinstance(query := getattr(value, "query", None), Query):
+        if query.limit != 1:
+            raise FieldError(f"{place}={shown(value)}: slice the queryset to one value, [:1], or write __in")
+        return _among(column, value, place)
+    if column.normalise is not None:
+        try:
+            value = normalised(column, value, place)
+        except RefusedValue:
+            return Constant(False)
+    if not column.codec.traits.equal_by_text:
         return equal_here(column, [value], place)
-    return _one(column, "eq" if name == "exact" else name, value, place)
+    return _one(column, "eq", value, place)
 
 
 def normalised(column: Column, value: Any, place: str) -> Any:
@@ -172,13 +183,13 @@ def check_lookups(column: Column, lookups: Sequence[str], place: str) -> None:
     if name in RANGES:
         check_ordered(column, place, name)
     if LOOKUPS[name].takes == "pattern":
-        _check_text(column, name, place)
+        check_text(column, name, place)
 
 
 def _has_lookup(column: Column, name: str) -> bool:
     if name in RANGES:
         return column.codec.traits.ordered
-    return LOOKUPS[name].takes != "pattern" or column.codec.kind == "text"
+    return LOOKUPS[name].takes != "pattern" or column.codec.kind in WITH_TEXT
 
 
 def _one(column: Column, operator: str, value: Any, place: str) -> Compare:
@@ -223,8 +234,9 @@ def _null(column: Column, value: Any, place: str) -> Node:
 def _among(column: Column, value: Any, place: str) -> Node:
     query = getattr(value, "query", None)
     if isinstance(query, Query):
-        if query.shape != "objects" and len(query.fields or ()) != 1:
-            raise FieldError(f"{place}: in takes a queryset with values of one field, not of {len(query.fields or ())}")
+        values = len(query.outputs or query.fields or ())
+        if query.shape != "objects" and values != 1:
+            raise FieldError(f"{place}: in takes a queryset with values of one field, not of {values}")
         again = query if query.sliced and query.shape == "objects" and not query.combined else None
         return InSubquery(column, value._single, again)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
@@ -251,36 +263,6 @@ def pair(value: Any, place: str) -> tuple[Any, Any]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
         raise FieldError(f"{place}={shown(value)}: range takes two values, the lowest and the highest")
     return cast(tuple[Any, Any], (value[0], value[1]))  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _pattern(column: Column, name: str, value: Any, place: str) -> Node:
-    if not isinstance(value, str):
-        raise FieldError(f"{place}={shown(value)}: {name} takes a text")
-    _check_text(column, name, place)
-    if LOOKUPS[name].server:
-        return Compare(column, name, (_utf8(value, place),))
-    test, field, codec = text_test(name, value, place), column.name, column.codec
-
-    def holds(row: Any) -> bool:
-        return row[field] is not None and test(comparable(codec, row[field]))
-
-    return PythonTest((column,), holds, f"{field} {name} {value!r}")
-
-
-def _check_text(column: Column, name: str, place: str) -> None:
-    if column.codec.kind != "text":
-        known = ", ".join(n for n in LOOKUPS if _has_lookup(column, n))
-        raise FieldError(
-            f"{place}: {name} is for text, and {column.name} is of the type {column.codec.kind}, which has {known}"
-        )
-
-
-def _utf8(value: str, place: str) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise FieldError(f"{place}={shown(value)} can't be looked for: {error}") from None
-    return value
 
 
 def _compare_part(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
@@ -393,11 +375,11 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
     if lookups and lookups[0] in own.codec.traits.parts:
         part, *lookups = lookups
     name = _lookup(path.column, lookups, place)
+    if LOOKUPS[name].takes == "pattern" and part is None:
+        return text_lookup_of_expression(own, name, value, cells, place)
     name = "eq" if name == "exact" else name
-    if name not in COMPARISONS:
+    if name not in COMPARISONS or name in PATTERNS:
         raise FieldError(f"{place}: {name} can't be compared with an expression")
-    if name in PATTERNS:
-        _check_text(path.column, name, place)
     other = cells[value.name] if isinstance(value, F) else own
     if name in RANGES and part is None:
         check_ordered(own, place, name)

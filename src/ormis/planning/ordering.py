@@ -11,6 +11,7 @@ from ..query.expressions import Expression, F, OrderBy
 from ..schema.schema import Readable, Schema
 from ..storage.codecs import Codec
 from .columns import ColumnRef, Computed
+from .date_parts import part_named
 from .names import cell_of, parts_of, resolve
 from .predicates import comparable
 
@@ -116,6 +117,8 @@ def _with_order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema
 
 def _term(schema: Schema, item: OrderItem) -> OrderTerm:
     by = item.by
+    if isinstance(by, str):
+        by = part_named(schema, by) or by
     if isinstance(by, Expression):
         by = _computed(schema, by)
     if isinstance(by, Computed):

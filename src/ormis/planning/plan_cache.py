@@ -39,6 +39,8 @@ class CachedPlan:
             if value is None or isinstance(value, Expression):
                 return None
             if value.__class__ is not column.exact:
+                if isinstance(getattr(value, "query", None), Query):
+                    return None
                 value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
             if column.normalise is not None and operator == "eq":
                 try:

@@ -47,6 +47,9 @@ def text_test(lookup: str, value: str, place: str) -> Callable[[str], bool]:
         except re.error as error:
             raise FieldError(f"{place}={value!r} is no regular expression: {error}") from None
         return lambda own: pattern.search(own) is not None
+    exact = {"contains": str.__contains__, "startswith": str.startswith, "endswith": str.endswith}.get(lookup)
+    if exact is not None:
+        return lambda own: exact(own, value)
     folded = value.casefold()
     if lookup == "iexact":
         return lambda own: own.casefold() == folded

@@ -5,10 +5,14 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from ..schema.schema import Schema
+from .expressions import Expression
 from .q import Q
 
 Shape = Literal["objects", "dicts", "tuples", "flat", "named"]
 Combination = Literal["union", "union all", "intersection", "difference"]
+
+Output = tuple[str, Expression | None]
+"""The name of a value in a row, and the expression that it is computed by; None for a field."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Query:
     order: names, `-names`, expressions or "?"; None if the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all; of objects, those that are loaded at once.
+    outputs: if values() was given expressions, the values of a row: names, and expressions of `fields`.
     deferred: these are what defer() left, not what only() named.
     shape: the result for a row: an object, or a row of values() and values_list().
     distinct: equal rows come once.
@@ -35,6 +40,7 @@ class Query:
     offset: int = 0
     limit: int | None = None
     fields: tuple[str, ...] | None = None
+    outputs: tuple[Output, ...] = ()
     deferred: bool = False
     shape: Shape = "objects"
     distinct: bool = False

@@ -32,13 +32,16 @@ class Manager(Queryable[M]):
 
     @classmethod
     def from_queryset(cls, queryset_class: type[QuerySet[Any]]) -> Any:
-        """A manager class whose querysets are of this class, with the methods that it adds."""
+        """A manager class whose querysets are of this class, with the methods that it adds.
+
+        A method with `queryset_only = True` is left out, one with False is taken even if its name is private.
+        """
         methods = {
             name: _forwarding(name)
             for name in dir(queryset_class)
-            if not name.startswith("_")
-            and isfunction(method := getattr(queryset_class, name))
+            if isfunction(method := getattr(queryset_class, name))
             and getattr(QuerySet, name, None) is not method
+            and not getattr(method, "queryset_only", name.startswith("_"))
         }
         manager_class: Any = type(
             f"{cls.__name__}From{queryset_class.__name__}", (cls,), {"queryset_class": queryset_class, **methods}

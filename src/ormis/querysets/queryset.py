@@ -7,7 +7,7 @@ Lazy, immutable, cached once evaluated. The methods that talk to the server are 
 # pyright: reportPrivateUsage=false
 
 import builtins
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from dataclasses import fields
 from itertools import islice
 from operator import index
@@ -18,16 +18,15 @@ from ..database import Database
 from ..errors import FieldError, shown
 from ..operations.reading.evaluate import evaluate
 from ..operations.reading.prefetch import Prefetch, check_lookups
-from ..operations.reading.row_shapes import check_row_names
+from ..operations.reading.row_shapes import names_of
 from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.name_checks import check_condition, check_order
-from ..planning.names import resolve
 from ..planning.plan import related_of, required_paths
+from ..query.expressions import Expression
 from ..query.q import Connector, Q
-from ..query.state import Combination, Query
-from ..schema.schema import Schema
-from . import joining, loading
+from ..query.state import Combination, Query, Shape
+from . import joining, loading, valuing
 from .reading import Reading
 from .unknown_methods import no_method
 from .writing import Writing
@@ -93,8 +92,9 @@ class Queryable(Reading[M], Writing[M]):
         queryset._refuse_sliced("ordered")
         for item in order:
             _check_order(item)
-        check_order(queryset.query.schema, order)
-        return queryset._copy(order=order, backwards=False)
+        items = valuing.with_outputs(queryset.query, order)
+        check_order(queryset.query.schema, items)
+        return queryset._copy(order=items, backwards=False)
 
     def reverse(self) -> "QuerySet[M]":
         """In the opposite order."""
@@ -104,22 +104,23 @@ class Queryable(Reading[M], Writing[M]):
 
     # Shape -----------------------------------------------------------------------------------------------------------
 
-    def values(self, *fields: str) -> "QuerySet[dict[str, Any]]":
+    def values(self, *fields: str, **expressions: Expression) -> "QuerySet[dict[str, Any]]":
         """Dicts instead of objects, of these fields, also across relations, or of all stored ones.
 
+        A part of a date or time is a value too, `published__year`; expressions are computed: `values(next=F("n") + 1)`.
         Across a relation to many there is a row per related object, one with None if there is none.
         """
-        return cast(Any, self._queryset()._valued("dicts", fields))
+        return cast(Any, self._queryset()._valued("dicts", fields, expressions))
 
     @overload
     def values_list(
-        self, *fields: str, flat: Literal[False] = False, named: Literal[False] = False
+        self, *fields: str | Expression, flat: Literal[False] = False, named: Literal[False] = False
     ) -> "QuerySet[tuple[Any, ...]]": ...
     @overload
-    def values_list(self, *fields: str, flat: Literal[False] = False, named: bool) -> "QuerySet[Any]": ...
+    def values_list(self, *fields: str | Expression, flat: Literal[False] = False, named: bool) -> "QuerySet[Any]": ...
     @overload
-    def values_list(self, field: str, /, *, flat: Literal[True]) -> "QuerySet[Any]": ...
-    def values_list(self, *fields: str, flat: bool = False, named: bool = False) -> "QuerySet[Any]":
+    def values_list(self, field: str | Expression, /, *, flat: Literal[True]) -> "QuerySet[Any]": ...
+    def values_list(self, *fields: str | Expression, flat: bool = False, named: bool = False) -> "QuerySet[Any]":
         """Tuples instead of objects; with `flat` the single values of one field, with `named` named tuples.
 
         Raises TypeError for `flat` with `named`, or with more or less than one field.
@@ -238,6 +239,13 @@ class QuerySet(Queryable[M], Source[M]):
         """A manager with the methods of this class, to set in a model: `objects = PollQuerySet.as_manager()`."""
         return cls.manager_class.from_queryset(cls)()
 
+    @property
+    def ordered(self) -> bool:
+        """True if order_by() or Meta.ordering says in which order the objects come; also for none()."""
+        query = self.query
+        order = query.order if query.combined is not None or query.order is not None else query.schema.ordering
+        return query.empty or bool(order)
+
     # Evaluation ------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[M]:
@@ -349,15 +357,9 @@ class QuerySet(Queryable[M], Source[M]):
         check_condition(query.schema, condition)
         return self._copy_of(query.having(where=(*query.where, condition)))
 
-    def _valued(self, shape: str, names: tuple[str, ...]) -> Self:
-        for name in names:
-            _check_value(self._schema, name)
-        chosen = names or (self.query.fields if self.query.shape != "objects" else None)
-        chosen = chosen or tuple(self._schema.by_name)
-        if shape == "named":
-            check_row_names(self._schema, chosen)
-        parts = tuple(part._valued("tuples", names) for part in self.query.parts)
-        return self._copy(shape=shape, fields=chosen, parts=parts, prefetch=(), related=())
+    def _valued(self, shape: Shape, names: tuple[Any, ...], expressions: Mapping[str, Any] | None = None) -> Self:
+        parts = tuple(part._valued("tuples", names, expressions) for part in self.query.parts)
+        return self._copy_of(valuing.valued(self.query, shape, names, expressions or {}).having(parts=parts))
 
     def _refuse_values(self, what: str) -> None:
         if self.query.shape != "objects":
@@ -400,7 +402,9 @@ class QuerySet(Queryable[M], Source[M]):
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
             self._check_part(f"{how.split()[0]}()", other)
-        own = Query(self._schema, order=(), fields=self.query.fields, shape=self.query.shape)
+        own = Query(
+            self._schema, order=(), fields=self.query.fields, outputs=self.query.outputs, shape=self.query.shape
+        )
         return self._copy_of(own.having(combined=how, parts=(self, *others)))
 
     def _check_part(self, method: str, other: "QuerySet[Any]") -> None:
@@ -412,7 +416,7 @@ class QuerySet(Queryable[M], Source[M]):
             raise TypeError(f"{method}: {other.model.__name__} is another model; values() can be combined")
         if any(objects) and not all(objects):
             raise TypeError(f"{method}: all querysets must have values(), or none")
-        if not any(objects) and len(other.query.fields or ()) != len(self.query.fields or ()):
+        if not any(objects) and len(names_of(other.query)) != len(names_of(self.query)):
             raise TypeError(f"{method}: all querysets must have as many values")
 
     def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
@@ -435,13 +439,6 @@ def _check_relations(method: str, lookups: Iterable[object]) -> None:
     for lookup in lookups:
         if not isinstance(lookup, str | Prefetch):
             raise TypeError(f"{method} takes the names of relations, not {shown(lookup)}")
-
-
-def _check_value(schema: Schema, name: object) -> None:
-    """Raises FieldError for a name that is no field, of the model or across relations."""
-    if not isinstance(name, str):
-        raise FieldError(f"{schema.name}: values() takes names of fields, not {shown(name)}")
-    resolve(schema, name).check_no_lookups(schema, name)
 
 
 def _check_order(item: Any) -> None:

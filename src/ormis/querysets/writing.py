@@ -122,7 +122,6 @@ class Writing(Generic[M]):
     def bulk_create(
         self,
         objects: Iterable[M],
-        *,
         batch_size: int | None = None,
         ignore_conflicts: bool = False,
         update_conflicts: bool = False,
@@ -146,7 +145,6 @@ class Writing(Generic[M]):
     async def abulk_create(
         self,
         objects: Iterable[M],
-        *,
         batch_size: int | None = None,
         ignore_conflicts: bool = False,
         update_conflicts: bool = False,
@@ -161,14 +159,14 @@ class Writing(Generic[M]):
         await source._arun(bulk.create(records, origin, batch_size, when))
         return _assigned(records, origin)
 
-    def bulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
+    def bulk_update(self, objects: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         """Writes these fields of stored objects, 400 objects in a call unless `batch_size` says otherwise.
 
         Returns how many of them there were; those that were deleted meanwhile are left out. Raises what save() raises.
         """
         return self._queryset()._perform(bulk.bulk_update, objects, fields, batch_size)
 
-    async def abulk_update(self, objects: Iterable[M], fields: Iterable[str], *, batch_size: int | None = None) -> int:
+    async def abulk_update(self, objects: Iterable[M], fields: Iterable[str], batch_size: int | None = None) -> int:
         """As bulk_update()."""
         return await self._queryset()._aperform(bulk.bulk_update, objects, fields, batch_size)
 

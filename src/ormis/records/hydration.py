@@ -60,7 +60,7 @@ def _cut(rows: Sequence[Wire], width: int) -> Sequence[Wire]:
 
 def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:
     """Objects of rows of some columns only; the others are loaded when they are first used."""
-    columns = model._schema().columns
+    columns, read = model._schema().columns, read[: len(rows[0])] if rows else read  # of keys the rest was dropped
     at = [next((i for i, one in enumerate(read) if one is column), None) for column in columns]
     missing = [column.name for column, i in zip(columns, at, strict=True) if i is None]
     if not missing:

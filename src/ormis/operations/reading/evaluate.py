@@ -9,6 +9,7 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
+from ...planning.condition_compiler import condition
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
 from ...query.q import Q, is_empty
@@ -19,7 +20,7 @@ from . import select
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows, decoded
 from .prefetch import prefetch
-from .row_shapes import attach_known, attach_related, shaped
+from .row_shapes import attach_known, attach_related, computed, shaped
 from .set_operations import combined, each_once
 from .source import Source
 from .subqueries import planned
@@ -31,6 +32,7 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     """The results of the query, in the shape that it asks for."""
     query = source.query
     if query.empty or query.limit == 0:
+        condition(query)  # for its errors
         return []
     if query.combined is not None:
         parts: list[list[Any]] = []
@@ -59,6 +61,7 @@ def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any,
     else:
         plan = yield from planned(unsliced, origin)
         rows = values_of(plan, (yield from select.fetch(plan)))
+    rows = computed(query, rows)
     if not query.distinct:
         return rows
     return each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
@@ -198,6 +201,7 @@ def count(source: Source[Any], origin: Origin) -> Operation[int]:
     if source._cache is not None:
         return len(source._cache)
     if query.empty:
+        condition(query)
         return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
         return len((yield from evaluate(source, origin)))
@@ -215,6 +219,7 @@ def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
     if source._cache is not None:
         return bool(source._cache)
     if source.query.empty:
+        condition(source.query)
         return False
     if source.query.combined is not None:
         return bool((yield from evaluate(source._copy_of(source.query.slice(0, 1)), origin)))

@@ -13,7 +13,7 @@ from ...query.state import Query
 from .evaluate import completed, evaluate, hydrator, values_of
 from .multi_valued import spreads
 from .pages import Page, Rows, first_page, next_page
-from .row_shapes import shaped
+from .row_shapes import computed, shaped
 from .select import Hydrate, fetch, keys_in_order, meets
 from .source import Source
 from .subqueries import planned
@@ -111,7 +111,7 @@ def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None)
 def _completed(reader: BatchReader, plan: Plan, rows: Rows) -> Operation[list[Any]]:
     """The rows in the shape that the query asks for, with their related objects."""
     if reader.source.query.shape != "objects":
-        return shaped(reader.source.query, values_of(plan, rows))
+        return shaped(reader.source.query, computed(reader.source.query, values_of(plan, rows)))
     return (yield from completed(reader.source, reader.origin, plan, rows))
 
 

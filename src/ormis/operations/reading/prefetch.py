@@ -13,7 +13,7 @@ from ...errors import FieldError, hint_for, shown
 from ...planning.names import parts_of
 from ...query.q import Q
 from ...records.gc_pause import without_collector
-from ...records.state import cache_related, cached_related
+from ...records.state import cache_related, cached_related, has_cached_related
 from .source import Source
 
 
@@ -58,6 +58,8 @@ def prefetch(records: Sequence[Any], lookups: Iterable[Any], origin: Origin) -> 
             own = spec if i == len(names) - 1 else Prefetch(name)
             kept = own.to_attr or name
             path = "__".join([*names[:i], kept])
+            if _is_list_of_prefetch(level, name):
+                done.add(path)  # to_attr of a queryset's own prefetch
             if path not in done:
                 yield from _step(level, name, own, origin, spec.lookup)
                 done.add(path)
@@ -95,6 +97,13 @@ def _relation(model: Any, name: str) -> Any:
 def _no_relation(model: Any, name: str, lookup: str) -> FieldError:
     hint = hint_for(name, [own for own in dir(model) if _relation(model, own) is not None])
     return FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation: {hint}")
+
+
+def _is_list_of_prefetch(records: list[Any], name: str) -> bool:
+    """True if the name is no relation, and objects were prefetched into an attribute of that name."""
+    if not records or not any(has_cached_related(record, name) for record in records):
+        return False
+    return not hasattr(getattr_static(cast(Any, type(records[0])), name, None), "related_of")
 
 
 def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:

@@ -21,7 +21,20 @@ from .source import KnownRelated
 
 def names_of(query: Query) -> tuple[str, ...]:
     """The names of the values of a row."""
+    if query.outputs:
+        return tuple(name for name, _ in query.outputs)
     return query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
+
+
+def computed(query: Query, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows of `fields` as rows of `outputs`, if there are expressions among them."""
+    if not query.outputs:
+        return rows
+    fields, results = query.fields or (), list[tuple[Any, ...]]()
+    for row in rows:
+        values = dict(zip(fields, row, strict=True))
+        results.append(tuple(values[name] if one is None else one.in_query(values) for name, one in query.outputs))
+    return results
 
 
 def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:

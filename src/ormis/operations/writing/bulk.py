@@ -62,14 +62,15 @@ def update(
 
     Returns how many objects there were. Raises what saving raises.
     """
-    size, found = _size(batch_size, origin.limits.updates), 0
+    size, found = _size(batch_size, origin.limits.updates), set[Any]()
     for first in range(0, len(records), size):
         batch = [mutation_for(record, fields) for record in records[first : first + size]]
         for mutation in batch:
             mutation.code, mutation.on_result, mutation.ttl = "amend", _unless_gone(mutation.on_result), None
             mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
-        found += sum(result is not False for result in (yield from commit_computing(batch)))
-    return found
+        results = yield from commit_computing(batch)
+        found.update(one.arguments[0] for one, result in zip(batch, results, strict=True) if result is not False)
+    return len(found)
 
 
 def _unless_gone(on_result: Callable[[Any], None] | None) -> Callable[[Any], None] | None:

@@ -12,7 +12,7 @@ from ...schema.schema import Schema
 from ...storage.keys import object_key
 from ..reading.source import Source
 from .mutations import Mutation
-from .set_changes import Change, change, plan_of_all
+from .set_changes import Change, change, plan_of_rows
 
 
 def expiry(schema: Schema, pks: Sequence[Any], ttl: int | None) -> Mutation:
@@ -25,7 +25,7 @@ def expiry(schema: Schema, pks: Sequence[Any], ttl: int | None) -> Mutation:
 
 def expire(source: Source[Any], origin: Origin, ttl: int | None) -> Operation[int]:
     """Sets the time to live of every object of the query, in milliseconds, or removes it; returns their number."""
-    plan = yield from plan_of_all(source, origin, "given a time to live")
+    plan = yield from plan_of_rows(source, origin, "given a time to live")
     return (yield from change(plan, Change("expire", origin.limits.changed, (_time(ttl),)))).count
 
 

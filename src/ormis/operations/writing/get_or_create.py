@@ -113,9 +113,9 @@ def update_or_create(
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
-    assigned = writes(source, values)
     plan = yield from planned(_two(narrowed).query, origin)
-    mutation = _update(source._schema, assigned) if plan.client_where is None and assigned.by_server else None
+    mutation, unfit = _conversion(source, values)
+    mutation = mutation if plan.client_where is None else None
     given = values if create_defaults is None else create_defaults
     for _ in range(ATTEMPTS):
         new = yield from _new(narrowed, origin, related, lookups, given)
@@ -128,6 +128,8 @@ def update_or_create(
                 key = pk.codec.decode(obtained.changed.encode())
                 return (yield from results.get(changed, origin, Q(pk=key))), False
             if obtained.rows:
+                if unfit is not None:
+                    raise unfit
                 present = yield from _single(narrowed, origin, obtained.rows)
                 yield from _write(present, values)
                 return present, False
@@ -139,6 +141,17 @@ def update_or_create(
             if new.refusal is not None:
                 raise new.refusal
     raise _contended(source)
+
+
+def _conversion(source: Source[Any], values: Mapping[str, Any]) -> tuple[list[Any] | None, Exception | None]:
+    """The mutation that writes these values, if the server can do that; the error of values that can't be written,
+    which matters only if there is an object to be changed.
+    """
+    try:
+        assigned = writes(source, values)
+    except (ValueError, TypeError, OrmisError) as error:
+        return None, error
+    return (_update(source._schema, assigned) if assigned.by_server else None), None
 
 
 def _contended(source: Source[Any]) -> ConflictError:
@@ -210,7 +223,7 @@ def _new(
         record = narrowed.model(**narrowed.model._by_alias(values))
         record._assign(origin)
         return _New(record, Creation(saving.insertion([record]), related.link))
-    except (ValueError, OrmisError) as refusal:  # it can't be made, but it may be there
+    except (ValueError, TypeError, OrmisError) as refusal:  # it can't be made, but it may be there
         return _New(refusal=refusal)
 
 

@@ -92,8 +92,18 @@ def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Pla
     what: the change as a participle, for the message. Raises TypeError as check_whole() does.
     """
     check_whole(source, what)
+    return (yield from _plan(source, origin))
+
+
+def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
+    """As plan_of_all(), also of a queryset of values()."""
+    source._refuse(what)
+    return (yield from _plan(source, origin))
+
+
+def _plan(source: Source[Any], origin: Origin) -> Operation[Plan]:
     source._cache = None
-    return (yield from planned(source.query.having(order=(), fields=None, related=()), origin))
+    return (yield from planned(source.query.having(order=(), fields=None, related=(), shape="objects"), origin))
 
 
 Fallback = Callable[[Plan, Sequence[str] | None], Operation[ChangeCounts]]

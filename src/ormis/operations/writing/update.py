@@ -18,7 +18,7 @@ from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
 from .save import compute, encode, sum_of, text_of_result
-from .set_changes import Change, ClientChange, Fallback, change, change_each, check_whole, plan_of_all
+from .set_changes import Change, ClientChange, Fallback, change, change_each, plan_of_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,9 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
 def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Operation[int]:
     """Writes these values to every object of the query; how many there were."""
     if not values:
-        check_whole(source, "updated")
-        return (yield from results.count(source, origin))
-    plan = yield from plan_of_all(source, origin, "updated")
+        source._refuse("updated")
+        return (yield from results.count(source._copy(shape="objects", fields=None), origin))
+    plan = yield from plan_of_rows(source, origin, "updated")
     assigned = writes(source, values)
     by_client = _client_change(source, assigned, origin.limits)
     if not assigned.by_server or _may_be_null(source._schema, assigned):
@@ -110,10 +110,12 @@ def named(schema: Schema, name: str) -> Column:
 
 
 def _key_of(source: Source[Any], name: str, value: Any) -> Any:
-    """The key that stands for a related object; anything else as it is."""
-    relation: Any = getattr_static(source.model, name, None)
-    if value is None or not hasattr(relation, "key_of"):
+    """The key that stands for a related object, under the name of the relation or of its key; else the value itself."""
+    schema = source._schema
+    reference = next((r for r in schema.references if name in (r.name, r.column.name)), None)
+    if value is None or reference is None:
         return value
+    relation: Any = getattr_static(source.model, reference.name)
     if isinstance(value, relation.model):
         relation.check_database(source.db, value)
     return relation.key_of(None, value)

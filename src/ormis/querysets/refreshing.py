@@ -1,0 +1,56 @@
+"""Reading an object again: refresh_from_db()."""
+
+# It uses the inside of models and querysets.
+# pyright: reportPrivateUsage=false
+
+from collections.abc import Iterable, Sequence
+from inspect import getattr_static
+from typing import Any
+
+from ..calls import Operation, Origin
+from ..operations.reading import evaluate as results
+from ..operations.reading import get as reading
+from ..query.q import Q
+from ..records.state import drop_related, has_cached_related, state_of
+from .queryset import QuerySet
+
+
+def forget_relations(record: Any, names: Iterable[str]) -> list[str]:
+    """The names of fields; loaded objects under the other names, and of foreign keys, are forgotten."""
+    fields: list[str] = []
+    model: Any = record.__class__
+    for name in names:
+        relation = getattr_static(model, name, None)
+        if not hasattr(relation, "related_of") and not has_cached_related(record, name):
+            fields.append(name)
+            continue
+        drop_related(record, name)
+        if hasattr(relation, "key_of") and hasattr(relation, "reference"):
+            fields.append(name)
+    return fields
+
+
+def read(record: Any, origin: Origin, queryset: QuerySet[Any] | None) -> Operation[Any]:
+    """The object as it is stored now. Raises DoesNotExist."""
+    pk = record._own_key()
+    if queryset is not None:
+        return (yield from results.get(queryset, origin, Q(pk=pk)))
+    row = yield from reading.get(record._schema(), pk)
+    return record._loaded(pk, row, origin)
+
+
+def take(record: Any, fresh: Any, names: Sequence[str] | None) -> None:
+    """Gives the object the values of the fresh one, of all fields that this has or of these.
+
+    Related objects that the fresh one has are taken over; the others are forgotten.
+    """
+    schema, state, other = record._schema(), state_of(record), state_of(fresh)
+    columns = schema.columns if names is None else [schema.column(name) for name in names]
+    for column in columns:
+        if column.name not in fresh.__dict__:
+            continue
+        value = record.__dict__[column.name] = fresh.__dict__[column.name]
+        record.__pydantic_fields_set__.add(column.name)
+        state.mark_stored(schema, column, value, other.text(column))
+    if names is None:
+        state.related = other.related
