@@ -112,16 +112,9 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
     name = _lookup(column, lookups, place)
     if name == "isnull" or (name == "exact" and value is None):
         return _null(column, True if value is None else value, place)
-    if name == "exact" and column.normalise is not None:
-        try:
-            value = normalised(column, value, place)
-        except RefusedValue:
-            return Constant(False)
+    if name == "exact":
+        return _equal(column, value, place)
     if name == "in":
-        return _among(column, value, place)
-    if name == "exact" and isinstance(query := getattr(value, "query", None), Query):
-        if query.limit != 1:
-            raise FieldError(f"{place}={shown(value)}: slice the queryset to one value, [:1], or write __in")
         return _among(column, value, place)
     if name in RANGES:
         check_ordered(column, place, name)
@@ -130,9 +123,23 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
         return join("and", [_one(column, "gte", low, place), _one(column, "lte", high, place)])
     if LOOKUPS[name].takes == "pattern":
         return text_lookup(column, name, value, place)
-    if name == "exact" and not column.codec.traits.equal_by_text:
+    return _one(column, name, value, place)
+
+
+def _equal(column: Column, value: Any, place: str) -> Node:
+    """Equality with a value, or with that of a queryset of one."""
+    query = getattr(value, "query", None)
+    if isinstance(query, Query):
+        if query.limit != 1:
+            raise FieldError(f"{place}={shown(value)}: slice the queryset to one value, [:1], or write __in")
+        return _among(column, value, place)
+    try:
+        value = normalised(column, value, place)
+    except RefusedValue:
+        return Constant(False)
+    if not column.codec.traits.equal_by_text:
         return equal_here(column, [value], place)
-    return _one(column, "eq" if name == "exact" else name, value, place)
+    return _one(column, "eq", value, place)
 
 
 def normalised(column: Column, value: Any, place: str) -> Any:
