@@ -181,3 +181,25 @@ def test_large_results_while_others_write(db: ormis.Database) -> None:
     )
     assert Member.objects.filter(name__contains="m").count() == len([m for m in members if "m" in m.name])
     assert [m.pk for m in Member.objects.order_by().reverse()[:3]] == sorted((m.pk for m in members), reverse=True)[:3]
+
+
+@pytest.mark.parametrize("turns", range(40))
+async def test_no_cancellation_is_dropped(db: ormis.Database, url: str, turns: int) -> None:
+    """A task that is cancelled at any moment of its first call, while it connects or sends, ends as cancelled."""
+    async with ormis.connect(url):
+        entered = asyncio.Event()
+
+        async def work() -> None:
+            entered.set()
+            await Member(name="a").asave()
+            await Member.objects.acount()
+            await asyncio.sleep(30)
+
+        task = asyncio.create_task(work())
+        await entered.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        assert task.cancelled()

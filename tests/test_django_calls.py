@@ -1,9 +1,10 @@
 """Arguments, attributes and results that Django's methods have: managers, errors, refreshing, small things."""
 
 import pickle
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import StringConstraints
 
 import ormis
 from bookshop import Author, Book, Cover, Review, Tag, stock
@@ -424,3 +425,12 @@ def test_fields_have_index_options_still() -> None:
     note.objects.create(text="a", rank=2)
     (one,) = note.objects.filter(text__startswith="a", rank__gt=1).defer("text", "rank")
     assert (one.text, one.rank) == ("a", 2)
+
+
+def test_a_queryset_of_one_value_of_a_normalised_field(db: ormis.Database) -> None:
+    """The value of a queryset is taken as it is stored, also by a field whose validators change values."""
+    lower = Annotated[str, StringConstraints(to_lower=True)]
+    word = make("CallWord", __name__, text=(lower, ""), other=(lower | None, None))
+    word.objects.create(text="Ann")
+    assert word.objects.filter(text=word.objects.values("text")[:1]).count() == 1
+    assert word.objects.filter(text="ANN").count() == 1

@@ -33,8 +33,8 @@ class AsyncLoan:
     async def take(self) -> Any:
         """Takes a connection that is ready to send. Raises redis-py's errors.
 
-        Raises a cancellation that comes during the handshake of a new connection: redis-py 8.1.0 drops it, see
-        findings/.
+        Raises a cancellation that comes during the handshake of a new connection, so that nothing is sent: redis-py
+        8.1.0 drops it, see findings/.
         """
         if not self.pool.can_get_connection():
             await self._wait()

@@ -1,5 +1,6 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -79,10 +80,17 @@ async def exchange(
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
-    loan = aloan_of(client)
-    if loan is None:
-        return await _exchange_by_client(client, arguments, once, meanwhile)
-    return await _exchange(loan, arguments, once, meanwhile)
+    loan, task = aloan_of(client), asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        if loan is None:
+            return await _exchange_by_client(client, arguments, once, meanwhile)
+        return await _exchange(loan, arguments, once, meanwhile)
+    finally:
+        if task and task.cancelling() > before:
+            # redis-py 8.1 drops a cancellation in a handshake; before Python 3.12 so does asyncio.wait_for(), by which
+            # it sends, if the command has been sent at that moment.
+            raise asyncio.CancelledError
 
 
 async def _exchange(

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ..errors import FieldError, hint_for, reason, shown
 from ..query.expressions import Expression, F
-from ..query.lookups import LOOKUPS
+from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
@@ -37,7 +37,6 @@ from .predicates import (
 from .python_tests import part_of, part_type
 from .text_lookups import WITH_TEXT, check_text, text_lookup, text_lookup_of_expression
 
-RANGES = frozenset({"gt", "gte", "lt", "lte", "range"})
 """Lookups that need an order."""
 
 
@@ -128,15 +127,16 @@ def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> N
 
 
 def _equal(column: Column, value: Any, place: str) -> Node:
-    if isinstance(query := getattr(value, "query", None), Query):
+    """Equality with a value, or with that of a queryset of one."""
+    query = getattr(value, "query", None)
+    if isinstance(query, Query):
         if query.limit != 1:
             raise FieldError(f"{place}={shown(value)}: slice the queryset to one value, [:1], or write __in")
         return _among(column, value, place)
-    if column.normalise is not None:
-        try:
-            value = normalised(column, value, place)
-        except RefusedValue:
-            return Constant(False)
+    try:
+        value = normalised(column, value, place)
+    except RefusedValue:
+        return Constant(False)
     if not column.codec.traits.equal_by_text:
         return equal_here(column, [value], place)
     return _one(column, "eq", value, place)

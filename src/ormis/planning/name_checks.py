@@ -8,6 +8,7 @@ from ..query.expressions import Expression
 from ..query.q import Q
 from ..schema import registry
 from ..schema.schema import Schema
+from .date_parts import part_named
 from .lookup_compiler import check_lookups
 from .names import resolve
 from .ordering import order_item, order_terms
@@ -48,6 +49,8 @@ def _check_names(schema: Schema, names: Iterable[str]) -> None:
 @lru_cache(maxsize=1024)
 def _check_order_name(schema: Schema, name: str, _changes: int) -> None:
     path = resolve(schema, name)
+    if part_named(schema, name) is not None:
+        return
     path.check_no_lookups(schema, name)
     if all(hop.to_one for hop in path.hops):
         order_terms(schema, (name,))

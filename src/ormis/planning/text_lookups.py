@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ..errors import FieldError, shown
 from ..query.expressions import Expression, F
-from ..query.lookups import LOOKUPS
+from ..query.lookups import LOOKUPS, RANGES
 from ..schema.schema import Column, Readable
 from ..storage.codecs import Codec
 from .columns import ColumnRef
@@ -44,7 +44,12 @@ def as_text(codec: Codec, value: Any) -> str:
 def check_text(column: Readable, name: str, place: str) -> None:
     """Raises FieldError for a column whose values have no text that a lookup could look at."""
     if column.codec.kind not in WITH_TEXT:
-        raise FieldError(f"{place}: {name} is for text, numbers and times, and {column.name} is a {column.codec.kind}")
+        others = (name for name, lookup in LOOKUPS.items() if lookup.takes != "pattern")
+        known = ", ".join(name for name in others if name not in RANGES or column.codec.traits.ordered)
+        raise FieldError(
+            f"{place}: {name} is for text, numbers and times, and {column.name} is of the type {column.codec.kind}, "
+            f"which has {known}"
+        )
 
 
 def _utf8(value: str, place: str) -> str:

@@ -37,3 +37,6 @@ LOOKUPS = {
         Lookup("iregex", "pattern", False),
     )
 }
+
+RANGES = frozenset({"gt", "gte", "lt", "lte", "range"})
+"""The lookups that need values in an order."""

@@ -14,11 +14,18 @@ from ..query.q import Q
 from ..records.state import drop_related, has_cached_related, state_of
 from .queryset import QuerySet
 
+_PLACE = "refresh_from_db(fields=...)"
+
 
 def forget_relations(record: Any, names: Iterable[str]) -> list[str]:
-    """The names of fields; loaded objects under the other names, and of foreign keys, are forgotten."""
+    """The names of fields; loaded objects under the other names, and of foreign keys, are forgotten.
+
+    Raises FieldError for a name that is neither.
+    """
     fields: list[str] = []
     model: Any = record.__class__
+    if isinstance(names, str):
+        record._schema().columns_of(names, _PLACE)  # raises
     for name in names:
         relation = getattr_static(model, name, None)
         if not hasattr(relation, "related_of") and not has_cached_related(record, name):
@@ -27,6 +34,7 @@ def forget_relations(record: Any, names: Iterable[str]) -> list[str]:
         drop_related(record, name)
         if hasattr(relation, "key_of") and hasattr(relation, "reference"):
             fields.append(name)
+    record._schema().columns_of(fields, _PLACE)
     return fields
 
 
