@@ -51,26 +51,19 @@ async def evaluate(
     client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None
 ) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    try:
-        return await _evaluated(client, call, arguments, once)
-    except NoPermissionError as refused:
-        if not use_read_only(client, call, refused):
-            raise
-        try:
-            return await _evaluated(client, call, arguments, once)
-        except ResponseError:
-            give_up_read_only(client)
-            raise refused from None
-
-
-async def _evaluated(
-    client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None
-) -> Any:
     by_sha, by_text = commands(client, call)
     try:
         return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
         return await exchange(client, (by_text, call.source, *arguments), once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return await evaluate(client, call, arguments, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
 
 
 async def exchange(

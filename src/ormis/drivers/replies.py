@@ -27,20 +27,24 @@ def raise_reply(error: ResponseError) -> NoReturn:
 # A user whose keys may only be read (%R~ in its ACL) can run scripts by EVALSHA_RO alone. Redis 6.2 has neither.
 _read_only = WeakSet[Any]()
 """The connection pools of such users."""
+_any_read_only = False
+"""Whether there was such a user in this process: a look at the pools takes 1 us of each call."""
 
 
 def commands(client: Any, call: ScriptCall) -> tuple[str, str]:
     """The commands that run the script by its sha, and by its text."""
-    if not call.once and client.connection_pool in _read_only:
+    if _any_read_only and not call.once and client.connection_pool in _read_only:
         return "EVALSHA_RO", "EVAL_RO"
     return "EVALSHA", "EVAL"
 
 
 def use_read_only(client: Any, call: ScriptCall, error: NoPermissionError) -> bool:
     """Whether to send a refused call again, with the commands for read-only keys."""
+    global _any_read_only  # noqa: PLW0603
     if call.once or client.connection_pool in _read_only or " key" not in str(error):
         return False
     _read_only.add(client.connection_pool)
+    _any_read_only = True
     return True
 
 

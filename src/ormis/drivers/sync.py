@@ -48,25 +48,19 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
 
 def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, once: Once | None = None) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    arguments = call.wire(prefix)
-    try:
-        return _evaluated(client, call, arguments, once)
-    except NoPermissionError as refused:
-        if not use_read_only(client, call, refused):
-            raise
-        try:
-            return _evaluated(client, call, arguments, once)
-        except ResponseError:
-            give_up_read_only(client)
-            raise refused from None
-
-
-def _evaluated(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None) -> Any:
-    by_sha, by_text = commands(client, call)
+    arguments, (by_sha, by_text) = call.wire(prefix), commands(client, call)
     try:
         return exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
         return exchange(client, (by_text, call.source, *arguments), once)
+    except NoPermissionError as refused:
+        if not use_read_only(client, call, refused):
+            raise
+        try:
+            return evaluate(client, call, prefix, once)
+        except ResponseError:
+            give_up_read_only(client)
+            raise refused from None
 
 
 def exchange(

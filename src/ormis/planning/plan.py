@@ -181,7 +181,7 @@ class Plan:
         """The arguments of the script `query`: the request, packed, the models that go with it, the parameters."""
         if self.prepared is not None and not more:
             arguments = self.prepared.requests.get(want) or self.prepared.prepare(want)
-            return *arguments, *self.texts, self.offset, self.limit or 0
+            return *arguments, *self.texts, str(self.offset), str(self.limit or 0)
         request, numbers = self.asked(want, **more)
         shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
         return packed(request, numbers), *shapes
