@@ -549,7 +549,9 @@ def test_lists_of_prefetches_are_no_unknown_relations(db: ormis.Database) -> Non
         ("time", {"a": time(1)}),
     ],
 )
-def test_lookups_that_a_message_offers_are_taken(kind: str, values: dict[str, Any], db: ormis.Database) -> None:
+def test_lookups_that_a_message_offers_are_taken(
+    kind: str, values: dict[str, Any], db: ormis.Database, raw: redis.Redis
+) -> None:
     """Every lookup that the message about an unknown one lists for a kind of field works on such a field."""
     value = values["a"]
     annotation = list[int] if kind == "json" else type(value)
@@ -563,7 +565,7 @@ def test_lookups_that_a_message_offers_are_taken(kind: str, values: dict[str, An
     for lookup in offered:
         assert len(model.objects.filter(**{f"x__{lookup}": given.get(lookup, value)})) <= 1
     assert {"exact", "in", "isnull"} <= {*offered}
-    assert db.client.exists("made_offered:1")
+    assert raw.exists("made_offered:1")
 
 
 PARTS = ("year", "month", "day", "week_day", "iso_week_day", "week", "iso_year", "quarter", "hour", "minute", "second")
@@ -665,12 +667,14 @@ def test_models_take_their_fields_by_name(given: tuple[Any, ...], message: str) 
         lambda: _any(Choice).objects.create(vote=1, text="x"),
     ],
 )
-def test_values_of_unknown_fields_name_the_nearest(write: Callable[[], Any], db: ormis.Database) -> None:
+def test_values_of_unknown_fields_name_the_nearest(
+    write: Callable[[], Any], db: ormis.Database, raw: redis.Redis
+) -> None:
     """Pydantic's error has a note that names the nearest field."""
     with pytest.raises(ValidationError) as caught:
         write()
     assert caught.value.__notes__ == ["Choice has no field 'vote': did you mean 'votes'?"]
-    assert not db.client.exists("messages_choice:1")
+    assert not raw.exists("messages_choice:1")
 
 
 @pytest.mark.parametrize(
@@ -766,7 +770,9 @@ WRONG: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize(("field", "value"), [(name, value) for name, values in WRONG.items() for value in values])
-def test_a_value_past_validation_names_model_field_and_value(field: str, value: Any, db: ormis.Database) -> None:
+def test_a_value_past_validation_names_model_field_and_value(
+    field: str, value: Any, db: ormis.Database, raw: redis.Redis
+) -> None:
     """Assignment without validation, model_construct, model_copy and __dict__: nothing unreadable is stored."""
     stored = Lax.objects.create()
     assigned = Lax.get(stored.pk)
@@ -779,7 +785,7 @@ def test_a_value_past_validation_names_model_field_and_value(field: str, value: 
                 write()
             assert "descriptor" not in str(caught.value)
     assert Lax.objects.count() == 1
-    assert db.client.hlen("messages_lax:1") == len(Lax.model_fields) - 3
+    assert raw.hlen("messages_lax:1") == len(Lax.model_fields) - 3
 
 
 @pytest.mark.parametrize(

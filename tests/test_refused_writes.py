@@ -20,7 +20,7 @@ local function refused(command)
   if not writes[string.upper(command)] then return nil end
   count = count + 1
   if count ~= {number} then return nil end
-  real.call('SET', 'refused', 'yes')
+  real.call('SET', ARGV[1] .. 'refused', 'yes')
   return {{err = 'NOPERM refused by the test'}}
 end
 local redis = setmetatable({{
