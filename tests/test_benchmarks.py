@@ -27,9 +27,12 @@ SHOWN = [name for name in LINES if not name.startswith("hold-") or name == "hold
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_both_sides_of_a_line_leave_the_same_keys(place: Place, name: str) -> None:
+def test_both_sides_of_a_line_leave_the_same_keys(place: Place, name: str, request: pytest.FixtureRequest) -> None:
+    """The keys, the rows read and the votes counted are the same."""
+    if name.startswith("mark-") and request.config.getoption("--lua-coverage"):
+        pytest.skip("the line edits the text of the script, which has counters in this run")
     line = LINES[name](place)
-    result = line.measure()  # compares the keys, the rows read and the votes counted
+    result = line.measure()
     assert result.ratio > 0
     assert result.low <= result.ratio <= result.high or result.unit in ("bytes", "ms")
     line.check()
