@@ -253,3 +253,22 @@ async def test_async_twins(db: ormis.Database, name: str) -> None:
     await old(title="a").asave()
     found = await ASYNC[name](new)
     assert found == 1 or found.votes == 5
+
+
+class Priced(ormis.Model):
+    """Its float has a whole number as default, which pydantic takes without a look."""
+
+    price: float = 0  # type: ignore[assignment]
+    rate: Decimal = 1  # type: ignore[assignment]
+
+    class Meta:
+        key = "later_priced"
+
+
+def test_a_default_of_an_equal_type_counts_too(db: ormis.Database, raw: redis.Redis) -> None:
+    """`price: float = 0`: conditions, orders and values see the default of an object that lacks the field."""
+    Priced().save()
+    raw.hdel("later_priced:1", "price", "rate")
+    assert Priced.objects.filter(price=0, rate=1).count() == 1
+    assert Priced.objects.filter(price__lt=1).exists()
+    assert list(Priced.objects.values_list("price", "rate")) == [(0.0, Decimal(1))]

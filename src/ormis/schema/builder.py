@@ -113,7 +113,7 @@ def _column(
     bounds = None if normalise and codec.traits.arithmetic else _bounds(codec, annotation, info)
     exact = plain if plain in _EXACT and normalise is None else None
     nullable = nullable or _takes_none(annotation, info)
-    default = None if nullable or position == 1 else default_text(codec, writer, info)
+    default = None if nullable or position == 1 else default_text(codec, convert, writer, info)
     return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise=normalise, default=default)
 
 
