@@ -49,12 +49,6 @@ local function next_keys(after, count)
   return keys, last
 end
 
--- Whether the key a of an automatic model is above the last one handed out.
-local function above(a, last)
-  if not string.find(a, '^%d+$') then return false end
-  return #a > #last or #a == #last and a > last
-end
-
 local function verify_counter(pks)
   local key = m.base .. KEY.next_id
   local last = ask('GET', key)
@@ -63,9 +57,9 @@ local function verify_counter(pks)
     last = '0'
   end
   last = last or '0'
-  local highest = last
+  local highest, above = last, require('write.next_id').above
   for i = 1, #pks do
-    if above(pks[i], highest) then highest = pks[i] end
+    if string.find(pks[i], '^%d+$') and above(pks[i], highest) then highest = pks[i] end
   end
   if highest ~= last then note('next-id', key, nil, last, function() call('SET', key, highest) end) end
 end

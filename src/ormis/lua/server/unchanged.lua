@@ -1,43 +1,26 @@
 -- Whether a key is already as a command would leave it: then it does not matter that the server refuses the command.
 -- Out: unchanged(command, key, ...).
 
+local structures = require('server.structures')
 local pcommand = redis.pcall
 
--- Each name after the key, with the value behind it or before it.
-local function parts(step, name_at, arguments)
-  local names, values = {}, {}
-  for i = 1, #arguments, step do
-    names[#names + 1] = arguments[i + name_at]
-    values[#values + 1] = arguments[i + step - 1 - name_at]
-  end
-  return names, values
+-- Whether a part, as it was read, is as the command would leave it; i: its number among those that the command names.
+local function is_left_so(command, own, i, arguments)
+  if command == 'SADD' then return own end
+  if command == 'ZADD' then return own and tonumber(own) == tonumber(arguments[2 * i - 1]) end
+  if command == 'HSET' then return own == arguments[2 * i] end
+  return not own
 end
-
-local READ = {
-  SADD = 'SMISMEMBER', SREM = 'SMISMEMBER', ZADD = 'ZMSCORE', ZREM = 'ZMSCORE', HSET = 'HMGET', HDEL = 'HMGET',
-}
 
 local function unchanged(command, key, ...)
   if command == 'DEL' or command == 'UNLINK' then return pcommand('EXISTS', key) == 0 end
-  local read, arguments = READ[command], {...}
-  if not read then return false end
-  local pairs_of = command == 'ZADD' or command == 'HSET'
-  local names, values = parts(pairs_of and 2 or 1, command == 'ZADD' and 1 or 0, arguments)
-  local found = pcommand(read, key, unpack(names))
+  local structure = structures.by_command[command]
+  if not structure then return false end
+  local arguments, names = {...}, structures.names_of(command, ...)
+  local found = pcommand(structure.read, key, unpack(names))
   if found.err then return false end
   for i = 1, #names do
-    local own = found[i] ~= 0 and found[i] or nil
-    local fits
-    if command == 'SADD' then
-      fits = own
-    elseif command == 'ZADD' then
-      fits = own and tonumber(own) == tonumber(values[i])
-    elseif command == 'HSET' then
-      fits = own == values[i]
-    else
-      fits = not own
-    end
-    if not fits then return false end
+    if not is_left_so(command, found[i] ~= 0 and found[i], i, arguments) then return false end
   end
   return true
 end

@@ -5,14 +5,8 @@
 
 local server = require('server.server')
 local call, pcommand, restore, undoable = server.call, server.pcommand, server.restore, server.undoable
-
--- By structure: the commands that add, remove and read its parts, which are members or fields.
-local SET = {add = 'SADD', remove = 'SREM', read = 'SMISMEMBER'}
-local SORTED_SET = {add = 'ZADD', remove = 'ZREM', read = 'ZMSCORE'}
-local HASH = {add = 'HSET', remove = 'HDEL', read = 'HMGET'}
-local STRUCTURES = {
-  SADD = SET, SREM = SET, ZADD = SORTED_SET, ZREM = SORTED_SET, HSET = HASH, HDEL = HASH,
-}
+local structures = require('server.structures')
+local SET, SORTED_SET, HASH = structures.SET, structures.SORTED_SET, structures.HASH
 
 -- A user may have one of these rights without the other.
 local function remove(key)
@@ -20,16 +14,8 @@ local function remove(key)
   if type(reply) == 'table' then restore('DEL', key) end
 end
 
--- The parts that a command names.
-local function parts_of(command, ...)
-  local arguments, names = {...}, {}
-  if command ~= 'HSET' and command ~= 'ZADD' then return arguments end
-  for i = command == 'HSET' and 1 or 2, #arguments, 2 do names[#names + 1] = arguments[i] end
-  return names
-end
-
 local function undo_of_parts(command, key, ...)
-  local structure, names = STRUCTURES[command], parts_of(command, ...)
+  local structure, names = structures.by_command[command], structures.names_of(command, ...)
   local before, absent, present = call(structure.read, key, unpack(names)), {}, {}
   for i, name in ipairs(names) do
     local value = before[i]
