@@ -149,12 +149,12 @@ def refusing(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[i
     """Takes the number of the write to refuse in each script; 0 for none."""
     evaluate, refused = sync.evaluate, 0
 
-    def wrapped(client: redis.Redis, call: Any, prefix: str, once: Any = None) -> Any:
+    def wrapped(client: redis.Redis, call: Any, arguments: Any, once: Any = None) -> Any:
         if not refused or not call.once:
-            return evaluate(client, call, prefix, once)
+            return evaluate(client, call, arguments, once)
         writes = ", ".join(f"{name} = true" for name in WRITES.split())
         source = REFUSE.format(writes=writes, number=refused) + call.source
-        return sync.exchange(client, ("EVAL", source, *call.wire(prefix)), once)
+        return sync.exchange(client, ("EVAL", source, *arguments), once)
 
     def refuse(number: int) -> None:
         nonlocal refused

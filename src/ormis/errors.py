@@ -160,10 +160,13 @@ def hint_for(name: str, known: Iterable[str], instead: Mapping[str, str] | None 
     known = [*known]
     if instead is not None and name in instead:
         return instead[name]
-    near = get_close_matches(name, known, 1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"there are {', '.join(known)}" if known else "there are none"
+    return nearest(name, known) or (f"there are {', '.join(known)}" if known else "there are none")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The nearest name that exists, as a question; empty if none is near."""
+    near = get_close_matches(name, [*known], 1)
+    return f"did you mean {near[0]!r}?" if near else ""
 
 
 def of_another_model(value: Any, model: Any) -> str:

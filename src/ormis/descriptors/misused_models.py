@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from ..errors import ModelError, hint_for, shown
+from ..errors import ModelError, hint_for, nearest, shown
 from ..querysets.queryset import QuerySet
 from ..schema import registry
 
@@ -30,8 +30,8 @@ def _of_model(model: Any, name: str, on_class: bool, _changes: int) -> str:
         return f"{said}: queries begin with the manager of the class, {own}.{path}"
     names = {*model.model_fields, *dir(model), "pk"} - _OF_PYDANTIC
     names |= {"objects"} if on_class else set()
-    hint = hint_for(name, sorted(n for n in names if not n.startswith("_")))
-    return f"{said}: {hint}" if hint.startswith("did") else f"{said}; its fields are {', '.join(model.model_fields)}"
+    near = nearest(name, sorted(n for n in names if not n.startswith("_")))
+    return f"{said}: {near}" if near else f"{said}; its fields are {', '.join(model.model_fields)}"
 
 
 def _no_condition(model: Any) -> str:

@@ -37,18 +37,19 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
     note(call, prefix)
     if not isinstance(call, ScriptCall):
         return call.received(exchange(client, call.wire(prefix)), prefix)
+    arguments = call.wire(prefix)
     if not call.once:
-        return evaluate(client, call, prefix)
+        return evaluate(client, call, arguments)
     once = Once()
     try:
-        return evaluate(client, call, prefix, once)
+        return evaluate(client, call, arguments, once)
     finally:
         once.end()
 
 
-def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, once: Once | None = None) -> Any:
+def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
-    arguments, (by_sha, by_text) = call.wire(prefix), commands(client, call)
+    by_sha, by_text = commands(client, call)
     try:
         return exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
@@ -57,7 +58,7 @@ def evaluate(client: redis.Redis, call: ScriptCall, prefix: str, once: Once | No
         if not use_read_only(client, call, refused):
             raise
         try:
-            return evaluate(client, call, prefix, once)
+            return evaluate(client, call, arguments, once)
         except ResponseError:
             give_up_read_only(client)
             raise refused from None

@@ -1,6 +1,6 @@
 """Methods that querysets and managers do not have: the nearest name, or where the method is."""
 
-from difflib import get_close_matches
+from ..errors import nearest
 
 
 def no_method(source: object, name: str, querysets: type | None = None) -> AttributeError:
@@ -13,5 +13,5 @@ def no_method(source: object, name: str, querysets: type | None = None) -> Attri
         return AttributeError(said)
     if querysets is not None and hasattr(querysets, name):
         return AttributeError(f"{said}: write .all().{name}")
-    near = get_close_matches(name, [own for own in dir(source) if not own.startswith("_")], 1)
-    return AttributeError(f"{said}: did you mean {near[0]!r}?" if near else said)
+    near = nearest(name, (own for own in dir(source) if not own.startswith("_")))
+    return AttributeError(f"{said}: {near}" if near else said)

@@ -106,15 +106,13 @@ def read_options(model: str, meta: Any, inherited: Options | None, base_metas: C
         values[name] = _as_tuple(model, name, values.get(name, ()))
     options = Options(**values)
     _check(model, options)
-    base_key = "" if inherited is None else inherited.key
-    if options.key:
-        return options
-    if options.abstract:
-        return replace(options, key=base_key)
-    key = f"{base_key}:{model.lower()}" if base_key else model.lower()
-    if key == RESERVED_KEY:
-        raise ModelError(f"{model}: the keys of ormis itself begin with {key!r}; give the model another Meta.key")
-    return replace(options, key=key)
+    if not options.key:
+        base_key = "" if inherited is None else inherited.key
+        own = "" if options.abstract else model.lower()
+        options = replace(options, key=":".join(part for part in (base_key, own) if part))
+    if options.key == RESERVED_KEY:
+        raise ModelError(f"{model}: the keys of ormis itself begin with {options.key!r}; give it another Meta.key")
+    return options
 
 
 def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
@@ -151,8 +149,6 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
-    if options.key == RESERVED_KEY:
-        raise ModelError(f"{model}.Meta.key={options.key!r}: the keys of ormis itself begin so; give another text")
     if options.database is not None and not hasattr(options.database, "arun"):
         raise ModelError(f"{model}.Meta.database={options.database!r}: give a database, as connect() returns it")
     try:

@@ -103,7 +103,7 @@ def _is_list_of_prefetch(records: list[Any], name: str) -> bool:
     """True if the name is no relation, and objects were prefetched into an attribute of that name."""
     if not records or not any(has_cached_related(record, name) for record in records):
         return False
-    return not hasattr(getattr_static(cast(Any, type(records[0])), name, None), "related_of")
+    return _relation(type(records[0]), name) is None
 
 
 def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
