@@ -588,3 +588,11 @@ def test_a_client_of_sentinels_crosses_over(server: Server, tmp_path: Path):
         given.close()
         for one in manager.sentinels:
             one.close()
+
+
+@pytest.mark.parametrize("value", [0, -1, "x", 2.5, None, True])
+@pytest.mark.parametrize("name", ["objects", "deleted", "cascade"])
+def test_limits_are_whole_numbers_above_0(name: str, value: Any) -> None:
+    """Other sizes of steps are refused where they are given, with the name of the limit."""
+    with pytest.raises(ValueError, match=rf"Limits\({name}={value!r}\): give a whole number above 0"):
+        ormis.Limits(**{name: value})

@@ -4,7 +4,7 @@ The figures keep a call from holding the server for more than some 10 ms, and a 
 are had by smaller ones: `connect(url, limits=Limits(objects=500))`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ class Limits:
     checked_entries: int = 250
     scanned_keys: int = 1000
     sampled_objects: int = 20
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value: object = getattr(self, field.name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"Limits({field.name}={value!r}): give a whole number above 0")
 
 
 DEFAULT = Limits()
