@@ -21,6 +21,7 @@ import redis.sentinel
 
 from ormis.connections import Connections, parse
 from ormis.errors import NotConnected, OrmisError
+from ormis.limits import Limits
 from servers import Server, find_binary, free_port, start_server
 
 
@@ -595,4 +596,4 @@ def test_a_client_of_sentinels_crosses_over(server: Server, tmp_path: Path):
 def test_limits_are_whole_numbers_above_0(name: str, value: Any) -> None:
     """Other sizes of steps are refused where they are given, with the name of the limit."""
     with pytest.raises(ValueError, match=rf"Limits\({name}={value!r}\): give a whole number above 0"):
-        ormis.Limits(**{name: value})
+        Limits(**{name: value})
