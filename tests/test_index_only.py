@@ -12,8 +12,8 @@ import ormis
 from ormis import F, Field, Index, Q
 from ormis.limits import DEFAULT
 from ormis.planning.access_paths import access_paths
-from ormis.planning.condition_compiler import condition
 from ormis.planning.plan_cache import cached_plan
+from ormis.planning.scopes import condition
 
 NOON = datetime(2026, 5, 1, 12)
 BIG = 2**53

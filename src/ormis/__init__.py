@@ -35,7 +35,8 @@ from .limits import Limits
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
 from .operations.reading.prefetch import Prefetch
-from .query.expressions import F
+from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
+from .query.expressions import F, Value
 from .query.q import Q
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
@@ -54,6 +55,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
+    # computing
+    "Avg", "Count", "Max", "Min", "StdDev", "Sum", "Value", "Variance",
     # transactions
     "atomic",
     # looking after a database

@@ -6,6 +6,7 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..operations.reading.evaluate import completed
 from ..operations.reading.prefetch import PrefetchTarget, among
+from ..operations.reading.prefetch_annotated import annotated_linked
 from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
@@ -35,7 +36,9 @@ class LinkRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the linked objects in the queryset, by the key that they are linked to."""
-        if self.link.through:
+        if queryset.query.annotations:
+            target((yield from annotated_linked(queryset, self.owner._schema(), self.link, keys, origin)))
+        elif self.link.through:
             target((yield from linked_through(queryset, self.link, keys, origin)))
         else:
             target((yield from self._linked(queryset, keys, origin)))

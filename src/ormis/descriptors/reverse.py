@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, IntegrityError, of_another_model
 from ..operations.reading.prefetch import PrefetchTarget
+from ..operations.reading.prefetch_annotated import annotated_referring
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
@@ -50,7 +51,10 @@ class _Reverse(RelationDescriptor):
                     own.append(record)
             target(grouped)
 
-        yield from referring(queryset, origin, column, keys, take, owners)
+        if queryset.query.annotations:
+            take((yield from annotated_referring(queryset, origin, column, keys)), keys)
+        else:
+            yield from referring(queryset, origin, column, keys, take, owners)
 
     def keep(self, record: Any, related: list[Any]) -> None:
         """Caches the related objects with the record, and the record with each of them."""

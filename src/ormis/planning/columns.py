@@ -4,10 +4,11 @@
 column of a related object a position of lua/read/related_columns.lua.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..query.value_types import UNKNOWN, ValueType
 from ..schema.schema import Column, Link, Reference, Schema
 from ..storage.codecs import Codec, codec_for
 
@@ -108,7 +109,7 @@ CREATION_RANK = Column("_creation_rank", 0, codec_for(float), nullable=True, con
 class Computed:
     """A value computed in Python from the cells of a row, to order by; `shown` is for people."""
 
-    reads: tuple[ColumnRef, ...]
+    reads: "tuple[Cell, ...]"
     value: Callable[[Row], Any]
     shown: str
 
@@ -118,10 +119,90 @@ class Computed:
         return self.shown
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Derived:
+    """A cell that is filled after rows were read, by an operation: an aggregate of related objects, a window.
+
+    name: its name in rows, which no other has. reads: the cells of the same row that it depends on.
+    """
+
+    name: str
+    reads: "tuple[Cell, ...]"
+    type: ValueType | None
+
+    whole = False
+    """True if it depends on all rows of the result, as a window does."""
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of its type."""
+        return (self.type or UNKNOWN).codec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedColumn(Column):
+    """An annotation as a column. It is computed from cells of the row: no hash holds it, its position is 0."""
+
+    reads: "tuple[Cell, ...]" = ()
+    compute: Callable[[Row], Any] = lambda _row: None
+    shown: str = ""
+    of_groups: bool = False
+    """True if it is one of the groups of a query, not of its objects."""
+
+
+Cell = ColumnRef | Derived
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """The cells that some others depend on, themselves included.
+
+    stored: those that the server reads. derived: those that are filled after, in an order in which each can be.
+    annotated: the annotations, in an order in which each can be computed.
+    """
+
+    stored: tuple[ColumnRef, ...]
+    derived: tuple[Derived, ...]
+    annotated: tuple[AnnotatedColumn, ...]
+
+
+def needed(cells: "Iterable[Cell | Computed]") -> Needed:
+    """What these cells depend on."""
+    stored: dict[ColumnRef, None] = {}
+    derived: dict[Derived, None] = {}
+    annotated: dict[AnnotatedColumn, None] = {}
+
+    def visit(found: "Cell | Computed") -> None:
+        if isinstance(found, Column | RelatedColumn) and not isinstance(found, AnnotatedColumn):
+            stored[found] = None
+        elif found not in derived and found not in annotated:
+            for one in found.reads:
+                visit(one)
+            if isinstance(found, Derived):
+                derived[found] = None
+            elif isinstance(found, AnnotatedColumn):
+                annotated[found] = None
+
+    for one in cells:
+        visit(one)
+    return Needed((*stored,), (*derived,), (*annotated,))
+
+
 def cell(steps: Sequence[Step], column: Column) -> ColumnRef:
     """The column at the end of these steps, which lead to one object each."""
     hops = tuple(step for step in steps if isinstance(step, RelationStep))
     return RelatedColumn(hops, column) if hops else column
+
+
+def segments(hops: tuple[Step, ...]) -> list[tuple[ColumnRef, Step]]:
+    """Relations in parts that end with one to many objects each: the cell that holds the key it follows, and itself."""
+    found: list[tuple[ColumnRef, Step]] = []
+    start = 0
+    for i, hop in enumerate(hops):
+        if not hop.to_one:
+            found.append((cell(hops[start:i], hop.source), hop))
+            start = i + 1
+    return found
 
 
 class Positions:

@@ -11,13 +11,13 @@ from typing import Any
 
 from ..errors import FieldError
 from ..query.expressions import Expression
-from ..query.q import Leaf, Q
-from ..query.state import Query
+from ..query.q import Connector, Leaf, Q
 from ..schema.schema import Schema
+from .bound import ResolvedLookup
 from .columns import LinkStep, Step
 from .lookup_compiler import Found, leaf, pair
 from .names import DEEPEST
-from .predicates import Constant, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, join
+from .predicates import ForwardMatch, LinkMatch, Node, Not, ReverseMatch, join
 
 MOST_CHOICES = 10_000
 """The largest number of alternatives of a condition that mixes fields of a related object with others."""
@@ -32,15 +32,6 @@ class Tree:
 
 
 Part = Found | Tree
-
-
-def condition(query: Query) -> Node:
-    """Compiles all filters of a query to one predicate.
-
-    Raises FieldError for unknown names and for values that do not convert.
-    """
-    node = join("and", [compile_q(query.schema, q) for q in query.where])
-    return Constant(False) if query.empty else node
 
 
 def compile_q(schema: Schema, q: Q, depth: int = 0) -> Node:
@@ -62,21 +53,30 @@ def _read(schema: Schema, child: Q | Leaf, depth: int) -> Part:
     return Tree(child.connector, tuple([_read(schema, part, depth + 1) for part in _joined_alike(child)]))
 
 
-def _read_leaf(schema: Schema, name: str, value: Any) -> Part:
+def _read_leaf(schema: Schema, name: str | ResolvedLookup, value: Any) -> Part:
     """A lookup and its value; `range` and `in` with expressions among the values as one comparison with each."""
-    if not isinstance(value, list | tuple | set | frozenset):
+    several = each_expression(name, value, f"{schema.name}.{name}")
+    if several is None:
         return leaf(schema, name, value)
+    connector, leaves = several
+    return Tree(connector, tuple([leaf(schema, *one) for one in leaves]))
+
+
+def each_expression(name: str | ResolvedLookup, value: Any, place: str) -> tuple[Connector, list[Leaf]] | None:
+    """`range` and `in` with expressions among their values as comparisons with each; None for any other lookup."""
+    if not isinstance(value, list | tuple | set | frozenset) or isinstance(name, ResolvedLookup):
+        return None
     values: list[Any] = [*value]  # pyright: ignore[reportUnknownArgumentType]
     expressions = [item for item in values if isinstance(item, Expression)]
     column, _, lookup = name.rpartition("__")
     if not expressions or not column or lookup not in ("range", "in"):
-        return leaf(schema, name, value)
+        return None
     if lookup == "range":
-        low, high = pair(values, f"{schema.name}.{name}")
-        return Tree("and", (leaf(schema, f"{column}__gte", low), leaf(schema, f"{column}__lte", high)))
+        low, high = pair(values, place)
+        return "and", [(f"{column}__gte", low), (f"{column}__lte", high)]
     constants = [item for item in values if not isinstance(item, Expression)]
-    parts = [leaf(schema, f"{column}__exact", item) for item in expressions]
-    return Tree("or", (*parts, leaf(schema, name, constants)) if constants else (*parts,))
+    leaves: list[Leaf] = [(f"{column}__exact", item) for item in expressions]
+    return "or", [*leaves, (name, constants)] if constants else leaves
 
 
 def _joined_alike(q: Q) -> Iterable[Q | Leaf]:

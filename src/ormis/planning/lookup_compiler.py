@@ -9,15 +9,16 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from ..errors import FieldError, hint_for, reason, shown
+from ..query.date_parts import part_of, part_type
 from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
 from ..schema.schema import Column, Schema
-from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
+from .bound import Bound, ResolvedLookup
+from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell
 from .names import Path, resolve
-from .ordering import check_ordered
 from .predicates import (
     COMPARISONS,
     PATTERNS,
@@ -29,15 +30,13 @@ from .predicates import (
     Node,
     Not,
     PythonTest,
+    check_ordered,
     comparable,
     distinct,
     join,
     same_type,
 )
-from .python_tests import part_of, part_type
 from .text_lookups import WITH_TEXT, check_text, text_lookup, text_lookup_of_expression
-
-"""Lookups that need an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,16 @@ class Found:
         return None
 
 
-def leaf(schema: Schema, name: str, value: Any) -> Found:
+def leaf(schema: Schema, name: str | ResolvedLookup, value: Any) -> Found:
     """Compiles one lookup and its value to a predicate. Raises FieldError for an unknown name or an unfit value."""
-    path = resolve(schema, name)
+    path = name.path if isinstance(name, ResolvedLookup) else resolve(schema, name)
     place = f"{schema.name}.{name}"
     if isinstance(value, Expression):
         return _compared_with(schema, path, value, place)
-    return Found(path.hops, compare(path.column, path.lookups, _without_objects(schema, path, value, place), place))
+    return Found(path.hops, compare(path.column, path.lookups, without_objects(schema, path, value, place), place))
 
 
-def _without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
+def without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
     """The value with objects replaced by their keys. Raises FieldError for objects of other models, and querysets."""
     at = path.hops[-1].schema if path.hops else schema
     query, keys = getattr(value, "query", None), _holds_keys_of(at, path.column)
@@ -234,7 +233,7 @@ def _null(column: Column, value: Any, place: str) -> Node:
 def _among(column: Column, value: Any, place: str) -> Node:
     query = getattr(value, "query", None)
     if isinstance(query, Query):
-        values = len(query.outputs or query.fields or ())
+        values = len(query.fields or ())
         if query.shape != "objects" and values != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {values}")
         again = query if query.sliced and query.shape == "objects" and not query.combined else None
@@ -323,7 +322,12 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
     outer = _outer(schema, path, value, before)
     if outer is not None:
         return Found(path.hops, outer)
-    cells = {name: _seen_from(schema, before, name, place) for name in value.names()}
+    if isinstance(value, Bound):
+        if before:
+            raise FieldError(f"{place}: {value} can't be compared across {before[-1].name}: annotate() it first")
+        cells: dict[str, Cell] = {one.name: one for one in value.reads}
+    else:
+        cells = {name: seen_from(schema, before, name, place) for name in value.names()}
     return Found(before, _comparison(cell(after, path.column), path, value, cells, place))
 
 
@@ -350,13 +354,15 @@ def _leads_to_many(hop: RelationStep) -> bool:
     return hop.forward and not hop.reference.unique
 
 
-def _seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> ColumnRef:
+def seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> ColumnRef:
     """The cell that an expression names, as the object at the end of the steps before sees it."""
     found = resolve(schema, name)
     if found.lookups:
         raise FieldError(f"{place}: F({name!r}) names no stored field")
     shared = next((i for i, (one, other) in enumerate(zip(before, found.hops, strict=False)) if one != other), None)
     shared = min(len(before), len(found.hops)) if shared is None else shared
+    if before and isinstance(found.column, AnnotatedColumn):
+        raise FieldError(f"{place}: the annotation {name!r} can't be compared across {before[-1].name}")
     hops = (*(_back(hop, place) for hop in reversed(before[shared:])), *found.hops[shared:])
     if not all(hop.to_one for hop in hops):
         raise FieldError(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
@@ -370,7 +376,7 @@ def _back(hop: Step, place: str) -> RelationStep:
     return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 
 
-def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, ColumnRef], place: str) -> Node:
+def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
     part, lookups = None, path.lookups
     if lookups and lookups[0] in own.codec.traits.parts:
         part, *lookups = lookups
@@ -380,12 +386,13 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
     name = "eq" if name == "exact" else name
     if name not in COMPARISONS or name in PATTERNS:
         raise FieldError(f"{place}: {name} can't be compared with an expression")
-    other = cells[value.name] if isinstance(value, F) else own
+    other = cells[value.name] if isinstance(value, F) else value if isinstance(value, Bound) else own
     if name in RANGES and part is None:
         check_ordered(own, place, name)
         check_ordered(other, place, name)
     by_text = own.codec.traits.equal_by_text and other.codec.traits.equal_by_text
-    if isinstance(value, F) and other.codec.kind == own.codec.kind and part is None and by_text:
+    same_kind = other.codec.kind == own.codec.kind and part is None and by_text
+    if isinstance(value, F) and isinstance(other, Column | RelatedColumn) and same_kind:
         return CompareFields(own, name, other)
     codec = other.codec
 

@@ -8,7 +8,6 @@ from ..query.expressions import Expression
 from ..query.q import Q
 from ..schema import registry
 from ..schema.schema import Schema
-from .date_parts import part_named
 from .lookup_compiler import check_lookups
 from .names import resolve
 from .ordering import order_item, order_terms
@@ -23,7 +22,8 @@ def check_condition(schema: Schema, condition: Q) -> None:
                 waiting.append(child)
                 continue
             name, value = child
-            _check_lookup(schema, name, changes)
+            if isinstance(name, str):
+                _check_lookup(schema, name, changes)
             if isinstance(value, Expression):
                 _check_names(schema, value.names())
 
@@ -49,9 +49,6 @@ def _check_names(schema: Schema, names: Iterable[str]) -> None:
 @lru_cache(maxsize=1024)
 def _check_order_name(schema: Schema, name: str, _changes: int) -> None:
     path = resolve(schema, name)
-    if part_named(schema, name) is not None:
-        return
-    path.check_no_lookups(schema, name)
     if all(hop.to_one for hop in path.hops):
         order_terms(schema, (name,))
 

@@ -56,6 +56,10 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
     if len(parts) > DEEPEST:
         raise FieldError(f"{schema.name}: {name[:40]!r}... is too long, a name of more than {DEEPEST} parts")
     at = schema
+    if schema.annotations or schema.grouped:
+        path = _annotation(schema, name, parts)
+        if path is not None:
+            return path
     for i, part in enumerate(parts):
         *first, hop = (None,) if part in at.by_name else steps(at, part) or (None,)
         rest = tuple(parts[i + 1 :])
@@ -77,6 +81,20 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
     raise AssertionError("the last part has returned")
 
 
+def _annotation(schema: Schema, name: str, parts: list[str]) -> Path | None:
+    """The path of a name that begins with an annotation; None for a field. Raises FieldError beside groups."""
+    for i in range(len(parts), 0, -1):
+        column = schema.annotations.get("__".join(parts[:i]))
+        if column is not None:
+            return Path((), column, tuple(parts[i:]))
+    if schema.grouped:
+        raise FieldError(
+            f"{schema.name}: {name!r} is none of the groups, which have {', '.join(schema.annotations)}: give it to "
+            f"values(), or name Min or Max of it"
+        )
+    return None
+
+
 def _is_name(schema: Schema, part: str) -> bool:
     return part == "pk" or part in schema.by_name or bool(steps(schema, part))
 
@@ -88,6 +106,7 @@ def _may_follow(schema: Schema, part: str) -> bool:
 
 def steps(schema: Schema, name: str) -> tuple[Step, ...]:
     """The steps of a name: none if it is no relation, two if it has a through model."""
+    schema = schema.base
     for reference in schema.references:
         if reference.name == name:
             return (RelationStep(reference, True, registry.schema_for(reference.target), schema),)
@@ -127,7 +146,7 @@ def names_of(schema: Schema) -> list[str]:
     relations = [reference.name for reference in schema.references]
     relations += [reference.query_name for _, reference in registry.referrers(schema)]
     relations += [link.query_name for link in registry.links(schema)]
-    return [*schema.by_name, *(name for name in relations if not is_hidden(name)), "pk"]
+    return [*schema.annotations, *schema.by_name, *(name for name in relations if not is_hidden(name)), "pk"]
 
 
 def _unknown(name: str, at: Schema, part: str) -> FieldError:

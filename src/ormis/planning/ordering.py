@@ -7,25 +7,14 @@ from random import random
 from typing import Any
 
 from ..errors import FieldError
-from ..query.expressions import Expression, F, OrderBy
-from ..schema.schema import Readable, Schema
+from ..query.expressions import Expression, F, OrderBy, expression
+from ..query.q import Q
+from ..schema.schema import Schema
 from ..storage.codecs import Codec
-from .columns import ColumnRef, Computed
-from .date_parts import part_named
+from .binding import Binder
+from .columns import AnnotatedColumn, ColumnRef, Computed
 from .names import cell_of, parts_of, resolve
-from .predicates import comparable
-
-# Values without an order ---------------------------------------------------------------------------------------------
-
-
-def check_ordered(column: Readable, place: str, asked: str) -> None:
-    """Raises FieldError for an order of values whose order in Python is not that of what is stored."""
-    if not column.codec.traits.ordered:
-        raise FieldError(
-            f"{place}: {asked} needs values in an order, and those of {column.name} are stored as {column.codec.kind} "
-            f"and in none: name another field, or sort what is read"
-        )
-
+from .predicates import check_ordered, comparable
 
 # Items ---------------------------------------------------------------------------------------------------------------
 
@@ -117,26 +106,25 @@ def _with_order_of_related(schema: Schema, item: OrderItem, within: tuple[Schema
 
 def _term(schema: Schema, item: OrderItem) -> OrderTerm:
     by = item.by
-    if isinstance(by, str):
-        by = part_named(schema, by) or by
-    if isinstance(by, Expression):
-        by = _computed(schema, by)
+    if isinstance(by, str) and resolve(schema, by).lookups:
+        by = F(by)  # a part of a date or time
+    if isinstance(by, Expression | Q):
+        by = _computed(schema, expression(by))
     if isinstance(by, Computed):
         return OrderTerm(by, item.descending, item.nulls_first)
     if not isinstance(by, str):
         raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
-    cell = cell_of(schema, by)
-    check_ordered(cell, f"{schema.name}.{by}", "order_by()")
-    return OrderTerm(cell, item.descending, item.nulls_first)
+    found = cell_of(schema, by)
+    check_ordered(found, f"{schema.name}.{by}", "order_by()")
+    if isinstance(found, AnnotatedColumn):
+        return OrderTerm(Computed((found,), lambda row: row[found.name], by), item.descending, item.nulls_first)
+    return OrderTerm(found, item.descending, item.nulls_first)
 
 
-def _computed(schema: Schema, expression: Expression) -> Computed:
-    cells = {name: cell_of(schema, name) for name in expression.names()}
-
-    def value(row: Any) -> Any:
-        return expression.in_query({name: row[cell.name] for name, cell in cells.items()})
-
-    return Computed(tuple(cells.values()), value, str(expression))
+def _computed(schema: Schema, value: Expression) -> Computed:
+    bound = Binder(schema).bind(value)
+    check_ordered(bound, f"{schema.name}: {value}", "order_by()")
+    return Computed(bound.reads, bound.in_query, str(value))
 
 
 # Sorting in Python ---------------------------------------------------------------------------------------------------

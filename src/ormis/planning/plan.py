@@ -19,11 +19,22 @@ from ..schema.registry import schema_for
 from ..schema.schema import Column, Readable, Schema
 from ..storage.codecs import Text, packable
 from .access_paths import AccessPaths, access_paths, probes, walked_probe
-from .columns import CREATION_RANK, ColumnRef, Computed, Positions, RelationStep
-from .condition_compiler import condition
+from .columns import (
+    CREATION_RANK,
+    AnnotatedColumn,
+    Cell,
+    ColumnRef,
+    Computed,
+    Derived,
+    Needed,
+    Positions,
+    RelationStep,
+    needed,
+)
 from .names import cell_of, names_of, parts_of, steps
 from .ordering import OrderTerm, order_terms
 from .predicates import Compare, Constant, Node, conjuncts, join
+from .scopes import condition, scope_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +127,26 @@ class Plan:
     @cached_property
     def reads(self) -> tuple[ColumnRef, ...]:
         """The columns of the rows: those asked for, those of `client_where` and, to merge pages, those of the order."""
-        columns: list[ColumnRef] = [*self.columns]
-        for term in self.order:
-            columns += term.cell.reads if isinstance(term.cell, Computed) else [term.cell]
+        columns: list[Cell | Computed] = [*self.columns, *(term.cell for term in self.order)]
         if self.client_where is not None:
             columns += sorted(self.client_where.columns(), key=lambda found: found.name)
         columns += [related.hop.source for related in self.related if related.parent == 0]
-        return tuple(dict.fromkeys([*columns, self.schema.pk]))
+        return needed([*columns, self.schema.pk]).stored
+
+    @cached_property
+    def _needed(self) -> Needed:
+        cells: list[Cell | Computed] = [*self.columns, *(term.cell for term in self.order)]
+        return needed([*cells, *(() if self.client_where is None else self.client_where.columns())])
+
+    @property
+    def derived(self) -> tuple[Derived, ...]:
+        """The cells that are filled after the rows were read; they follow `reads` in a row once they are."""
+        return self._needed.derived
+
+    @property
+    def annotated(self) -> tuple[AnnotatedColumn, ...]:
+        """The annotations that are computed from the cells of a row."""
+        return self._needed.annotated
 
     def asked(self, want: str, **more: Any) -> tuple[dict[str, Any], Positions]:
         """The request of the script `query`, and the numbers that it gives to models."""
@@ -228,17 +252,27 @@ def plan_of(query: Query, node: Node, limits: Limits) -> Plan:
     where, client_where = split(node, limits)
     keys, client_where = _keys_of(schema, client_where)
     order = order_of(query)
-    columns = schema.columns if query.fields is None else tuple(cell_of(schema, name) for name in query.fields)
+    columns = schema.columns if query.fields is None else tuple(cell_of(scope_of(query), name) for name in query.fields)
+    columns = (*columns, *shown_annotations(query))
     related = related_of(schema, query.related)
-    among = next((part for part in conjuncts(client_where) if isinstance(part, Compare)), None)
+    among = next((p for p in conjuncts(client_where) if isinstance(p, Compare) and p.column.position), None)
     slice_ = (query.backwards, query.offset, query.limit)
     return Plan(schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among)
 
 
 def order_of(query: Query) -> tuple[OrderTerm, ...]:
     """What a query is ordered by, before the order of creation."""
-    order = order_terms(query.schema, query.schema.ordering if query.order is None else query.order)
+    order = order_terms(scope_of(query), query.schema.ordering if query.order is None else query.order)
     return tuple(term.reversed() for term in order) if query.backwards else order
+
+
+def shown_annotations(query: Query) -> tuple[ColumnRef, ...]:
+    """The annotations that objects come with; rows of values() name theirs as fields."""
+    if query.shape != "objects" or not query.annotations:
+        return ()
+    names = scope_of(query).annotations
+    shown = dict.fromkeys(annotation.name for annotation in query.annotations if annotation.shown)
+    return tuple(names[name] for name in shown)
 
 
 def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:

@@ -59,13 +59,15 @@ def cached_plan(query: Query, limits: Limits) -> Plan | None:
 
     Raises FieldError for a value that does not convert.
     """
+    if query.annotations:
+        return None
     names: list[str] = []
     values: list[Any] = []
     for q in query.where:
         if q.negated or q.connector != "and":
             return None
         for child in q.children:
-            if not isinstance(child, tuple):
+            if not isinstance(child, tuple) or not isinstance(child[0], str):
                 return None
             names.append(child[0])
             values.append(child[1])

@@ -12,10 +12,11 @@ from enum import Enum
 from typing import Any
 
 from ..calls import Operation, Origin
+from ..errors import FieldError
 from ..limits import Limits
-from ..schema.schema import Column, Link, Schema
+from ..schema.schema import Column, Link, Readable, Schema
 from ..storage.codecs import Codec
-from .columns import ColumnRef, Positions, RelatedColumn, Row
+from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, Row
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -50,7 +51,7 @@ class Node:
         """Returns whether the decoded row meets it."""
         raise NotImplementedError
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """The cells of an object that `holds` looks at."""
         return set()
 
@@ -85,8 +86,8 @@ class Compare(Node):
             object.__setattr__(self, "_set", frozenset(comparable(codec, value) for value in self.values))
 
     def client_side(self, limits: Limits, /) -> bool:
-        """With more values than every call of the server should carry."""
-        return len(self.values) > limits.values
+        """With more values than every call of the server should carry, and of what no hash holds."""
+        return len(self.values) > limits.values or not self.column.position
 
     @property
     def texts(self) -> list[Any]:
@@ -110,7 +111,7 @@ class Compare(Node):
             return comparable(codec, own) in self._set
         return COMPARISONS[self.operator](comparable(codec, own), comparable(codec, self.values[0]))
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """Its column."""
         return {self.column}
 
@@ -140,6 +141,10 @@ class CompareFields(Node):
         """Where one of them is a related object's."""
         return isinstance(self.column, RelatedColumn) or isinstance(self.other, RelatedColumn)
 
+    def client_side(self, _limits: Limits, /) -> bool:
+        """Where one of them is an annotation."""
+        return isinstance(self.column, AnnotatedColumn) or isinstance(self.other, AnnotatedColumn)
+
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'field', position, kind, operator, position}."""
         own, other = numbers.position(self.column), numbers.position(self.other)
@@ -152,7 +157,7 @@ class CompareFields(Node):
             return False
         return COMPARISONS[self.operator](comparable(self.column.codec, a), comparable(self.other.codec, b))
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """Both columns."""
         return {self.column, self.other}
 
@@ -161,7 +166,7 @@ class CompareFields(Node):
 class PythonTest(Node):
     """A test that the server can't evaluate: a function of some columns."""
 
-    reads: tuple[ColumnRef, ...]
+    reads: tuple[Cell, ...]
     test: Callable[[Row], bool]
     shown: str
 
@@ -173,7 +178,7 @@ class PythonTest(Node):
         """Returns the result of the function."""
         return self.test(row)
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """The columns that it reads."""
         return set(self.reads)
 
@@ -205,7 +210,7 @@ class CompareOuter(Node):
         """False: it is asked of an object without fields alone."""
         return False
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """The column of this object."""
         return {self.column}
 
@@ -237,7 +242,7 @@ class BoolOp(Node):
             return sum(answers) % 2 == 1
         return all(answers) if self.connector == "and" else any(answers)
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """The columns of its parts."""
         return {column for part in self.parts for column in part.columns()}
 
@@ -265,7 +270,7 @@ class Not(Node):
         """The opposite."""
         return not self.part.holds(row)
 
-    def columns(self) -> set[ColumnRef]:
+    def columns(self) -> set[Cell]:
         """The columns of its part."""
         return self.part.columns()
 
@@ -404,6 +409,15 @@ def reads_outer(node: Node, relations: int = 0) -> bool:
     if isinstance(node, Not):
         return reads_outer(node.part, relations)
     return isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) and reads_outer(node.part, relations + 1)
+
+
+def check_ordered(column: Readable, place: str, asked: str) -> None:
+    """Raises FieldError for an order of values whose order in Python is not that of what is stored."""
+    if not column.codec.traits.ordered:
+        raise FieldError(
+            f"{place}: {asked} needs values in an order, and those of {column.name} are stored as {column.codec.kind} "
+            f"and in none: name another field, or sort what is read"
+        )
 
 
 def conjuncts(node: Node | None) -> tuple[Node, ...]:

@@ -1,8 +1,9 @@
 """Text lookups: `contains`, `startswith`, `regex` and their kin, on text, and on the text of numbers and times."""
 
+from collections.abc import Mapping
 from datetime import date, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from ..errors import FieldError, shown
@@ -10,7 +11,8 @@ from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS, RANGES
 from ..schema.schema import Column, Readable
 from ..storage.codecs import Codec
-from .columns import ColumnRef
+from .bound import Bound
+from .columns import Cell, ColumnRef
 from .predicates import Compare, CompareFields, Node, PythonTest, comparable
 from .python_tests import text_test
 
@@ -61,14 +63,14 @@ def _utf8(value: str, place: str) -> str:
 
 
 def text_lookup_of_expression(
-    own: ColumnRef, name: str, value: Expression, cells: dict[str, ColumnRef], place: str
+    own: ColumnRef, name: str, value: Expression, cells: Mapping[str, Cell], place: str
 ) -> Node:
     """A text lookup whose text is a field, or computed from the fields of each object."""
-    other = cells[value.name] if isinstance(value, F) else own
+    other = cells[value.name] if isinstance(value, F) else value if isinstance(value, Bound) else own
     check_text(own, name, place)
     check_text(other, name, place)
     if isinstance(value, F) and LOOKUPS[name].server and own.codec.kind == other.codec.kind == "text":
-        return CompareFields(own, name, other)
+        return CompareFields(own, name, cast(ColumnRef, other))
 
     def test(row: Any) -> bool:
         left, right = row[own.name], value.in_query({field: row[c.name] for field, c in cells.items()})

@@ -1,15 +1,20 @@
 """Expressions over the fields of one object: `F("votes") + 1`. Pure values; who runs them decides where.
 
 Arithmetic is that of the Python types, an absent operand makes the result absent, and so does a division by zero.
+
+An expression is a tree of its `parts`. `planning/binding.py` resolves its names for one model: it rewrites the leaves,
+and says of which type the result is, by `type_of`.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FieldError, shown
+from .q import Q
+from .value_types import ValueType, type_of_arithmetic, type_of_value
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -86,13 +91,25 @@ class Expression(Assignable):
         """Descending order by this expression."""
         return OrderBy(self, True, _nulls(nulls_first, nulls_last))
 
+    def parts(self) -> tuple["Expression", ...]:
+        """The expressions that it is computed from."""
+        return ()
+
+    def with_parts(self, _parts: Sequence["Expression"], /) -> "Expression":
+        """The same computed from others, as many as `parts()` has."""
+        return self
+
     def names(self) -> set[str]:
         """The fields it reads."""
-        raise NotImplementedError
+        return {name for part in self.parts() for name in part.names()}
 
-    def evaluate(self, values: Mapping[str, Any], /) -> Any:
+    def result(self, values: Mapping[str, Any], /) -> Any:
         """Its value for an object with these fields, None if absent."""
         raise NotImplementedError
+
+    def type_of(self, _types: Sequence[ValueType | None], /) -> ValueType | None:
+        """The type of its values, from those of its parts; None if only the values tell. Raises FieldError."""
+        return None
 
     def in_query(self, values: Mapping[str, Any], /) -> Any:
         """Its value in a query, None also if it is too large for its type.
@@ -100,7 +117,7 @@ class Expression(Assignable):
         Raises FieldError if the operands don't go together.
         """
         try:
-            return self.evaluate(values)
+            return self.result(values)
         except ArithmeticError:
             return None
         except (TypeError, ValueError) as error:
@@ -121,7 +138,7 @@ class F(Expression):
         """Its own name."""
         return {self.name}
 
-    def evaluate(self, values: Mapping[str, Any], /) -> Any:
+    def result(self, values: Mapping[str, Any], /) -> Any:
         """The field's value."""
         return values[self.name]
 
@@ -135,13 +152,13 @@ class Value(Expression):
 
     value: Any
 
-    def names(self) -> set[str]:
-        """None."""
-        return set()
-
-    def evaluate(self, _values: Mapping[str, Any], /) -> Any:
+    def result(self, _values: Mapping[str, Any], /) -> Any:
         """The constant."""
         return self.value
+
+    def type_of(self, _types: Sequence[ValueType | None], /) -> ValueType | None:
+        """The type of the constant; None for None."""
+        return type_of_value(self.value)
 
     def __str__(self) -> str:
         return repr(self.value)
@@ -155,13 +172,21 @@ class Arithmetic(Expression):
     left: Expression
     right: Expression
 
-    def names(self) -> set[str]:
-        """The fields of both sides."""
-        return self.left.names() | self.right.names()
+    def parts(self) -> tuple[Expression, ...]:
+        """Both sides."""
+        return self.left, self.right
 
-    def evaluate(self, values: Mapping[str, Any], /) -> Any:
+    def with_parts(self, parts: Sequence[Expression], /) -> Expression:
+        """The same operator between others."""
+        return Arithmetic(self.operator, *parts)
+
+    def type_of(self, types: Sequence[ValueType | None], /) -> ValueType | None:
+        """The type that Python's operator returns."""
+        return type_of_arithmetic(self.operator, *types)
+
+    def result(self, values: Mapping[str, Any], /) -> Any:
         """Returns the result of Python's operator on both sides."""
-        left, right = self.left.evaluate(values), self.right.evaluate(values)
+        left, right = self.left.result(values), self.right.result(values)
         if left is None or right is None:
             return None
         try:
@@ -182,9 +207,30 @@ class OrderBy:
     nulls_first: bool | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Condition(Expression):
+    """A condition as a value, True or False: `annotate(old=Q(age__gte=65))`."""
+
+    q: Q
+
+    def type_of(self, _types: Sequence[ValueType | None], /) -> ValueType | None:
+        """Bool."""
+        return type_of_value(True)
+
+    def __str__(self) -> str:
+        return repr(self.q)
+
+
 def expression(value: Any) -> Expression:
-    """The value itself if it is an expression, else a constant."""
+    """The value itself if it is an expression, a condition as one, else a constant."""
+    if isinstance(value, Q):
+        return Condition(value)
     return value if isinstance(value, Expression) else Value(value)
+
+
+def expression_of(value: Any) -> Expression:
+    """As expression(); a text names a field: the arguments of functions and aggregates."""
+    return F(value) if isinstance(value, str) else expression(value)
 
 
 def _nulls(first: bool, last: bool) -> bool | None:

@@ -1,6 +1,7 @@
 """`Q`: conditions as values, joined by `& | ^ ~`.
 
-A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute makes the same: `Choice.votes >= 3`.
+A leaf is a pair (lookup, value), as in `Q(votes__gte=3)`; a class attribute makes the same: `Choice.votes >= 3`. An
+expression that is true or false, `Exists(…)`, stands in the place of a lookup.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,8 @@ from uuid import UUID
 from ..errors import shown
 
 Connector = Literal["and", "or", "xor"]
-Leaf = tuple[str, Any]
+Leaf = tuple[Any, Any]
+"""A lookup and its value; an expression, or a name that is resolved already, in the place of the lookup."""
 
 
 class Q:
@@ -99,9 +101,22 @@ def is_empty(condition: "Q | Leaf") -> bool:
 def _checked(condition: Any) -> "Q | Leaf":
     if isinstance(condition, Q):
         return condition
-    if isinstance(condition, tuple) and len(condition) == 2 and isinstance(condition[0], str):  # pyright: ignore[reportUnknownArgumentType]
+    if (
+        isinstance(condition, tuple)
+        and len(condition) == 2
+        and (  # pyright: ignore[reportUnknownArgumentType]
+            isinstance(condition[0], str) or _is_expression(condition[0])  # pyright: ignore[reportUnknownArgumentType]
+        )
+    ):
         return condition  # pyright: ignore[reportUnknownVariableType]
+    if _is_expression(condition):
+        return (condition, True)
     raise TypeError(f"{shown(condition)} is no condition: {_instead(cast(object, condition))}")
+
+
+def _is_expression(value: Any) -> bool:
+    """Whether it is an expression, which is above this module: its values are true or false, as those of Exists()."""
+    return hasattr(value.__class__, "type_of")
 
 
 def _instead(value: object) -> str:

@@ -11,8 +11,14 @@ from .q import Q
 Shape = Literal["objects", "dicts", "tuples", "flat", "named"]
 Combination = Literal["union", "union all", "intersection", "difference"]
 
-Output = tuple[str, Expression | None]
-"""The name of a value in a row, and the expression that it is computed by; None for a field."""
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A computed value under a name. shown: it is part of the results, not only known to conditions and orders."""
+
+    name: str
+    expression: Expression
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,10 @@ class Query:
     order: names, `-names`, expressions or "?"; None if the model's own order holds.
     offset, limit: the slice.
     fields: the columns asked for, None for all; of objects, those that are loaded at once.
-    outputs: if values() was given expressions, the values of a row: names, and expressions of `fields`.
+    annotations: the computed values, each of which may name those before.
+    groups: what the rows of a group have in common, if annotate() with an aggregate followed values(); the first
+        `ungrouped` annotations are of rows, those after of groups.
+    labels: the names of the values of a row, if they are others than the fields.
     deferred: these are what defer() left, not what only() named.
     shape: the result for a row: an object, or a row of values() and values_list().
     distinct: equal rows come once.
@@ -40,7 +49,10 @@ class Query:
     offset: int = 0
     limit: int | None = None
     fields: tuple[str, ...] | None = None
-    outputs: tuple[Output, ...] = ()
+    labels: tuple[str, ...] | None = None
+    annotations: tuple[Annotation, ...] = ()
+    groups: tuple[str, ...] | None = None
+    ungrouped: int = 0
     deferred: bool = False
     shape: Shape = "objects"
     distinct: bool = False

@@ -23,10 +23,12 @@ from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.name_checks import check_condition, check_order
 from ..planning.plan import related_of, required_paths
+from ..planning.scopes import scope_for, scope_of
+from ..query.aggregates import Aggregate
 from ..query.expressions import Expression
 from ..query.q import Connector, Q
 from ..query.state import Combination, Query, Shape
-from . import joining, loading, valuing
+from . import annotating, joining, loading, valuing
 from .reading import Reading
 from .unknown_methods import no_method
 from .writing import Writing
@@ -92,9 +94,8 @@ class Queryable(Reading[M], Writing[M]):
         queryset._refuse_sliced("ordered")
         for item in order:
             _check_order(item)
-        items = valuing.with_outputs(queryset.query, order)
-        check_order(queryset.query.schema, items)
-        return queryset._copy(order=items, backwards=False)
+        check_order(scope_of(queryset.query), order)
+        return queryset._copy(order=order, backwards=False)
 
     def reverse(self) -> "QuerySet[M]":
         """In the opposite order."""
@@ -162,6 +163,20 @@ class Queryable(Reading[M], Writing[M]):
         queryset._refuse("made distinct")
         return queryset._copy(distinct=True)
 
+    # Compute ---------------------------------------------------------------------------------------------------------
+
+    def annotate(self, *aggregates: Aggregate, **expressions: Any) -> "QuerySet[M]":
+        """Computed values, as attributes of the objects or as values of the rows: `annotate(n=Count("choices"))`.
+
+        Conditions, orders and further annotations may name them. An aggregate is of the objects to which a relation
+        leads; after values(), of the rows that have the same values. Raises FieldError for what can't be computed.
+        """
+        return self._queryset()._annotated("annotate", aggregates, expressions)
+
+    def alias(self, *aggregates: Aggregate, **expressions: Any) -> "QuerySet[M]":
+        """As annotate(), for conditions, orders and further annotations only: the results do not have it."""
+        return self._queryset()._annotated("alias", aggregates, expressions)
+
     # Related ---------------------------------------------------------------------------------------------------------
 
     def select_related(self, *paths: str | None) -> "QuerySet[M]":
@@ -228,6 +243,8 @@ class QuerySet(Queryable[M], Source[M]):
         def only(self, *fields: str) -> Self: ...  # noqa: D102
         def defer(self, *fields: str | None) -> Self: ...  # noqa: D102
         def distinct(self) -> Self: ...  # noqa: D102
+        def annotate(self, *aggregates: Aggregate, **expressions: Any) -> Self: ...  # noqa: D102
+        def alias(self, *aggregates: Aggregate, **expressions: Any) -> Self: ...  # noqa: D102
         def select_related(self, *paths: str | None) -> Self: ...  # noqa: D102
         def prefetch_related(self, *lookups: "str | Prefetch | None") -> Self: ...  # noqa: D102
         def union(self, *others: "QuerySet[Any]", all: bool = False) -> Self: ...  # noqa: A002, D102
@@ -354,12 +371,19 @@ class QuerySet(Queryable[M], Source[M]):
             self._refuse(what)
         if not condition.children:
             return self._copy_of(query)
-        check_condition(query.schema, condition)
+        check_condition(scope_for(query, condition), condition)
         return self._copy_of(query.having(where=(*query.where, condition)))
 
     def _valued(self, shape: Shape, names: tuple[Any, ...], expressions: Mapping[str, Any] | None = None) -> Self:
         parts = tuple(part._valued("tuples", names, expressions) for part in self.query.parts)
         return self._copy_of(valuing.valued(self.query, shape, names, expressions or {}).having(parts=parts))
+
+    def _annotated(self, method: str, positional: tuple[Any, ...], named: Mapping[str, Any]) -> Self:
+        self._refuse_combined(f"given {method}()")
+        if self.query.distinct and self.query.shape != "objects":
+            raise TypeError(f"{method}() can't follow distinct() of values(): make the rows distinct after it")
+        more = annotating.annotations(self.query, positional, named, method)
+        return self._copy_of(annotating.annotated(self.query, more))
 
     def _refuse_values(self, what: str) -> None:
         if self.query.shape != "objects":
@@ -402,10 +426,7 @@ class QuerySet(Queryable[M], Source[M]):
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:
             self._check_part(f"{how.split()[0]}()", other)
-        own = Query(
-            self._schema, order=(), fields=self.query.fields, outputs=self.query.outputs, shape=self.query.shape
-        )
-        return self._copy_of(own.having(combined=how, parts=(self, *others)))
+        return self._copy_of(self.query.having(**_WHOLE, combined=how, parts=(self, *others)))
 
     def _check_part(self, method: str, other: "QuerySet[Any]") -> None:
         """Raises TypeError if the other's rows can't stand beside those of this one."""
@@ -427,6 +448,13 @@ class QuerySet(Queryable[M], Source[M]):
             return (yield from evaluate(self._valued("flat", ("pk",)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
         return [record.pk for record in records]
+
+
+_WHOLE: dict[str, Any] = {
+    "where": (), "order": (), "backwards": False, "offset": 0, "limit": None, "deferred": False, "distinct": False,
+    "related": (), "prefetch": (), "empty": False,
+}  # fmt: skip
+"""Of a combination the parts are narrowed, ordered and cut, not the whole."""
 
 
 def _take_back(names: tuple[object, ...]) -> bool:

@@ -11,10 +11,13 @@ from typing import Any, Generic, TypeVar
 
 from ..calls import Origin
 from ..operations.reading import evaluate
+from ..operations.reading.aggregate import aggregate
 from ..operations.reading.iteration import batches, next_batch
 from ..operations.reading.rank import rank
 from ..operations.reading.source import Source
+from ..query.aggregates import Aggregate
 from ..query.q import Q
+from .annotating import asked
 
 M = TypeVar("M")
 
@@ -116,6 +119,17 @@ class Reading(Generic[M]):
     async def arank(self, record: Any) -> int:
         """As rank()."""
         return await self._queryset()._aperform(rank, record)
+
+    def aggregate(self, *aggregates: Aggregate, **expressions: Any) -> dict[str, Any]:
+        """The values of aggregates over all objects, or rows: `aggregate(Sum("votes"), best=Max("votes"))`.
+
+        Positional ones are named by what they are of: `votes__sum`. Raises TypeError for what is no aggregate.
+        """
+        return self._queryset()._perform(aggregate, asked(aggregates, expressions))
+
+    async def aaggregate(self, *aggregates: Aggregate, **expressions: Any) -> dict[str, Any]:
+        """As aggregate()."""
+        return await self._queryset()._aperform(aggregate, asked(aggregates, expressions))
 
     def in_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, M]:
         """The objects by their primary keys, or by another unique field; all of them, or those in `id_list`. One call.

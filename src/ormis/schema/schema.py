@@ -4,8 +4,8 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -203,6 +203,7 @@ class Schema:
 
     `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
     `ttl` how many milliseconds an object lives from each save.
+    annotations: of the scope of a query, its names beyond those of the model; `grouped`: there are no others.
     """
 
     name: str
@@ -216,15 +217,25 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
+    annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])
+    grouped: bool = False
+    base: "Schema" = field(init=False)
     by_name: dict[str, Column] = field(init=False)
     _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
+        object.__setattr__(self, "base", self)
 
     def __repr__(self) -> str:
         return f"<Schema {self.name}>"
+
+    def annotated(self, annotations: Mapping[str, Column], grouped: bool = False) -> "Schema":
+        """The scope of a query: the same model with names beyond its own, or with no others if it is grouped."""
+        scope = replace(self, annotations=annotations, grouped=grouped)
+        object.__setattr__(scope, "base", self.base)
+        return scope
 
     @property
     def pk(self) -> Column:

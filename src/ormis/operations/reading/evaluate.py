@@ -4,23 +4,27 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
-from ...planning.condition_compiler import condition
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
+from ...planning.scopes import condition, scope_for
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
 from . import explain as explaining
-from . import select
+from .complete_rows import count as rows_counted
+from .complete_rows import rows_of
+from .group_rows import group_rows
 from .multi_valued import objects_of, spread, spreads
-from .pages import Rows, decoded
+from .pages import Rows
 from .prefetch import prefetch
-from .row_shapes import attach_known, attach_related, computed, shaped
+from .row_shapes import attach_annotations, attach_known, attach_related, shaped
+from .select import Hydrate, cells_of
 from .set_operations import combined, each_once
 from .source import Source
 from .subqueries import planned
@@ -34,6 +38,8 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     if query.empty or query.limit == 0:
         condition(query)  # for its errors
         return []
+    if query.groups is not None and query.combined is None:
+        return shaped(query, (yield from group_rows(query, origin)))
     if query.combined is not None:
         parts: list[list[Any]] = []
         for part in query.parts:
@@ -46,7 +52,7 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source, origin)))
     plan = yield from planned(query, origin)
-    rows = yield from select.fetch(plan, hydrator(source, origin) if plan.limit is None else None)
+    rows = yield from rows_of(plan, origin, hydrator(source, origin) if plan.limit is None else None)
     if plan.related or query.prefetch:
         return (yield from completed(source, origin, plan, rows))
     return objects(source, origin, plan, rows)
@@ -60,8 +66,7 @@ def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any,
         rows = yield from spread(unsliced, origin)
     else:
         plan = yield from planned(unsliced, origin)
-        rows = values_of(plan, (yield from select.fetch(plan)))
-    rows = computed(query, rows)
+        rows = values_of(plan, (yield from rows_of(plan, origin)))
     if not query.distinct:
         return rows
     return each_once(rows)[query.offset : None if query.limit is None else query.offset + query.limit]
@@ -70,8 +75,8 @@ def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any,
 def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
     """The values of the plan's columns, of which one may be asked for twice. Raises StoredDataError."""
     columns = plan.reads
-    if any(column.codec.finish for column in plan.columns):
-        read = (decoded(plan.schema, columns, row) for row in rows)
+    if plan.annotated or any(column.codec.finish for column in plan.columns):
+        read = (cells_of(plan, row) for row in rows)
         return [tuple(row[column.name] for column in plan.columns) for row in read]
     positions = [columns.index(column) for column in plan.columns]
     values = [tuple(row[at] for at in positions) for row in rows]
@@ -85,9 +90,10 @@ def _with_defaults(row: tuple[Any, ...], defaults: Sequence[Any]) -> tuple[Any, 
     return tuple(default if value is None else value for value, default in zip(row, defaults, strict=True))
 
 
-def hydrator(source: Source[Any], origin: Origin) -> select.Hydrate | None:
+def hydrator(source: Source[Any], origin: Origin) -> Hydrate | None:
     """The function that makes whole objects of rows; None for partly loaded objects, and for rows of values."""
-    if source.query.fields is not None or source.query.shape != "objects":
+    query = source.query
+    if query.fields is not None or query.shape != "objects" or any(one.shown for one in query.annotations):
         return None
     return partial(load, source.model, origin=origin)
 
@@ -108,6 +114,7 @@ def objects(
         records = load_partly(source.model, rows, plan.reads, origin)
     if source._known:
         attach_known(records, source._known)
+    attach_annotations(records, source.query, plan, rows)
     return records
 
 
@@ -136,7 +143,7 @@ def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
     source = narrowed(source, more)
     if source.query.empty:
-        check_condition(source._schema, more)
+        check_condition(scope_for(source.query, more), more)
     if not source.query.sliced:
         source = source._copy_of(source.query.slice(0, 2))
     records = yield from evaluate(source, origin)
@@ -205,7 +212,9 @@ def count(source: Source[Any], origin: Origin) -> Operation[int]:
         return 0
     if query.combined is not None or (query.shape != "objects" and (query.distinct or spreads(query))):
         return len((yield from evaluate(source, origin)))
-    return (yield from select.count((yield from planned(_bare(query), origin))))
+    if query.groups is not None:
+        return len((yield from group_rows(query, origin)))
+    return (yield from rows_counted((yield from planned(_bare(query), origin)), origin))
 
 
 def _bare(query: Query) -> Query:
@@ -223,8 +232,12 @@ def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
         return False
     if source.query.combined is not None:
         return bool((yield from evaluate(source._copy_of(source.query.slice(0, 1)), origin)))
-    one = source.query.slice(0, 1).having(fields=("pk",), order=(), related=())
-    return bool((yield from select.fetch((yield from planned(one, origin)))))
+    query = source.query
+    if query.groups is not None:
+        return bool((yield from group_rows(query, origin)))
+    one = query.slice(0, 1).having(related=(), **({} if query.sliced else {"order": ()}))
+    plan = yield from planned(one, origin)
+    return bool((yield from rows_of(replace(plan, columns=(plan.schema.pk,)), origin)))
 
 
 def contains(source: Source[Any], origin: Origin, record: Any) -> Operation[bool]:

@@ -10,10 +10,11 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.plan import Plan
 from ...query.state import Query
+from .complete_rows import keys_of, rows_of
 from .evaluate import completed, evaluate, hydrator, values_of
 from .multi_valued import spreads
 from .pages import Page, Rows, first_page, next_page
-from .row_shapes import computed, shaped
+from .row_shapes import shaped
 from .select import Hydrate, fetch, keys_in_order, meets
 from .source import Source
 from .subqueries import planned
@@ -74,6 +75,8 @@ def _first_batch(reader: BatchReader) -> Operation[list[Any]]:
         reader.done = True
         return (yield from evaluate(source._copy(), reader.origin))
     plan = yield from planned(query, reader.origin)
+    if plan.derived:
+        return (yield from _first_of_filled(reader, plan))
     page = Page(plan, whole=True) if plan.finds_nothing else (yield from first_page(plan))
     if page.whole:
         reader.done = True
@@ -85,10 +88,20 @@ def _first_batch(reader: BatchReader) -> Operation[list[Any]]:
     return []
 
 
+def _first_of_filled(reader: BatchReader, plan: Plan) -> Operation[list[Any]]:
+    """As _first_batch(), if cells are filled after reading: for each batch, unless they are about all rows."""
+    if any(one.whole for one in plan.derived):
+        reader.done = True
+        return (yield from evaluate(reader.source._copy(), reader.origin))
+    reader.keys = yield from keys_of(plan, reader.origin)
+    reader.plan = replace(plan, order=(), offset=0, limit=None)
+    return []
+
+
 def _comes_in_batches(query: Query, size: int) -> bool:
     if query.empty or query.combined is not None or (query.limit is not None and query.limit <= size):
         return False
-    return query.shape == "objects" or not (query.distinct or spreads(query))
+    return query.shape == "objects" or not (query.distinct or query.groups is not None or spreads(query))
 
 
 def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None) -> Operation["_Batch | None"]:
@@ -103,6 +116,10 @@ def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None)
         keys = [*reader.keys[reader.taken : reader.taken + size]]
         if not keys:
             return None
+        if plan.derived:
+            reader.taken += len(keys)
+            filled = yield from rows_of(replace(plan, keys=tuple(keys)), reader.origin)
+            return _Batch(plan, Page(plan), None, filled)
         page = yield from next_page(plan, Page(plan, keys=keys), meanwhile=meanwhile)
         reader.taken += len(keys) - len(page.keys)
     return _Batch(plan, page, hydrator(reader.source, reader.origin))
@@ -111,7 +128,7 @@ def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None)
 def _completed(reader: BatchReader, plan: Plan, rows: Rows) -> Operation[list[Any]]:
     """The rows in the shape that the query asks for, with their related objects."""
     if reader.source.query.shape != "objects":
-        return shaped(reader.source.query, computed(reader.source.query, values_of(plan, rows)))
+        return shaped(reader.source.query, values_of(plan, rows))
     return (yield from completed(reader.source, reader.origin, plan, rows))
 
 

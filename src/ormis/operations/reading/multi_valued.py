@@ -12,13 +12,14 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
-from ...planning.ordering import OrderItem, check_ordered, order_items, sort_key, sorted_by
-from ...planning.predicates import Compare, Node
+from ...planning.ordering import OrderItem, order_items, sort_key, sorted_by
+from ...planning.predicates import Compare, Node, check_ordered
+from ...planning.scopes import scope_of
 from ...query.state import Query
 from ...schema.schema import Column, Schema
+from .complete_rows import rows_of
 from .links import inverted, members
-from .pages import decoded
-from .select import fetch
+from .select import cells_of
 from .subqueries import planned
 
 
@@ -37,12 +38,12 @@ class _Value:
 
 def spreads(query: Query) -> bool:
     """True if one of the values that are asked for, or ordered by, is of many related objects."""
-    return _any_to_many(query.schema, [*(query.fields or ()), *_order_names(query)])
+    return query.groups is None and _any_to_many(scope_of(query), [*(query.fields or ()), *_order_names(query)])
 
 
 def spread(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a query for values, in its order, cut as asked."""
-    schema, fields = query.schema, query.fields or ()
+    schema, fields = scope_of(query), query.fields or ()
     items = _order_items(query) if _spreads_order(query) else []
     values = [_value(schema, name) for name in (*fields, *(item.by for item in items))]
     rows = yield from _rows(objects_of(query), None, values, origin)
@@ -73,7 +74,7 @@ def _rows(
     own = [i for i, value in enumerate(values) if not value.many]
     cells = [_whole(values[i]) for i in own] + [cell(hops[:-1], hops[-1].source) for hops in groups]
     plan = replace((yield from planned(query, origin, node)), columns=tuple(dict.fromkeys(cells)))
-    objects = [decoded(plan.schema, plan.reads, row) for row in (yield from fetch(plan))]
+    objects = [cells_of(plan, row) for row in (yield from rows_of(plan, origin))]
     columns: list[tuple[list[int], list[list[tuple[Any, ...]]]]] = [
         (own, [[tuple(row[_whole(values[i]).name] for i in own)] for row in objects])
     ]
@@ -153,7 +154,7 @@ def _order_items(query: Query) -> list[OrderItem]:
 
 
 def _items(query: Query) -> list[OrderItem]:
-    return order_items(query.schema, query.schema.ordering if query.order is None else query.order)
+    return order_items(scope_of(query), query.schema.ordering if query.order is None else query.order)
 
 
 def _order_names(query: Query) -> list[str]:
@@ -162,7 +163,7 @@ def _order_names(query: Query) -> list[str]:
 
 
 def _spreads_order(query: Query) -> bool:
-    return _any_to_many(query.schema, _order_names(query))
+    return _any_to_many(scope_of(query), _order_names(query))
 
 
 def _any_to_many(schema: Schema, names: Iterable[str]) -> bool:

@@ -8,33 +8,23 @@ from typing import Any
 
 from ...calls import Origin
 from ...errors import FieldError
-from ...planning.plan import Related
+from ...planning.plan import Plan, Related
+from ...planning.scopes import scope_of
 from ...query.state import Query
 from ...records.gc_pause import without_collector
 from ...records.hydration import load
-from ...records.state import Keyed, Wires, cache_related, cache_related_for_all
+from ...records.state import Keyed, Wire, Wires, cache_related, cache_related_for_all
 from ...schema.registry import model_for
 from ...schema.schema import Schema
 from ...storage.codecs import Codec
+from .select import cells_of
 from .source import KnownRelated
 
 
 def names_of(query: Query) -> tuple[str, ...]:
     """The names of the values of a row."""
-    if query.outputs:
-        return tuple(name for name, _ in query.outputs)
-    return query.fields if query.fields is not None else tuple(column.name for column in query.schema.columns)
-
-
-def computed(query: Query, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows of `fields` as rows of `outputs`, if there are expressions among them."""
-    if not query.outputs:
-        return rows
-    fields, results = query.fields or (), list[tuple[Any, ...]]()
-    for row in rows:
-        values = dict(zip(fields, row, strict=True))
-        results.append(tuple(values[name] if one is None else one.in_query(values) for name, one in query.outputs))
-    return results
+    names = query.labels or query.fields
+    return names if names is not None else tuple(column.name for column in query.schema.columns)
 
 
 def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -100,6 +90,17 @@ def attach_related(
                 if target is not None and back_name:
                     cache_related(target, back_name, owners[-1])
             levels.append([*by_key.values()])
+
+
+def attach_annotations(records: Sequence[Any], query: Query, plan: Plan, rows: Sequence[Wire]) -> None:
+    """Sets the annotations of objects as their attributes."""
+    names = [annotation.name for annotation in query.annotations if annotation.shown]
+    if not names:
+        return
+    columns = {name: column.name for name, column in scope_of(query).annotations.items() if name in names}
+    for record, row in zip(records, rows, strict=True):
+        cells = cells_of(plan, row)
+        record.__dict__.update({name: cells[column] for name, column in columns.items()})
 
 
 def attach_known(records: Sequence[Any], known: KnownRelated) -> None:

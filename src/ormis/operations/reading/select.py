@@ -34,7 +34,7 @@ def fetch(plan: Plan, hydrate: Hydrate | None = None, first: Page | None = None)
     rows, ranks = yield from _collected(plan, first, hydrate)
     if plan.client_sort or (plan.order and not first.whole) or (ranks and not first.whole):
         rows = in_order(plan, rows, ranks)
-    rows = _sliced(plan, rows)
+    rows = sliced(plan, rows)
     rows.groups = first.rows.groups
     return rows
 
@@ -114,7 +114,7 @@ def keys_in_order(plan: Plan, first: Page | None = None) -> Operation[list[str]]
     """
     keys_only = replace(plan, columns=(plan.schema.pk,), related=())
     if plan.client_sort:
-        rows = _sliced(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), first=first)))
+        rows = sliced(plan, (yield from fetch(replace(keys_only, offset=0, limit=None), first=first)))
     else:
         rows = yield from fetch(keys_only, first=first)
     pk = plan.schema.pk
@@ -156,7 +156,17 @@ def meets(plan: Plan, row: Wire) -> bool:
     """Returns whether a row meets the part of the condition that only Python can evaluate."""
     if plan.client_where is None:
         return True
-    return plan.client_where.holds(decoded(plan.schema, plan.reads, row))
+    return plan.client_where.holds(cells_of(plan, row))
+
+
+def cells_of(plan: Plan, row: Wire) -> dict[str, Any]:
+    """The cells of a row by their names, annotations included. Raises StoredDataError."""
+    cells = decoded(plan.schema, plan.reads, row)
+    if plan.derived:
+        cells.update(zip((one.name for one in plan.derived), row[len(plan.reads) :], strict=True))
+    for column in plan.annotated:
+        cells[column.name] = column.compute(cells)
+    return cells
 
 
 def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
@@ -168,7 +178,7 @@ def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
         column = term.cell
         keys: list[Any]
         if isinstance(column, Computed):
-            keys = [computed_sort_key(column.value(decoded(plan.schema, plan.reads, row))) for row in rows]
+            keys = [computed_sort_key(column.value(cells_of(plan, row))) for row in rows]
         else:
             keys = _sort_keys(plan, column, rows)
         order = sorted_by(order, keys, term)
@@ -186,6 +196,7 @@ def _sort_keys(plan: Plan, column: ColumnRef, rows: Rows) -> list[Any]:
         raise
 
 
-def _sliced(plan: Plan, rows: Rows) -> Rows:
+def sliced(plan: Plan, rows: Rows) -> Rows:
+    """The rows within the slice of the plan."""
     stop = len(rows) if plan.limit is None else min(len(rows), plan.offset + plan.limit)
     return rows if plan.offset == 0 and stop == len(rows) else rows.picked(range(plan.offset, stop))

@@ -9,7 +9,9 @@ from typing import Any
 
 from ...errors import FieldError, shown
 from ...planning.names import resolve
-from ...planning.ordering import RANDOM, check_ordered, order_item, sort_key, sorted_by
+from ...planning.ordering import RANDOM, order_item, sort_key, sorted_by
+from ...planning.predicates import check_ordered
+from ...planning.scopes import scope_of
 from ...query.state import Query
 from .row_shapes import names_of, shaped
 
@@ -86,6 +88,6 @@ def _key(query: Query, name: Any) -> Callable[[Any], Any]:
     names = names_of(query)
     if name not in names:
         raise FieldError(f"a combined queryset is ordered by its own fields, {', '.join(names)}, not by {name!r}")
-    at, column = names.index(name), resolve(query.schema, name).column
+    at, column = names.index(name), resolve(scope_of(query), name).column
     check_ordered(column, f"{query.schema.name}.{name}", "order_by()")
     return lambda row: sort_key(column.codec, row[at])

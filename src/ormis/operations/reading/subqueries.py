@@ -8,7 +8,6 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError
-from ...planning.condition_compiler import condition
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
 from ...planning.plan_cache import cached_plan
@@ -27,6 +26,7 @@ from ...planning.predicates import (
     join,
     reads_outer,
 )
+from ...planning.scopes import condition
 from ...query.state import Query
 from ...schema import registry
 from ...schema.schema import Column, Schema

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import ColumnRef, Computed, RelatedColumn, RelationStep, Row
-from ...planning.condition_compiler import condition
+from ...planning.columns import ColumnRef, Computed, RelatedColumn, RelationStep, Row, needed
 from ...planning.ordering import OrderTerm
 from ...planning.plan import Plan, Related, order_of, related_of
 from ...planning.predicates import Compare, Constant, ForwardMatch, Node, join
+from ...planning.scopes import condition
 from ...query.state import Query
 from ...records.hydration import load, load_partly
 from ...records.state import Keyed, Wires
@@ -105,14 +105,14 @@ def _finished(codec: Codec, wire: Any) -> Any:
 
 
 def _reads(term: OrderTerm) -> Sequence[ColumnRef]:
-    return term.cell.reads if isinstance(term.cell, Computed) else (term.cell,)
+    return needed([term.cell]).stored
 
 
 def _seen_through(hop: RelationStep, term: OrderTerm) -> OrderTerm:
     shown = term.cell
     if not isinstance(shown, Computed):
         return replace(term, cell=_behind(hop, shown))
-    names = {column.name: _behind(hop, column) for column in shown.reads}
+    names = {column.name: _behind(hop, column) for column in needed([shown]).stored}
 
     def value(row: Row) -> Any:
         return shown.value({name: row[column.name] for name, column in names.items()})

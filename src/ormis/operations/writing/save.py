@@ -403,7 +403,7 @@ def text_of_result(
     Raises IntegrityError where that is null and must not be, or does not fit the field.
     """
     try:
-        result = value.evaluate({name: stored[schema.column(name).name] for name in value.names()})
+        result = value.result({name: stored[schema.column(name).name] for name in value.names()})
     except (TypeError, ValueError, ArithmeticError) as error:
         raise IntegrityError(
             f"{schema.name}.{column.name}: {value} can't be computed: {error}", model=schema.name, field=column.name

@@ -20,12 +20,13 @@ from typing import Any
 from ...calls import Operation, Origin, ScriptCall
 from ...errors import OrmisError
 from ...limits import ATTEMPTS
-from ...planning.columns import ColumnRef
+from ...planning.columns import ColumnRef, needed
 from ...planning.plan import Plan, packed
 from ...records.state import Wire
 from ...schema.schema import Column
 from ...storage.scripts import script
 from ..outcomes import NotInOneCall, answer_of
+from ..reading.complete_rows import keys_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
@@ -103,7 +104,11 @@ def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Pl
 
 def _plan(source: Source[Any], origin: Origin) -> Operation[Plan]:
     source._cache = None
-    return (yield from planned(source.query.having(order=(), fields=None, related=(), shape="objects"), origin))
+    query = source.query.having(order=(), fields=None, related=(), shape="objects")
+    plan = replace((yield from planned(query, origin)), columns=query.schema.columns)
+    if not plan.derived:
+        return plan
+    return replace(plan, client_where=None, keys=tuple((yield from keys_of(plan, origin))))
 
 
 Fallback = Callable[[Plan, Sequence[str] | None], Operation[ChangeCounts]]
@@ -185,7 +190,7 @@ def change_each(
 
     Everything is computed before anything is written. Raises what `compute` raises.
     """
-    client_where = [] if plan.client_where is None else sorted(plan.client_where.columns(), key=lambda cell: cell.name)
+    client_where = needed(() if plan.client_where is None else plan.client_where.columns()).stored
     checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most = how.requested.most

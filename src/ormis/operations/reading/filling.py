@@ -1,0 +1,66 @@
+"""Fills derived cells of rows: aggregates of related objects, conditions about other objects."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ...calls import Operation, Origin
+from ...planning.columns import Derived
+from ...planning.derived import Matches, RelatedAggregate
+from ...query.accumulators import Accumulator
+from ...query.q import Q
+from ...query.state import Query
+from .pages import decoded
+from .related_rows import CellRow, each_related
+from .select import fetch
+from .subqueries import planned
+
+
+def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
+    """Sets these cells of the rows, each of which may be read by those after it."""
+    for derived in cells:
+        if rows:
+            yield from _FILL[type(derived)](derived, rows, origin)
+
+
+def _fill_aggregate(derived: RelatedAggregate, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
+    found: list[Accumulator | None] = [None] * len(rows)
+
+    def add(number: int, cells: Mapping[str, Any]) -> None:
+        value = argument_of(derived, {**rows[number], **cells})
+        if value is not None:
+            accumulator = found[number]
+            if accumulator is None:
+                accumulator = found[number] = derived.aggregate.accumulate()
+            accumulator.add(value)
+
+    if derived.hops:
+        yield from each_related(rows, derived.hops, derived.related, origin, add)
+    else:
+        for i in range(len(rows)):
+            add(i, {})
+    for row, accumulator in zip(rows, found, strict=True):
+        row[derived.name] = derived.aggregate.final(accumulator)
+
+
+def argument_of(derived: RelatedAggregate, cells: Mapping[str, Any]) -> Any:
+    """The value that an aggregate adds up of a row and a related object; None if it leaves them out."""
+    if derived.condition is not None and not derived.condition.result(cells):
+        return None
+    return derived.argument.in_query(cells)
+
+
+def _fill_matches(derived: Matches, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
+    schema, pk = derived.schema, derived.schema.pk
+    keys, found, size = list(dict.fromkeys(row[pk.name] for row in rows)), set[Any](), origin.limits.values
+    for first in range(0, len(keys), size):
+        among = Q(pk__in=keys[first : first + size])
+        plan = yield from planned(Query(schema, where=(among, derived.q), order=(), fields=("pk",)), origin)
+        found |= {decoded(schema, plan.reads, row)[pk.name] for row in (yield from fetch(plan))}
+    for row in rows:
+        row[derived.name] = row[pk.name] in found
+
+
+_FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
+    RelatedAggregate: _fill_aggregate,
+    Matches: _fill_matches,
+}

@@ -1,0 +1,391 @@
+"""Expressions bound to a model: names become cells of rows, aggregates become cells that are filled later.
+
+    F("votes") + 1                              reads the column votes
+    Count("choices")                            reads a RelatedAggregate along choices
+    Case(When(choices__votes__gt=3, then=1))    reads a Matches cell: conditions on many objects take a query of theirs
+
+`Binder` binds what is computed for each row, `ArgumentBinder` the argument and the filter of an aggregate, for each
+related object, `GroupBinder` what is computed for each group.
+"""
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+from typing import Any
+
+from ..errors import FieldError
+from ..query.aggregates import Aggregate
+from ..query.expressions import Arithmetic, Condition, Expression, F, Value
+from ..query.functions.dates import part_of_field
+from ..query.q import Leaf, Q, is_empty
+from ..query.state import Query
+from ..query.value_types import ValueType, value_type
+from ..schema.schema import Schema
+from .bound import Bound, ResolvedLookup, annotated_column
+from .columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedColumn, Step, cell, needed, segments
+from .condition_compiler import compile_q, each_expression
+from .derived import GroupAggregate, Matches, RelatedAggregate
+from .lookup_compiler import seen_from, without_objects
+from .names import Path, resolve
+from .predicates import Node
+
+Typed = tuple[Expression, ValueType | None]
+_numbers = count(1)
+
+
+class _Holds(Expression):
+    """A condition as the value that it has for a row."""
+
+    def __init__(self, node: Node, shown: str) -> None:
+        self.node = node
+        self.shown = shown
+        self.columns = [column for column in node.columns() if isinstance(column, AnnotatedColumn)]
+
+    def result(self, values: Mapping[str, Any], /) -> Any:
+        """True or False."""
+        return self.node.holds({**values, **{column.name: column.compute(values) for column in self.columns}})
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+class Binder:
+    """Binds an expression that is computed from each row of a model; `reads` gathers its cells."""
+
+    def __init__(self, scope: Schema) -> None:
+        self.scope = scope
+        self.reads: dict[Cell, None] = {}
+
+    def bind(self, value: Expression) -> Bound:
+        """The expression with its names resolved. Raises FieldError."""
+        if isinstance(value, Bound):
+            return value
+        tree, kind = self.visit(value)
+        return Bound(value, tree, tuple(self.reads), kind)
+
+    def visit(self, value: Expression) -> Typed:
+        """The expression over names of cells, and its type."""
+        if isinstance(value, F):
+            return self.field(value.name)
+        if isinstance(value, Bound):
+            self.reads |= dict.fromkeys(value.reads)
+            return value.tree, value.type
+        if isinstance(value, Condition):
+            node = self.condition(value.q)
+            for column in node.columns():
+                self.reads |= dict.fromkeys(column.reads if isinstance(column, AnnotatedColumn) else (column,))
+            return _Holds(node, str(value)), value_type(bool)
+        if isinstance(value, Aggregate):
+            return self.filled(self.aggregate(value))
+        parts = [self.visit(part) for part in value.parts()]
+        return value.with_parts([tree for tree, _ in parts]), value.type_of([kind for _, kind in parts])
+
+    def filled(self, derived: Derived) -> Typed:
+        """A cell that is filled later, as an expression."""
+        self.reads[derived] = None
+        return F(derived.name), derived.type
+
+    # Names -----------------------------------------------------------------------------------------------------------
+
+    def field(self, name: str) -> Typed:
+        """A field, an annotation, or a part of a date or time."""
+        path = resolve(self.scope, name)
+        tree, kind = self.read(path, name)
+        if not path.lookups:
+            return tree, kind
+        lookups = [*path.lookups]
+        if lookups[0] not in path.column.codec.traits.parts or len(lookups) > 1:
+            path.check_no_lookups(self.scope, name)
+        part = part_of_field(tree, lookups[0])
+        return part, part.type_of([kind])
+
+    def read(self, path: Path, name: str) -> Typed:
+        """The value at the end of a path."""
+        return self.cell(self.cell_at(path, name))
+
+    def cell(self, found: ColumnRef, name: str = "") -> Typed:
+        """A cell of the row, under its own name or this one."""
+        if not name:
+            self.reads[found] = None
+        return F(name or found.name), type_of_cell(found)
+
+    def cell_at(self, path: Path, name: str) -> ColumnRef:
+        """The cell at the end of a path. Raises FieldError if it leads to many objects."""
+        many = next((hop for hop in path.hops if not hop.to_one), None)
+        if many is not None:
+            raise FieldError(f"{self.scope.name}.{name}: {many.name} leads to many objects; name Min or Max of them")
+        return cell(path.hops, path.column)
+
+    def is_here(self, path: Path) -> bool:
+        """Whether the row has a cell at the end of a path."""
+        return all(hop.to_one for hop in path.hops)
+
+    # Conditions ------------------------------------------------------------------------------------------------------
+
+    def condition(self, q: Q) -> Node:
+        """A condition on a row: that of other objects is a cell of the row too."""
+        return compile_q(self.scope, self._on_rows(q))
+
+    def _on_rows(self, q: Q) -> Q:
+        leaves = [*leaves_of(q)]
+        foreign = [leaf for leaf in leaves if self._is_foreign(leaf)]
+        if foreign and not any(self._is_own(leaf) for leaf in leaves if leaf not in foreign):
+            return Q.join("and", [self._matching(q)])
+        children = [self._on_rows(child) if isinstance(child, Q) else self._on_row(*child) for child in q.children]
+        return Q.join(q.connector, children, q.negated)
+
+    def _is_foreign(self, leaf: Leaf) -> bool:
+        """Whether a lookup needs a query of its own."""
+        name, value = leaf
+        if isinstance(value, Query) or isinstance(getattr(value, "query", None), Query):
+            return True
+        return isinstance(name, str) and not self.is_here(resolve(self.scope, name))
+
+    def _is_own(self, _leaf: Leaf) -> bool:
+        """Whether a lookup can't be part of another query."""
+        return False
+
+    def _matching(self, q: Q) -> Leaf:
+        schema = self.scope
+        if schema.grouped:
+            raise FieldError(f"{schema.name}: {q!r} is about objects, and these are groups: filter() before annotate()")
+        derived = Matches(f"matches{next(_numbers)}", (schema.pk,), value_type(bool), schema=schema.base, q=q)
+        tree, kind = self.filled(derived)
+        column = annotated_column(derived.name, Bound(Condition(q), tree, (derived,), kind))
+        return ResolvedLookup(Path((), column, ()), repr(q)), True
+
+    def _on_row(self, name: Any, value: Any) -> Q | Leaf:
+        place = f"{self.scope.name}.{name}"
+        several = each_expression(name, value, place)
+        if several is not None:
+            connector, leaves = several
+            return Q.join(connector, [self._on_row(*leaf) for leaf in leaves])
+        if isinstance(value, Expression):
+            value = type(self)._inner(self).bind(value)
+        if isinstance(name, Expression):
+            bound = type(self)._inner(self).bind(name)
+            return ResolvedLookup(Path((), annotated_column(str(name), bound), ()), str(name)), value
+        if isinstance(name, ResolvedLookup):
+            return name, value
+        path = resolve(self.scope, name)
+        if not isinstance(value, Expression):
+            value = without_objects(self.scope, path, value, place)
+        inner = type(self)._inner(self)
+        tree, kind = inner.read(path, name)
+        bound = Bound(F(name), tree, tuple(inner.reads), kind)
+        column = annotated_column(name.removesuffix("".join(f"__{part}" for part in path.lookups)), bound)
+        return ResolvedLookup(Path((), column, path.lookups), name), value
+
+    def _inner(self) -> "Binder":
+        """A binder for a part of a condition, whose cells are those of that part."""
+        return Binder(self.scope)
+
+    # Aggregates ------------------------------------------------------------------------------------------------------
+
+    def aggregate(self, value: Aggregate) -> Derived:
+        """The cell of an aggregate of related objects. Raises FieldError for one of another aggregate."""
+        return related_aggregate(self.scope, value)
+
+
+def type_of_cell(found: Cell) -> ValueType | None:
+    """The type of the values of a cell."""
+    if isinstance(found, Derived):
+        return found.type
+    column = found.column if isinstance(found, RelatedColumn) else found
+    return ValueType(column.codec, column.convert)
+
+
+def leaves_of(q: Q) -> list[Leaf]:
+    """The lookups of a condition, with their values."""
+    found: list[Leaf] = []
+    waiting = [q]
+    while waiting:
+        for child in waiting.pop().children:
+            if isinstance(child, Q):
+                waiting.append(child)
+            else:
+                found.append(child)
+    return found
+
+
+# Aggregates ----------------------------------------------------------------------------------------------------------
+
+
+class ArgumentBinder(Binder):
+    """Binds the argument and the filter of an aggregate, over cells of the row and of a related object.
+
+    hops: the relations that lead from the row to the related object. related: the cells of that object, by their
+    names; shared by the binders of the parts of a condition.
+    """
+
+    def __init__(self, scope: Schema, hops: tuple[Step, ...], related: dict[str, ColumnRef]) -> None:
+        super().__init__(scope)
+        self.hops = hops
+        self.related = related
+
+    def read(self, path: Path, name: str) -> Typed:
+        """A cell of the related object, or of the row."""
+        if super().is_here(path):
+            return super().read(path, name)
+        if path.hops[: len(self.hops)] == self.hops:
+            found = cell(path.hops[len(self.hops) :], path.column)
+        else:
+            found = seen_from(self.scope, self.hops, name, f"{self.scope.name}.{name}")
+        known = f"{'__'.join(hop.name for hop in self.hops)}.{found.name}"
+        self.related[known] = found
+        return self.cell(found, known)
+
+    def is_here(self, path: Path) -> bool:
+        """Whether the row or the related object has a cell there."""
+        return super().is_here(path) or many_of(path.hops) == self.hops[: len(many_of(path.hops))]
+
+    def _is_own(self, leaf: Leaf) -> bool:
+        return isinstance(leaf[0], str) and not super().is_here(resolve(self.scope, leaf[0]))
+
+    def _inner(self) -> Binder:
+        return ArgumentBinder(self.scope, self.hops, self.related)
+
+    def aggregate(self, value: Aggregate) -> Derived:
+        """Raises FieldError: an aggregate of aggregates."""
+        raise FieldError(f"{self.scope.name}: {value} can't stand within an aggregate: annotate() it, then aggregate()")
+
+
+def related_aggregate(
+    scope: Schema, value: Aggregate, nested: bool = False, joined: tuple[Step, ...] = ()
+) -> RelatedAggregate:
+    """The cell of an aggregate.
+
+    nested: its argument may be an aggregate of each row.
+    joined: relations along which the rows are joined with related objects already, of which the aggregate may be.
+
+    Raises FieldError for names that are none, for relations to many that do not lie on one way, for values of a type
+    that the aggregate does not take.
+    """
+    hops = followed(scope, _names(value.argument), str(value))
+    if joined[: len(hops)] == hops:
+        hops = joined
+    related: dict[str, ColumnRef] = {}
+    binder = ArgumentBinder(scope, hops, related)
+    argument = binder.bind(value.argument)
+    if not nested:
+        _check_flat(scope, value, argument)
+    kind = value.type_of([argument.type])
+    condition = None
+    if value.filter is not None and not is_empty(value.filter):
+        condition = binder.bind(Condition(value.filter))
+    reads = [*binder.reads, *(source for source, _ in segments(hops)[:1])]
+    return RelatedAggregate(
+        f"aggregate{next(_numbers)}",
+        tuple(dict.fromkeys(reads)),
+        kind,
+        aggregate=value,
+        argument=argument,
+        condition=condition,
+        hops=hops,
+        related=tuple(related.items()),
+    )
+
+
+def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
+    """Raises FieldError for an aggregate of aggregates."""
+    inner = next((one for one in needed(argument.reads).derived if isinstance(one, RelatedAggregate)), None)
+    if inner is not None:
+        raise FieldError(
+            f"{scope.name}: {value} is of {inner.aggregate}, an aggregate itself: write it in aggregate(), over the "
+            f"annotated objects"
+        )
+
+
+def followed(scope: Schema, names: Iterable[str], asked: str) -> tuple[Step, ...]:
+    """The relations, up to the last one to many objects, along which all of these names lie.
+
+    Raises FieldError for names that lie on several ways.
+    """
+    ways = {many_of(resolve(scope, name).hops): name for name in sorted(names)}
+    ways.pop((), None)
+    longest = max(ways, key=len, default=())
+    for way, name in ways.items():
+        if longest[: len(way)] != way:
+            raise FieldError(
+                f"{scope.name}: {asked} is about {ways[longest]!r} and {name!r}, two relations to many objects: "
+                f"ask for each by itself"
+            )
+    return longest
+
+
+def _names(value: Expression) -> set[str]:
+    if isinstance(value, Condition):
+        return {name for name, _ in leaves_of(value.q) if isinstance(name, str)}
+    own = {value.name} if isinstance(value, F) else set[str]()
+    return own | {name for part in value.parts() for name in _names(part)}
+
+
+def many_of(hops: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps up to the last one to many objects."""
+    return hops[: max((i for i, hop in enumerate(hops, 1) if not hop.to_one), default=0)]
+
+
+# Groups --------------------------------------------------------------------------------------------------------------
+
+
+class GroupBinder(Binder):
+    """Binds what is computed for each group: `scope` has the names of groups, `rows` those of the rows in them.
+
+    nested, joined: as in related_aggregate().
+    """
+
+    def __init__(self, scope: Schema, rows: Schema, nested: bool = False, joined: tuple[Step, ...] = ()) -> None:
+        super().__init__(scope)
+        self.rows = rows
+        self.nested = nested
+        self.joined = joined
+
+    def aggregate(self, value: Aggregate) -> Derived:
+        """The cell of an aggregate of the rows of each group."""
+        for name in sorted(_names(value.argument)):
+            if name in self.scope.annotations and name not in self.rows.annotations and name not in self.rows.by_name:
+                raise FieldError(f"{self.scope.name}: {value} is of {name!r}, an aggregate itself")
+        of_rows = related_aggregate(self.rows, value, self.nested, self.joined)
+        return GroupAggregate(of_rows.name, (), of_rows.type, of_rows=of_rows)
+
+    def _inner(self) -> Binder:
+        return GroupBinder(self.scope, self.rows, self.nested, self.joined)
+
+
+# Conditions of queries -----------------------------------------------------------------------------------------------
+
+
+def bound_values(scope: Schema, q: Q) -> Q:
+    """A condition of filter() with what is more than fields and arithmetic in it bound."""
+    if not any(_needs_binding(*leaf) for leaf in leaves_of(q)):
+        return q
+    children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
+    return Q.join(q.connector, children, q.negated)
+
+
+def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
+    name, value = leaf
+    if not _needs_binding(name, value):
+        return leaf
+    several = each_expression(name, value, f"{scope.name}.{name}")
+    if several is not None:
+        connector, leaves = several
+        return Q.join(connector, [_bound(scope, one) for one in leaves])
+    if isinstance(value, Expression):
+        value = Binder(scope).bind(value)
+    if isinstance(name, Expression):
+        column = annotated_column(str(name), Binder(scope).bind(name))
+        name = ResolvedLookup(Path((), column, ()), str(name))
+    return name, value
+
+
+def _needs_binding(name: Any, value: Any) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(isinstance(one, Expression) and not _is_plain(one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(name, Expression) or (isinstance(value, Expression) and not _is_plain(value))
+
+
+def _is_plain(value: Expression) -> bool:
+    """Whether an expression is arithmetic of fields: comparisons across relations know how to read it."""
+    if isinstance(value, Arithmetic):
+        return all(_is_plain(part) for part in value.parts())
+    return isinstance(value, F | Value | Bound)

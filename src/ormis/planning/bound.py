@@ -1,0 +1,75 @@
+"""Expressions whose names are resolved for one model, and lookups whose path is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..query.expressions import Expression
+from ..query.value_types import UNKNOWN, ValueType
+from ..storage.codecs import Codec
+from .columns import AnnotatedColumn, Cell
+from .names import Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound(Expression):
+    """An expression with its names resolved: its leaves are names of cells of a row, `reads`."""
+
+    given: Expression
+    tree: Expression
+    reads: tuple[Cell, ...]
+    type: ValueType | None
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return str(self.given)
+
+    @property
+    def nullable(self) -> bool:
+        """Always: an operand may be absent."""
+        return True
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of its type."""
+        return (self.type or UNKNOWN).codec
+
+    def names(self) -> set[str]:
+        """The names of its cells."""
+        return {one.name for one in self.reads}
+
+    def result(self, values: Mapping[str, Any], /) -> Any:
+        """The value for a row with these cells."""
+        return self.tree.result(values)
+
+    def __str__(self) -> str:
+        return str(self.given)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedLookup:
+    """A lookup in the place of its name: `text` is that name, for messages."""
+
+    path: Path
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def annotated_column(name: str, bound: Bound, of_groups: bool = False) -> AnnotatedColumn:
+    """The values of an expression as a column of rows, under this name."""
+    kind = bound.type or UNKNOWN
+    return AnnotatedColumn(
+        name,
+        0,
+        kind.codec,
+        nullable=True,
+        convert=kind.convert,
+        write=kind.codec.encode,
+        reads=bound.reads,
+        compute=bound.in_query,
+        shown=str(bound),
+        of_groups=of_groups,
+    )

@@ -1,0 +1,40 @@
+"""Cells that operations fill after rows were read: each kind says what it is computed from."""
+
+from dataclasses import dataclass, field
+
+from ..query.aggregates import Aggregate
+from ..query.q import Q
+from ..schema.schema import Schema
+from .bound import Bound
+from .columns import ColumnRef, Derived, Step
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matches(Derived):
+    """Whether the object of the row meets a condition that is about other objects: `Q(choices__votes__gt=3)`."""
+
+    schema: Schema = field(kw_only=True)
+    q: Q = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelatedAggregate(Derived):
+    """An aggregate of the objects to which relations lead from that of the row; without relations, of the row itself.
+
+    hops: the relations, of which the last leads to many.
+    argument, condition: what is added up, and of which rows: over the cells of the row and of the related object,
+        which are called by the names in `related`.
+    """
+
+    aggregate: Aggregate = field(kw_only=True)
+    argument: Bound = field(kw_only=True)
+    condition: Bound | None = field(kw_only=True, default=None)
+    hops: tuple[Step, ...] = field(kw_only=True, default=())
+    related: tuple[tuple[str, ColumnRef], ...] = field(kw_only=True, default=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupAggregate(Derived):
+    """An aggregate of the rows of a group, and of the objects to which relations lead from these."""
+
+    of_rows: RelatedAggregate = field(kw_only=True)

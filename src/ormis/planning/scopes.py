@@ -1,0 +1,127 @@
+"""The names that a query knows: those of its model, its annotations, and once it is grouped those of its groups."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..query.expressions import F
+from ..query.q import Q
+from ..query.state import Query
+from ..schema.schema import Column, Schema
+from .binding import Binder, GroupBinder, bound_values, leaves_of
+from .bound import Bound, annotated_column
+from .columns import AnnotatedColumn
+from .condition_compiler import compile_q
+from .grouping import Grouping, grouping
+from .predicates import Constant, Node, join
+
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """The names of the rows of a query, of which each is an object, and of its results: groups, if it is grouped."""
+
+    rows: Schema
+    results: Schema
+    grouping: Grouping | None = None
+
+
+def scopes(query: Query) -> Scopes:
+    """The names that a query knows. Raises FieldError for an annotation that can't be computed."""
+    if not query.annotations and query.groups is None:
+        return Scopes(query.schema, query.schema)
+    made = vars(query).get("_scopes")
+    if made is None or made[0] is not query.annotations or made[1] is not query.groups:
+        made = (query.annotations, query.groups, _made(query))
+        vars(query)["_scopes"] = made
+    return made[2]
+
+
+def scope_of(query: Query) -> Schema:
+    """The names of the results of a query."""
+    return scopes(query).results
+
+
+def _made(query: Query) -> Scopes:
+    before = query.annotations if query.groups is None else query.annotations[: query.ungrouped]
+    names = [annotation.name for annotation in query.annotations]
+    columns: dict[str, Column] = {}
+    scope = query.schema
+    for i, annotation in enumerate(before):
+        cell_name = annotation.name if annotation.name not in names[i + 1 :] else f"{annotation.name}#{i}"
+        bound = Binder(scope).bind(annotation.expression)
+        columns = {**columns, annotation.name: annotated_column(cell_name, bound)}
+        scope = query.schema.annotated(columns)
+    if query.groups is None:
+        return Scopes(scope, scope)
+    keys = grouping(scope, query.groups)
+    return Scopes(scope, _of_groups(query, scope, keys, names), keys)
+
+
+def _of_groups(query: Query, rows: Schema, keys: Grouping, names: list[str]) -> Schema:
+    columns: dict[str, Column] = {name: _group_key(name, bound) for name, bound in keys.keys}
+    scope = query.schema.annotated(columns, grouped=True)
+    for i, annotation in enumerate(query.annotations[query.ungrouped :], query.ungrouped):
+        cell_name = annotation.name if annotation.name not in names[i + 1 :] else f"{annotation.name}#{i}"
+        bound = GroupBinder(scope, rows, joined=keys.hops).bind(annotation.expression)
+        columns = {**columns, annotation.name: annotated_column(cell_name, bound, of_groups=True)}
+        scope = query.schema.annotated(columns, grouped=True)
+    return scope
+
+
+def _group_key(name: str, bound: Bound) -> AnnotatedColumn:
+    """What the rows of a group have in common, as a column of groups: a row that stands for one has it already."""
+    return annotated_column(name, Bound(bound.given, F(name), (), bound.type))
+
+
+# Conditions ----------------------------------------------------------------------------------------------------------
+
+
+def condition(query: Query) -> Node:
+    """Compiles the filters of a query on its rows to one predicate.
+
+    Raises FieldError for unknown names and for values that do not convert.
+    """
+    rows = scopes(query).rows
+    node = join("and", [compile_q(rows, bound_values(rows, q)) for q in query.where])
+    return Constant(False) if query.empty else node
+
+
+def rows_of_groups(query: Query) -> Query:
+    """The query for the rows that a grouped query groups."""
+    return query.having(
+        where=tuple(q for q in query.where if not about_groups(query, q)),
+        annotations=query.annotations[: query.ungrouped],
+        groups=None,
+        fields=("pk",),
+        order=(),
+        backwards=False,
+        offset=0,
+        limit=None,
+        distinct=False,
+    )
+
+
+def having(query: Query) -> Node | None:
+    """The filters of a grouped query on its groups; None if it has none."""
+    if query.groups is None:
+        return None
+    scope = scopes(query).results
+    nodes = [GroupBinder(scope, scope).condition(q) for q in query.where if about_groups(query, q)]
+    return join("and", nodes) if nodes else None
+
+
+def scope_for(query: Query, q: Q) -> Schema:
+    """The names that a condition of a query is about."""
+    names = scopes(query)
+    return names.results if query.groups is not None and about_groups(query, q) else names.rows
+
+
+def about_groups(query: Query, q: Q) -> bool:
+    """Returns whether a condition names what is computed for each group."""
+    computed = {annotation.name for annotation in query.annotations[query.ungrouped :]}
+    return any(_names_one_of(name, value, computed) for name, value in leaves_of(q))
+
+
+def _names_one_of(name: Any, value: Any, names: set[str]) -> bool:
+    used = {name} if isinstance(name, str) else set(name.names())
+    used |= value.names() if hasattr(value, "names") else set()
+    return any(one == name or one.startswith(f"{name}__") for one in used for name in names)

@@ -1,0 +1,203 @@
+"""Accumulators: what an aggregate keeps while it is given value after value. Sums are exact whatever the order."""
+
+import math
+from collections import defaultdict
+from datetime import datetime, time
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
+from fractions import Fraction
+from typing import Any, Protocol
+
+_EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Adds Decimals without rounding."""
+
+
+class Accumulator(Protocol):
+    """Adds values up."""
+
+    def add(self, value: Any, /) -> None:
+        """Takes one more value, which is not None."""
+        ...
+
+    def result(self) -> Any:
+        """The value for those so far; None if they are too few."""
+        ...
+
+
+class Counter:
+    """The number of values."""
+
+    def __init__(self, _aggregate: Any = None) -> None:
+        self.count = 0
+
+    def add(self, _value: Any, /) -> None:
+        """Counts one more."""
+        self.count += 1
+
+    def result(self) -> Any:
+        """The number."""
+        return self.count
+
+
+class Distinct:
+    """Hands each value on once, also values that can't be hashed."""
+
+    def __init__(self, inner: Accumulator) -> None:
+        self.inner = inner
+        self._seen: set[Any] = set()
+
+    def add(self, value: Any, /) -> None:
+        """Hands the value on if it is new."""
+        known = _hashable(value)
+        if known not in self._seen:
+            self._seen.add(known)
+            self.inner.add(value)
+
+    def result(self) -> Any:
+        """That of the distinct values."""
+        return self.inner.result()
+
+
+def _hashable(value: Any) -> Any:
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+class Total:
+    """The sum: ints, Decimals and lengths of time exactly, floats as math.fsum adds them."""
+
+    def __init__(self, _aggregate: Any = None) -> None:
+        self.count = 0
+        self.exact: Any = None
+        self.partials: list[float] = []
+        self.special = 0.0
+
+    def add(self, value: Any, /) -> None:
+        """Adds one more."""
+        self.count += 1
+        if value.__class__ is float:
+            self.add_float(value)
+        elif self.exact is None:
+            self.exact = int(value) if isinstance(value, int) else value
+        elif isinstance(value, Decimal):
+            self.exact = _EXACT.add(value, self.exact)
+        else:
+            self.exact += value
+
+    def add_float(self, value: float) -> None:
+        """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
+        if not math.isfinite(value):
+            self.special += value
+            return
+        kept = 0
+        for partial in self.partials:
+            larger, smaller = (value, partial) if abs(value) >= abs(partial) else (partial, value)
+            value = larger + smaller
+            rest = smaller - (value - larger)
+            if rest:
+                self.partials[kept] = rest
+                kept += 1
+        self.partials[kept:] = [value]
+
+    def result(self) -> Any:
+        """The sum."""
+        if not self.count:
+            return None
+        if self.exact is not None and not self.partials and not self.special:
+            return self.exact
+        floats = self.special or _fsum(self.partials)
+        return floats if self.exact is None else self.exact + floats
+
+
+def _fsum(partials: list[float]) -> float:
+    try:
+        return math.fsum(partials)
+    except OverflowError:
+        return math.inf if partials[-1] > 0 else -math.inf
+
+
+class Average(Total):
+    """The mean."""
+
+    def result(self) -> Any:
+        """The sum divided by the number."""
+        total = super().result()
+        if total is None:
+            return None
+        return getcontext().divide(total, Decimal(self.count)) if isinstance(total, Decimal) else total / self.count
+
+
+class Spread:
+    """The variance, or its root, from exact sums of the values and of their squares."""
+
+    def __init__(self, aggregate: Any) -> None:
+        self.root: bool = aggregate.root
+        self.sample: bool = aggregate.sample
+        self.count = 0
+        self.decimal = False
+        self.special = False
+        self.sums: defaultdict[int, int] = defaultdict(int)  # numerators by denominator
+        self.squares: defaultdict[int, int] = defaultdict(int)
+
+    def add(self, value: Any, /) -> None:
+        """Adds one more."""
+        self.count += 1
+        self.decimal = self.decimal or isinstance(value, Decimal)
+        try:
+            over, under = value.as_integer_ratio()
+        except (OverflowError, ValueError):  # infinite, or no number
+            self.special = True
+            return
+        self.sums[under] += over
+        self.squares[under * under] += over * over
+
+    def result(self) -> Any:
+        """The spread; NaN if a value was infinite or none."""
+        degrees = self.count - self.sample
+        if degrees < 1:
+            return None
+        if self.special:
+            return Decimal("NaN") if self.decimal else math.nan
+        total, squares = _fraction(self.sums), _fraction(self.squares)
+        variance = (squares - total * total / self.count) / degrees
+        if self.decimal:
+            found = getcontext().divide(Decimal(variance.numerator), Decimal(variance.denominator))
+            return found.sqrt() if self.root else found
+        return math.sqrt(variance) if self.root else float(variance)
+
+
+def _fraction(sums: dict[int, int]) -> Fraction:
+    return sum((Fraction(over, under) for under, over in sums.items()), Fraction(0))
+
+
+class Extreme:
+    """The least or the largest value, as they are ordered: times as in UTC, NaN after all else."""
+
+    def __init__(self, aggregate: Any) -> None:
+        self.largest: bool = aggregate.largest
+        self.best: Any = None
+        self._key: Any = None
+
+    def add(self, value: Any, /) -> None:
+        """Keeps the value if it is the best so far."""
+        key = ordered(value)
+        if self.best is None or (key > self._key if self.largest else key < self._key):
+            self.best, self._key = value, key
+
+    def result(self) -> Any:
+        """The best value."""
+        return self.best
+
+
+def ordered(value: Any) -> Any:
+    """A value in the form in which it is compared with others of its type."""
+    if isinstance(value, datetime | time):
+        offset = value.utcoffset()
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=None) if offset is None else value.replace(tzinfo=None) - offset
+        return value.replace(tzinfo=None)
+    if isinstance(value, float | Decimal):
+        return (value != value, value)
+    return value

@@ -1,0 +1,77 @@
+"""annotate() and alias(): computed values under names of their own."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import FieldError, shown
+from ..planning.names import steps
+from ..planning.scopes import scopes
+from ..query.aggregates import Aggregate, has_aggregate
+from ..query.expressions import Expression, expression
+from ..query.q import Q
+from ..query.state import Annotation, Query
+from ..schema.registry import model_for
+
+
+def annotations(query: Query, positional: Iterable[Any], named: Mapping[str, Any], method: str) -> list[Annotation]:
+    """The annotations that the arguments of a method name: positional aggregates by what they are of.
+
+    Raises TypeError for what is no expression, FieldError for a name that is taken.
+    """
+    expressions = _by_name(positional, named, method)
+    for name in expressions:
+        check_name(query, name, method)
+    return [Annotation(name, value, method != "alias") for name, value in expressions.items()]
+
+
+def asked(positional: Iterable[Any], named: Mapping[str, Any]) -> list[Annotation]:
+    """What aggregate() is asked for. Raises TypeError for what is no aggregate."""
+    expressions = _by_name(positional, named, "aggregate")
+    for name, value in expressions.items():
+        if not has_aggregate(value):
+            raise TypeError(f"aggregate({name}={value}): give an aggregate, such as Max(...), or an expression of some")
+    return [Annotation(name, value) for name, value in expressions.items()]
+
+
+def _by_name(positional: Iterable[Any], named: Mapping[str, Any], method: str) -> dict[str, Expression]:
+    expressions: dict[str, Any] = {}
+    for value in positional:
+        if not isinstance(value, Aggregate):
+            raise TypeError(f"{method}({shown(value)}): give it a name, {method}(name=...); aggregates need none")
+        if value.default_name in named:
+            raise TypeError(f"{method}(): the name {value.default_name!r} is given twice, by {value} too")
+        expressions[value.default_name] = value
+    expressions |= named
+    for name, value in expressions.items():
+        if not isinstance(value, Expression | Q):
+            hint = f"Value({shown(value)})" if not isinstance(value, str) else f"F({value!r}), or Value({value!r})"
+            raise TypeError(f"{method}({name}={shown(value)}): give an expression, such as {hint}")
+    return {name: expression(value) for name, value in expressions.items()}
+
+
+def check_name(query: Query, name: str, method: str) -> None:
+    """Raises FieldError for the name of a field, a relation or a method."""
+    schema = query.schema
+    if name in schema.by_name or name == "pk" or steps(schema, name):
+        raise FieldError(f"{schema.name}: {method}({name}=...): there is a field {name!r} already; choose another name")
+    if not name or name.startswith("_") != name.startswith("__") or hasattr(model_for(schema.key), name):
+        raise FieldError(f"{schema.name}: {method}({name}=...): an annotation can't be called {name!r}")
+
+
+def annotated(query: Query, more: Iterable[Annotation]) -> Query:
+    """The query with these annotations; rows of values() have them as values.
+
+    An aggregate after values() makes groups of its rows. Raises FieldError for one that can't be computed.
+    """
+    more = (*more,)
+    changes: dict[str, Any] = {"annotations": (*query.annotations, *more)}
+    if query.shape != "objects" and query.groups is None and any(has_aggregate(one.expression) for one in more):
+        changes |= {"groups": query.fields or (), "ungrouped": len(query.annotations)}
+    if query.shape != "objects":
+        shown_now = [one.name for one in more if one.shown]
+        changes["fields"] = tuple(dict.fromkeys([*(query.fields or ()), *shown_now]))
+        if query.labels is not None:
+            changes["labels"] = (*query.labels, *shown_now)
+    found = query.having(**changes)
+    scopes(found)  # for its errors
+    return found
