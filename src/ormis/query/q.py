@@ -101,16 +101,12 @@ def is_empty(condition: "Q | Leaf") -> bool:
 def _checked(condition: Any) -> "Q | Leaf":
     if isinstance(condition, Q):
         return condition
-    if (
-        isinstance(condition, tuple)
-        and len(condition) == 2
-        and (  # pyright: ignore[reportUnknownArgumentType]
-            isinstance(condition[0], str) or _is_expression(condition[0])  # pyright: ignore[reportUnknownArgumentType]
-        )
-    ):
-        return condition  # pyright: ignore[reportUnknownVariableType]
-    if _is_expression(condition):
-        return (condition, True)
+    if isinstance(condition, tuple):
+        pair = cast(tuple[Any, ...], condition)
+        if len(pair) == 2 and (isinstance(pair[0], str) or _is_expression(pair[0])):
+            return cast(Leaf, pair)
+    elif _is_expression(condition):
+        return condition, True
     raise TypeError(f"{shown(condition)} is no condition: {_instead(cast(object, condition))}")
 
 
