@@ -5,7 +5,7 @@
 -- Out: open(m, columns) makes the adders and adds the positions that they read to the set columns; fold(row, pk), the
 --   row by positions; has_conditions(); fold_hashes(base, pks, names, at) if it has none, which reads the hashes as
 --   well; by_scores(), whether sorted indexes hold all that is read; fold_scores(pks) then; group_of(row), its number;
---   index_of(position), the key of a sorted index; folded(), packed: {how many groups, {text|false, ...}, {column, ...}}
+--   index_of(position), the key of a sorted index; folded(), packed: {how many groups, {text, ...}, {column, ...}}
 --   where a column is {{count, ...}, {sum, ...}, {sum of squares, ...}, {more, ...}} and `more` is {number of a group,
 --   {part of the sum, ...}, {part of the sum of squares, ...}, {odd text, ...}}.
 -- Sums are exact: parts that add up to them, of Decimals {exponent, number, ...}. Texts are odd, left to the caller, if

@@ -61,7 +61,7 @@ def _add_column(one: ServerAggregate, accumulators: Sequence[Accumulator], colum
     for own, (n, total, square) in zip(accumulators, added, strict=True):
         own.include(n, total, square)
     for number, parts, further, odd in more:
-        own = accumulators[number - 1]
+        own = accumulators[int(number) - 1]
         for part in _numbers(kind, parts, 1):
             own.include(0, part, 0)
         for part in _numbers(kind, further, 2):
