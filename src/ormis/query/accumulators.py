@@ -2,7 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
@@ -12,11 +13,24 @@ _EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds Decimals without rounding."""
 
 
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """The sums of some values, as the server adds them up: numbers that add up to the sum exactly."""
+
+    count: int
+    parts: Sequence[Any] = ()
+    squares: Sequence[Any] = ()
+
+
 class Accumulator(Protocol):
     """Adds values up."""
 
     def add(self, value: Any, /) -> None:
         """Takes one more value, which is not None."""
+        ...
+
+    def include(self, partial: Partial, /) -> None:
+        """Takes values that were added up already."""
         ...
 
     def result(self) -> Any:
@@ -33,6 +47,10 @@ class Counter:
     def add(self, _value: Any, /) -> None:
         """Counts one more."""
         self.count += 1
+
+    def include(self, partial: Partial, /) -> None:
+        """Counts more."""
+        self.count += partial.count
 
     def result(self) -> Any:
         """The number."""
@@ -52,6 +70,9 @@ class Distinct:
         if known not in self._seen:
             self._seen.add(known)
             self.inner.add(value)
+
+    def include(self, _partial: Partial, /) -> None:
+        """Nothing: distinct values come one by one."""
 
     def result(self) -> Any:
         """That of the distinct values."""
@@ -95,6 +116,12 @@ class Total:
             self.exact = _EXACT.add(value, self.exact)
         else:
             self.exact += value
+
+    def include(self, partial: Partial, /) -> None:
+        """Adds partial sums."""
+        for part in partial.parts:
+            self.add(part)
+        self.count += partial.count - len(partial.parts)
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -163,6 +190,15 @@ class Spread:
         self.sums[under] += over
         self.squares[under * under] += over * over
 
+    def include(self, partial: Partial, /) -> None:
+        """Adds partial sums."""
+        self.count += partial.count
+        for sums, parts in ((self.sums, partial.parts), (self.squares, partial.squares)):
+            for part in parts:
+                self.decimal = self.decimal or isinstance(part, Decimal)
+                over, under = part.as_integer_ratio()
+                sums[under] += over
+
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
         degrees = self.count - self.sample
@@ -195,6 +231,9 @@ class Extreme:
         key = ordered(value)
         if self.best is None or (key > self._key if self.largest else key < self._key):
             self.best, self._key = value, key
+
+    def include(self, _partial: Partial, /) -> None:
+        """Nothing: the best of some values comes as a value."""
 
     def result(self) -> Any:
         """The best value."""
