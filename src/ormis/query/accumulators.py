@@ -2,8 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
@@ -13,15 +12,6 @@ _EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds Decimals without rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """The sums of some values, as the server adds them up: numbers that add up to the sum exactly."""
-
-    count: int
-    parts: Sequence[Any] = ()
-    squares: Sequence[Any] = ()
-
-
 class Accumulator(Protocol):
     """Adds values up."""
 
@@ -29,8 +19,8 @@ class Accumulator(Protocol):
         """Takes one more value, which is not None."""
         ...
 
-    def include(self, partial: Partial, /) -> None:
-        """Takes values that were added up already."""
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Takes so many values that were added up already, with part of their sum and of the sum of their squares."""
         ...
 
     def result(self) -> Any:
@@ -48,9 +38,9 @@ class Counter:
         """Counts one more."""
         self.count += 1
 
-    def include(self, partial: Partial, /) -> None:
+    def include(self, count: int, _total: Any, _squares: Any, /) -> None:
         """Counts more."""
-        self.count += partial.count
+        self.count += count
 
     def result(self) -> Any:
         """The number."""
@@ -71,7 +61,7 @@ class Distinct:
             self._seen.add(known)
             self.inner.add(value)
 
-    def include(self, _partial: Partial, /) -> None:
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
         """Nothing: distinct values come one by one."""
 
     def result(self) -> Any:
@@ -117,11 +107,11 @@ class Total:
         else:
             self.exact += value
 
-    def include(self, partial: Partial, /) -> None:
-        """Adds partial sums."""
-        for part in partial.parts:
-            self.add(part)
-        self.count += partial.count - len(partial.parts)
+    def include(self, count: int, total: Any, _squares: Any, /) -> None:
+        """Adds a part of the sum."""
+        if total or count:
+            self.add(total)
+            self.count += count - 1
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -190,14 +180,13 @@ class Spread:
         self.sums[under] += over
         self.squares[under * under] += over * over
 
-    def include(self, partial: Partial, /) -> None:
-        """Adds partial sums."""
-        self.count += partial.count
-        for sums, parts in ((self.sums, partial.parts), (self.squares, partial.squares)):
-            for part in parts:
-                self.decimal = self.decimal or isinstance(part, Decimal)
-                over, under = part.as_integer_ratio()
-                sums[under] += over
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Adds a part of the sum and of the sum of squares."""
+        self.count += count
+        self.decimal = self.decimal or isinstance(total, Decimal)
+        for sums, part in ((self.sums, total), (self.squares, squares)):
+            over, under = part.as_integer_ratio()
+            sums[under] += over
 
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
@@ -232,7 +221,7 @@ class Extreme:
         if self.best is None or (key > self._key if self.largest else key < self._key):
             self.best, self._key = value, key
 
-    def include(self, _partial: Partial, /) -> None:
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
         """Nothing: the best of some values comes as a value."""
 
     def result(self) -> Any:

@@ -3,53 +3,109 @@
 --   texts make a group, and for each aggregate `what` = count, sum, spread, min, max, of the column at a position (0:
 --   of rows), only of rows that meet a condition; `distinct`: say which texts there are.
 -- Out: open(m, columns) makes the adders and adds the positions that they read to the set columns; fold(row, pk), the
---   row by positions; by_scores(m), whether sorted indexes hold all that is read; fold_scores(pks) then; folded(), the
---   groups, {{text|false, ...}, {accumulator, ...}}, ..., packed.
--- An accumulator is {count, parts, squares, odd}: how many values were added up, their sum and that of their squares
---   as numbers that add up to it exactly, of Decimals as {exponent, number, ...}, and the texts that are left to the
---   caller: numbers past 2^53, infinities, other forms. Of min and max the last has the best text, of distinct values
---   each text.
+--   row by positions; has_conditions(); fold_hashes(base, pks, names, at) if it has none, which reads the hashes as
+--   well; by_scores(), whether sorted indexes hold all that is read; fold_scores(pks) then; group_of(row), its number;
+--   index_of(position), the key of a sorted index; folded(), packed: {how many groups, {text, ...}, {column, ...}}
+--   where a column is {{count, ...}, {sum, ...}, {sum of squares, ...}, {more, ...}} and `more` is {number of a group,
+--   {part of the sum, ...}, {part of the sum of squares, ...}, {odd text, ...}}.
+-- Sums are exact: parts that add up to them, of Decimals {exponent, number, ...}. Texts are odd, left to the caller, if
+-- they are numbers past 2^53, infinities or other forms; so are the best text of min and max, and distinct texts.
 
-local call = require('server.call')
+local server = require('server.server')
+local call, pcommand = server.call, server.pcommand
 local KEY = require('server.keys')
 local compare = require('values.compare').compare
+local score = require('values.scores')
+local exact = require('values.exact')
 local request = require('read.request')
 
 local EXACT = 9007199254740992       -- 2^53: whole numbers below are exact, and so is a sum that stays below
 local ROOT = 94906265                -- the largest number whose square is below
 local LEAST, MOST = 1e-140, 1e140    -- squares of floats in between can be split exactly
+local LARGEST = 1e290                -- a float below can be split in halves
 
+local scored = {int = true, float = true, decimal = true, date = true, datetime = true, time = true, timedelta = true}
 local keys, aggregates = request.aggregate[1], request.aggregate[2]
-local groups, by_key, all = {}, {}, nil
+local by_key, texts, count = {}, {}, 0
+
+-- Groups, by number ---------------------------------------------------------------------------------------------------
+
+local function new_group(row)
+  count = count + 1
+  for i = 1, #keys do texts[#texts + 1] = row[keys[i]] or false end
+  for i = 1, #aggregates do
+    local own = aggregates[i]
+    own.counts[count] = 0
+    if own.sums then own.sums[count] = 0 end
+    if own.squares then own.squares[count] = 0 end
+  end
+  return count
+end
+
+local function group_of(row)
+  local key = #keys == 0 or row[keys[1]] or false
+  if #keys > 1 then
+    local parts = {}
+    for i = 1, #keys do
+      local text = row[keys[i]]
+      parts[i] = text and #text .. ':' .. text or '-'
+    end
+    key = table.concat(parts)
+  end
+  local group = by_key[key]
+  if not group then
+    group = new_group(row)
+    by_key[key] = group
+  end
+  return group
+end
+
+-- What a group has beyond a count and a sum.
+local function more_of(own, group)
+  local found = own.more[group]
+  if not found then
+    found = {parts = {}, squares = {}, odd = {}}
+    own.more[group] = found
+  end
+  return found
+end
+
+local function leave(own, group, text)
+  local odd = more_of(own, group).odd
+  odd[#odd + 1] = text
+end
 
 -- Exact sums ----------------------------------------------------------------------------------------------------------
 
--- Adds a whole number to parts, of which the first is the running one.
-local function add_whole(parts, number)
-  local sum = (parts[1] or 0) + number
+-- Adds a whole number to the sum of a group; if that grows past 2^53 it goes on from there.
+local function add_whole(own, sums, name, group, number)
+  local sum = sums[group] + number
   if sum < EXACT and sum > -EXACT then
-    parts[1] = sum
+    sums[group] = sum
   else
-    parts[#parts + 1] = number
+    local parts = more_of(own, group)[name]
+    parts[#parts + 1] = sums[group]
+    sums[group] = number
   end
 end
 
--- Adds a float to parts that do not overlap: Shewchuk, "Adaptive Precision Floating-Point Arithmetic", 1997.
-local function add_float(parts, number)
-  local kept = 0
-  for i = 1, #parts do
-    local part = parts[i]
-    if math.abs(number) < math.abs(part) then number, part = part, number end
-    local sum = number + part
-    local rest = part - (sum - number)
-    if rest ~= 0 then
-      kept = kept + 1
-      parts[kept] = rest
-    end
-    number = sum
+-- Adds a float to the sum of a group, and the rounding error of that (Knuth's TwoSum) to sums of errors of the same
+-- magnitude, in two halves of 26 and 27 bits each: so many millions of them add up without rounding. The halves of the
+-- exponent e stand at 2e and 2e + 1.
+local function add_float(own, sums, name, group, number)
+  local before = sums[group]
+  local sum = before + number
+  local added = sum - before
+  local rest = (before - (sum - added)) + (number - added)
+  sums[group] = sum
+  if rest ~= 0 then
+    local parts = more_of(own, group)[name]
+    local _, exponent = math.frexp(rest)
+    local wide = 134217729 * rest
+    local high, at = wide - (wide - rest), 2 * exponent
+    parts[at] = (parts[at] or 0) + high
+    parts[at + 1] = (parts[at + 1] or 0) + (rest - high)
   end
-  for i = #parts, kept + 2, -1 do parts[i] = nil end
-  parts[kept + 1] = number
 end
 
 -- The square of a float as two that add up to it exactly: Dekker, 1971.
@@ -64,146 +120,169 @@ end
 
 local adders = {}
 
-function adders.int(state, number, spread)
-  if number >= EXACT or number <= -EXACT or spread and (number > ROOT or number < -ROOT) then return false end
-  add_whole(state[2], number)
-  if spread then add_whole(state[3], number * number) end
+function adders.int(own, group, number)
+  local squares = own.squares
+  if number >= EXACT or number <= -EXACT or squares and (number > ROOT or number < -ROOT) then return false end
+  add_whole(own, own.sums, 'parts', group, number)
+  if squares then add_whole(own, squares, 'squares', group, number * number) end
 end
 
-function adders.float(state, number, spread)
+function adders.float(own, group, number)
   local size = math.abs(number)
-  if not (size <= 1.7976931348623157e308) then return false end
-  if spread then
+  if not (size <= LARGEST) then return false end
+  if own.squares then
     if size > MOST or size < LEAST and size > 0 then return false end
     local square, rest = square_of(number)
-    add_float(state[3], square)
-    add_float(state[3], rest)
+    add_float(own, own.squares, 'squares', group, square)
+    add_float(own, own.squares, 'squares', group, rest)
   end
-  add_float(state[2], number)
+  add_float(own, own.sums, 'parts', group, number)
 end
 
-local function of_exponent(parts, exponent)
-  local found = parts[exponent]
-  if not found then
-    found = {}
-    parts[exponent] = found
-  end
-  return found
+local function add_at(parts, exponent, number)
+  local sum = (parts[exponent] or 0) + number
+  if sum >= EXACT or sum <= -EXACT then return false end
+  parts[exponent] = sum
+end
+
+-- Texts of numbers ----------------------------------------------------------------------------------------------------
+
+local readers = {}
+
+function readers.int(own, group, text)
+  if text ~= '0' and not string.find(text, '^%-?[1-9]%d*$') then return false end
+  return adders.int(own, group, tonumber(text))
+end
+
+function readers.float(own, group, text)
+  if #text > 40 or not string.find(text, '^%-?%d+%.%d+$') then return false end
+  return adders.float(own, group, tonumber(text))
 end
 
 -- Of a Decimal as it is written without an exponent: its digits as a whole number.
-local function add_decimal(state, text, spread)
+function readers.decimal(own, group, text)
   local sign, whole, fraction, _, exponent = require('values.decimal_parts')(text)
   if not sign or exponent ~= '' or #whole + #fraction > 15 then return false end
   if #whole > 1 and string.byte(whole) == 48 then return false end
-  local number = whole ~= '' and tonumber(whole .. fraction)
-  if not number or sign == '+' or spread and number > ROOT then return false end
-  if spread then add_whole(of_exponent(state[3], #fraction), number * number) end
-  add_whole(of_exponent(state[2], #fraction), sign == '-' and -number or number)
-end
-
-local add_texts = {decimal = add_decimal}
-
-function add_texts.int(state, text, spread)
-  if text ~= '0' and not string.find(text, '^%-?[1-9]%d*$') then return false end
-  return adders.int(state, tonumber(text), spread)
-end
-
-function add_texts.float(state, text, spread)
-  if #text > 40 or not string.find(text, '^%-?%d+%.%d+$') then return false end
-  return adders.float(state, tonumber(text), spread)
-end
-
--- Adds what a text says; leaves it to the caller where it can't.
-local function add_text(kind, spread)
-  local add = add_texts[kind]
-  return function(state, text)
-    if add(state, text, spread) == false then
-      state[4][#state[4] + 1] = text
-    else
-      state[1] = state[1] + 1
-    end
+  local number, more = whole ~= '' and tonumber(whole .. fraction), more_of(own, group)
+  if not number or sign == '+' or own.squares and number > ROOT then return false end
+  if add_at(more.parts, #fraction, sign == '-' and -number or number) == false then return false end
+  if own.squares and add_at(more.squares, #fraction, number * number) == false then
+    add_at(more.parts, #fraction, sign == '-' and number or -number)
+    return false
   end
 end
 
+-- The best text, beside its number: of equal ones that stand for several values the texts are compared.
 local function best_of(kind, sign)
-  return function(state, text)
-    local best = state[4][1]
-    local order = best and compare(kind, text, best) or not best and sign
+  local by_number, bests, numbers = scored[kind], {}, {}
+  return function(own, group, text)
+    local number, order = by_number and score(kind, text), nil
+    if by_number and not number then
+      leave(own, group, text)  -- NaN, or no value of the kind: the caller says
+      return
+    elseif not bests[group] then
+      order = sign
+    elseif by_number and number ~= numbers[group] then
+      order = number < numbers[group] and -1 or 1
+    elseif not by_number or not exact(kind, number) then
+      order = compare(kind, text, bests[group])
+    end
     if order == sign then
-      state[4][1] = text
-    elseif order == nil or order == false then
-      state[4][#state[4] + 1] = text  -- NaN, or no value of the kind: the caller says
+      bests[group], numbers[group] = text, number
+      more_of(own, group).best = text
     end
   end
 end
 
-local function note_text()
-  return function(state, text)
-    if state[5][text] then return end
-    state[5][text] = true
-    state[4][#state[4] + 1] = text
-  end
-end
-
-local makers = {
-  count = function() return function(state) state[1] = state[1] + 1 end end,
-  sum = function(kind) return add_text(kind, false) end,
-  spread = function(kind) return add_text(kind, true) end,
-  min = function(kind) return best_of(kind, -1) end,
-  max = function(kind) return best_of(kind, 1) end,
-}
-
--- Groups --------------------------------------------------------------------------------------------------------------
-
-local function new_group(texts)
-  local states = {}
-  for i = 1, #aggregates do states[i] = {0, {}, {}, {}, aggregates[i][4] and {} or nil} end
-  groups[#groups + 1] = {texts, states}
-  return states
-end
-
-local function group_of(row)
-  if #keys == 0 then
-    all = all or new_group({})
-    return all
-  end
-  local key = row[keys[1]] or false
-  if #keys > 1 then
-    local parts = {}
-    for i = 1, #keys do
-      local text = row[keys[i]]
-      parts[i] = text and #text .. ':' .. text or '-'
+local function adder_of(own)
+  local what, _, kind, distinct = unpack(own, 1, 4)
+  if distinct then
+    local seen = {}
+    return function(_, group, text)
+      seen[group] = seen[group] or {}
+      if not seen[group][text] then
+        seen[group][text] = true
+        leave(own, group, text)
+      end
     end
-    key = table.concat(parts)
+  elseif what == 'count' then
+    return function(_, group) own.counts[group] = own.counts[group] + 1 end
+  elseif what == 'min' or what == 'max' then
+    return best_of(kind, what == 'min' and -1 or 1)
   end
-  local states = by_key[key]
-  if not states then
-    local texts = {}
-    for i = 1, #keys do texts[i] = row[keys[i]] or false end
-    states = new_group(texts)
-    by_key[key] = states
+  local read = readers[kind]
+  return function(_, group, text)
+    if read(own, group, text) == false then
+      leave(own, group, text)
+    else
+      own.counts[group] = own.counts[group] + 1
+    end
   end
-  return states
+end
+
+local model
+
+local function open(m, columns)
+  model = m
+  by_key, texts, count = {}, {}, 0
+  for i = 1, #keys do columns[keys[i]] = true end
+  for i = 1, #aggregates do
+    local own = aggregates[i]
+    local added = not own[4] and (own[1] == 'sum' or own[1] == 'spread')
+    if own[2] > 0 then columns[own[2]] = true end
+    own.counts, own.more = {}, {}
+    own.sums, own.squares = added and {} or nil, added and own[1] == 'spread' and {} or nil
+    own.add = adder_of(own)
+    if own[5] then own.holds = require('read.predicates')(m, {'and', own[5]}, columns) end
+  end
 end
 
 local function fold(row, pk)
-  local states = group_of(row)
+  local group = group_of(row)
   for i = 1, #aggregates do
-    local aggregate = aggregates[i]
-    local position = aggregate[2]
+    local own = aggregates[i]
+    local position = own[2]
     local text = position == 0 or row[position]
-    if text and (not aggregate.holds or aggregate.holds(row, pk)) then aggregate.add(states[i], text) end
+    if text and (not own.holds or own.holds(row, pk)) then own.add(own, group, text) end
   end
 end
 
-local function open(m, columns)
-  for i = 1, #keys do columns[keys[i]] = true end
+-- Without conditions: rows as they are read ---------------------------------------------------------------------------
+
+local function has_conditions()
   for i = 1, #aggregates do
-    local aggregate = aggregates[i]
-    if aggregate[2] > 0 then columns[aggregate[2]] = true end
-    aggregate.add = aggregate[4] and note_text() or makers[aggregate[1]](aggregate[3])
-    if aggregate[5] then aggregate.holds = require('read.predicates')(m, {'and', aggregate[5]}, columns) end
+    if aggregates[i][5] then return true end
+  end
+  return false
+end
+
+local row_at
+
+-- Keys and aggregates by the places of their columns in what HMGET returns.
+local function place(at)
+  row_at = {[0] = 0}
+  for i = 1, #at do row_at[at[i]] = i end
+  for i = 1, #keys do keys[i] = row_at[keys[i]] end
+  for i = 1, #aggregates do aggregates[i][2] = row_at[aggregates[i][2]] end
+end
+
+local function fold_hashes(base, pks, names, at)
+  if not row_at then place(at) end
+  if #keys == 0 and #aggregates == 1 and aggregates[1][2] > 0 then
+    local own, group = aggregates[1], group_of(nil)
+    local add, name = own.add, names[own[2]]
+    for i = 1, #pks do
+      local text = pcommand('HGET', base .. pks[i], name)
+      if text and text.err then text = call('HGET', base .. pks[i], name) end
+      if text then add(own, group, text) end
+    end
+    return
+  end
+  for i = 1, #pks do
+    local row = pcommand('HMGET', base .. pks[i], unpack(names))
+    if row.err then row = call('HMGET', base .. pks[i], names[1]) end
+    if row[1] then fold(row) end
   end
 end
 
@@ -211,9 +290,10 @@ end
 
 local indexes
 
-local function index_of(m, position)
-  for i = 1, #m.indexes do
-    local index = m.indexes[i]
+-- The key of the sorted index of a column, nil if there is none that has all objects.
+local function index_of(position)
+  for i = 1, #model.indexes do
+    local index = model.indexes[i]
     if index.type == 'sorted' and index.complete and #index.prefix == 0 and index.last == position then
       return index.base .. index.name
     end
@@ -221,17 +301,14 @@ local function index_of(m, position)
   return nil
 end
 
-local model
-
-local function by_scores(m)
+local function by_scores()
   if #keys > 0 then return false end
-  indexes, model = {}, m
+  indexes = {}
   for i = 1, #aggregates do
     local what, position, kind, distinct, condition = unpack(aggregates[i], 1, 5)
-    local number = kind == 'int' or kind == 'float'
-    if distinct or condition or (what ~= 'count' and what ~= 'sum' and what ~= 'spread') then return false end
+    if distinct or condition or what == 'min' or what == 'max' then return false end
     if position > 0 then
-      indexes[position] = (number or what == 'count') and index_of(m, position) or nil
+      indexes[position] = (what == 'count' or kind == 'int' or kind == 'float') and index_of(position) or nil
       if not indexes[position] then return false end
     end
   end
@@ -239,49 +316,53 @@ local function by_scores(m)
 end
 
 local function fold_scores(pks)
-  all = all or new_group({})
-  local scores = {}
+  local group, scores = group_of(nil), {}
   for position, key in pairs(indexes) do scores[position] = call('ZMSCORE', key, unpack(pks)) end
   for i = 1, #aggregates do
-    local what, position, kind = unpack(aggregates[i], 1, 3)
-    local state, found, count = all[i], scores[position], 0
-    local add, spread = adders[kind], what == 'spread'
+    local own, added = aggregates[i], 0
+    local what, position, kind = unpack(own, 1, 3)
+    local add, found = what ~= 'count' and adders[kind], scores[position]
     for j = 1, #pks do
-      local score = position == 0 or found[j]
-      if score then
-        if what ~= 'count' and add(state, tonumber(score), spread) == false then
-          state[4][#state[4] + 1] = call('HGET', model.base .. KEY.object .. pks[j], model.columns[position])
+      local text = position == 0 or found[j]
+      if text then
+        if add and add(own, group, tonumber(text)) == false then
+          leave(own, group, call('HGET', model.base .. KEY.object .. pks[j], model.columns[position]))
         else
-          count = count + 1
+          added = added + 1
         end
       end
     end
-    state[1] = state[1] + count
+    own.counts[group] = own.counts[group] + added
   end
 end
 
--- cmsgpack takes a table with gaps for a map: exponents are named.
-local function packable(parts, kind)
-  if kind ~= 'decimal' then return parts end
-  local listed = {}
-  for exponent, found in pairs(parts) do
-    for i = 1, #found do
-      listed[#listed + 1] = exponent
-      listed[#listed + 1] = found[i]
-    end
+-- The answer ----------------------------------------------------------------------------------------------------------
+
+-- Parts as a list; of Decimals with the exponents at which they stand.
+local function listed(parts, kind)
+  if kind == 'int' then return parts end
+  local list = {}
+  for exponent, part in pairs(parts) do
+    if kind == 'decimal' then list[#list + 1] = exponent end
+    list[#list + 1] = part
   end
-  return listed
+  return list
 end
 
 local function folded()
-  for i = 1, #groups do
-    for j = 1, #aggregates do
-      local state = groups[i][2][j]
-      state[2], state[3] = packable(state[2], aggregates[j][3]), packable(state[3], aggregates[j][3])
-      state[5] = nil
+  local columns = {}
+  for i = 1, #aggregates do
+    local own, more = aggregates[i], {}
+    for group, found in pairs(own.more) do
+      if found.best then found.odd[#found.odd + 1] = found.best end
+      more[#more + 1] = {group, listed(found.parts, own[3]), listed(found.squares, own[3]), found.odd}
     end
+    columns[i] = {own.counts, own.sums or {}, own.squares or {}, more}
   end
-  return cmsgpack.pack(groups)
+  return cmsgpack.pack({count, texts, columns})
 end
 
-return {open = open, fold = fold, by_scores = by_scores, fold_scores = fold_scores, folded = folded}
+return {
+  open = open, fold = fold, has_conditions = has_conditions, fold_hashes = fold_hashes, by_scores = by_scores,
+  fold_scores = fold_scores, folded = folded, group_of = group_of, index_of = index_of,
+}

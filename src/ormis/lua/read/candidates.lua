@@ -1,7 +1,7 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, fill, must_read, complete, a function of rows, fold, fold_scores (aggregation.lua), and of others
+--      at, direct, fill, must_read, complete, a function of rows, fold, fold_keys (see aggregation.lua), and of others
 --      bound, earlier, lesser, values, taken;
 --      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
 --      look_at_all(keys, into, enough); pack_wanted(rows, positions).
@@ -111,10 +111,14 @@ local function prepare_reading(path_is_sure)
   search.names, search.at, search.direct = names, at, count == #m.columns
   local uncertain = search.holds or request.joins or m.unsure or not path_is_sure
   search.must_read = count > 1 or uncertain or request.want == 'rows' or request.want == 'aggregate'
-  if search.fold and not uncertain then
+  if search.fold then
     local aggregation = require('read.aggregation')
-    search.fold_scores = aggregation.by_scores(m) and aggregation.fold_scores
-    if search.fold_scores then search.price, search.chunk = SCORED, SCORED_CHUNK end
+    if not uncertain and aggregation.by_scores() then
+      search.fold_keys, search.price, search.chunk = aggregation.fold_scores, SCORED, SCORED_CHUNK
+    elseif not (search.holds or request.joins or search.fill or aggregation.has_conditions()) then
+      local base = m.base .. KEY.object
+      function search.fold_keys(keys) aggregation.fold_hashes(base, keys, names, at) end
+    end
   end
 end
 
@@ -131,8 +135,9 @@ local function look(keys, into)
     for i = 1, #keys do into[#into + 1] = {keys[i]} end
     return
   end
-  if search.fold_scores then
-    if #keys > 0 then search.fold_scores(keys) end
+  if search.fold_keys then
+    search.spent = search.spent + #keys * search.price
+    if #keys > 0 then search.fold_keys(keys) end
     return
   end
   local fold = search.fold
