@@ -107,7 +107,7 @@ class Plan:
     requests: dict[str, tuple[Argument, ...]] = field(
         init=False, default_factory=dict[str, tuple[Argument, ...]], compare=False
     )
-    adding: "dict[Aggregates, Plan]" = field(init=False, default_factory=dict, compare=False)
+    adding: "dict[Any, Plan]" = field(init=False, default_factory=dict[Any, Any], compare=False)
 
     def bound(self, where: Node, texts: Sequence[Text], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""
