@@ -11,7 +11,7 @@ from ormis import Avg, Count, Max, Min, StdDev, Sum
 
 from . import sales
 from .harness import Line, Target, Work
-from .place import BATCH, batches
+from .place import BATCH, Place, batches
 from .querying import QueryLine
 from .relating import OF_A_DEPOT, Depot, Parcel, RelatedLine
 from .sales import PRICES, Sale
@@ -209,6 +209,20 @@ class AnnotateCount(RelatedLine):
         assert len(calls) == 1 or len(depots) > 1000, f"{len(calls)} calls"
 
 
+def fill_depots(place: Place) -> None:
+    """Stores a depot for each twenty objects, with nine or so parcels each, the first few with more."""
+    depots = max(TOP, place.sizes.objects // 20)
+    if place.client.zcard("depot/ids") == depots:
+        return
+    place.clear()
+    Depot.objects.bulk_create([Depot(name=f"depot {n}", city=f"city {n % 50}", capacity=n) for n in range(depots)])
+    owners = [pk for pk in range(1, depots + 1) for _ in range(pk * 7919 % 19 + (20 + pk if pk <= TOP else 0))]
+    for pks in batches(owners):
+        Parcel.objects.bulk_create(
+            [Parcel(depot_id=pk, receiver=f"to {pk}", weight=pk % 900, fragile=False) for pk in pks]
+        )
+
+
 class TopCount(QueryLine):
     """The ten of 10,000 objects to which most refer, against fetching what refers to them."""
 
@@ -219,11 +233,6 @@ class TopCount(QueryLine):
     note = "both sides ormis: by hand values_list() of the children, and in_bulk() of the ten"
 
     @property
-    def depots(self) -> int:
-        """How many objects there are."""
-        return max(TOP, self.objects // 20)
-
-    @property
     def operations(self) -> int:
         return 1
 
@@ -232,21 +241,7 @@ class TopCount(QueryLine):
         return max(3, self.place.sizes.rounds // 3)
 
     def prepare(self) -> None:
-        if self.place.client.zcard("depot/ids") == self.depots:
-            return
-        self.place.clear()
-        numbers = range(self.depots)
-        Depot.objects.bulk_create([Depot(name=f"depot {n}", city=f"city {n % 50}", capacity=n) for n in numbers])
-        for pks in batches([*self._owners()]):
-            Parcel.objects.bulk_create(
-                [Parcel(depot_id=pk, receiver=f"to {pk}", weight=pk % 900, fragile=False) for pk in pks]
-            )
-
-    def _owners(self) -> Iterator[int]:
-        """Nine or so children each, the first few more and more."""
-        for pk in range(1, self.depots + 1):
-            for _ in range(pk * 7919 % 19 + (20 + pk if pk <= TOP else 0)):
-                yield pk
+        fill_depots(self.place)
 
     def ask_by_hand(self, _number: int) -> Any:
         counts = Counter(Parcel.objects.values_list("depot_id", flat=True))
