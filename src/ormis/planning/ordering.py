@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
+from decimal import Decimal
 from random import random
 from typing import Any
 
@@ -160,6 +161,6 @@ def computed_sort_key(value: Any) -> Any:
     """The key of a computed value: times as in UTC, NaN after all else."""
     if isinstance(value, datetime | time):
         return value.replace(tzinfo=None)
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float | Decimal):
         return (value != value, value)
     return value
