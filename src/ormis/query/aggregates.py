@@ -61,6 +61,12 @@ class Aggregate(Expression):
         copy.__dict__.update(self.__dict__, argument=parts[0])
         return copy
 
+    def filtered(self, condition: Q) -> "Aggregate":
+        """The same with another condition."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, filter=condition)
+        return copy
+
     def result(self, _values: Mapping[str, Any], /) -> Any:
         """Raises FieldError: there are no rows here to aggregate."""
         raise FieldError(f"{self} can stand in annotate(), alias() and aggregate() only, and in what these compute")

@@ -7,8 +7,7 @@ from ..errors import FieldError, shown
 from ..operations.reading.row_shapes import check_row_names, names_of
 from ..planning.names import resolve
 from ..planning.scopes import scope_of
-from ..query.expressions import Expression, F, expression
-from ..query.q import Q
+from ..query.expressions import Expression, F, expression, is_expression
 from ..query.state import Annotation, Query, Shape
 from .annotating import annotated, check_name
 
@@ -27,7 +26,7 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
             labels.append(label)
             fields.append(field)
         for name, value in named.items():
-            if not isinstance(value, Expression | Q):
+            if not is_expression(value):
                 raise FieldError(
                     f"{query.schema.name}: values({name}={shown(value)}): give an expression, such as F({name!r})"
                 )
@@ -53,7 +52,7 @@ def _named(query: Query, name: str, value: Expression) -> tuple[str, Query]:
 
 def _value(query: Query, given: Any, at: int) -> tuple[str, str, Query]:
     """The name of a value, the field or annotation that it is, and the query that knows it."""
-    if isinstance(given, Expression | Q):
+    if is_expression(given):
         return f"expression{at}", *_named(query, f"expression{at}", expression(given))
     if not isinstance(given, str):
         raise FieldError(f"{query.schema.name}: values() takes names of fields, not {shown(given)}")
