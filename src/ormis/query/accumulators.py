@@ -18,6 +18,10 @@ class Accumulator(Protocol):
         """Takes one more value, which is not None."""
         ...
 
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Takes so many values that were added up already, with part of their sum and of the sum of their squares."""
+        ...
+
     def result(self) -> Any:
         """The value for those so far; None if they are too few."""
         ...
@@ -32,6 +36,10 @@ class Counter:
     def add(self, _value: Any, /) -> None:
         """Counts one more."""
         self.count += 1
+
+    def include(self, count: int, _total: Any, _squares: Any, /) -> None:
+        """Counts more."""
+        self.count += count
 
     def result(self) -> Any:
         """The number."""
@@ -51,6 +59,9 @@ class Distinct:
         if known not in self._seen:
             self._seen.add(known)
             self.inner.add(value)
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: distinct values come one by one."""
 
     def result(self) -> Any:
         """That of the distinct values."""
@@ -85,6 +96,12 @@ class Total:
             self.exact = EXACT.add(value, self.exact)
         else:
             self.exact += value
+
+    def include(self, count: int, total: Any, _squares: Any, /) -> None:
+        """Adds a part of the sum."""
+        if total or count:
+            self.add(total)
+            self.count += count - 1
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -153,6 +170,14 @@ class Spread:
         self.sums[under] += over
         self.squares[under * under] += over * over
 
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Adds a part of the sum and of the sum of squares."""
+        self.count += count
+        self.decimal = self.decimal or isinstance(total, Decimal)
+        for sums, part in ((self.sums, total), (self.squares, squares)):
+            over, under = part.as_integer_ratio()
+            sums[under] += over
+
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
         degrees = self.count - self.sample
@@ -185,6 +210,9 @@ class Extreme:
         key = ordered(value)
         if self.best is None or (key > self._key if self.largest else key < self._key):
             self.best, self._key = value, key
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: the best of some values comes as a value."""
 
     def result(self) -> Any:
         """The best value."""

@@ -78,7 +78,7 @@ def _operand(value: Any, clock: Clock) -> Any:
         values: tuple[Any, ...] = (*value,)  # pyright: ignore[reportUnknownVariableType]
         changed = _all(values, _operand, clock)
         return value if changed is values else changed  # pyright: ignore[reportUnknownVariableType]
-    return value
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _item(item: Any, clock: Clock) -> Any:

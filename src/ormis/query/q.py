@@ -123,7 +123,7 @@ def _checked(condition: Any) -> "Q | Leaf":
     if isinstance(condition, tuple):
         pair = cast(tuple[Any, ...], condition)
         if len(pair) == 2 and (isinstance(pair[0], str) or _is_expression(pair[0])):
-            return pair
+            return pair[0], pair[1]
     elif _is_expression(condition):
         return condition, True
     raise TypeError(f"{shown(condition)} is no condition: {_instead(cast(object, condition))}")
