@@ -381,10 +381,15 @@ _WITH_VALUES = tuple((name,) for name in ("exact", "gt", "gte", "lt", "lte"))
 
 def _needs_binding(scope: Schema, name: Any, value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
-        return any(isinstance(one, Expression) and not _is_plain(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(name, Expression):
-        return True
-    return isinstance(value, Expression) and not (_is_plain(scope, value) and (isinstance(value, F) or value.names()))
+        return any(_is_more(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(name, Expression) or _is_more(scope, value)
+
+
+def _is_more(scope: Schema, value: Any) -> bool:
+    """Whether a value is an expression other than arithmetic of fields."""
+    if not isinstance(value, Expression):
+        return False
+    return not _is_plain(scope, value) or not (isinstance(value, F) or value.names())
 
 
 def _is_plain(scope: Schema, value: Expression) -> bool:
