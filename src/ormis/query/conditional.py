@@ -21,7 +21,8 @@ class When:
     __slots__ = ("condition", "then")
 
     def __init__(self, condition: Any = None, then: Any = ..., **lookups: Any) -> None:
-        q = Q(*(() if condition is None else (condition,)), **lookups)
+        alone = isinstance(condition, Q) and not lookups
+        q = condition if alone else Q(*(() if condition is None else (condition,)), **lookups)
         if is_empty(q):
             raise FieldError(f"When({shown(condition)}): give a condition, such as Q(votes__gt=3), or lookups")
         if then is ...:
