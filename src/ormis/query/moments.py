@@ -74,7 +74,7 @@ def _operand(value: Any, clock: Clock) -> Any:
     """A side of a lookup: a name, an expression, a constant, values of `in` and `range`."""
     if isinstance(value, Expression):
         return _expression(value, clock)
-    if isinstance(value, list | tuple) and any(isinstance(one, Expression) for one in value):  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple | set | frozenset) and any(isinstance(one, Expression) for one in value):  # pyright: ignore[reportUnknownVariableType]
         values: tuple[Any, ...] = (*value,)  # pyright: ignore[reportUnknownVariableType]
         changed = _all(values, _operand, clock)
         return value if changed is values else changed  # pyright: ignore[reportUnknownVariableType]

@@ -4,20 +4,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import Derived
+from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
 from ...query.accumulators import Accumulator
-from ...query.q import Q
-from ...query.state import Query
-from .pages import decoded
+from .matching import fill_matches
 from .related_rows import CellRow, each_related
-from .select import fetch
-from .subqueries import planned
 
 
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
-    """Sets these cells of the rows, each of which may be read by those after it."""
+    """Sets these cells of the rows, each of which may be read by those after it; and the annotations that they read."""
     for derived in cells:
+        for column in needed(derived.reads).annotated:
+            for row in rows:
+                row[column.name] = column.compute(row)
         if rows:
             yield from _FILL[type(derived)](derived, rows, origin)
 
@@ -49,18 +48,7 @@ def argument_of(derived: RelatedAggregate, cells: Mapping[str, Any]) -> Any:
     return derived.argument.in_query(cells)
 
 
-def _fill_matches(derived: Matches, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
-    schema, pk = derived.schema, derived.schema.pk
-    keys, found, size = list(dict.fromkeys(row[pk.name] for row in rows)), set[Any](), origin.limits.values
-    for first in range(0, len(keys), size):
-        among = Q(pk__in=keys[first : first + size])
-        plan = yield from planned(Query(schema, where=(among, derived.q), order=(), fields=("pk",)), origin)
-        found |= {decoded(schema, plan.reads, row)[pk.name] for row in (yield from fetch(plan))}
-    for row in rows:
-        row[derived.name] = row[pk.name] in found
-
-
 _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
     RelatedAggregate: _fill_aggregate,
-    Matches: _fill_matches,
+    Matches: fill_matches,
 }
