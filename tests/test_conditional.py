@@ -163,6 +163,12 @@ def test_refusals(db: ormis.Database, case: str) -> None:
     assert list(calls) == []
 
 
+def test_a_when_stands_in_a_case(db: ormis.Database) -> None:
+    """A When() alone is no expression."""
+    with pytest.raises(TypeError, match=r"annotate.*Case\(When"):
+        Choice.objects.annotate(x=When(votes=1, then=1))
+
+
 def test_equality() -> None:
     """Cases are compared by value and shown as they are written."""
     made = Case(When(votes=1, then="text"), default=Value("x"))

@@ -56,7 +56,8 @@ class Function(Expression):
         if count < self.least or (self.most is not None and count > self.most):
             most = "or more" if self.most is None else f"to {self.most}"
             takes = self.least if self.most == self.least else f"{self.least} {most}"
-            raise FieldError(f"{type(self).__name__}() takes {takes} arguments, not {count}")
+            noun = "argument" if takes == 1 else "arguments"
+            raise FieldError(f"{type(self).__name__}() takes {takes} {noun}, not {count}")
         named_type(output_field, f"{self}: output_field")
 
     evaluate: Callable[..., Any]
