@@ -162,6 +162,11 @@ class Derived:
     """True if it depends on all rows of the result, as a window does."""
 
     @property
+    def explained(self) -> str:
+        """How it is filled, for explain()."""
+        return f"{self.name} in Python"
+
+    @property
     def codec(self) -> Codec:
         """The codec of its type."""
         return (self.type or UNKNOWN).codec

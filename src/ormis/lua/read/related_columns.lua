@@ -5,8 +5,8 @@
 -- A join with more items counts instead of reading: {from, model, position of the foreign key, at, {}, 0} the objects
 -- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
 -- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
---      that the condition needs, those that the order needs more, and for the rest of them on a list of rows; `numbers`:
---      counts stay numbers.
+--      that the condition needs, those that the order needs more, and for the rest of them on a list of rows. Counts
+--      stay `numbers`, or become texts.
 
 local KEY = require('server.keys')
 local call = require('server.call')
