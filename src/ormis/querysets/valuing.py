@@ -8,6 +8,7 @@ from ..operations.reading.row_shapes import check_row_names, names_of
 from ..planning.names import resolve
 from ..planning.scopes import scope_of
 from ..query.expressions import Expression, F, expression, is_expression
+from ..query.q import Q
 from ..query.state import Annotation, Query, Shape
 from .annotating import annotated, check_name
 
@@ -51,7 +52,7 @@ def _named(query: Query, name: str, value: Expression) -> tuple[str, Query]:
 
 def _value(query: Query, given: Any, at: int) -> tuple[str, str, Query]:
     """The name of a value, the field or annotation that it is, and the query that knows it."""
-    if is_expression(given):
+    if isinstance(given, Expression | Q):
         return f"expression{at}", *_named(query, f"expression{at}", expression(given))
     if not isinstance(given, str):
         raise FieldError(f"{query.schema.name}: values() takes names of fields, not {shown(given)}")
