@@ -10,7 +10,7 @@ related object, `GroupBinder` what is computed for each group.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from ..errors import FieldError
 from ..query.aggregates import Aggregate, Count
@@ -155,9 +155,25 @@ class Binder:
         return Q.join(q.connector, children, q.negated)
 
     def _elsewhere(self, part: Q | Leaf) -> tuple[Step, ...] | None:
-        """The relations to the object whose query tells this part of a condition; None if cells at hand do."""
-        places = {self._place(*leaf) for leaf in (leaves_of(part) if isinstance(part, Q) else [part])}
-        return places.pop() if len(places) == 1 else None
+        """The relations to the object whose query tells this part of a condition; None if cells at hand do.
+
+        Fields of that object go along, so that the part stays one condition about the same related objects.
+        """
+        leaves = leaves_of(part) if isinstance(part, Q) else [part]
+        places = {place for place in (self._place(*leaf) for leaf in leaves) if place is not None}
+        if len(places) != 1:
+            return None
+        (place,) = places
+        return place if all(self._is_below(place, *leaf) for leaf in leaves) else None
+
+    def _is_below(self, place: tuple[Step, ...], name: Any, value: Any) -> bool:
+        """Whether all that a lookup names are fields of the object at the end of these relations, or lead on there."""
+        several = cast(Iterable[Any], value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+        names = [name, *(one for each in several if isinstance(each, Expression) for one in _names(each))]
+        if not all(isinstance(one, str) for one in names):
+            return False
+        paths = [resolve(self.scope, one) for one in names]
+        return all(path.hops[: len(place)] == place and not isinstance(path.column, AnnotatedColumn) for path in paths)
 
     def _place(self, name: Any, value: Any) -> tuple[Step, ...] | None:
         """None for a lookup of cells at hand; else the relations to the object of which a query has to tell it."""

@@ -12,6 +12,10 @@ EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds and rounds Decimals to the last digit."""
 
 
+_HUGE = 1e290
+"""Floats below it add up without overflow on the way; those above are whole numbers."""
+
+
 class Accumulator(Protocol):
     """Adds values up."""
 
@@ -94,6 +98,7 @@ class Total:
         self.exact: Any = None
         self.partials: list[float] = []
         self.special = 0.0
+        self.huge = 0
 
     def add(self, value: Any, /) -> None:
         """Adds one more."""
@@ -115,8 +120,11 @@ class Total:
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
-        if not math.isfinite(value):
-            self.special += value
+        if not -_HUGE < value < _HUGE:
+            if math.isfinite(value):
+                self.huge += int(value)
+            else:
+                self.special += value
             return
         kept = 0
         for partial in self.partials:
@@ -132,17 +140,19 @@ class Total:
         """The sum."""
         if not self.count:
             return None
-        if self.exact is not None and not self.partials and not self.special:
+        if self.exact is not None and not self.partials and not self.special and not self.huge:
             return self.exact
-        floats = self.special or _fsum(self.partials)
+        floats = self.special or (_nearest(self.huge, self.partials) if self.huge else math.fsum(self.partials))
         return floats if self.exact is None else self.exact + floats
 
 
-def _fsum(partials: list[float]) -> float:
+def _nearest(huge: int, partials: Iterable[float]) -> float:
+    """The float nearest to a sum, infinite beyond all of them."""
+    exact = sum(map(Fraction, partials), Fraction(huge))
     try:
-        return math.fsum(partials)
+        return float(exact)
     except OverflowError:
-        return math.inf if partials[-1] > 0 else -math.inf
+        return math.inf if exact > 0 else -math.inf
 
 
 class Average(Total):

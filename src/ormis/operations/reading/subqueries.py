@@ -4,6 +4,7 @@ A queryset in `in`, and conditions across relations that the server can't evalua
 object's text), are looked up before: one query each, whose keys take their place in the condition.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -91,8 +92,19 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part, origin)))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
-        return _one_of(schema.pk, (yield from _values_of(schema, node, schema.pk, origin)))
+        keys: dict[Any, None] = {}
+        for part in _portions(node, origin.limits.values):
+            keys |= dict.fromkeys((yield from _values_of(schema, part, schema.pk, origin)))
+        return _one_of(schema.pk, (*keys,))
     return node
+
+
+def _portions(node: Node, size: int) -> list[Node]:
+    """Conditions that together ask the same, none of more linked keys than a call takes."""
+    if not isinstance(node, LinkMatch) or not isinstance(node.part, Compare) or len(node.part.values) <= size:
+        return [node]
+    linked, values = node.part, node.part.values
+    return [replace(node, part=replace(linked, values=values[i : i + size])) for i in range(0, len(values), size)]
 
 
 def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:
