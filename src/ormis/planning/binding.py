@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, cast
 
-from ..errors import FieldError
+from ..errors import FieldError, shown
 from ..query.aggregates import Aggregate, Count
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
-from ..query.q import Leaf, Q, is_empty
+from ..query.q import Leaf, Q, is_empty, leaves_of
 from ..query.renaming import renamed
 from ..query.state import Query
 from ..query.value_types import ValueType, value_type
@@ -266,19 +266,6 @@ def type_of_cell(found: Cell) -> ValueType | None:
     return ValueType(column.codec, column.convert)
 
 
-def leaves_of(q: Q) -> list[Leaf]:
-    """The lookups of a condition, with their values."""
-    found: list[Leaf] = []
-    waiting = [q]
-    while waiting:
-        for child in waiting.pop().children:
-            if isinstance(child, Q):
-                waiting.append(child)
-            else:
-                found.append(child)
-    return found
-
-
 # Aggregates ----------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +338,7 @@ def related_aggregate(
     if not nested:
         _check_flat(scope, value, argument)
     kind = type_of(scope, value, [argument.type])
+    value = _with_default(scope, value, kind)
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
@@ -385,6 +373,18 @@ def number_of_related(found: RelatedAggregate) -> RelatedCount | None:
     if len(segments(found.hops)) != 1 or len(found.related) != 1 or found.related[0].name != argument.tree.name:
         return None
     return RelatedCount(found.hops) if found.related[0].cell is found.hops[-1].schema.pk else None
+
+
+def _with_default(scope: Schema, value: Aggregate, kind: ValueType | None) -> Aggregate:
+    """The aggregate with a default of the type of its values. Raises FieldError for one that does not convert."""
+    if value.default is None or kind is None:
+        return value
+    try:
+        return value.having(default=kind.convert(value.default))
+    except ValueError:
+        raise FieldError(
+            f"{scope.name}: {value}: default={shown(value.default)} is no {kind.kind}, which its values are"
+        ) from None
 
 
 def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:
@@ -475,7 +475,7 @@ def _knows(rows: Schema, name: str) -> bool:
 
 def bound_values(scope: Schema, q: Q) -> Q:
     """A condition of filter() with what is more than fields and arithmetic in it bound."""
-    if not any(_needs_binding(*leaf) for leaf in leaves_of(q)):
+    if not any(_needs_binding(scope, *leaf) for leaf in leaves_of(q)):
         return q
     children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
     return Q.join(q.connector, children, q.negated)
@@ -483,28 +483,49 @@ def bound_values(scope: Schema, q: Q) -> Q:
 
 def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
     name, value = leaf
-    if not _needs_binding(name, value):
+    if not _needs_binding(scope, name, value):
         return leaf
     several = each_expression(name, value, f"{scope.name}.{name}")
     if several is not None:
         connector, leaves = several
         return Q.join(connector, [_bound(scope, one) for one in leaves])
     if isinstance(value, Expression):
-        value = Binder(scope).bind(value)
+        value = _constant(scope, name, Binder(scope).bind(value))
     if isinstance(name, Expression):
         column = annotated_column(str(name), Binder(scope).bind(name))
         name = ResolvedLookup(Path((), column, ()), str(name))
     return name, value
 
 
-def _needs_binding(name: Any, value: Any) -> bool:
+def _constant(scope: Schema, name: Any, value: Bound) -> Any:
+    """The value of an expression that no object has a part in, where it compares alike: an index may tell then."""
+    if value.reads or value.type is None or not isinstance(name, str):
+        return value
+    path = resolve(scope, name)
+    if path.column.codec.kind != value.type.kind or path.lookups not in ((), *_WITH_VALUES):
+        return value
+    found = value.in_query({})
+    return value if found is None else found
+
+
+_WITH_VALUES = tuple((name,) for name in ("exact", "gt", "gte", "lt", "lte"))
+
+
+def _needs_binding(scope: Schema, name: Any, value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
-        return any(isinstance(one, Expression) and not _is_plain(one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    return isinstance(name, Expression) or (isinstance(value, Expression) and not _is_plain(value))
+        return any(_is_more(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(name, Expression) or _is_more(scope, value)
 
 
-def _is_plain(value: Expression) -> bool:
+def _is_more(scope: Schema, value: Any) -> bool:
+    """Whether a value is an expression other than arithmetic of fields."""
+    if not isinstance(value, Expression):
+        return False
+    return not _is_plain(scope, value) or not (isinstance(value, F) or value.names())
+
+
+def _is_plain(scope: Schema, value: Expression) -> bool:
     """Whether an expression is arithmetic of fields: comparisons across relations know how to read it."""
     if isinstance(value, Arithmetic):
-        return all(_is_plain(part) for part in value.parts())
-    return isinstance(value, F | Value | Bound)
+        return all(_is_plain(scope, part) for part in value.parts())
+    return isinstance(value, Value | Bound) or (isinstance(value, F) and not resolve(scope, value.name).lookups)

@@ -6,11 +6,11 @@ from typing import Any
 
 from ..query.aggregates import is_plain
 from ..query.expressions import F
-from ..query.q import Q
+from ..query.q import Q, leaves_of
 from ..query.state import Annotation, Query, earlier_name
 from ..schema import registry
 from ..schema.schema import Column, Schema
-from .binding import Binder, GroupBinder, bound_values, leaves_of
+from .binding import Binder, GroupBinder, bound_values
 from .bound import Bound, annotated_column
 from .columns import AnnotatedColumn
 from .condition_compiler import compile_q
@@ -148,6 +148,16 @@ def scope_for(query: Query, q: Q) -> Schema:
     """The names that a condition of a query is about."""
     names = scopes(query)
     return names.results if query.groups is not None and about_groups(query, q) else names.rows
+
+
+def parted(query: Query, q: Q) -> tuple[Q, ...]:
+    """A condition of a grouped query as one of its rows and one of its groups, if it joins some of each by `and`."""
+    if query.groups is None or q.negated or q.connector != "and" or not about_groups(query, q):
+        return (q,)
+    parts: dict[bool, list[Any]] = {False: [], True: []}
+    for child in q.children:
+        parts[about_groups(query, child if isinstance(child, Q) else Q.join("and", [child]))].append(child)
+    return tuple(Q.join("and", some) for some in parts.values() if some)
 
 
 def about_groups(query: Query, q: Q) -> bool:

@@ -8,8 +8,8 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
 from typing import Any, Protocol, cast
 
-_EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
-"""Adds Decimals without rounding."""
+EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Adds and rounds Decimals to the last digit."""
 
 
 _HUGE = 1e290
@@ -108,7 +108,7 @@ class Total:
         elif self.exact is None:
             self.exact = int(value) if isinstance(value, int) else value
         elif isinstance(value, Decimal):
-            self.exact = _EXACT.add(value, self.exact)
+            self.exact = EXACT.add(value, self.exact)
         else:
             self.exact += value
 
@@ -246,6 +246,6 @@ def ordered(value: Any) -> Any:
         if isinstance(value, datetime):
             return value.replace(tzinfo=None) if offset is None else value.replace(tzinfo=None) - offset
         return value.replace(tzinfo=None)
-    if isinstance(value, float | Decimal):
-        return (value != value, value)
+    if isinstance(value, int | float | Decimal):
+        return (False, value) if value == value else (True, 0)
     return value

@@ -28,6 +28,7 @@ from ...planning.predicates import (
     reads_outer,
 )
 from ...planning.scopes import condition
+from ...query.moments import at_one_moment
 from ...query.state import Query
 from ...schema import registry
 from ...schema.schema import Column, Schema
@@ -44,6 +45,7 @@ def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation
     plan = cached_plan(query, limits) if node is None else None
     if plan is not None:
         return plan
+    query = at_one_moment(query)
     resolved = yield from _resolved(condition(query) if node is None else node, origin)
     server_where, client_where = split(resolved, limits)
     if client_where is None:
