@@ -38,6 +38,8 @@ from .operations.reading.prefetch import Prefetch
 from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
 from .query.expressions import F, Value
 from .query.q import Q
+from .query.window_frames import RowRange, ValueRange, WindowFrameExclusion
+from .query.windows import Window
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
@@ -57,6 +59,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing
     "Avg", "Count", "Max", "Min", "StdDev", "Sum", "Value", "Variance",
+    "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
     # transactions
     "atomic",
     # looking after a database

@@ -19,6 +19,7 @@ from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty
 from ..query.state import Query
 from ..query.value_types import ValueType, value_type
+from ..query.windows import Window
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
 from .columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedColumn, Step, cell, needed, segments
@@ -27,6 +28,7 @@ from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
 from .names import Path, resolve
 from .predicates import Node
+from .windows import window_among, window_cell
 
 Typed = tuple[Expression, ValueType | None]
 _numbers = count(1)
@@ -76,6 +78,8 @@ class Binder:
             return _Holds(node, str(value)), value_type(bool)
         if isinstance(value, Aggregate):
             return self.filled(self.aggregate(value))
+        if isinstance(value, Window):
+            return self.filled(self.window(value))
         parts = [self.visit(part) for part in value.parts()]
         return value.with_parts([tree for tree, _ in parts]), value.type_of([kind for _, kind in parts])
 
@@ -185,6 +189,10 @@ class Binder:
         """The cell of an aggregate of related objects. Raises FieldError for one of another aggregate."""
         return related_aggregate(self.scope, value)
 
+    def window(self, value: Window) -> Derived:
+        """The cell of a window. Raises FieldError for one that can't be computed, or not here."""
+        return window_cell(self.scope, value, lambda part: self._inner().bind(part))
+
 
 def type_of_cell(found: Cell) -> ValueType | None:
     """The type of the values of a cell."""
@@ -248,6 +256,10 @@ class ArgumentBinder(Binder):
         """Raises FieldError: an aggregate of aggregates."""
         raise FieldError(f"{self.scope.name}: {value} can't stand within an aggregate: annotate() it, then aggregate()")
 
+    def window(self, value: Window) -> Derived:
+        """Raises FieldError: a window in an aggregate."""
+        raise FieldError(f"{self.scope.name}: {value} can't stand within an aggregate: annotate() it, then aggregate()")
+
 
 def related_aggregate(
     scope: Schema, value: Aggregate, nested: bool = False, joined: tuple[Step, ...] = ()
@@ -272,6 +284,8 @@ def related_aggregate(
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
+    if not nested:
+        _check_no_window(scope, value, [*binder.reads])
     reads = [*binder.reads, *(source for source, _ in segments(hops)[:1])]
     return RelatedAggregate(
         f"aggregate{next(_numbers)}",
@@ -292,6 +306,16 @@ def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
         raise FieldError(
             f"{scope.name}: {value} is of {inner.aggregate}, an aggregate itself: write it in aggregate(), over the "
             f"annotated objects"
+        )
+
+
+def _check_no_window(scope: Schema, value: Aggregate, reads: list[Cell]) -> None:
+    """Raises FieldError for an aggregate of a window, which can only be one of all rows."""
+    window = window_among(reads)
+    if window is not None:
+        raise FieldError(
+            f"{scope.name}: {value} is of {window}, which is known once all rows are: write the aggregate in "
+            f"aggregate(), over the annotated objects"
         )
 
 
@@ -346,6 +370,14 @@ class GroupBinder(Binder):
                 raise FieldError(f"{self.scope.name}: {value} is of {name!r}, an aggregate itself")
         of_rows = related_aggregate(self.rows, value, self.nested, self.joined)
         return GroupAggregate(of_rows.name, (), of_rows.type, of_rows=of_rows)
+
+    def window(self, value: Window) -> Derived:
+        """The cell of a window over the groups. Raises FieldError in aggregate(), which has one."""
+        if self.nested:
+            raise FieldError(
+                f"{self.scope.name}: {value} can't stand beside an aggregate: annotate() it, then aggregate()"
+            )
+        return super().window(value)
 
     def _inner(self) -> Binder:
         return GroupBinder(self.scope, self.rows, self.nested, self.joined)

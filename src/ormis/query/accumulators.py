@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
-from fractions import Fraction
 from typing import Any, Protocol
 
 _EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
@@ -32,6 +31,10 @@ class Counter:
     def add(self, _value: Any, /) -> None:
         """Counts one more."""
         self.count += 1
+
+    def remove(self, _value: Any, /) -> None:
+        """Takes one back."""
+        self.count -= 1
 
     def result(self) -> Any:
         """The number."""
@@ -85,6 +88,11 @@ class Total:
             self.exact = _EXACT.add(value, self.exact)
         else:
             self.exact += value
+
+    def remove(self, value: Any, /) -> None:
+        """Takes a finite value back: exactly, as it was added."""
+        self.add(value.copy_negate() if isinstance(value, Decimal) else -value)
+        self.count -= 2
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -143,15 +151,22 @@ class Spread:
 
     def add(self, value: Any, /) -> None:
         """Adds one more."""
-        self.count += 1
+        self._add(value, 1)
+
+    def remove(self, value: Any, /) -> None:
+        """Takes a finite value back."""
+        self._add(value, -1)
+
+    def _add(self, value: Any, sign: int) -> None:
+        self.count += sign
         self.decimal = self.decimal or isinstance(value, Decimal)
         try:
             over, under = value.as_integer_ratio()
         except (OverflowError, ValueError):  # infinite, or no number
             self.special = True
             return
-        self.sums[under] += over
-        self.squares[under * under] += over * over
+        self.sums[under] += sign * over
+        self.squares[under * under] += sign * over * over
 
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
@@ -160,16 +175,14 @@ class Spread:
             return None
         if self.special:
             return Decimal("NaN") if self.decimal else math.nan
-        total, squares = _fraction(self.sums), _fraction(self.squares)
-        variance = (squares - total * total / self.count) / degrees
+        scale = math.lcm(*self.sums)
+        total = sum(over * (scale // under) for under, over in self.sums.items())
+        squares = sum(over * (scale * scale // under) for under, over in self.squares.items())
+        over, under = self.count * squares - total * total, self.count * degrees * scale * scale
         if self.decimal:
-            found = getcontext().divide(Decimal(variance.numerator), Decimal(variance.denominator))
+            found = getcontext().divide(Decimal(over), Decimal(under))
             return found.sqrt() if self.root else found
-        return math.sqrt(variance) if self.root else float(variance)
-
-
-def _fraction(sums: dict[int, int]) -> Fraction:
-    return sum((Fraction(over, under) for under, over in sums.items()), Fraction(0))
+        return math.sqrt(over / under) if self.root else over / under
 
 
 class Extreme:

@@ -1,4 +1,4 @@
-"""Fills derived cells of rows: aggregates of related objects, conditions about other objects."""
+"""Fills derived cells of rows: aggregates of related objects, conditions about other objects, windows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
+from ...planning.windows import WindowCell
 from ...query.accumulators import Accumulator
 from ...query.q import Q
 from ...query.state import Query
@@ -13,6 +14,7 @@ from .pages import decoded
 from .related_rows import CellRow, each_related
 from .select import fetch
 from .subqueries import planned
+from .windows import fill_window
 
 
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
@@ -63,7 +65,13 @@ def _fill_matches(derived: Matches, rows: Sequence[CellRow], origin: Origin) -> 
         row[derived.name] = row[pk.name] in found
 
 
+def _fill_window(cell: WindowCell, rows: Sequence[CellRow], _origin: Origin) -> Operation[None]:
+    fill_window(cell, rows)
+    yield from ()
+
+
 _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
     RelatedAggregate: _fill_aggregate,
     Matches: _fill_matches,
+    WindowCell: _fill_window,
 }

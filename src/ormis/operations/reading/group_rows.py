@@ -13,11 +13,11 @@ from ...planning.derived import GroupAggregate, RelatedAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
 from ...planning.ordering import computed_sort_key, order_terms, sorted_by
-from ...planning.predicates import Node
+from ...planning.predicates import Node, conjuncts
 from ...planning.scopes import having, rows_of_groups, scopes
 from ...query.accumulators import Accumulator
 from ...query.state import Query
-from .complete_rows import reads_derived, rows_of
+from .complete_rows import is_of_all, reads_derived, rows_of
 from .filling import argument_of, fill
 from .related_rows import CellRow, each_page, each_related
 from .select import cells_of
@@ -61,14 +61,16 @@ def _completed(
     node: Node | None,
     origin: Origin,
 ) -> Operation[list[CellRow]]:
-    """The groups with windows and annotations, less those that do not meet the condition."""
+    """The groups with windows and annotations, less those that do not meet the condition.
+
+    What names no window applies before windows are computed, as for rows: complete_rows.py.
+    """
     rest = [one for one in derived if not isinstance(one, GroupAggregate)]
-    about_all = node is not None and bool(set(rest) & {*needed(node.columns()).derived})
-    if node is not None and not about_all:
-        groups = [group for group in groups if _meets(group, node)]
-    yield from fill(rest, groups, origin)
-    if node is not None and about_all:
-        groups = [group for group in groups if _meets(group, node)]
+    for whole in (False, True):
+        yield from fill([one for one in rest if is_of_all(one) is whole], groups, origin)
+        for part in conjuncts(node):
+            if any(map(is_of_all, needed(part.columns()).derived)) is whole:
+                groups = [group for group in groups if _meets(group, part)]
     for group in groups:
         _compute(group, annotated)
     return groups

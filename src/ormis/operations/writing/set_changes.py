@@ -18,10 +18,11 @@ from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
-from ...errors import OrmisError
+from ...errors import FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.columns import ColumnRef, needed
 from ...planning.plan import Plan, packed
+from ...planning.windows import window_among
 from ...records.state import Wire
 from ...schema.schema import Column
 from ...storage.scripts import script
@@ -93,21 +94,28 @@ def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Pla
     what: the change as a participle, for the message. Raises TypeError as check_whole() does.
     """
     check_whole(source, what)
-    return (yield from _plan(source, origin))
+    return (yield from _plan(source, origin, what))
 
 
 def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     """As plan_of_all(), also of a queryset of values()."""
     source._refuse(what)
-    return (yield from _plan(source, origin))
+    return (yield from _plan(source, origin, what))
 
 
-def _plan(source: Source[Any], origin: Origin) -> Operation[Plan]:
+def _plan(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     source._cache = None
     query = source.query.having(order=(), fields=None, related=(), shape="objects")
     plan = replace((yield from planned(query, origin)), columns=query.schema.columns)
     if not plan.derived:
         return plan
+    window = window_among(plan.derived)
+    if window is not None:
+        name = plan.schema.name
+        raise FieldError(
+            f"{name}: a queryset that is filtered by {window} can't be {what}: write "
+            f"{name}.objects.filter(pk__in=queryset), which finds its objects first"
+        )
     return replace(plan, client_where=None, keys=tuple((yield from keys_of(plan, origin))))
 
 
