@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from typing import Any, Protocol
@@ -15,6 +16,10 @@ class Accumulator(Protocol):
 
     def add(self, value: Any, /) -> None:
         """Takes one more value, which is not None."""
+        ...
+
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Takes so many values that were added up already, with part of their sum and of the sum of their squares."""
         ...
 
     def result(self) -> Any:
@@ -36,6 +41,10 @@ class Counter:
         """Takes one back."""
         self.count -= 1
 
+    def include(self, count: int, _total: Any, _squares: Any, /) -> None:
+        """Counts more."""
+        self.count += count
+
     def result(self) -> Any:
         """The number."""
         return self.count
@@ -54,6 +63,9 @@ class Distinct:
         if known not in self._seen:
             self._seen.add(known)
             self.inner.add(value)
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: distinct values come one by one."""
 
     def result(self) -> Any:
         """That of the distinct values."""
@@ -93,6 +105,12 @@ class Total:
         """Takes a finite value back: exactly, as it was added."""
         self.add(value.copy_negate() if isinstance(value, Decimal) else -value)
         self.count -= 2
+
+    def include(self, count: int, total: Any, _squares: Any, /) -> None:
+        """Adds a part of the sum."""
+        if total or count:
+            self.add(total)
+            self.count += count - 1
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -168,6 +186,14 @@ class Spread:
         self.sums[under] += sign * over
         self.squares[under * under] += sign * over * over
 
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Adds a part of the sum and of the sum of squares."""
+        self.count += count
+        self.decimal = self.decimal or isinstance(total, Decimal)
+        for sums, part in ((self.sums, total), (self.squares, squares)):
+            over, under = part.as_integer_ratio()
+            sums[under] += over
+
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
         degrees = self.count - self.sample
@@ -175,14 +201,20 @@ class Spread:
             return None
         if self.special:
             return Decimal("NaN") if self.decimal else math.nan
-        scale = math.lcm(*self.sums)
-        total = sum(over * (scale // under) for under, over in self.sums.items())
-        squares = sum(over * (scale * scale // under) for under, over in self.squares.items())
-        over, under = self.count * squares - total * total, self.count * degrees * scale * scale
+        scale, total = _summed(self.sums)
+        scale_of_squares, squares = _summed(self.squares)
+        over = self.count * squares * scale * scale - total * total * scale_of_squares
+        under = self.count * degrees * scale_of_squares * scale * scale
         if self.decimal:
             found = getcontext().divide(Decimal(over), Decimal(under))
             return found.sqrt() if self.root else found
         return math.sqrt(over / under) if self.root else over / under
+
+
+def _summed(sums: Mapping[int, int]) -> tuple[int, int]:
+    """The sum of fractions, numerators by denominator: its denominator, not reduced, and its numerator."""
+    scale = math.lcm(*sums)
+    return scale, sum(over * (scale // under) for under, over in sums.items())
 
 
 class Extreme:
@@ -198,6 +230,9 @@ class Extreme:
         key = ordered(value)
         if self.best is None or (key > self._key if self.largest else key < self._key):
             self.best, self._key = value, key
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: the best of some values comes as a value."""
 
     def result(self) -> Any:
         """The best value."""
