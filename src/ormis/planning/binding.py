@@ -8,25 +8,38 @@
 related object, `GroupBinder` what is computed for each group.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 from ..errors import FieldError
-from ..query.aggregates import Aggregate
+from ..query.aggregates import Aggregate, Count
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty
+from ..query.renaming import renamed
 from ..query.state import Query
 from ..query.value_types import ValueType, value_type
 from ..query.windows import Window
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
-from .columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedColumn, Step, cell, needed, segments
+from .columns import (
+    AnnotatedColumn,
+    Cell,
+    ColumnRef,
+    Derived,
+    RelatedCell,
+    RelatedColumn,
+    RelatedCount,
+    Step,
+    cell,
+    needed,
+    segments,
+)
 from .condition_compiler import compile_q, each_expression
 from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
-from .names import Path, resolve
+from .names import Path, resolve, steps
 from .predicates import Node
 from .windows import window_among, window_cell
 
@@ -62,7 +75,7 @@ class Binder:
         if isinstance(value, Bound):
             return value
         tree, kind = self.visit(value)
-        return Bound(value, tree, tuple(self.reads), kind)
+        return Bound(value, tree, tuple(self.reads), kind, f"{self.scope.name}: ")
 
     def visit(self, value: Expression) -> Typed:
         """The expression over names of cells, and its type."""
@@ -77,11 +90,12 @@ class Binder:
                 self.reads |= dict.fromkeys(column.reads if isinstance(column, AnnotatedColumn) else (column,))
             return _Holds(node, str(value)), value_type(bool)
         if isinstance(value, Aggregate):
-            return self.filled(self.aggregate(value))
+            found = self.aggregate(value)
+            return self.cell(found) if isinstance(found, RelatedCount) else self.filled(found)
         if isinstance(value, Window):
             return self.filled(self.window(value))
         parts = [self.visit(part) for part in value.parts()]
-        return value.with_parts([tree for tree, _ in parts]), value.type_of([kind for _, kind in parts])
+        return value.with_parts([tree for tree, _ in parts]), type_of(self.scope, value, [kind for _, kind in parts])
 
     def filled(self, derived: Derived) -> Typed:
         """A cell that is filled later, as an expression."""
@@ -100,13 +114,13 @@ class Binder:
         if lookups[0] not in path.column.codec.traits.parts or len(lookups) > 1:
             path.check_no_lookups(self.scope, name)
         part = part_of_field(tree, lookups[0])
-        return part, part.type_of([kind])
+        return part, type_of(self.scope, part, [kind])
 
     def read(self, path: Path, name: str) -> Typed:
         """The value at the end of a path."""
         return self.cell(self.cell_at(path, name))
 
-    def cell(self, found: ColumnRef, name: str = "") -> Typed:
+    def cell(self, found: Cell, name: str = "") -> Typed:
         """A cell of the row, under its own name or this one."""
         if not name:
             self.reads[found] = None
@@ -130,32 +144,42 @@ class Binder:
         return compile_q(self.scope, self._on_rows(q))
 
     def _on_rows(self, q: Q) -> Q:
-        leaves = [*leaves_of(q)]
-        foreign = [leaf for leaf in leaves if self._is_foreign(leaf)]
-        if foreign and not any(self._is_own(leaf) for leaf in leaves if leaf not in foreign):
-            return Q.join("and", [self._matching(q)])
-        children = [self._on_rows(child) if isinstance(child, Q) else self._on_row(*child) for child in q.children]
+        whole = self._elsewhere(q)
+        if whole is not None:
+            return Q.join("and", [self._matching(q, whole)])
+        children: list[Q | Leaf] = []
+        others: dict[tuple[Step, ...], list[Q | Leaf]] = {}
+        for child in q.children:
+            place = self._elsewhere(child)
+            if place is not None:
+                others.setdefault(place, []).append(child)  # one query, since they may be about one related object
+            else:
+                children.append(self._on_rows(child) if isinstance(child, Q) else self._on_row(*child))
+        children += [self._matching(Q.join(q.connector, some), place) for place, some in others.items()]
         return Q.join(q.connector, children, q.negated)
 
-    def _is_foreign(self, leaf: Leaf) -> bool:
-        """Whether a lookup needs a query of its own."""
-        name, value = leaf
-        if isinstance(value, Query) or isinstance(getattr(value, "query", None), Query):
-            return True
-        return isinstance(name, str) and not self.is_here(resolve(self.scope, name))
+    def _elsewhere(self, part: Q | Leaf) -> tuple[Step, ...] | None:
+        """The relations to the object whose query tells this part of a condition; None if cells at hand do."""
+        places = {self._place(*leaf) for leaf in (leaves_of(part) if isinstance(part, Q) else [part])}
+        return places.pop() if len(places) == 1 else None
 
-    def _is_own(self, _leaf: Leaf) -> bool:
-        """Whether a lookup can't be part of another query."""
-        return False
+    def _place(self, name: Any, value: Any) -> tuple[Step, ...] | None:
+        """None for a lookup of cells at hand; else the relations to the object of which a query has to tell it."""
+        if not isinstance(name, str):
+            return None
+        path = resolve(self.scope, name)
+        queried = isinstance(value, Query) or isinstance(getattr(value, "query", None), Query)
+        return None if self.is_here(path) and not queried else self._nearest(path)
 
-    def _matching(self, q: Q) -> Leaf:
+    def _nearest(self, _path: Path) -> tuple[Step, ...]:
+        return ()
+
+    def _matching(self, q: Q, _place: tuple[Step, ...]) -> Leaf:
         schema = self.scope
         if schema.grouped:
             raise FieldError(f"{schema.name}: {q!r} is about objects, and these are groups: filter() before annotate()")
-        derived = Matches(f"matches{next(_numbers)}", (schema.pk,), value_type(bool), schema=schema.base, q=q)
-        tree, kind = self.filled(derived)
-        column = annotated_column(derived.name, Bound(Condition(q), tree, (derived,), kind))
-        return ResolvedLookup(Path((), column, ()), repr(q)), True
+        tree, kind = self.filled(_matches(schema, q))
+        return _as_lookup(q, tree, kind, tuple(self.reads))
 
     def _on_row(self, name: Any, value: Any) -> Q | Leaf:
         place = f"{self.scope.name}.{name}"
@@ -185,19 +209,51 @@ class Binder:
 
     # Aggregates ------------------------------------------------------------------------------------------------------
 
-    def aggregate(self, value: Aggregate) -> Derived:
+    def aggregate(self, value: Aggregate) -> Derived | RelatedCount:
         """The cell of an aggregate of related objects. Raises FieldError for one of another aggregate."""
-        return related_aggregate(self.scope, value)
+        found = related_aggregate(self.scope, value)
+        return number_of_related(found) or found
 
     def window(self, value: Window) -> Derived:
         """The cell of a window. Raises FieldError for one that can't be computed, or not here."""
         return window_cell(self.scope, value, lambda part: self._inner().bind(part))
 
 
+def _matches(schema: Schema, q: Q) -> Matches:
+    """The cell that tells whether an object meets a condition about others."""
+    return Matches(f"matches{next(_numbers)}", (schema.pk,), value_type(bool), schema=schema.base, q=q)
+
+
+def _as_lookup(q: Q, tree: Expression, kind: ValueType | None, reads: tuple[Cell, ...]) -> Leaf:
+    """A lookup that is true if the cell is that a condition has become."""
+    column = annotated_column(str(tree), Bound(Condition(q), tree, reads, kind))
+    return ResolvedLookup(Path((), column, ()), repr(q)), True
+
+
+def _seen_from(scope: Schema, q: Q, hops: tuple[Step, ...]) -> Q:
+    """The condition in the names of the object at the end of these relations."""
+
+    def lookup(name: str) -> str:
+        path = resolve(scope, name)
+        return "__".join([*(hop.name for hop in path.hops[len(hops) :]), path.column.name, *path.lookups])
+
+    return renamed(q, lookup, lambda name: seen_from(scope, hops, name, f"{scope.name}: {q!r}").name)
+
+
+def type_of(scope: Schema, value: Expression, types: Sequence[ValueType | None]) -> ValueType | None:
+    """The type of an expression whose parts have these. Raises FieldError, which names the model."""
+    try:
+        return value.type_of(types)
+    except FieldError as error:
+        raise FieldError(f"{scope.name}: {error}") from None
+
+
 def type_of_cell(found: Cell) -> ValueType | None:
     """The type of the values of a cell."""
     if isinstance(found, Derived):
         return found.type
+    if isinstance(found, RelatedCount):
+        return value_type(int)
     column = found.column if isinstance(found, RelatedColumn) else found
     return ValueType(column.codec, column.convert)
 
@@ -221,33 +277,43 @@ def leaves_of(q: Q) -> list[Leaf]:
 class ArgumentBinder(Binder):
     """Binds the argument and the filter of an aggregate, over cells of the row and of a related object.
 
-    hops: the relations that lead from the row to the related object. related: the cells of that object, by their
-    names; shared by the binders of the parts of a condition.
+    hops: the relations that lead from the row to the related object. related: the cells of that object, and of those
+    on the way, by their names; shared by the binders of the parts of a condition.
     """
 
-    def __init__(self, scope: Schema, hops: tuple[Step, ...], related: dict[str, ColumnRef]) -> None:
+    def __init__(self, scope: Schema, hops: tuple[Step, ...], related: dict[str, RelatedCell]) -> None:
         super().__init__(scope)
         self.hops = hops
         self.related = related
 
     def read(self, path: Path, name: str) -> Typed:
-        """A cell of the related object, or of the row."""
-        if super().is_here(path):
+        """A cell of the related object, of one on the way to it, or of the row."""
+        way = many_of(path.hops)
+        if not way or way != self.hops[: len(way)]:
             return super().read(path, name)
-        if path.hops[: len(self.hops)] == self.hops:
-            found = cell(path.hops[len(self.hops) :], path.column)
-        else:
-            found = seen_from(self.scope, self.hops, name, f"{self.scope.name}.{name}")
-        known = f"{'__'.join(hop.name for hop in self.hops)}.{found.name}"
-        self.related[known] = found
-        return self.cell(found, known)
+        found = cell(path.hops[len(way) :], path.column)
+        return self.cell(found, self._joined(way, found))
+
+    def _joined(self, way: tuple[Step, ...], found: Cell) -> str:
+        one = related_cell(way, found)
+        self.related[one.name] = one
+        return one.name
 
     def is_here(self, path: Path) -> bool:
-        """Whether the row or the related object has a cell there."""
-        return super().is_here(path) or many_of(path.hops) == self.hops[: len(many_of(path.hops))]
+        """Whether the row or a related object has a cell there."""
+        way = many_of(path.hops)
+        return way == self.hops[: len(way)]
 
-    def _is_own(self, leaf: Leaf) -> bool:
-        return isinstance(leaf[0], str) and not super().is_here(resolve(self.scope, leaf[0]))
+    def _nearest(self, path: Path) -> tuple[Step, ...]:
+        ways = [self.hops[:i] for i, hop in enumerate(self.hops, 1) if not hop.to_one]
+        return next((way for way in reversed(ways) if path.hops[: len(way)] == way), ())
+
+    def _matching(self, q: Q, place: tuple[Step, ...]) -> Leaf:
+        if not place:
+            return super()._matching(q, place)
+        derived = _matches(place[-1].schema, _seen_from(self.scope, q, place))
+        tree, kind = self.cell(derived, self._joined(place, derived))
+        return _as_lookup(q, tree, kind, ())
 
     def _inner(self) -> Binder:
         return ArgumentBinder(self.scope, self.hops, self.related)
@@ -275,18 +341,27 @@ def related_aggregate(
     hops = followed(scope, _names(value.argument), str(value))
     if joined[: len(hops)] == hops:
         hops = joined
-    related: dict[str, ColumnRef] = {}
+    related: dict[str, RelatedCell] = {}
     binder = ArgumentBinder(scope, hops, related)
     argument = binder.bind(value.argument)
     if not nested:
         _check_flat(scope, value, argument)
-    kind = value.type_of([argument.type])
+    kind = type_of(scope, value, [argument.type])
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
     if not nested:
         _check_no_window(scope, value, [*binder.reads])
-    reads = [*binder.reads, *(source for source, _ in segments(hops)[:1])]
+    ways = segments(hops)
+    followed_already = len(segments(joined)) if joined and hops[: len(joined)] == joined else 0
+    if followed_already == len(ways):
+        reads = [*binder.reads]
+    elif followed_already:
+        source = related_cell(joined, ways[followed_already][0])
+        related[source.name] = source
+        reads = [*binder.reads]
+    else:
+        reads = [*binder.reads, ways[0][0]]
     return RelatedAggregate(
         f"aggregate{next(_numbers)}",
         tuple(dict.fromkeys(reads)),
@@ -295,12 +370,32 @@ def related_aggregate(
         argument=argument,
         condition=condition,
         hops=hops,
-        related=tuple(related.items()),
+        related=tuple(related.values()),
+        joined=followed_already,
     )
+
+
+def number_of_related(found: RelatedAggregate) -> RelatedCount | None:
+    """The same as a column that the server has, if it is the number of objects behind one relation; else None."""
+    value, argument = found.aggregate, found.argument
+    if not isinstance(value, Count) or found.condition is not None or not isinstance(argument.tree, F):
+        return None
+    if len(segments(found.hops)) != 1 or len(found.related) != 1 or found.related[0].name != argument.tree.name:
+        return None
+    return RelatedCount(found.hops) if found.related[0].cell is found.hops[-1].schema.pk else None
+
+
+def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:
+    """A cell of the object at the end of these relations, the last of which leads to many."""
+    at = sum(not hop.to_one for hop in way) - 1
+    return RelatedCell(f"{'__'.join(hop.name for hop in way)}.{found.name}", at, found)
 
 
 def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
     """Raises FieldError for an aggregate of aggregates."""
+    counted = next((one for one in needed(argument.reads).stored if isinstance(one, RelatedCount)), None)
+    if counted is not None:
+        raise FieldError(f"{scope.name}: {value} is of an aggregate itself: write it in aggregate(), over the objects")
     inner = next((one for one in needed(argument.reads).derived if isinstance(one, RelatedAggregate)), None)
     if inner is not None:
         raise FieldError(
@@ -366,8 +461,12 @@ class GroupBinder(Binder):
     def aggregate(self, value: Aggregate) -> Derived:
         """The cell of an aggregate of the rows of each group."""
         for name in sorted(_names(value.argument)):
-            if name in self.scope.annotations and name not in self.rows.annotations and name not in self.rows.by_name:
-                raise FieldError(f"{self.scope.name}: {value} is of {name!r}, an aggregate itself")
+            known = self.scope.annotations.get(name)
+            if isinstance(known, AnnotatedColumn) and known.of_groups and not _knows(self.rows, name):
+                raise FieldError(
+                    f"{self.scope.name}: {value} is of {name!r}, an aggregate itself: aggregate() takes it, over the "
+                    f"annotated rows"
+                )
         of_rows = related_aggregate(self.rows, value, self.nested, self.joined)
         return GroupAggregate(of_rows.name, (), of_rows.type, of_rows=of_rows)
 
@@ -381,6 +480,10 @@ class GroupBinder(Binder):
 
     def _inner(self) -> Binder:
         return GroupBinder(self.scope, self.rows, self.nested, self.joined)
+
+
+def _knows(rows: Schema, name: str) -> bool:
+    return name in rows.annotations or name in rows.by_name or bool(steps(rows, name))
 
 
 # Conditions of queries -----------------------------------------------------------------------------------------------

@@ -283,8 +283,7 @@ def shown_annotations(query: Query) -> tuple[ColumnRef, ...]:
     if query.shape != "objects" or not query.annotations:
         return ()
     names = scope_of(query).annotations
-    shown = dict.fromkeys(annotation.name for annotation in query.annotations if annotation.shown)
-    return tuple(names[name] for name in shown)
+    return tuple(names[name] for name in query.shown)
 
 
 def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:

@@ -69,7 +69,10 @@ def window_cell(scope: Schema, window: Window, bind: Callable[[Expression], Boun
     for one in order:
         check_ordered(one.by, f"{scope.name}: {one.by}", "Window(order_by=)")
     _check_distances(scope, window, order)
-    kind = window.type_of([one.type for one in arguments])
+    try:
+        kind = window.type_of([one.type for one in arguments])
+    except FieldError as error:
+        raise FieldError(f"{scope.name}: {error}") from None
     return WindowCell(
         f"window{next(_numbers)}",
         reads,

@@ -2,10 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 _EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds Decimals without rounding."""
@@ -59,7 +59,7 @@ class Distinct:
 
     def add(self, value: Any, /) -> None:
         """Hands the value on if it is new."""
-        known = _hashable(value)
+        known = identity(value)
         if known not in self._seen:
             self._seen.add(known)
             self.inner.add(value)
@@ -72,7 +72,16 @@ class Distinct:
         return self.inner.result()
 
 
-def _hashable(value: Any) -> Any:
+def identity(value: Any) -> Any:
+    """A form that equal values share: NaN equals NaN, times are as in UTC, lists and dicts by what they hold."""
+    if isinstance(value, datetime | time):
+        return ordered(value)
+    if isinstance(value, float | Decimal):
+        return "NaN" if math.isnan(value) else value
+    if isinstance(value, list | tuple):
+        return tuple([identity(one) for one in cast(Iterable[Any], value)])
+    if isinstance(value, dict):
+        return frozenset([(one, identity(other)) for one, other in cast(dict[Any, Any], value).items()])
     try:
         hash(value)
     except TypeError:

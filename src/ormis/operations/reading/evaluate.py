@@ -12,14 +12,14 @@ from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
-from ...planning.scopes import condition, scope_for
+from ...planning.scopes import condition, rows_of_groups, scope_for
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
 from . import explain as explaining
 from .complete_rows import count as rows_counted
 from .complete_rows import rows_of
-from .group_rows import group_rows
+from .group_rows import explained, group_rows
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows
 from .prefetch import prefetch
@@ -93,7 +93,7 @@ def _with_defaults(row: tuple[Any, ...], defaults: Sequence[Any]) -> tuple[Any, 
 def hydrator(source: Source[Any], origin: Origin) -> Hydrate | None:
     """The function that makes whole objects of rows; None for partly loaded objects, and for rows of values."""
     query = source.query
-    if query.fields is not None or query.shape != "objects" or any(one.shown for one in query.annotations):
+    if query.fields is not None or query.shape != "objects" or query.shown:
         return None
     return partial(load, source.model, origin=origin)
 
@@ -289,4 +289,11 @@ def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str
     if source.query.shape != "objects" and spreads(source.query):
         whole = source._copy_of(objects_of(source.query).having(shape="objects"))
         return "a row for each related object of\n" + (yield from explain(whole, origin, analyze))
+    if source.query.groups is not None:
+        rows = rows_of_groups(source.query)
+        return (
+            yield from explaining.explain(
+                (yield from planned(rows, origin)), analyze, [explained(source.query, origin)]
+            )
+        )
     return (yield from explaining.explain((yield from planned(source.query, origin)), analyze))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, Step, needed
+from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedCell, needed
 from ...planning.derived import GroupAggregate, RelatedAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
@@ -28,13 +28,25 @@ from .set_operations import each_once
 from .subqueries import planned
 
 
+def explained(query: Query, origin: Origin) -> str:
+    """How the rows of a grouped query are added up, for explain()."""
+    names = scopes(query)
+    assert names.grouping is not None
+    found = needed([_column(column) for column in names.results.annotations.values()]).derived
+    aggregates = [one for one in found if isinstance(one, GroupAggregate)]
+    by_server = server_aggregates(names.rows, names.grouping, aggregates, origin.limits) is not None
+    how = "on the server, portion by portion" if by_server else "in Python, over columns read in batches"
+    added = ", ".join(str(one.of_rows.aggregate) for one in aggregates)
+    return f"grouped by {', '.join(name for name, _ in names.grouping.keys) or 'nothing'}: {added} {how}"
+
+
 def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a grouped query: `fields` of each group that meets the conditions, in order, cut."""
     names = scopes(query)
     scope = names.results
     assert names.grouping is not None
     fields = [_column(resolve(scope, name).column) for name in query.fields or ()]
-    order = order_terms(scope, query.order or ())
+    order = order_terms(scope, (*(query.order or ()), *_ordered_keys(names.grouping)))
     if query.backwards:
         order = tuple(term.reversed() for term in order)
     node = having(query)
@@ -50,6 +62,11 @@ def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]
     if query.distinct:
         rows = each_once(rows)
     return rows[query.offset : None if query.limit is None else query.offset + query.limit]
+
+
+def _ordered_keys(grouping: Grouping) -> list[str]:
+    """The keys that settle ties: without order_by(), groups come in the order of their keys."""
+    return [name for name, bound in grouping.keys if bound.codec.traits.ordered]
 
 
 def _column(found: Any) -> AnnotatedColumn:
@@ -147,7 +164,7 @@ def _as_column(derived: Derived) -> AnnotatedColumn:
 
 def _is_direct(groups: Groups, one: RelatedAggregate) -> bool:
     """Whether an aggregate is of the rows themselves, joined with related objects as the keys are."""
-    return one.hops == groups.keys.hops[: len(one.hops)]
+    return not one.hops or one.hops == groups.keys.hops
 
 
 def _add_row(groups: Groups, row: Mapping[str, Any]) -> None:
@@ -179,21 +196,22 @@ def _add_related(
         if value is not None:
             found[i].add(value)
 
-    yield from each_related(rows, one.hops, one.related, origin, add)
+    yield from each_related(rows, one.hops, one.related, origin, add, joined=one.joined)
 
 
 def _joined(rows: Sequence[CellRow], groups: Groups, origin: Origin) -> Operation[list[CellRow]]:
     """A row for each related object that the keys are of; one without any where there is none."""
-    hops: tuple[Step, ...] = groups.keys.hops
-    related = dict(groups.keys.related)
-    for one in groups.aggregates:
-        if one.of_rows.hops == hops:
-            related |= dict(one.of_rows.related)
+    related = [*groups.keys.related, *(cell for one in groups.aggregates for cell in _of_joined(one.of_rows))]
     joined: list[list[CellRow]] = [[] for _ in rows]
 
     def join(i: int, cells: Mapping[str, Any]) -> None:
         joined[i].append({**rows[i], **cells})
 
-    yield from each_related(rows, hops, tuple(related.items()), origin, join)
-    nothing = dict.fromkeys(related)
-    return [one for row, found in zip(rows, joined, strict=True) for one in found or [{**row, **nothing}]]
+    cells = list({one.name: one for one in related}.values())
+    yield from each_related(rows, groups.keys.hops, cells, origin, join, outer=True)
+    return [one for found in joined for one in found]
+
+
+def _of_joined(one: RelatedAggregate) -> list[RelatedCell]:
+    """The cells that an aggregate needs of the objects that the rows of groups are joined with."""
+    return [cell for cell in one.related if cell.at < one.joined]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ...planning.derived import GroupAggregate
 from ...planning.grouping import Grouping
-from ...query.accumulators import Accumulator
+from ...query.accumulators import Accumulator, identity
 from .related_rows import CellRow
 
 
@@ -24,7 +24,7 @@ class Groups:
 
     def at(self, values: tuple[Any, ...]) -> list[Accumulator]:
         """The accumulators of the group with these keys."""
-        known = tuple([_hashable(value) for value in values])
+        known = tuple([identity(value) for value in values])
         found = self.by_key.get(known)
         if found is None:
             found = self.by_key[known] = (values, [one.of_rows.aggregate.accumulate() for one in self.aggregates])
@@ -43,11 +43,3 @@ class Groups:
             }
             for values, accumulators in self.by_key.values()
         ]
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value)
-    return value

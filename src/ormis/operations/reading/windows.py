@@ -7,6 +7,7 @@ from typing import Any
 from ...planning.ordering import OrderItem, computed_sort_key, sorted_by
 from ...planning.predicates import comparable
 from ...planning.windows import WindowCell, WindowOrder
+from ...query.accumulators import identity
 from ...query.aggregates import Aggregate
 from ...query.window_aggregates import over_frames
 from ...query.window_functions import Partition
@@ -47,11 +48,7 @@ def _partitions(cell: WindowCell, rows: Sequence[CellRow], order: list[int]) -> 
         return [order] if order else []
     found: dict[Any, list[int]] = {}
     for i in order:
-        values = tuple([bound.in_query(rows[i]) for bound in cell.partition])
-        try:
-            found.setdefault(values, []).append(i)
-        except TypeError:
-            found.setdefault(repr(values), []).append(i)
+        found.setdefault(tuple([identity(bound.in_query(rows[i])) for bound in cell.partition]), []).append(i)
     return [*found.values()]
 
 
