@@ -290,10 +290,6 @@ def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str
         whole = source._copy_of(objects_of(source.query).having(shape="objects"))
         return "a row for each related object of\n" + (yield from explain(whole, origin, analyze))
     if source.query.groups is not None:
-        rows = rows_of_groups(source.query)
-        return (
-            yield from explaining.explain(
-                (yield from planned(rows, origin)), analyze, [explained(source.query, origin)]
-            )
-        )
+        plan = yield from planned(rows_of_groups(source.query), origin)
+        return (yield from explaining.explain(plan, analyze, [explained(source.query, plan)]))
     return (yield from explaining.explain((yield from planned(source.query, origin)), analyze))
