@@ -38,6 +38,7 @@ from .operations.reading.prefetch import Prefetch
 from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
 from .query.expressions import F, Value
 from .query.q import Q
+from .query.subqueries import Exists, OuterRef, Subquery
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
@@ -56,7 +57,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing
-    "Avg", "Count", "Max", "Min", "StdDev", "Sum", "Value", "Variance",
+    "Avg", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
     # transactions
     "atomic",
     # looking after a database

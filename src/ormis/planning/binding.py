@@ -18,6 +18,7 @@ from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty
 from ..query.state import Query
+from ..query.subqueries import Subquery
 from ..query.value_types import ValueType, value_type
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
@@ -27,6 +28,7 @@ from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
 from .names import Path, resolve
 from .predicates import Node
+from .subquery_cells import is_subquery_lookup, subquery_cell, with_subqueries
 
 Typed = tuple[Expression, ValueType | None]
 _numbers = count(1)
@@ -76,6 +78,8 @@ class Binder:
             return _Holds(node, str(value)), value_type(bool)
         if isinstance(value, Aggregate):
             return self.filled(self.aggregate(value))
+        if isinstance(value, Subquery):
+            return self.filled(subquery_cell(f"subquery{next(_numbers)}", value, self._outer, self.scope.name))
         parts = [self.visit(part) for part in value.parts()]
         return value.with_parts([tree for tree, _ in parts]), value.type_of([kind for _, kind in parts])
 
@@ -83,6 +87,10 @@ class Binder:
         """A cell that is filled later, as an expression."""
         self.reads[derived] = None
         return F(derived.name), derived.type
+
+    def _outer(self, name: str) -> Bound:
+        """A field of the row, for a subquery that refers to it."""
+        return self._inner().bind(F(name))
 
     # Names -----------------------------------------------------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class Binder:
 
     def condition(self, q: Q) -> Node:
         """A condition on a row: that of other objects is a cell of the row too."""
-        return compile_q(self.scope, self._on_rows(q))
+        return compile_q(self.scope, self._on_rows(with_subqueries(self.scope, q)))
 
     def _on_rows(self, q: Q) -> Q:
         leaves = [*leaves_of(q)]
@@ -163,7 +171,7 @@ class Binder:
             value = type(self)._inner(self).bind(value)
         if isinstance(name, Expression):
             bound = type(self)._inner(self).bind(name)
-            return ResolvedLookup(Path((), annotated_column(str(name), bound), ()), str(name)), value
+            return _lookup_of(bound), value
         if isinstance(name, ResolvedLookup):
             return name, value
         path = resolve(self.scope, name)
@@ -358,6 +366,7 @@ def bound_values(scope: Schema, q: Q) -> Q:
     """A condition of filter() with what is more than fields and arithmetic in it bound."""
     if not any(_needs_binding(*leaf) for leaf in leaves_of(q)):
         return q
+    q = with_subqueries(scope, q)
     children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
     return Q.join(q.connector, children, q.negated)
 
@@ -373,15 +382,21 @@ def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
     if isinstance(value, Expression):
         value = Binder(scope).bind(value)
     if isinstance(name, Expression):
-        column = annotated_column(str(name), Binder(scope).bind(name))
-        name = ResolvedLookup(Path((), column, ()), str(name))
+        name = _lookup_of(Binder(scope).bind(name))
     return name, value
+
+
+def _lookup_of(bound: Bound) -> ResolvedLookup:
+    """An expression in the place of a lookup's name; its column has a name that no other has."""
+    return ResolvedLookup(Path((), annotated_column(f"{bound} ({next(_numbers)})", bound), ()), str(bound))
 
 
 def _needs_binding(name: Any, value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(isinstance(one, Expression) and not _is_plain(one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    return isinstance(name, Expression) or (isinstance(value, Expression) and not _is_plain(value))
+    if isinstance(name, Expression) or is_subquery_lookup(value):
+        return True
+    return isinstance(value, Expression) and not _is_plain(value)
 
 
 def _is_plain(value: Expression) -> bool:

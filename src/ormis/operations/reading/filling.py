@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import Derived
+from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
+from ...planning.subquery_cells import SubqueryCell
 from ...query.accumulators import Accumulator
 from ...query.q import Q
 from ...query.state import Query
@@ -13,11 +14,15 @@ from .pages import decoded
 from .related_rows import CellRow, each_related
 from .select import fetch
 from .subqueries import planned
+from .subquery_rows import fill_subquery
 
 
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
-    """Sets these cells of the rows, each of which may be read by those after it."""
+    """Sets these cells of the rows, each of which may be read by those after it; and the annotations that they read."""
     for derived in cells:
+        for column in needed(derived.reads).annotated:
+            for row in rows:
+                row[column.name] = column.compute(row)
         if rows:
             yield from _FILL[type(derived)](derived, rows, origin)
 
@@ -63,4 +68,5 @@ def _fill_matches(derived: Matches, rows: Sequence[CellRow], origin: Origin) -> 
 _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
     RelatedAggregate: _fill_aggregate,
     Matches: _fill_matches,
+    SubqueryCell: fill_subquery,
 }

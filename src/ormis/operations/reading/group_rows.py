@@ -16,6 +16,7 @@ from ...planning.ordering import computed_sort_key, order_terms, sorted_by
 from ...planning.predicates import Node
 from ...planning.scopes import having, rows_of_groups, scopes
 from ...query.accumulators import Accumulator
+from ...query.outer_references import check_resolved
 from ...query.state import Query
 from .complete_rows import reads_derived, rows_of
 from .filling import argument_of, fill
@@ -27,6 +28,7 @@ from .subqueries import planned
 
 def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a grouped query: `fields` of each group that meets the conditions, in order, cut."""
+    check_resolved(query)
     names = scopes(query)
     scope = names.results
     assert names.grouping is not None
