@@ -2,8 +2,8 @@
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the key prefix; ARGV[2] the condition with its probes, see read/plan.lua, and the request; then a shape and
 --          a declaration per model, that of the query first; then the parameters of a plan that is kept for any values
--- The request: {want = 'rows' | 'count' | 'keys', probes = {further probe, ...}, columns = {position, ...},
---   order = {{position, descending, nulls_first, kind, nullable}, ...}
+-- The request: {want = 'rows' | 'count' | 'keys' | 'aggregate', probes = {further probe, ...},
+--   columns = {position, ...}, order = {{position, descending, nulls_first, kind, nullable}, ...}
 --                                  then the order of creation, descending where `backwards`
 --   joins, early, sorted           columns of related objects, see read/related_columns.lua
 --   related                        whole related objects, see read/related_objects.lua
@@ -13,12 +13,13 @@
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   enough                         how many rows of a portion or step are needed at most
+--   aggregate                      the groups and aggregates of rows, see read/aggregation.lua
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
 --   before, less = {{conjunct, ...}, {probe, ...}}   count only what stands before this object, see read/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
--- packed list of their members; the answer is one of
+-- packed list of their members, with `aggregate` {answer, packed groups}; the answer is one of
 --   {'ok', 'done', count}          all there is
 --   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
 --   {'ok', 'walk'}                 too many for that: to be asked for step by step
@@ -48,6 +49,11 @@ local function complete(head, rows, places)
     head[#head + 1] = require('read.explaining')()
   end
   local answer_ = {cmsgpack.pack(head)}
+  if rows and request.want == 'aggregate' then
+    local aggregation = require('read.aggregation')
+    answer_[2] = aggregation.folded()
+    return answer_
+  end
   if not rows or request.want == 'count' then return answer_ end
   search.complete(rows)
   local related = nothing

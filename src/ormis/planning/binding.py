@@ -8,7 +8,7 @@
 related object, `GroupBinder` what is computed for each group.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -17,16 +17,28 @@ from ..query.aggregates import Aggregate
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty
+from ..query.renaming import renamed
 from ..query.state import Query
 from ..query.subqueries import Subquery
 from ..query.value_types import ValueType, value_type
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
-from .columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedColumn, Step, cell, needed, segments
+from .columns import (
+    AnnotatedColumn,
+    Cell,
+    ColumnRef,
+    Derived,
+    RelatedCell,
+    RelatedColumn,
+    Step,
+    cell,
+    needed,
+    segments,
+)
 from .condition_compiler import compile_q, each_expression
 from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
-from .names import Path, resolve
+from .names import Path, resolve, steps
 from .predicates import Node
 from .subquery_cells import is_subquery_lookup, subquery_cell, with_subqueries
 
@@ -62,7 +74,7 @@ class Binder:
         if isinstance(value, Bound):
             return value
         tree, kind = self.visit(value)
-        return Bound(value, tree, tuple(self.reads), kind)
+        return Bound(value, tree, tuple(self.reads), kind, f"{self.scope.name}: ")
 
     def visit(self, value: Expression) -> Typed:
         """The expression over names of cells, and its type."""
@@ -81,7 +93,7 @@ class Binder:
         if isinstance(value, Subquery):
             return self.filled(subquery_cell(f"subquery{next(_numbers)}", value, self._outer, self.scope.name))
         parts = [self.visit(part) for part in value.parts()]
-        return value.with_parts([tree for tree, _ in parts]), value.type_of([kind for _, kind in parts])
+        return value.with_parts([tree for tree, _ in parts]), type_of(self.scope, value, [kind for _, kind in parts])
 
     def filled(self, derived: Derived) -> Typed:
         """A cell that is filled later, as an expression."""
@@ -104,13 +116,13 @@ class Binder:
         if lookups[0] not in path.column.codec.traits.parts or len(lookups) > 1:
             path.check_no_lookups(self.scope, name)
         part = part_of_field(tree, lookups[0])
-        return part, part.type_of([kind])
+        return part, type_of(self.scope, part, [kind])
 
     def read(self, path: Path, name: str) -> Typed:
         """The value at the end of a path."""
         return self.cell(self.cell_at(path, name))
 
-    def cell(self, found: ColumnRef, name: str = "") -> Typed:
+    def cell(self, found: Cell, name: str = "") -> Typed:
         """A cell of the row, under its own name or this one."""
         if not name:
             self.reads[found] = None
@@ -134,32 +146,42 @@ class Binder:
         return compile_q(self.scope, self._on_rows(with_subqueries(self.scope, q)))
 
     def _on_rows(self, q: Q) -> Q:
-        leaves = [*leaves_of(q)]
-        foreign = [leaf for leaf in leaves if self._is_foreign(leaf)]
-        if foreign and not any(self._is_own(leaf) for leaf in leaves if leaf not in foreign):
-            return Q.join("and", [self._matching(q)])
-        children = [self._on_rows(child) if isinstance(child, Q) else self._on_row(*child) for child in q.children]
+        whole = self._elsewhere(q)
+        if whole is not None:
+            return Q.join("and", [self._matching(q, whole)])
+        children: list[Q | Leaf] = []
+        others: dict[tuple[Step, ...], list[Q | Leaf]] = {}
+        for child in q.children:
+            place = self._elsewhere(child)
+            if place is not None:
+                others.setdefault(place, []).append(child)  # one query, since they may be about one related object
+            else:
+                children.append(self._on_rows(child) if isinstance(child, Q) else self._on_row(*child))
+        children += [self._matching(Q.join(q.connector, some), place) for place, some in others.items()]
         return Q.join(q.connector, children, q.negated)
 
-    def _is_foreign(self, leaf: Leaf) -> bool:
-        """Whether a lookup needs a query of its own."""
-        name, value = leaf
-        if isinstance(value, Query) or isinstance(getattr(value, "query", None), Query):
-            return True
-        return isinstance(name, str) and not self.is_here(resolve(self.scope, name))
+    def _elsewhere(self, part: Q | Leaf) -> tuple[Step, ...] | None:
+        """The relations to the object whose query tells this part of a condition; None if cells at hand do."""
+        places = {self._place(*leaf) for leaf in (leaves_of(part) if isinstance(part, Q) else [part])}
+        return places.pop() if len(places) == 1 else None
 
-    def _is_own(self, _leaf: Leaf) -> bool:
-        """Whether a lookup can't be part of another query."""
-        return False
+    def _place(self, name: Any, value: Any) -> tuple[Step, ...] | None:
+        """None for a lookup of cells at hand; else the relations to the object of which a query has to tell it."""
+        if not isinstance(name, str):
+            return None
+        path = resolve(self.scope, name)
+        queried = isinstance(value, Query) or isinstance(getattr(value, "query", None), Query)
+        return None if self.is_here(path) and not queried else self._nearest(path)
 
-    def _matching(self, q: Q) -> Leaf:
+    def _nearest(self, _path: Path) -> tuple[Step, ...]:
+        return ()
+
+    def _matching(self, q: Q, _place: tuple[Step, ...]) -> Leaf:
         schema = self.scope
         if schema.grouped:
             raise FieldError(f"{schema.name}: {q!r} is about objects, and these are groups: filter() before annotate()")
-        derived = Matches(f"matches{next(_numbers)}", (schema.pk,), value_type(bool), schema=schema.base, q=q)
-        tree, kind = self.filled(derived)
-        column = annotated_column(derived.name, Bound(Condition(q), tree, (derived,), kind))
-        return ResolvedLookup(Path((), column, ()), repr(q)), True
+        tree, kind = self.filled(_matches(schema, q))
+        return _as_lookup(q, tree, kind, tuple(self.reads))
 
     def _on_row(self, name: Any, value: Any) -> Q | Leaf:
         place = f"{self.scope.name}.{name}"
@@ -194,6 +216,35 @@ class Binder:
         return related_aggregate(self.scope, value)
 
 
+def _matches(schema: Schema, q: Q) -> Matches:
+    """The cell that tells whether an object meets a condition about others."""
+    return Matches(f"matches{next(_numbers)}", (schema.pk,), value_type(bool), schema=schema.base, q=q)
+
+
+def _as_lookup(q: Q, tree: Expression, kind: ValueType | None, reads: tuple[Cell, ...]) -> Leaf:
+    """A lookup that is true if the cell is that a condition has become."""
+    column = annotated_column(str(tree), Bound(Condition(q), tree, reads, kind))
+    return ResolvedLookup(Path((), column, ()), repr(q)), True
+
+
+def _seen_from(scope: Schema, q: Q, hops: tuple[Step, ...]) -> Q:
+    """The condition in the names of the object at the end of these relations."""
+
+    def lookup(name: str) -> str:
+        path = resolve(scope, name)
+        return "__".join([*(hop.name for hop in path.hops[len(hops) :]), path.column.name, *path.lookups])
+
+    return renamed(q, lookup, lambda name: seen_from(scope, hops, name, f"{scope.name}: {q!r}").name)
+
+
+def type_of(scope: Schema, value: Expression, types: Sequence[ValueType | None]) -> ValueType | None:
+    """The type of an expression whose parts have these. Raises FieldError, which names the model."""
+    try:
+        return value.type_of(types)
+    except FieldError as error:
+        raise FieldError(f"{scope.name}: {error}") from None
+
+
 def type_of_cell(found: Cell) -> ValueType | None:
     """The type of the values of a cell."""
     if isinstance(found, Derived):
@@ -221,33 +272,43 @@ def leaves_of(q: Q) -> list[Leaf]:
 class ArgumentBinder(Binder):
     """Binds the argument and the filter of an aggregate, over cells of the row and of a related object.
 
-    hops: the relations that lead from the row to the related object. related: the cells of that object, by their
-    names; shared by the binders of the parts of a condition.
+    hops: the relations that lead from the row to the related object. related: the cells of that object, and of those
+    on the way, by their names; shared by the binders of the parts of a condition.
     """
 
-    def __init__(self, scope: Schema, hops: tuple[Step, ...], related: dict[str, ColumnRef]) -> None:
+    def __init__(self, scope: Schema, hops: tuple[Step, ...], related: dict[str, RelatedCell]) -> None:
         super().__init__(scope)
         self.hops = hops
         self.related = related
 
     def read(self, path: Path, name: str) -> Typed:
-        """A cell of the related object, or of the row."""
-        if super().is_here(path):
+        """A cell of the related object, of one on the way to it, or of the row."""
+        way = many_of(path.hops)
+        if not way or way != self.hops[: len(way)]:
             return super().read(path, name)
-        if path.hops[: len(self.hops)] == self.hops:
-            found = cell(path.hops[len(self.hops) :], path.column)
-        else:
-            found = seen_from(self.scope, self.hops, name, f"{self.scope.name}.{name}")
-        known = f"{'__'.join(hop.name for hop in self.hops)}.{found.name}"
-        self.related[known] = found
-        return self.cell(found, known)
+        found = cell(path.hops[len(way) :], path.column)
+        return self.cell(found, self._joined(way, found))
+
+    def _joined(self, way: tuple[Step, ...], found: Cell) -> str:
+        one = related_cell(way, found)
+        self.related[one.name] = one
+        return one.name
 
     def is_here(self, path: Path) -> bool:
-        """Whether the row or the related object has a cell there."""
-        return super().is_here(path) or many_of(path.hops) == self.hops[: len(many_of(path.hops))]
+        """Whether the row or a related object has a cell there."""
+        way = many_of(path.hops)
+        return way == self.hops[: len(way)]
 
-    def _is_own(self, leaf: Leaf) -> bool:
-        return isinstance(leaf[0], str) and not super().is_here(resolve(self.scope, leaf[0]))
+    def _nearest(self, path: Path) -> tuple[Step, ...]:
+        ways = [self.hops[:i] for i, hop in enumerate(self.hops, 1) if not hop.to_one]
+        return next((way for way in reversed(ways) if path.hops[: len(way)] == way), ())
+
+    def _matching(self, q: Q, place: tuple[Step, ...]) -> Leaf:
+        if not place:
+            return super()._matching(q, place)
+        derived = _matches(place[-1].schema, _seen_from(self.scope, q, place))
+        tree, kind = self.cell(derived, self._joined(place, derived))
+        return _as_lookup(q, tree, kind, ())
 
     def _inner(self) -> Binder:
         return ArgumentBinder(self.scope, self.hops, self.related)
@@ -271,16 +332,25 @@ def related_aggregate(
     hops = followed(scope, _names(value.argument), str(value))
     if joined[: len(hops)] == hops:
         hops = joined
-    related: dict[str, ColumnRef] = {}
+    related: dict[str, RelatedCell] = {}
     binder = ArgumentBinder(scope, hops, related)
     argument = binder.bind(value.argument)
     if not nested:
         _check_flat(scope, value, argument)
-    kind = value.type_of([argument.type])
+    kind = type_of(scope, value, [argument.type])
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
-    reads = [*binder.reads, *(source for source, _ in segments(hops)[:1])]
+    ways = segments(hops)
+    followed_already = len(segments(joined)) if joined and hops[: len(joined)] == joined else 0
+    if followed_already == len(ways):
+        reads = [*binder.reads]
+    elif followed_already:
+        source = related_cell(joined, ways[followed_already][0])
+        related[source.name] = source
+        reads = [*binder.reads]
+    else:
+        reads = [*binder.reads, ways[0][0]]
     return RelatedAggregate(
         f"aggregate{next(_numbers)}",
         tuple(dict.fromkeys(reads)),
@@ -289,8 +359,15 @@ def related_aggregate(
         argument=argument,
         condition=condition,
         hops=hops,
-        related=tuple(related.items()),
+        related=tuple(related.values()),
+        joined=followed_already,
     )
+
+
+def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:
+    """A cell of the object at the end of these relations, the last of which leads to many."""
+    at = sum(not hop.to_one for hop in way) - 1
+    return RelatedCell(f"{'__'.join(hop.name for hop in way)}.{found.name}", at, found)
 
 
 def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
@@ -350,13 +427,21 @@ class GroupBinder(Binder):
     def aggregate(self, value: Aggregate) -> Derived:
         """The cell of an aggregate of the rows of each group."""
         for name in sorted(_names(value.argument)):
-            if name in self.scope.annotations and name not in self.rows.annotations and name not in self.rows.by_name:
-                raise FieldError(f"{self.scope.name}: {value} is of {name!r}, an aggregate itself")
+            known = self.scope.annotations.get(name)
+            if isinstance(known, AnnotatedColumn) and known.of_groups and not _knows(self.rows, name):
+                raise FieldError(
+                    f"{self.scope.name}: {value} is of {name!r}, an aggregate itself: aggregate() takes it, over the "
+                    f"annotated rows"
+                )
         of_rows = related_aggregate(self.rows, value, self.nested, self.joined)
         return GroupAggregate(of_rows.name, (), of_rows.type, of_rows=of_rows)
 
     def _inner(self) -> Binder:
         return GroupBinder(self.scope, self.rows, self.nested, self.joined)
+
+
+def _knows(rows: Schema, name: str) -> bool:
+    return name in rows.annotations or name in rows.by_name or bool(steps(rows, name))
 
 
 # Conditions of queries -----------------------------------------------------------------------------------------------

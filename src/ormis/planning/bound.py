@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import FieldError
 from ..query.expressions import Expression
 from ..query.value_types import UNKNOWN, ValueType
 from ..storage.codecs import Codec
@@ -19,6 +20,8 @@ class Bound(Expression):
     tree: Expression
     reads: tuple[Cell, ...]
     type: ValueType | None
+    place: str = ""
+    """The beginning of messages."""
 
     @property
     def name(self) -> str:
@@ -42,6 +45,15 @@ class Bound(Expression):
     def result(self, values: Mapping[str, Any], /) -> Any:
         """The value for a row with these cells."""
         return self.tree.result(values)
+
+    def in_query(self, values: Mapping[str, Any], /) -> Any:
+        """As of any expression; the message names the model."""
+        try:
+            return self.tree.result(values)
+        except ArithmeticError:
+            return None
+        except (TypeError, ValueError) as error:
+            raise FieldError(f"{self.place}{self} can't be computed: {error}") from None
 
     def __str__(self) -> str:
         return str(self.given)

@@ -154,6 +154,18 @@ Cell = ColumnRef | Derived
 
 
 @dataclass(frozen=True, slots=True)
+class RelatedCell:
+    """A cell of an object that the rows are joined with, under a name of its own in the joined row.
+
+    at: the relation to many, of those on the way from 0, whose object has it.
+    """
+
+    name: str
+    at: int
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True)
 class Needed:
     """The cells that some others depend on, themselves included.
 

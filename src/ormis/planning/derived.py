@@ -6,7 +6,7 @@ from ..query.aggregates import Aggregate
 from ..query.q import Q
 from ..schema.schema import Schema
 from .bound import Bound
-from .columns import ColumnRef, Derived, Step
+from .columns import Derived, RelatedCell, Step
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,15 +22,17 @@ class RelatedAggregate(Derived):
     """An aggregate of the objects to which relations lead from that of the row; without relations, of the row itself.
 
     hops: the relations, of which the last leads to many.
-    argument, condition: what is added up, and of which rows: over the cells of the row and of the related object,
-        which are called by the names in `related`.
+    argument, condition: what is added up, and of which rows: over the cells of the row and of the related objects on
+        the way, which are called by the names in `related`.
+    joined: so many relations to many are followed already: the row is joined with their objects, as that of a group is.
     """
 
     aggregate: Aggregate = field(kw_only=True)
     argument: Bound = field(kw_only=True)
     condition: Bound | None = field(kw_only=True, default=None)
     hops: tuple[Step, ...] = field(kw_only=True, default=())
-    related: tuple[tuple[str, ColumnRef], ...] = field(kw_only=True, default=())
+    related: tuple[RelatedCell, ...] = field(kw_only=True, default=())
+    joined: int = field(kw_only=True, default=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
+from ..errors import FieldError
+from ..query.aggregates import has_aggregate
 from ..query.expressions import Expression
 from ..query.q import Q
 from ..schema import registry
@@ -24,8 +26,21 @@ def check_condition(schema: Schema, condition: Q) -> None:
             name, value = child
             if isinstance(name, str):
                 _check_lookup(schema, name, changes)
+            _check_no_aggregate(schema, name)
+            _check_no_aggregate(schema, value)
             if isinstance(value, Expression):
                 _check_names(schema, value.names())
+
+
+def _check_no_aggregate(schema: Schema, value: Any) -> None:
+    """Raises FieldError for an aggregate in a condition, which does not tell of which rows it is to be."""
+    several = cast(Iterable[Any], value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+    for one in several:
+        if isinstance(one, Expression) and has_aggregate(one):
+            raise FieldError(
+                f"{schema.name}: filter() can't take {one}: an aggregate of each object's related objects is named by "
+                f"alias(x={one}), then filter(...=F('x')); one of all objects is computed by aggregate() before"
+            )
 
 
 def check_order(schema: Schema, order: Iterable[Any]) -> None:

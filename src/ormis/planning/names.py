@@ -25,7 +25,7 @@ class Path:
     def check_no_lookups(self, schema: Schema, name: str) -> None:
         """Raises FieldError if a lookup follows the field, where a field alone is meant."""
         if self.lookups:
-            known = self.lookups[0] in LOOKUPS or self.lookups[0] in self.column.codec.traits.parts
+            known = _is_lookup(self.column, self.lookups[0])
             what = "is a lookup, not a field" if known else f"is nothing that follows the field {self.column.name}"
             raise FieldError(f"{schema.name}.{name}: {self.lookups[0]!r} {what}: name fields only")
 
@@ -85,7 +85,7 @@ def _annotation(schema: Schema, name: str, parts: list[str]) -> Path | None:
     """The path of a name that begins with an annotation; None for a field. Raises FieldError beside groups."""
     for i in range(len(parts), 0, -1):
         column = schema.annotations.get("__".join(parts[:i]))
-        if column is not None:
+        if column is not None and not (schema.grouped and i < len(parts) and not _is_lookup(column, parts[i])):
             return Path((), column, tuple(parts[i:]))
     if schema.grouped:
         raise FieldError(
@@ -93,6 +93,10 @@ def _annotation(schema: Schema, name: str, parts: list[str]) -> Path | None:
             f"values(), or name Min or Max of it"
         )
     return None
+
+
+def _is_lookup(column: Column, part: str) -> bool:
+    return part in LOOKUPS or part in column.codec.traits.parts
 
 
 def _is_name(schema: Schema, part: str) -> bool:

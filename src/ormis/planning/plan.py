@@ -7,7 +7,7 @@ computed, the client sorts the rows as well.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -56,6 +56,14 @@ class Related:
         return (*columns, CREATION_RANK) if self.ranked else columns
 
 
+class Packed(Protocol):
+    """A part of a request."""
+
+    def packed(self, numbers: Positions, /) -> Any:
+        """As a script reads it; `numbers` are those of the call."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """The request to the server for a query, and the work left for the client.
@@ -65,6 +73,7 @@ class Plan:
     limits: how much one call does.
     related: the related objects that come along.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
+    aggregates: what the server adds up, if that is what is wanted of it.
     keys: the only objects that are looked at, portion by portion. among: part of client_where, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
     prepared: the plan with parameters of which this is a copy with values and a slice; `texts` are those of the values.
@@ -84,6 +93,7 @@ class Plan:
     related: tuple[Related, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
+    aggregates: Packed | None = None
     among: Compare | None = None
     prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
@@ -160,6 +170,8 @@ class Plan:
         if "less" in more:
             less = conjuncts(more["less"])
             more["less"] = [[part.packed(numbers) for part in less], probes(self.schema, more["less"])]
+        if self.aggregates is not None:
+            request["aggregate"] = self.aggregates.packed(numbers)
         early = len(numbers.joins)
         request["order"] = [] if self.client_sort else [_packed_term(term, numbers) for term in self.order]
         sorted_by = len(numbers.joins)
@@ -271,8 +283,7 @@ def shown_annotations(query: Query) -> tuple[ColumnRef, ...]:
     if query.shape != "objects" or not query.annotations:
         return ()
     names = scope_of(query).annotations
-    shown = dict.fromkeys(annotation.name for annotation in query.annotations if annotation.shown)
-    return tuple(names[name] for name in shown)
+    return tuple(names[name] for name in query.shown)
 
 
 def split(node: Node, limits: Limits) -> tuple[Node, Node | None]:

@@ -6,7 +6,7 @@ from typing import Any
 from ..query.expressions import F
 from ..query.outer_references import check_resolved
 from ..query.q import Q
-from ..query.state import Query
+from ..query.state import Query, earlier_name
 from ..schema.schema import Column, Schema
 from .binding import Binder, GroupBinder, bound_values, leaves_of
 from .bound import Bound, annotated_column
@@ -43,29 +43,34 @@ def scope_of(query: Query) -> Schema:
 
 def _made(query: Query) -> Scopes:
     before = query.annotations if query.groups is None else query.annotations[: query.ungrouped]
-    names = [annotation.name for annotation in query.annotations]
     columns: dict[str, Column] = {}
     scope = query.schema
-    for i, annotation in enumerate(before):
-        cell_name = annotation.name if annotation.name not in names[i + 1 :] else f"{annotation.name}#{i}"
-        bound = Binder(scope).bind(annotation.expression)
-        columns = {**columns, annotation.name: annotated_column(cell_name, bound)}
-        scope = query.schema.annotated(columns)
+    for place, annotation in enumerate(before):
+        columns |= _columns(query, place, Binder(scope).bind(annotation.expression))
+        scope = query.schema.annotated({**columns})
     if query.groups is None:
         return Scopes(scope, scope)
     keys = grouping(scope, query.groups)
-    return Scopes(scope, _of_groups(query, scope, keys, names), keys)
+    return Scopes(scope, _of_groups(query, scope, keys), keys)
 
 
-def _of_groups(query: Query, rows: Schema, keys: Grouping, names: list[str]) -> Schema:
+def _of_groups(query: Query, rows: Schema, keys: Grouping) -> Schema:
     columns: dict[str, Column] = {name: _group_key(name, bound) for name, bound in keys.keys}
-    scope = query.schema.annotated(columns, grouped=True)
-    for i, annotation in enumerate(query.annotations[query.ungrouped :], query.ungrouped):
-        cell_name = annotation.name if annotation.name not in names[i + 1 :] else f"{annotation.name}#{i}"
+    scope = query.schema.annotated({**columns}, grouped=True)
+    for place, annotation in enumerate(query.annotations[query.ungrouped :], query.ungrouped):
         bound = GroupBinder(scope, rows, joined=keys.hops).bind(annotation.expression)
-        columns = {**columns, annotation.name: annotated_column(cell_name, bound, of_groups=True)}
-        scope = query.schema.annotated(columns, grouped=True)
+        columns |= _columns(query, place, bound, of_groups=True)
+        scope = query.schema.annotated({**columns}, grouped=True)
     return scope
+
+
+def _columns(query: Query, place: int, bound: Bound, of_groups: bool = False) -> dict[str, Column]:
+    """The annotation at this place by its name; by another one too if a later annotation takes its name."""
+    name = query.annotations[place].name
+    if all(later.name != name for later in query.annotations[place + 1 :]):
+        return {name: annotated_column(name, bound, of_groups)}
+    column = annotated_column(earlier_name(name, place), bound, of_groups)
+    return {name: column, column.name: column}
 
 
 def _group_key(name: str, bound: Bound) -> AnnotatedColumn:
@@ -119,7 +124,8 @@ def scope_for(query: Query, q: Q) -> Schema:
 
 def about_groups(query: Query, q: Q) -> bool:
     """Returns whether a condition names what is computed for each group."""
-    computed = {annotation.name for annotation in query.annotations[query.ungrouped :]}
+    names = scopes(query).results.annotations
+    computed = {name for name, column in names.items() if isinstance(column, AnnotatedColumn) and column.of_groups}
     return any(_names_one_of(name, value, computed) for name, value in leaves_of(q))
 
 

@@ -2,10 +2,11 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 _EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
 """Adds Decimals without rounding."""
@@ -16,6 +17,10 @@ class Accumulator(Protocol):
 
     def add(self, value: Any, /) -> None:
         """Takes one more value, which is not None."""
+        ...
+
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Takes so many values that were added up already, with part of their sum and of the sum of their squares."""
         ...
 
     def result(self) -> Any:
@@ -33,6 +38,10 @@ class Counter:
         """Counts one more."""
         self.count += 1
 
+    def include(self, count: int, _total: Any, _squares: Any, /) -> None:
+        """Counts more."""
+        self.count += count
+
     def result(self) -> Any:
         """The number."""
         return self.count
@@ -47,17 +56,29 @@ class Distinct:
 
     def add(self, value: Any, /) -> None:
         """Hands the value on if it is new."""
-        known = _hashable(value)
+        known = identity(value)
         if known not in self._seen:
             self._seen.add(known)
             self.inner.add(value)
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: distinct values come one by one."""
 
     def result(self) -> Any:
         """That of the distinct values."""
         return self.inner.result()
 
 
-def _hashable(value: Any) -> Any:
+def identity(value: Any) -> Any:
+    """A form that equal values share: NaN equals NaN, times are as in UTC, lists and dicts by what they hold."""
+    if isinstance(value, datetime | time):
+        return ordered(value)
+    if isinstance(value, float | Decimal):
+        return "NaN" if math.isnan(value) else value
+    if isinstance(value, list | tuple):
+        return tuple([identity(one) for one in cast(Iterable[Any], value)])
+    if isinstance(value, dict):
+        return frozenset([(one, identity(other)) for one, other in cast(dict[Any, Any], value).items()])
     try:
         hash(value)
     except TypeError:
@@ -85,6 +106,12 @@ class Total:
             self.exact = _EXACT.add(value, self.exact)
         else:
             self.exact += value
+
+    def include(self, count: int, total: Any, _squares: Any, /) -> None:
+        """Adds a part of the sum."""
+        if total or count:
+            self.add(total)
+            self.count += count - 1
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
@@ -153,6 +180,14 @@ class Spread:
         self.sums[under] += over
         self.squares[under * under] += over * over
 
+    def include(self, count: int, total: Any, squares: Any, /) -> None:
+        """Adds a part of the sum and of the sum of squares."""
+        self.count += count
+        self.decimal = self.decimal or isinstance(total, Decimal)
+        for sums, part in ((self.sums, total), (self.squares, squares)):
+            over, under = part.as_integer_ratio()
+            sums[under] += over
+
     def result(self) -> Any:
         """The spread; NaN if a value was infinite or none."""
         degrees = self.count - self.sample
@@ -185,6 +220,9 @@ class Extreme:
         key = ordered(value)
         if self.best is None or (key > self._key if self.largest else key < self._key):
             self.best, self._key = value, key
+
+    def include(self, _count: int, _total: Any, _squares: Any, /) -> None:
+        """Nothing: the best of some values comes as a value."""
 
     def result(self) -> Any:
         """The best value."""

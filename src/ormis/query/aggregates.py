@@ -23,10 +23,14 @@ class Aggregate(Expression):
     """Makes an accumulator for the aggregate."""
     empty: ClassVar[Any] = None
     """The result of no values."""
+    of_rows: ClassVar[bool] = False
+    """True if it takes "*", all rows."""
 
     def __init__(self, argument: Any, *, distinct: bool = False, filter: Any = None, default: Any = None) -> None:  # noqa: A002 - Django's name
+        if isinstance(argument, str) and argument == "*" and not self.of_rows:
+            raise FieldError(f"{type(self).__name__}('*'): name a field; Count alone takes '*'")
         self.argument = expression_of(argument)
-        self.distinct = distinct
+        self.distinct = bool(distinct)
         self.filter = _checked_filter(type(self).__name__, filter)
         self.default = default
         if isinstance(default, Expression):
@@ -45,8 +49,11 @@ class Aggregate(Expression):
         return Distinct(made) if self.distinct else made
 
     def final(self, accumulator: Accumulator | None) -> Any:
-        """The value of what was added up; None: nothing was."""
-        value = None if accumulator is None else accumulator.result()
+        """The value of what was added up; None: nothing was. A value too large for its type is absent."""
+        try:
+            value = None if accumulator is None else accumulator.result()
+        except ArithmeticError:
+            value = None
         if value is not None:
             return value
         return self.empty if self.default is None else self.default
@@ -59,6 +66,12 @@ class Aggregate(Expression):
         """The same of another argument."""
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, argument=parts[0])
+        return copy
+
+    def filtered(self, filter: Q | None) -> "Aggregate":  # noqa: A002 - Django's name
+        """The same with another filter."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, filter=filter)
         return copy
 
     def result(self, _values: Mapping[str, Any], /) -> Any:
@@ -77,7 +90,7 @@ class Aggregate(Expression):
 
     def __str__(self) -> str:
         of = f"{self.argument.name!r}" if isinstance(self.argument, F) else str(self.argument)
-        more = [f"distinct={self.distinct}"] * self.distinct + [f"filter={self.filter!r}"] * (self.filter is not None)
+        more = ["distinct=True"] * self.distinct + [f"filter={self.filter!r}"] * (self.filter is not None)
         return f"{type(self).__name__}({', '.join([of, *more])})"
 
     __repr__ = __str__
@@ -99,6 +112,7 @@ class Count(Aggregate):
 
     accumulator = Counter
     empty = 0
+    of_rows = True
 
     def __init__(self, argument: Any = "*", *, distinct: bool = False, filter: Any = None) -> None:  # noqa: A002
         super().__init__(argument, distinct=distinct, filter=filter)

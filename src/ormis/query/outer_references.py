@@ -60,9 +60,7 @@ class Rewriter:
             value = value.with_parts(new)
         if isinstance(value, Aggregate) and value.filter is not None:
             q = self.condition(value.filter, depth)
-            if q is not value.filter:
-                value = value.with_parts(value.parts())
-                value.filter = q
+            value = value if q is value.filter else value.filtered(q)
         return value
 
     def leaf(self, name: Any, value: Any, query: Query | None, q: Q) -> Leaf:  # noqa: ARG002 - subclasses need it
@@ -145,6 +143,15 @@ def references_in(value: Expression | Q) -> bool:
     rewriter = Rewriter(note)
     _ = rewriter.condition(value, 1) if isinstance(value, Q) else rewriter.expression(value, 1)
     return bool(found)
+
+
+def renamed_references(query: Query, name: Callable[[str], str]) -> Query:
+    """The query with other names in the references to the row right outside of it."""
+
+    def change(reference: OuterRef, depth: int) -> OuterRef:
+        return reference if reference.depth != depth else reference.renamed(name(reference.field))
+
+    return Rewriter(change).query(query)
 
 
 def check_resolved(query: Query) -> None:

@@ -32,6 +32,10 @@ class OuterRef(Expression):
         """How many queries lie between: 1 for the one right outside."""
         return 1 if isinstance(self.name, str) else self.name.depth + 1
 
+    def renamed(self, field: str) -> "OuterRef":
+        """A reference to another field of the same query."""
+        return OuterRef(field if isinstance(self.name, str) else self.name.renamed(field))
+
     def result(self, _values: Mapping[str, Any], /) -> Any:
         """Raises FieldError: there is no row outside."""
         raise unresolved(self)

@@ -21,6 +21,11 @@ class Annotation:
     shown: bool = True
 
 
+def earlier_name(name: str, place: int) -> str:
+    """The name of an annotation, by its place, once another has taken its name."""
+    return f"{name}#{place}"
+
+
 @dataclass(frozen=True)
 class Query:
     """The state of a queryset.
@@ -72,6 +77,12 @@ class Query:
     def sliced(self) -> bool:
         """True if a slice was taken."""
         return self.offset > 0 or self.limit is not None
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The names of the annotations that results have; of several under one name the last counts."""
+        last = {annotation.name: annotation.shown for annotation in self.annotations}
+        return tuple(name for name, shown in last.items() if shown)
 
     def slice(self, start: int | None, stop: int | None) -> "Query":
         """The slice of this query's results, counted from its own start."""

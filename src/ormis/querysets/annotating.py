@@ -1,6 +1,7 @@
 """annotate() and alias(): computed values under names of their own."""
 
 from collections.abc import Iterable, Mapping
+from keyword import iskeyword
 from typing import Any
 
 from ..errors import FieldError, shown
@@ -9,7 +10,8 @@ from ..planning.scopes import scopes
 from ..query.aggregates import Aggregate, has_aggregate
 from ..query.expressions import Expression, expression
 from ..query.q import Q
-from ..query.state import Annotation, Query
+from ..query.renaming import renamed
+from ..query.state import Annotation, Query, earlier_name
 from ..schema.registry import model_for
 
 
@@ -28,7 +30,7 @@ def asked(positional: Iterable[Any], named: Mapping[str, Any]) -> list[Annotatio
     """What aggregate() is asked for. Raises TypeError for what is no aggregate."""
     expressions = _by_name(positional, named, "aggregate")
     for name, value in expressions.items():
-        if not has_aggregate(value):
+        if not has_aggregate(value) and not value.names() & expressions.keys():
             raise TypeError(f"aggregate({name}={value}): give an aggregate, such as Max(...), or an expression of some")
     return [Annotation(name, value) for name, value in expressions.items()]
 
@@ -54,8 +56,12 @@ def check_name(query: Query, name: str, method: str) -> None:
     schema = query.schema
     if name in schema.by_name or name == "pk" or steps(schema, name):
         raise FieldError(f"{schema.name}: {method}({name}=...): there is a field {name!r} already; choose another name")
-    if not name or name.startswith("_") != name.startswith("__") or hasattr(model_for(schema.key), name):
-        raise FieldError(f"{schema.name}: {method}({name}=...): an annotation can't be called {name!r}")
+    if not name.isidentifier() or iskeyword(name) or name.startswith("_") != name.startswith("__"):
+        raise FieldError(f"{schema.name}: {method}({name}=...): an annotation can't be called {name!r}, choose a name")
+    if hasattr(model_for(schema.key), name):
+        raise FieldError(
+            f"{schema.name}: {method}({name}=...): {schema.name} has an attribute {name!r} already; choose another name"
+        )
 
 
 def annotated(query: Query, more: Iterable[Annotation]) -> Query:
@@ -64,8 +70,12 @@ def annotated(query: Query, more: Iterable[Annotation]) -> Query:
     An aggregate after values() makes groups of its rows. Raises FieldError for one that can't be computed.
     """
     more = (*more,)
-    changes: dict[str, Any] = {"annotations": (*query.annotations, *more)}
+    changes: dict[str, Any] = {"annotations": (*query.annotations, *more), "where": _kept(query, more)}
     if query.shape != "objects" and query.groups is None and any(has_aggregate(one.expression) for one in more):
+        if query.sliced:
+            raise TypeError(
+                "a sliced queryset can't be grouped: slice the groups, or filter(pk__in=...) by the keys of the slice"
+            )
         changes |= {"groups": query.fields or (), "ungrouped": len(query.annotations)}
     if query.shape != "objects":
         shown_now = [one.name for one in more if one.shown]
@@ -75,3 +85,17 @@ def annotated(query: Query, more: Iterable[Annotation]) -> Query:
     found = query.having(**changes)
     scopes(found)  # for its errors
     return found
+
+
+def _kept(query: Query, more: Iterable[Annotation]) -> tuple[Q, ...]:
+    """The conditions of the query, about the annotations that they were written for, if others take their names."""
+    places = {annotation.name: place for place, annotation in enumerate(query.annotations)}
+    taken = {one.name: places[one.name] for one in more if one.name in places}
+    if not taken:
+        return query.where
+
+    def kept(name: str) -> str:
+        own = next((own for own in taken if name == own or name.startswith(f"{own}__")), None)
+        return name if own is None else earlier_name(own, taken[own]) + name[len(own) :]
+
+    return tuple(renamed(q, kept, kept) for q in query.where)

@@ -18,7 +18,7 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
 
     Raises FieldError for what is no field and no expression, and for a name that is a field's already.
     """
-    chosen = query.having(shape=shape, prefetch=(), related=())
+    chosen = query.having(prefetch=(), related=())  # of the shape so far: an aggregate is of each object, or of groups
     if names or named:
         fields: list[str] = []
         labels: list[str] = []
@@ -37,11 +37,10 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
             fields.append(field)
         chosen = chosen.having(fields=tuple(fields), labels=tuple(labels) if labels != fields else None)
     elif query.shape == "objects" or query.fields is None:
-        computed = dict.fromkeys(annotation.name for annotation in query.annotations if annotation.shown)
-        chosen = chosen.having(fields=(*query.schema.by_name, *computed), labels=None)
+        chosen = chosen.having(fields=(*query.schema.by_name, *query.shown), labels=None)
     if shape == "named":
         check_row_names(query.schema, names_of(chosen))
-    return chosen
+    return chosen.having(shape=shape)
 
 
 def _named(query: Query, name: str, value: Expression) -> tuple[str, Query]:
@@ -57,7 +56,7 @@ def _value(query: Query, given: Any, at: int) -> tuple[str, str, Query]:
         return f"expression{at}", *_named(query, f"expression{at}", expression(given))
     if not isinstance(given, str):
         raise FieldError(f"{query.schema.name}: values() takes names of fields, not {shown(given)}")
-    if any(annotation.name == given and not annotation.shown for annotation in query.annotations):
+    if given not in query.shown and any(annotation.name == given for annotation in query.annotations):
         raise FieldError(f"{query.schema.name}: values({given!r}): alias() is not part of results; annotate() is")
     scope = scope_of(query)
     path = resolve(scope, given)

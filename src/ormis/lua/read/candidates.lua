@@ -1,7 +1,8 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, fill, must_read, complete, a function of rows, and of others bound, earlier, lesser, values, taken;
+--      at, direct, fill, must_read, complete, a function of rows, fold, fold_keys (see aggregation.lua), and of others
+--      bound, earlier, lesser, values, taken;
 --      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
 --      look_at_all(keys, into, enough); pack_wanted(rows, positions).
 
@@ -20,6 +21,7 @@ local request = require('read.request')
 
 local CHUNK, DEEP_CHUNK = 200, 20
 local QUICK = 0.1   -- cost of a look at an index, relative to a look at an object
+local SCORED, SCORED_CHUNK = 0.2, 1000  -- the same for objects whose scores alone are added up
 
 local search = {spent = 0}
 -- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
@@ -80,6 +82,11 @@ local function prepare_reading(path_is_sure)
   local wanted, count, m = {[1] = true}, 0, search.m
   for position in pairs(search.columns) do wanted[position] = true end
   for _, term in ipairs(request.order) do wanted[term[1]] = true end
+  if request.want == 'aggregate' then
+    local aggregation = require('read.aggregation')
+    aggregation.open(m, wanted)
+    search.fold = aggregation.fold
+  end
   search.fill = models.filler(m, wanted)
   if request.want == 'rows' then
     for _, position in ipairs(request.columns) do wanted[position] = true end
@@ -102,8 +109,17 @@ local function prepare_reading(path_is_sure)
   end
   search.price = (4 + count) / 12 + others / 2
   search.names, search.at, search.direct = names, at, count == #m.columns
-  search.must_read = count > 1 or search.holds or request.want == 'rows' or request.joins or m.unsure
-    or not path_is_sure
+  local uncertain = search.holds or request.joins or m.unsure or not path_is_sure
+  search.must_read = count > 1 or uncertain or request.want == 'rows' or request.want == 'aggregate'
+  if search.fold then
+    local aggregation = require('read.aggregation')
+    if not uncertain and aggregation.by_scores() then
+      search.fold_keys, search.price, search.chunk = aggregation.fold_scores, SCORED, SCORED_CHUNK
+    elseif not (search.holds or request.joins or search.fill or aggregation.has_conditions()) then
+      local base = m.base .. KEY.object
+      function search.fold_keys(keys) aggregation.fold_hashes(base, keys, names, at) end
+    end
+  end
 end
 
 -- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
@@ -119,6 +135,12 @@ local function look(keys, into)
     for i = 1, #keys do into[#into + 1] = {keys[i]} end
     return
   end
+  if search.fold_keys then
+    search.spent = search.spent + #keys * search.price
+    if #keys > 0 then search.fold_keys(keys) end
+    return
+  end
+  local fold = search.fold
   local base, names, at, count, direct = search.m.base .. KEY.object, search.names, search.at, #into, search.direct
   local width, fill = #at, search.fill
   for i = 1, #keys do
@@ -134,8 +156,12 @@ local function look(keys, into)
       if join_early then join_early(row) end
       if not holds or holds(row, keys[i]) then
         if join_sorted then join_sorted(row) end
-        count = count + 1
-        into[count] = row
+        if fold then
+          fold(row, keys[i])
+        else
+          count = count + 1
+          into[count] = row
+        end
       end
     end
   end

@@ -196,6 +196,10 @@ local function find()
   local conjuncts, all = #search.conjuncts, call('ZCARD', search.ids)
   local path = request.in_parts and require('read.value_batches')()
     or choose(search.m, search.conjuncts, search.probes)
+  if request.aggregate and require('read.index_ends')(path) then
+    search.taken = path or {by = 'all', cost = all}
+    return 'done', 0, {}
+  end
   local counting = request.want == 'count' and not search.m.unsure
   if counting and conjuncts == 0 then return 'done', search.earlier or all, {} end
   if counting and not search.bound and path and path.exact and not path.several and #covers(path) == conjuncts then

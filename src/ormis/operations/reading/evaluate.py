@@ -93,7 +93,7 @@ def _with_defaults(row: tuple[Any, ...], defaults: Sequence[Any]) -> tuple[Any, 
 def hydrator(source: Source[Any], origin: Origin) -> Hydrate | None:
     """The function that makes whole objects of rows; None for partly loaded objects, and for rows of values."""
     query = source.query
-    if query.fields is not None or query.shape != "objects" or any(one.shown for one in query.annotations):
+    if query.fields is not None or query.shape != "objects" or query.shown:
         return None
     return partial(load, source.model, origin=origin)
 

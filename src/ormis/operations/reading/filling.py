@@ -8,12 +8,8 @@ from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
 from ...planning.subquery_cells import SubqueryCell
 from ...query.accumulators import Accumulator
-from ...query.q import Q
-from ...query.state import Query
-from .pages import decoded
+from .matching import fill_matches
 from .related_rows import CellRow, each_related
-from .select import fetch
-from .subqueries import planned
 from .subquery_rows import fill_subquery
 
 
@@ -54,19 +50,8 @@ def argument_of(derived: RelatedAggregate, cells: Mapping[str, Any]) -> Any:
     return derived.argument.in_query(cells)
 
 
-def _fill_matches(derived: Matches, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
-    schema, pk = derived.schema, derived.schema.pk
-    keys, found, size = list(dict.fromkeys(row[pk.name] for row in rows)), set[Any](), origin.limits.values
-    for first in range(0, len(keys), size):
-        among = Q(pk__in=keys[first : first + size])
-        plan = yield from planned(Query(schema, where=(among, derived.q), order=(), fields=("pk",)), origin)
-        found |= {decoded(schema, plan.reads, row)[pk.name] for row in (yield from fetch(plan))}
-    for row in rows:
-        row[derived.name] = row[pk.name] in found
-
-
 _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
     RelatedAggregate: _fill_aggregate,
-    Matches: _fill_matches,
+    Matches: fill_matches,
     SubqueryCell: fill_subquery,
 }

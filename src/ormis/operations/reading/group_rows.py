@@ -4,24 +4,27 @@ Rows are read page by page and added up; groups are held, rows never are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, Step, needed
+from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedCell, needed
 from ...planning.derived import GroupAggregate, RelatedAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
 from ...planning.ordering import computed_sort_key, order_terms, sorted_by
+from ...planning.plan import Plan
 from ...planning.predicates import Node
 from ...planning.scopes import having, rows_of_groups, scopes
-from ...query.accumulators import Accumulator
+from ...planning.server_aggregates import server_aggregates
 from ...query.outer_references import check_resolved
 from ...query.state import Query
 from .complete_rows import reads_derived, rows_of
 from .filling import argument_of, fill
+from .groups import Groups
 from .related_rows import CellRow, each_page, each_related
 from .select import cells_of
+from .server_groups import added_by_server
 from .set_operations import each_once
 from .subqueries import planned
 
@@ -33,7 +36,7 @@ def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]
     scope = names.results
     assert names.grouping is not None
     fields = [_column(resolve(scope, name).column) for name in query.fields or ()]
-    order = order_terms(scope, query.order or ())
+    order = order_terms(scope, (*(query.order or ()), *_ordered_keys(names.grouping)))
     if query.backwards:
         order = tuple(term.reversed() for term in order)
     node = having(query)
@@ -49,6 +52,11 @@ def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]
     if query.distinct:
         rows = each_once(rows)
     return rows[query.offset : None if query.limit is None else query.offset + query.limit]
+
+
+def _ordered_keys(grouping: Grouping) -> list[str]:
+    """The keys that settle ties: without order_by(), groups come in the order of their keys."""
+    return [name for name, bound in grouping.keys if bound.codec.traits.ordered]
 
 
 def _column(found: Any) -> AnnotatedColumn:
@@ -89,53 +97,21 @@ def _compute(group: CellRow, annotated: Iterable[AnnotatedColumn]) -> None:
 # Adding up -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Groups:
-    """What has been added up so far: by the keys of a group an accumulator for each aggregate."""
-
-    keys: Grouping
-    aggregates: Sequence[GroupAggregate]
-    by_key: dict[tuple[Any, ...], tuple[tuple[Any, ...], list[Accumulator]]] = field(default_factory=dict[Any, Any])
-
-    def of(self, row: Mapping[str, Any]) -> list[Accumulator]:
-        """The accumulators of the group of a row."""
-        values = tuple([bound.in_query(row) for _, bound in self.keys.keys])
-        known = tuple([_hashable(value) for value in values])
-        found = self.by_key.get(known)
-        if found is None:
-            found = self.by_key[known] = (values, [one.of_rows.aggregate.accumulate() for one in self.aggregates])
-        return found[1]
-
-    def rows(self) -> list[CellRow]:
-        """The groups as rows. Without keys there is one, also of no rows."""
-        if not self.keys.keys and not self.by_key:
-            self.of({})
-        names = [name for name, _ in self.keys.keys]
-        return [
-            dict(zip(names, values, strict=True))
-            | {
-                one.name: one.of_rows.aggregate.final(found)
-                for one, found in zip(self.aggregates, accumulators, strict=True)
-            }
-            for values, accumulators in self.by_key.values()
-        ]
-
-
-def _hashable(value: Any) -> Any:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value)
-    return value
-
-
 def grouped(
     objects: Query, keys: Grouping, aggregates: Sequence[GroupAggregate], origin: Origin
 ) -> Operation[list[CellRow]]:
     """The groups of the objects of a query, as rows: their keys and aggregates by the names of these cells."""
-    groups = _Groups(keys, aggregates)
+    groups = Groups(keys, aggregates)
     reads: list[Cell] = [*keys.reads, *(cell for one in aggregates for cell in one.of_rows.reads)]
     plan = yield from planned(objects, origin)
+    server = None if _is_cut(plan) else server_aggregates(scopes(objects).rows, keys, aggregates, origin.limits)
+    if server is not None and plan.client_where is None:
+        try:
+            yield from added_by_server(replace(plan, columns=(plan.schema.pk,), aggregates=server), groups)
+        except ValueError:  # a text that does not convert: it is read here, and named with its key
+            groups = Groups(keys, aggregates)
+        else:
+            return groups.rows()
     plan = replace(plan, columns=tuple(dict.fromkeys([*_columns(reads), plan.schema.pk])))
 
     def page(rows: Sequence[CellRow]) -> Operation[None]:
@@ -144,16 +120,20 @@ def grouped(
             _compute(cells, plan.annotated)
         yield from _add(groups, rows, origin)
 
-    if reads_derived(plan) or plan.limit is not None or plan.offset or any(one.whole for one in plan.derived):
+    if reads_derived(plan) or _is_cut(plan) or any(one.whole for one in plan.derived):
         yield from _add(groups, [cells_of(plan, row) for row in (yield from rows_of(plan, origin))], origin)
     else:
         yield from each_page(replace(plan, columns=plan.reads), page)
     return groups.rows()
 
 
+def _is_cut(plan: Plan) -> bool:
+    return plan.limit is not None or plan.offset > 0
+
+
 def added_up(rows: Sequence[CellRow], aggregates: Sequence[GroupAggregate], origin: Origin) -> Operation[list[CellRow]]:
     """As grouped(), of rows at hand, all as one group."""
-    groups = _Groups(Grouping((), (), (), ()), aggregates)
+    groups = Groups(Grouping((), (), (), ()), aggregates)
     yield from _add(groups, rows, origin)
     return groups.rows()
 
@@ -170,12 +150,12 @@ def _as_column(derived: Derived) -> AnnotatedColumn:
     )
 
 
-def _is_direct(groups: _Groups, one: RelatedAggregate) -> bool:
+def _is_direct(groups: Groups, one: RelatedAggregate) -> bool:
     """Whether an aggregate is of the rows themselves, joined with related objects as the keys are."""
-    return one.hops == groups.keys.hops[: len(one.hops)]
+    return not one.hops or one.hops == groups.keys.hops
 
 
-def _add_row(groups: _Groups, row: Mapping[str, Any]) -> None:
+def _add_row(groups: Groups, row: Mapping[str, Any]) -> None:
     for one, accumulator in zip(groups.aggregates, groups.of(row), strict=True):
         if _is_direct(groups, one.of_rows):
             value = argument_of(one.of_rows, row)
@@ -183,7 +163,7 @@ def _add_row(groups: _Groups, row: Mapping[str, Any]) -> None:
                 accumulator.add(value)
 
 
-def _add(groups: _Groups, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
+def _add(groups: Groups, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
     """Adds up rows, and the related objects that aggregates are of."""
     if groups.keys.hops:
         rows = yield from _joined(rows, groups, origin)
@@ -195,7 +175,7 @@ def _add(groups: _Groups, rows: Sequence[CellRow], origin: Origin) -> Operation[
 
 
 def _add_related(
-    groups: _Groups, number: int, one: RelatedAggregate, rows: Sequence[CellRow], origin: Origin
+    groups: Groups, number: int, one: RelatedAggregate, rows: Sequence[CellRow], origin: Origin
 ) -> Operation[None]:
     found = [groups.of(row)[number] for row in rows]
 
@@ -204,21 +184,22 @@ def _add_related(
         if value is not None:
             found[i].add(value)
 
-    yield from each_related(rows, one.hops, one.related, origin, add)
+    yield from each_related(rows, one.hops, one.related, origin, add, joined=one.joined)
 
 
-def _joined(rows: Sequence[CellRow], groups: _Groups, origin: Origin) -> Operation[list[CellRow]]:
+def _joined(rows: Sequence[CellRow], groups: Groups, origin: Origin) -> Operation[list[CellRow]]:
     """A row for each related object that the keys are of; one without any where there is none."""
-    hops: tuple[Step, ...] = groups.keys.hops
-    related = dict(groups.keys.related)
-    for one in groups.aggregates:
-        if one.of_rows.hops == hops:
-            related |= dict(one.of_rows.related)
+    related = [*groups.keys.related, *(cell for one in groups.aggregates for cell in _of_joined(one.of_rows))]
     joined: list[list[CellRow]] = [[] for _ in rows]
 
     def join(i: int, cells: Mapping[str, Any]) -> None:
         joined[i].append({**rows[i], **cells})
 
-    yield from each_related(rows, hops, tuple(related.items()), origin, join)
-    nothing = dict.fromkeys(related)
-    return [one for row, found in zip(rows, joined, strict=True) for one in found or [{**row, **nothing}]]
+    cells = list({one.name: one for one in related}.values())
+    yield from each_related(rows, groups.keys.hops, cells, origin, join, outer=True)
+    return [one for found in joined for one in found]
+
+
+def _of_joined(one: RelatedAggregate) -> list[RelatedCell]:
+    """The cells that an aggregate needs of the objects that the rows of groups are joined with."""
+    return [cell for cell in one.related if cell.at < one.joined]

@@ -20,6 +20,7 @@ from ...query.expressions import Expression
 from ...query.q import Q
 from ...schema.schema import Column
 from ...storage.codecs import Text
+from .complete_rows import rows_of
 from .evaluate import check_saved, evaluate, narrowed, values_of
 from .pages import ask, decoded
 from .select import count, fetch
@@ -41,7 +42,7 @@ def rank(source: Source[Any], origin: Origin, record: Any) -> Operation[int]:
         counted = yield from _by_server(source, origin, plan, record)
         if counted is not None:
             return counted
-    keys = values_of(plan, (yield from fetch(plan)))
+    keys = values_of(plan, (yield from rows_of(plan, origin)))
     return _index([row[0] for row in keys], record.pk, source, record)
 
 

@@ -4,16 +4,18 @@ One query for each relation to many on the way, in batches of keys.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import ColumnRef, LinkStep, Step, segments
+from ...planning.columns import Cell, ColumnRef, LinkStep, RelatedCell, Step, needed, segments
+from ...planning.derived import Matches
 from ...planning.plan import Plan
 from ...planning.predicates import Compare
 from ...query.state import Query
 from ...schema.schema import Column
 from .links import members
+from .matching import fill_matches
 from .pages import first_page, next_page
 from .select import cells_of, meets
 from .subqueries import planned
@@ -21,82 +23,122 @@ from .subqueries import planned
 CellRow = dict[str, Any]
 """A row as the values of its cells by their names."""
 Take = Callable[[int, Mapping[str, Any]], object]
-"""Is given the number of a row, and the cells of an object to which the relations lead from there."""
+"""Is given the number of a row, and the cells of the objects to which the relations lead from there."""
+_Owner = tuple[int, Mapping[str, Any]]
+"""The number of a row, and the cells of the objects on the way so far."""
+_Owners = dict[Any, list[_Owner]]
 
 
 def each_related(
     rows: Sequence[Mapping[str, Any]],
     hops: tuple[Step, ...],
-    related: Sequence[tuple[str, ColumnRef]],
+    related: Sequence[RelatedCell],
     origin: Origin,
     take: Take,
+    joined: int = 0,
+    outer: bool = False,
 ) -> Operation[None]:
     """Hands on each object at the end of the relations with each row that leads there, as often as it does.
 
-    related: the cells that are needed of it, and the names that `take` is given them by.
+    related: the cells that are needed of it and of the objects on the way.
+    joined: the rows are joined with the objects of so many relations to many already.
+    outer: where relations lead to nothing, absent cells are handed on once, as a left join does.
     """
-    way = segments(hops)
-    owners: dict[Any, list[int]] = {}
+    ways = segments(hops)
+    way = _Way(ways, [[one for one in related if one.at == at] for at in range(len(ways))], origin, take, outer)
+    source = (
+        ways[joined][0].name
+        if not joined
+        else next(one.name for one in way.cells[joined - 1] if one.cell == ways[joined][0])
+    )
+    owners: _Owners = {}
     for i, row in enumerate(rows):
-        owners.setdefault(row[way[0][0].name], []).append(i)
-    owners.pop(None, None)
-    yield from _follow(way, owners, related, origin, take)
+        owners.setdefault(row[source], []).append((i, {}))
+    yield from _follow(way, joined, owners)
 
 
-def _follow(
-    way: Sequence[tuple[ColumnRef, Step]],
-    owners: dict[Any, list[int]],
-    related: Sequence[tuple[str, ColumnRef]],
-    origin: Origin,
-    take: Take,
-) -> Operation[None]:
-    (_, hop), *rest = way
-    further: dict[Any, list[int]] = {}
-    wanted = [*related] if not rest else [("", rest[0][0])]
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Relations, in parts that end with one to many each, and the cells that are needed of the objects of each."""
 
-    def reached(number: int, cells: Mapping[str, Any]) -> None:
-        if cells[""] is not None:
-            further.setdefault(cells[""], []).append(number)
+    parts: Sequence[tuple[ColumnRef, Step]]
+    cells: Sequence[Sequence[RelatedCell]]
+    origin: Origin
+    take: Take
+    outer: bool
 
-    yield from _objects(hop, owners, wanted, origin, reached if rest else take)
+    def ended(self, at: int, owners: Iterable[_Owner]) -> None:
+        """Hands on absent cells in the place of the objects of this part and of those after it."""
+        if self.outer:
+            nothing = {one.name: None for cells in self.cells[at:] for one in cells}
+            for number, cells in owners:
+                self.take(number, {**cells, **nothing})
+
+
+def _follow(way: _Way, at: int, owners: _Owners) -> Operation[None]:
+    """Hands on the objects of the parts from this one on."""
+    way.ended(at, owners.pop(None, ()))
+    last, names = at == len(way.parts) - 1, [(one.name, one.cell.name) for one in way.cells[at]]
+    onward = None if last else way.parts[at + 1][0]
+    further: _Owners = {}
+
+    def reached(owner: _Owner, found: CellRow) -> None:
+        number, cells = owner
+        if names:
+            cells = {**cells, **{name: found[cell] for name, cell in names}}
+        if onward is None:
+            way.take(number, cells)
+        else:
+            further.setdefault(found[onward.name], []).append((number, cells))
+
+    wanted: list[Cell] = [*(one.cell for one in way.cells[at]), *([] if onward is None else [onward])]
+    seen = yield from _objects(way.parts[at][1], owners, wanted, way.origin, reached)
+    if way.outer:
+        way.ended(at, [owner for key, some in owners.items() if key not in seen for owner in some])
     if further:
-        yield from _follow(rest, further, related, origin, take)
+        yield from _follow(way, at + 1, further)
+
+
+_Reached = Callable[[_Owner, CellRow], object]
 
 
 def _objects(
-    hop: Step, owners: dict[Any, list[int]], wanted: Sequence[tuple[str, ColumnRef]], origin: Origin, take: Take
-) -> Operation[None]:
-    """Hands on the objects one relation further."""
-    keys = [*owners]
+    hop: Step, owners: _Owners, wanted: Sequence[Cell], origin: Origin, reached: _Reached
+) -> Operation[set[Any]]:
+    """Hands on the objects one relation further; returns the keys that lead to any."""
     if not isinstance(hop, LinkStep):
         column = hop.schema.pk if hop.forward else hop.reference.column
-        yield from _among(hop, column, owners, wanted, origin, take)
-        return
-    for some in _batches(keys, origin.limits.link_sets):
-        linked: dict[Any, list[int]] = {}
-        for key, others in (yield from members(hop.origin, hop.link, some)).items():
+        return (yield from _among(hop, column, owners, wanted, origin, reached))
+    seen: set[Any] = set()
+    for some in _batches([*owners], origin.limits.link_sets):
+        linked: _Owners = {}
+        sets = yield from members(hop.origin, hop.link, some)
+        for key, others in sets.items():
             for other in others:
                 linked.setdefault(other, []).extend(owners[key])
-        yield from _among(hop, hop.schema.pk, linked, wanted, origin, take)
+        there = yield from _among(hop, hop.schema.pk, linked, wanted, origin, reached)
+        seen |= {key for key, others in sets.items() if not there.isdisjoint(others)}
+    return seen
 
 
 def _among(
-    hop: Step,
-    column: Column,
-    owners: Mapping[Any, list[int]],
-    wanted: Sequence[tuple[str, ColumnRef]],
-    origin: Origin,
-    take: Take,
-) -> Operation[None]:
+    hop: Step, column: Column, owners: _Owners, wanted: Sequence[Cell], origin: Origin, reached: _Reached
+) -> Operation[set[Any]]:
+    cells, seen = needed([column, *wanted]), set[Any]()
+
+    def page(rows: Sequence[CellRow]) -> Operation[None]:
+        for derived in cells.derived:
+            assert isinstance(derived, Matches)
+            yield from fill_matches(derived, rows, origin)
+        for row in rows:
+            seen.add(row[column.name])
+            for owner in owners.get(row[column.name], ()):
+                reached(owner, row)
+
     for some in _batches([*owners], origin.limits.values):
         plan = yield from planned(Query(hop.schema, order=()), origin, Compare(column, "in", tuple(some)))
-        plan = replace(plan, columns=tuple(dict.fromkeys([column, *(found for _, found in wanted)])))
-
-        def each(cells: Mapping[str, Any]) -> None:
-            for number in owners.get(cells[column.name], ()):
-                take(number, {name: cells[found.name] for name, found in wanted})
-
-        yield from each_row(plan, each)
+        yield from each_page(replace(plan, columns=cells.stored), page)
+    return seen
 
 
 def each_row(plan: Plan, take: Callable[[CellRow], object]) -> Operation[None]:

@@ -94,7 +94,7 @@ def attach_related(
 
 def attach_annotations(records: Sequence[Any], query: Query, plan: Plan, rows: Sequence[Wire]) -> None:
     """Sets the annotations of objects as their attributes."""
-    names = [annotation.name for annotation in query.annotations if annotation.shown]
+    names = query.shown
     if not names:
         return
     columns = {name: column.name for name, column in scope_of(query).annotations.items() if name in names}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import FieldError, shown
 from ...planning.names import resolve
-from ...planning.ordering import RANDOM, order_item, sort_key, sorted_by
+from ...planning.ordering import RANDOM, computed_sort_key, order_item, sort_key, sorted_by
 from ...planning.predicates import check_ordered
 from ...planning.scopes import scope_of
 from ...query.state import Query
@@ -82,6 +82,10 @@ def _key(query: Query, name: Any) -> Callable[[Any], Any]:
     if not isinstance(name, str):
         raise FieldError(f"a combined queryset can't be ordered by {shown(name)}: name one of its fields")
     if query.shape == "objects":
+        computed = scope_of(query).annotations.get(name) if name in query.shown else None
+        if computed is not None:
+            check_ordered(computed, f"{query.schema.name}.{name}", "order_by()")
+            return lambda record: computed_sort_key(getattr(record, name))
         column = query.schema.column(name)
         check_ordered(column, f"{query.schema.name}.{name}", "order_by()")
         return lambda record: sort_key(column.codec, getattr(record, column.name))

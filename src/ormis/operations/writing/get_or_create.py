@@ -11,12 +11,12 @@ Touched, besides the keys that the query reads: those of the new or changed obje
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from ...calls import Operation, Origin, ScriptCall
-from ...errors import ConflictError, OrmisError
+from ...errors import ConflictError, FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.plan import Plan, packed
 from ...query.q import Q
@@ -89,14 +89,15 @@ def get_or_create(
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
-    plan = yield from planned(_two(narrowed).query, origin)
+    plan = yield from _plan(narrowed, origin)
     for _ in range(ATTEMPTS):
         new = yield from _new(narrowed, origin, related, lookups, defaults or {})
         obtained = yield from _obtain(plan, new.creation)
         if obtained.created:
             return (yield from _linked(new.record, related)), True
         if obtained.rows:
-            return (yield from _single(narrowed, origin, obtained.rows)), False
+            found = yield from _single(narrowed, origin, obtained.rows)
+            return (yield from _annotated(source, origin, found)), False
         if new.refusal is not None:
             raise new.refusal
     raise _contended(source)
@@ -113,7 +114,7 @@ def update_or_create(
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     values = {name: _called(value) for name, value in (defaults or {}).items()}
-    plan = yield from planned(_two(narrowed).query, origin)
+    plan = yield from _plan(narrowed, origin)
     mutation, unfit = _conversion(source, values)
     mutation = mutation if plan.client_where is None else None
     given = values if create_defaults is None else create_defaults
@@ -132,7 +133,7 @@ def update_or_create(
                     raise unfit
                 present = yield from _single(narrowed, origin, obtained.rows)
                 yield from _write(present, values)
-                return present, False
+                return (yield from _annotated(source, origin, present)), False
         except InexactArithmetic:
             mutation = None
         except (ConflictError, source.model.DoesNotExist):  # changed or deleted in the meantime: look again
@@ -181,11 +182,30 @@ def _write(record: Any, values: Mapping[str, Any]) -> Operation[None]:
 
 def _narrowed(source: Source[Any], lookups: Mapping[str, Any]) -> Source[Any]:
     check_whole(source, "used to make objects")
-    return results.narrowed(source._copy(order=(), related=(), prefetch=(), fields=None), Q(*lookups.items()))
+    hidden = tuple(replace(annotation, shown=False) for annotation in source.query.annotations)
+    plain = source._copy(order=(), related=(), prefetch=(), fields=None, annotations=hidden)
+    return results.narrowed(plain, Q(*lookups.items()))
 
 
-def _two(source: Source[Any]) -> Source[Any]:
-    return source._copy_of(source.query.slice(0, 2))
+def _plan(narrowed: Source[Any], origin: Origin) -> Operation[Plan]:
+    """The plan for the first two objects. Raises FieldError for conditions that take further queries."""
+    plan = yield from planned(narrowed.query.slice(0, 2), origin)
+    if plan.derived:
+        raise FieldError(
+            f"{narrowed._schema.name}: get_or_create() and update_or_create() can't be asked of "
+            f"{results.asked_of(narrowed)}, which is computed from other objects: name fields of the object itself"
+        )
+    return plan
+
+
+def _annotated(source: Source[Any], origin: Origin, record: Any) -> Operation[Any]:
+    """The object with the annotations that the queryset gives its objects."""
+    names = source.query.shown
+    if names:
+        computed = yield from results.get(source._copy(where=(), empty=False), origin, Q(pk=record.pk))
+        own = cast(dict[str, Any], vars(record))
+        own.update({name: getattr(computed, name) for name in names})
+    return record
 
 
 def _single(narrowed: Source[Any], origin: Origin, rows: Any) -> Operation[Any]:

@@ -99,6 +99,10 @@ def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Pla
 def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     """As plan_of_all(), also of a queryset of values()."""
     source._refuse(what)
+    if source.query.groups is not None:
+        raise TypeError(
+            f"the groups of values() and annotate() can't be {what}: do that to the objects, before values()"
+        )
     return (yield from _plan(source, origin))
 
 

@@ -1,0 +1,106 @@
+"""The aggregates that the server adds up: of stored columns, by groups of stored columns. See lua/read/aggregation.lua.
+
+What it can't say exactly, numbers past 2^53 and infinities, comes back as texts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..limits import Limits
+from ..query.aggregates import Aggregate, Avg, Count, Max, Min, StdDev, Sum
+from ..query.expressions import F, Value
+from ..schema.schema import Schema
+from .binding import bound_values
+from .bound import Bound
+from .columns import ColumnRef, Positions, needed
+from .condition_compiler import compile_q
+from .derived import GroupAggregate
+from .grouping import Grouping
+from .predicates import Node
+
+_NUMBERS = ("int", "float", "decimal")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAggregate:
+    """One aggregate: `what` the server adds up, of the column, or of rows; only of rows that meet the condition."""
+
+    what: str
+    column: ColumnRef | None
+    distinct: bool
+    condition: Node | None
+
+    def packed(self, numbers: Positions) -> list[Any]:
+        """As lua/read/aggregation.lua reads it."""
+        position = 0 if self.column is None else numbers.position(self.column)
+        kind = "" if self.column is None else self.column.codec.kind
+        condition = False if self.condition is None else self.condition.packed(numbers)
+        return [self.what, position, kind, self.distinct, condition]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAggregates:
+    """What the server is asked to add up, by groups of these columns."""
+
+    keys: tuple[ColumnRef, ...]
+    aggregates: tuple[ServerAggregate, ...]
+
+    def packed(self, numbers: Positions) -> list[Any]:
+        """As lua/read/aggregation.lua reads it."""
+        return [[numbers.position(key) for key in self.keys], [one.packed(numbers) for one in self.aggregates]]
+
+
+def server_aggregates(
+    rows: Schema, keys: Grouping, aggregates: Sequence[GroupAggregate], limits: Limits
+) -> ServerAggregates | None:
+    """The request for aggregates that the server can add up; None if it can't add up all of them."""
+    if keys.hops:
+        return None
+    columns = [_stored(bound) for _, bound in keys.keys]
+    found = [_aggregate(rows, one, limits) for one in aggregates]
+    if any(column is None for column in columns) or any(one is None for one in found):
+        return None
+    return ServerAggregates(
+        tuple(column for column in columns if column is not None), tuple(one for one in found if one is not None)
+    )
+
+
+def _stored(bound: Bound) -> ColumnRef | None:
+    """The stored column that an expression is; None for a computed one."""
+    cells = needed(bound.reads)
+    if not isinstance(bound.tree, F) or cells.derived or cells.annotated or len(cells.stored) != 1:
+        return None
+    return None if cells.stored[0].codec.kind == "bytes" else cells.stored[0]
+
+
+def _aggregate(rows: Schema, asked: GroupAggregate, limits: Limits) -> ServerAggregate | None:
+    value, argument = asked.of_rows.aggregate, asked.of_rows.argument
+    what = _what(value)
+    if asked.of_rows.hops or what is None:
+        return None
+    condition = None
+    if value.filter is not None:
+        condition = compile_q(rows, bound_values(rows, value.filter))
+        if condition.client_side(limits) or condition.joined:
+            return None
+    if isinstance(argument.tree, Value) and what == "count" and not value.distinct:
+        return ServerAggregate(what, None, False, condition) if argument.tree.value is not None else None
+    column = _stored(argument)
+    if column is None or not (value.distinct or _can_add(what, column)):
+        return None
+    return ServerAggregate(what, column, value.distinct, condition)
+
+
+def _what(value: Aggregate) -> str | None:
+    known = {Count: "count", Sum: "sum", Avg: "sum", Min: "min", Max: "max"}
+    return "spread" if isinstance(value, StdDev) else known.get(type(value))
+
+
+def _can_add(what: str, column: ColumnRef) -> bool:
+    """Whether the server understands the texts of a column."""
+    codec = column.codec
+    if what == "count":
+        return True
+    plain = codec.variant is None and codec.finish is None
+    return plain and (codec.kind in _NUMBERS if what in ("sum", "spread") else codec.traits.ordered)
