@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import FieldError
-from ..query.expressions import Condition, Expression
+from ..query.expressions import Expression, F, expression
 from ..query.outer_references import references_in
 from ..query.q import Leaf, Q
 from ..query.state import Query
@@ -24,7 +24,7 @@ from .names import Path, resolve
 from .outer_values import Types, for_row_of, is_constant, type_of_constant
 from .plan import order_of
 from .scopes import about_groups, condition, scope_for, scopes
-from .subquery_cells import SubqueryCell
+from .subquery_cells import SubqueryCell, is_queried
 
 How = Literal["once", "joined", "looped", "each"]
 
@@ -186,13 +186,23 @@ def _tests_read(query: Query, tests: Sequence[Q]) -> tuple[Cell, ...] | None:
     """The cells that conditions are tested on; None if they need more than rows have when they are read."""
     reads: dict[Cell, None] = {}
     for q in tests:
-        if _leads_to_many(scope_for(query, q), q):
-            return None
+        binder = Binder(scope_for(query, q))
         try:
-            reads |= dict.fromkeys(Binder(scope_for(query, q)).bind(Condition(q)).reads)
-        except FieldError:  # of an expression in the place of a value: for one row outside it may be none
+            for name, value in leaves_of(q):
+                if is_queried(value):
+                    return None
+                binder.visit(name if isinstance(name, Expression) else _field(binder.scope, name))
+                binder.visit(expression(value))
+        except FieldError:  # across a relation to many, or of an expression that has a type for one row outside only
             return None
+        reads |= binder.reads
     return (*reads,) if not needed(reads).derived else None
+
+
+def _field(scope: Schema, name: str) -> Expression:
+    """What a lookup compares."""
+    lookups = resolve(scope, name).lookups
+    return F(name.removesuffix("".join(f"__{part}" for part in lookups)))
 
 
 def _is_streamed(found: SubqueryCell, base: Query, equal: Sequence[Equality]) -> bool:

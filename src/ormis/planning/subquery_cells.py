@@ -75,5 +75,9 @@ def is_subquery_lookup(value: Any) -> bool:
     """Whether a value of a lookup is a subquery of values, or a queryset that refers to the row outside of it."""
     if isinstance(value, Subquery):
         return not isinstance(value, Exists)
-    query = getattr(value, "query", None)
-    return isinstance(query, Query) and bool(references_of(query))
+    return is_queried(value) and bool(references_of(value.query))
+
+
+def is_queried(value: Any) -> bool:
+    """Whether a value is a queryset."""
+    return isinstance(getattr(value, "query", None), Query)
