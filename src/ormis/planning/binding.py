@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from ..errors import FieldError
-from ..query.aggregates import Aggregate
+from ..query.aggregates import Aggregate, Count
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty
@@ -30,6 +30,7 @@ from .columns import (
     Derived,
     RelatedCell,
     RelatedColumn,
+    RelatedCount,
     Step,
     cell,
     needed,
@@ -89,7 +90,8 @@ class Binder:
                 self.reads |= dict.fromkeys(column.reads if isinstance(column, AnnotatedColumn) else (column,))
             return _Holds(node, str(value)), value_type(bool)
         if isinstance(value, Aggregate):
-            return self.filled(self.aggregate(value))
+            found = self.aggregate(value)
+            return self.cell(found) if isinstance(found, RelatedCount) else self.filled(found)
         if isinstance(value, Subquery):
             return self.filled(subquery_cell(f"subquery{next(_numbers)}", value, self._outer, self.scope.name))
         parts = [self.visit(part) for part in value.parts()]
@@ -211,9 +213,10 @@ class Binder:
 
     # Aggregates ------------------------------------------------------------------------------------------------------
 
-    def aggregate(self, value: Aggregate) -> Derived:
+    def aggregate(self, value: Aggregate) -> Derived | RelatedCount:
         """The cell of an aggregate of related objects. Raises FieldError for one of another aggregate."""
-        return related_aggregate(self.scope, value)
+        found = related_aggregate(self.scope, value)
+        return number_of_related(found) or found
 
 
 def _matches(schema: Schema, q: Q) -> Matches:
@@ -249,6 +252,8 @@ def type_of_cell(found: Cell) -> ValueType | None:
     """The type of the values of a cell."""
     if isinstance(found, Derived):
         return found.type
+    if isinstance(found, RelatedCount):
+        return value_type(int)
     column = found.column if isinstance(found, RelatedColumn) else found
     return ValueType(column.codec, column.convert)
 
@@ -364,6 +369,16 @@ def related_aggregate(
     )
 
 
+def number_of_related(found: RelatedAggregate) -> RelatedCount | None:
+    """The same as a column that the server has, if it is the number of objects behind one relation; else None."""
+    value, argument = found.aggregate, found.argument
+    if not isinstance(value, Count) or found.condition is not None or not isinstance(argument.tree, F):
+        return None
+    if len(segments(found.hops)) != 1 or len(found.related) != 1 or found.related[0].name != argument.tree.name:
+        return None
+    return RelatedCount(found.hops) if found.related[0].cell is found.hops[-1].schema.pk else None
+
+
 def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:
     """A cell of the object at the end of these relations, the last of which leads to many."""
     at = sum(not hop.to_one for hop in way) - 1
@@ -372,6 +387,9 @@ def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:
 
 def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
     """Raises FieldError for an aggregate of aggregates."""
+    counted = next((one for one in needed(argument.reads).stored if isinstance(one, RelatedCount)), None)
+    if counted is not None:
+        raise FieldError(f"{scope.name}: {value} is of an aggregate itself: write it in aggregate(), over the objects")
     inner = next((one for one in needed(argument.reads).derived if isinstance(one, RelatedAggregate)), None)
     if inner is not None:
         raise FieldError(

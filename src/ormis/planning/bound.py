@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FieldError
-from ..query.expressions import Expression
+from ..query.expressions import Expression, F
 from ..query.value_types import UNKNOWN, ValueType
 from ..storage.codecs import Codec
-from .columns import AnnotatedColumn, Cell
+from .columns import AnnotatedColumn, Cell, RelatedCount
 from .names import Path
 
 
@@ -84,4 +84,10 @@ def annotated_column(name: str, bound: Bound, of_groups: bool = False) -> Annota
         compute=bound.in_query,
         shown=str(bound),
         of_groups=of_groups,
+        same=_number_of_related(bound),
     )
+
+
+def _number_of_related(bound: Bound) -> RelatedCount | None:
+    found = bound.reads[0] if len(bound.reads) == 1 and isinstance(bound.tree, F) else None
+    return found if isinstance(found, RelatedCount) else None

@@ -98,7 +98,35 @@ class RelatedColumn:
         return None
 
 
-ColumnRef = Column | RelatedColumn
+@dataclass(frozen=True, slots=True)
+class RelatedCount:
+    """The number of objects at the end of steps of which only the last leads to many."""
+
+    hops: tuple[Step, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in rows; names of fields do not begin with an underscore."""
+        return f"_count__{'__'.join(hop.name for hop in self.hops)}"
+
+    @property
+    def codec(self) -> Codec:
+        """That of ints."""
+        return _INT
+
+    @property
+    def nullable(self) -> bool:
+        """Never: where a step leads nowhere, there are none."""
+        return False
+
+    @property
+    def default_wire(self) -> int:
+        """0."""
+        return 0
+
+
+_INT = codec_for(int)
+ColumnRef = Column | RelatedColumn | RelatedCount
 
 
 CREATION_RANK = Column("_creation_rank", 0, codec_for(float), nullable=True, convert=float, write=repr)
@@ -134,6 +162,11 @@ class Derived:
     """True if it depends on all rows of the result, as a window does."""
 
     @property
+    def explained(self) -> str:
+        """How it is filled, for explain()."""
+        return f"{self.name} in Python"
+
+    @property
     def codec(self) -> Codec:
         """The codec of its type."""
         return (self.type or UNKNOWN).codec
@@ -148,6 +181,8 @@ class AnnotatedColumn(Column):
     shown: str = ""
     of_groups: bool = False
     """True if it is one of the groups of a query, not of its objects."""
+    same: RelatedCount | None = None
+    """The cell that it is, if the server has it as a column of the rows."""
 
 
 Cell = ColumnRef | Derived
@@ -185,7 +220,7 @@ def needed(cells: "Iterable[Cell | Computed]") -> Needed:
     annotated: dict[AnnotatedColumn, None] = {}
 
     def visit(found: "Cell | Computed") -> None:
-        if isinstance(found, Column | RelatedColumn) and not isinstance(found, AnnotatedColumn):
+        if not isinstance(found, AnnotatedColumn | Derived | Computed):
             stored[found] = None
         elif found not in derived and found not in annotated:
             for one in found.reads:
@@ -222,7 +257,7 @@ class Positions:
 
     def __init__(self, schema: Schema) -> None:
         self.models: dict[Schema, int] = {schema: 1}
-        self._joins: dict[tuple[RelationStep, ...], list[Any]] = {}
+        self._joins: dict[tuple[Step, ...], list[Any]] = {}
 
     def model(self, schema: Schema) -> int:
         """The number of a model in this request."""
@@ -232,6 +267,8 @@ class Positions:
         """The position of a cell in the rows of this request."""
         if isinstance(ref, Column):
             return ref.position
+        if isinstance(ref, RelatedCount):
+            return (self._joins.get(ref.hops) or self._new_count(ref.hops))[3]
         join = self._joins.get(ref.hops) or self._new_join(ref.hops)
         positions = join[4]
         if ref.column.position not in positions:
@@ -249,4 +286,16 @@ class Positions:
         reverse = 0 if hop.forward else hop.reference.column.position
         at = _STEP * (len(self._joins) + 1) + 1
         join = self._joins[hops] = [source, self.model(hop.schema), reverse, at, []]
+        return join
+
+    def _new_count(self, hops: tuple[Step, ...]) -> list[Any]:
+        hop = hops[-1]
+        source = self.position(cell(hops[:-1], hop.source))
+        at = _STEP * (len(self._joins) + 1) + 1
+        join = self._joins[hops] = [source, self.model(hop.schema)]
+        no_columns: list[int] = []
+        if isinstance(hop, LinkStep):
+            join += [0, at, no_columns, self.model(hop.origin), hop.link.name]
+        else:
+            join += [hop.reference.column.position, at, no_columns, 0]
         return join

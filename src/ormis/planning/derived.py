@@ -16,6 +16,11 @@ class Matches(Derived):
     schema: Schema = field(kw_only=True)
     q: Q = field(kw_only=True)
 
+    @property
+    def explained(self) -> str:
+        """One query for each batch of rows."""
+        return f"{self.q!r} by a query of its own for each batch of rows"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RelatedAggregate(Derived):
@@ -33,6 +38,13 @@ class RelatedAggregate(Derived):
     hops: tuple[Step, ...] = field(kw_only=True, default=())
     related: tuple[RelatedCell, ...] = field(kw_only=True, default=())
     joined: int = field(kw_only=True, default=0)
+
+    @property
+    def explained(self) -> str:
+        """In Python, of columns that are read in batches."""
+        if not self.hops:
+            return f"{self.aggregate} in Python"
+        return f"{self.aggregate} in Python, over columns of {self.hops[-1].schema.name} read in batches"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema.index_kinds import INDEX_KINDS
-from .columns import ColumnRef
+from .columns import ColumnRef, needed
 from .plan import Plan
 from .predicates import (
     BoolOp,
@@ -83,8 +83,8 @@ class Notes:
         return cls(Way.read(way), tuple(checks), examined, int(total), tuple(incomplete))
 
 
-def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) -> str:
-    """The whole explanation. how: 'done', 'keys' or 'walk', as the server answered."""
+def explained(plan: Plan, notes: Notes, how: str, more: Sequence[str] = ()) -> str:
+    """The whole explanation. how: 'done', 'keys' or 'walk', as the server answered. more: what else is to be said."""
     lines = _named(plan) or [*notes.way.lines(notes.total)]
     if how == "keys":
         lines.append("too many for one call: their keys at once, then portion by portion")
@@ -97,7 +97,7 @@ def explained(plan: Plan, notes: Notes, how: str, measured: Sequence[str] = ()) 
     lines += _rest(plan)
     if notes.incomplete:
         lines.append(f"not used until reindexed: {', '.join(notes.incomplete)}")
-    return "\n".join([f"{plan.schema.name}: {notes.total:,} objects", *branches([*lines, *measured])])
+    return "\n".join([f"{plan.schema.name}: {notes.total:,} objects", *branches([*lines, *more])])
 
 
 def _named(plan: Plan) -> list[str]:
@@ -110,7 +110,7 @@ def _named(plan: Plan) -> list[str]:
 
 
 def _rest(plan: Plan) -> list[str]:
-    lines: list[str] = []
+    lines = _computing(plan)
     if plan.order:
         terms = ", ".join(f"{'-' if term.descending else ''}{term.cell.name}" for term in plan.order)
         lines.append(f"order by {terms} {'in Python' if plan.client_sort else 'on the server'}")
@@ -118,6 +118,15 @@ def _rest(plan: Plan) -> list[str]:
         lines.append(f"slice [{plan.offset}:{'' if plan.limit is None else plan.offset + plan.limit}]")
     lines += [f"with {related.path}, in the same call" for related in plan.related]
     return lines
+
+
+def _computing(plan: Plan) -> list[str]:
+    """The annotations, and where each is computed."""
+    counted = [one for one in plan.annotated if one.same is not None]
+    plain = [one for one in plan.annotated if one.same is None and not needed(one.reads).derived]
+    lines = [f"{one.name} = {one.shown} on the server, from the sizes of sets" for one in counted]
+    lines += [f"{one.name} = {one.shown} in Python" for one in plain]
+    return [*lines, *(one.explained for one in plan.derived)]
 
 
 def branches(lines: Sequence[str]) -> list[str]:

@@ -116,6 +116,8 @@ def _term(schema: Schema, item: OrderItem) -> OrderTerm:
         raise FieldError(f"{schema.name} can't be ordered by {by!r}: give names of fields, with - for descending")
     found = cell_of(schema, by)
     check_ordered(found, f"{schema.name}.{by}", "order_by()")
+    if isinstance(found, AnnotatedColumn) and found.same is not None:
+        return OrderTerm(found.same, item.descending, item.nulls_first)
     if isinstance(found, AnnotatedColumn):
         return OrderTerm(Computed((found,), lambda row: row[found.name], by), item.descending, item.nulls_first)
     return OrderTerm(found, item.descending, item.nulls_first)

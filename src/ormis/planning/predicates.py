@@ -16,7 +16,7 @@ from ..errors import FieldError
 from ..limits import Limits
 from ..schema.schema import Column, Link, Readable, Schema
 from ..storage.codecs import Codec
-from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, Row
+from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -87,7 +87,17 @@ class Compare(Node):
 
     def client_side(self, limits: Limits, /) -> bool:
         """With more values than every call of the server should carry, and of what no hash holds."""
-        return len(self.values) > limits.values or not self.column.position
+        return len(self.values) > limits.values or not (self.column.position or self._count)
+
+    @property
+    def _count(self) -> RelatedCount | None:
+        """The number of related objects that the column is."""
+        return self.column.same if isinstance(self.column, AnnotatedColumn) else None
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where it is the number of related objects."""
+        return self._count is not None
 
     @property
     def texts(self) -> list[Any]:
@@ -97,9 +107,10 @@ class Compare(Node):
         encode = self.column.codec.encode
         return [encode(value) for value in self.values]
 
-    def packed(self, _numbers: Positions, /) -> list[Any]:
+    def packed(self, numbers: Positions, /) -> list[Any]:
         """{'cmp', position, kind, operator, text, ...}."""
-        return ["cmp", self.column.position, self.column.codec.kind, self.operator, *self.texts]
+        position = numbers.position(self._count or self.column)
+        return ["cmp", position, self.column.codec.kind, self.operator, *self.texts]
 
     def holds(self, row: Row, /) -> bool:
         """False where the column is absent, except for `null`."""

@@ -1,8 +1,8 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, fill, must_read, complete, a function of rows, fold, fold_keys (see aggregation.lua), and of others
---      bound, earlier, lesser, values, taken;
+--      at, direct, fill, must_read, complete, a function of rows, `read`, another, keyed, fold and fold_keys (see
+--      aggregation.lua), and of others bound, earlier, lesser, values, taken;
 --      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
 --      look_at_all(keys, into, enough); pack_wanted(rows, positions).
 
@@ -76,6 +76,34 @@ function search.complete(_rows) end
 
 local join_early, join_sorted
 
+-- Whether the order is by numbers of related objects alone, which sets tell: then the hashes of the first rows only are
+-- read, once they are known.
+local function ordered_by_counts()
+  if request.want ~= 'rows' or not (request.limit or request.enough) or #request.order == 0 then return false end
+  local counts = {[1] = true}
+  for _, join in ipairs(request.joins or nothing) do
+    if not join[6] or join[1] ~= 1 then return false end
+    counts[join[4]] = true
+  end
+  for _, term in ipairs(request.order) do
+    if not counts[term[1]] then return false end
+  end
+  return true
+end
+
+-- Reads the hashes of rows that have keys and counts only. Returns false if one is not there.
+function search.read(rows)
+  local base, names, at = search.m.base .. KEY.object, search.names, search.at
+  for i = 1, #rows do
+    local texts = call('HMGET', base .. rows[i][1], unpack(names))
+    if not texts[1] then return false end
+    for _, join in ipairs(request.joins) do rows[i][join[4]] = tostring(rows[i][join[4]]) end
+    for j = 1, #at do rows[i][at[j]] = texts[j] end
+    if search.fill then search.fill(rows[i]) end
+  end
+  return true
+end
+
 -- Which columns have to be read of each candidate: those of the condition, the order and the result. Where they are all
 -- of the model's, what HMGET returns is the row itself.
 local function prepare_reading(path_is_sure)
@@ -94,11 +122,13 @@ local function prepare_reading(path_is_sure)
       if spec[1] == 0 then wanted[spec[2]] = true end
     end
   end
+  local sure = path_is_sure and not (search.holds or m.unsure)
+  search.keyed = search.keyed ~= false and sure and ordered_by_counts()
   local others = #(request.joins or nothing) + #(request.related or nothing)
   if request.joins then
     local prepare_joins = require('read.related_columns')
     for _, join in ipairs(request.joins) do wanted[join[1]] = true end
-    join_early, join_sorted, search.complete = prepare_joins(request.joins, request.early, request.sorted)
+    join_early, join_sorted, search.complete = prepare_joins(request.joins, request.early, request.sorted, search.keyed)
   end
   local names, at = {}, {}
   for position = 1, #m.columns do
@@ -107,7 +137,8 @@ local function prepare_reading(path_is_sure)
       names[count], at[count] = m.columns[position], position
     end
   end
-  search.price = (4 + count) / 12 + others / 2
+  if search.keyed then search.chunk = SCORED_CHUNK end
+  search.price = search.keyed and SCORED or (4 + count) / 12 + others / 2
   search.names, search.at, search.direct = names, at, count == #m.columns
   local uncertain = search.holds or request.joins or m.unsure or not path_is_sure
   search.must_read = count > 1 or uncertain or request.want == 'rows' or request.want == 'aggregate'
@@ -138,6 +169,16 @@ local function look(keys, into)
   if search.fold_keys then
     search.spent = search.spent + #keys * search.price
     if #keys > 0 then search.fold_keys(keys) end
+    return
+  end
+  if search.keyed then
+    for i = 1, #keys do
+      local row = {keys[i]}
+      if join_early then join_early(row) end
+      if join_sorted then join_sorted(row) end
+      into[#into + 1] = row
+    end
+    search.spent = search.spent + #keys * SCORED
     return
   end
   local fold = search.fold

@@ -1,9 +1,9 @@
 -- The models of a query, opened once a call, and what can be asked of each.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
---      referring_keys(m, position, pk); links_base(m, name), the key of a set of links less the primary key at its end;
---      keys_asked(condition), the primary keys it asks for, nil if it asks for more; asks_others, true once a compiled
---      condition reads other objects than the row's own.
+--      referring_keys(m, position, pk); equality_index(m, position); links_base(m, name), a key of links
+--      but for the primary key at its end; keys_asked(condition), the primary keys that it asks for, nil if for more;
+--      asks_others, true once a compiled condition reads other objects than the row's own.
 
 local KEY = require('server.keys')
 local call = require('server.call')
@@ -59,6 +59,17 @@ local function existing(m, keys)
   return found
 end
 
+-- The beginning of the keys of the equality index of a column, nil if there is none that has all objects.
+local function equality_index(m, position)
+  for i = 1, #m.indexes do
+    local index = m.indexes[i]
+    if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
+      return index.base .. index.name .. '='
+    end
+  end
+  return nil
+end
+
 -- The keys of the objects of m whose foreign key at this position points at pk.
 local function referring_keys(m, position, pk)
   for i = 1, #m.unique do
@@ -68,12 +79,8 @@ local function referring_keys(m, position, pk)
       return holder and existing(m, {holder}) or nothing
     end
   end
-  for i = 1, #m.indexes do
-    local index = m.indexes[i]
-    if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
-      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. key_part(pk)))
-    end
-  end
+  local index = equality_index(m, position)
+  if index then return existing(m, call('SMEMBERS', index .. key_part(pk))) end
   local keys, name = {}, m.columns[position]
   for _, key in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
     if call('HGET', m.base .. KEY.object .. key, name) == pk then keys[#keys + 1] = key end
@@ -94,5 +101,5 @@ end
 
 return {
   model_at = model_at, existing = existing, referring_keys = referring_keys, links_base = links_base,
-  keys_asked = keys_asked, asks_others = false,
+  keys_asked = keys_asked, equality_index = equality_index, asks_others = false,
 }

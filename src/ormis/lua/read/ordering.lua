@@ -40,22 +40,28 @@ local function by_term(term)
   end
 end
 
--- Which of two rows comes first. Each text is read as a number once; the texts themselves are compared where that says
--- nothing, and the places are looked up where all terms are equal.
-local function order_of(rows)
-  local terms, numbers = {}, {}
-  for t, term in ipairs(request.order) do
-    local scores, position, kind = {}, term[1], term[4]
-    for i = 1, #rows do
-      local text = rows[i][position]
-      scores[rows[i]] = text and score(kind, text) or nil
+-- The numbers that texts at a position stand for, each read once, on first use; false for one that stands for none.
+local function numbers_at(position, kind)
+  local known = {}
+  return function(row)
+    local text, number = row[position], known[row]
+    if type(text) == 'number' then return text end
+    if number == nil then
+      number = text and score(kind, text) or false
+      known[row] = number
     end
-    terms[t], numbers[t] = by_term(term), scores
+    return number
   end
-  local order = request.order
+end
+
+-- Which of two rows comes first. The texts themselves are compared where their numbers say nothing, and the places are
+-- looked up where all terms are equal.
+local function order_of(rows)
+  local terms, numbers, order = {}, {}, request.order
+  for t = 1, #order do terms[t], numbers[t] = by_term(order[t]), numbers_at(order[t][1], order[t][4]) end
   return function(a, b)
     for t = 1, #terms do
-      local x, y = numbers[t][a], numbers[t][b]
+      local x, y = numbers[t](a), numbers[t](b)
       if x and y and x ~= y then return (x < y) ~= order[t][2] end
       local path = terms[t](a, b)
       if path ~= 0 then return path < 0 end

@@ -2,16 +2,35 @@
 -- of a model that the caller does not.
 -- A join is {from, model, reverse, at, {position, ...}}: the object of `model` that the key at position `from` names
 -- (with `reverse` above 0 the one whose foreign key at that position holds it); its columns become `at`, `at` + 1, ...
--- Out: prepare_joins(joins, early, sorted): three functions, each nil if there is nothing to do, for the joins that
---      the condition needs, those that the order needs more, and for the rest of them on a list of rows.
+-- A join with more items counts instead of reading: {from, model, position of the foreign key, at, {}, 0} the objects
+-- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
+-- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
+--      that the condition needs, those that the order needs more, and for the rest of them on a list of rows. Counts
+--      stay `numbers`, or become texts.
 
 local KEY = require('server.keys')
 local call = require('server.call')
+local key_part = require('server.key_part')
 local nothing = require('server.lists').nothing
 local models = require('model.models')
 local open_models = require('read.open_models')
 
-local function prepare_joins(joins, early, sorted)
+-- The number of objects that a join counts.
+local function number_of(join, key)
+  local other, keys = join.model, nil
+  if join[7] then
+    local links = open_models.links_base(open_models.model_at(join[6]), join[7]) .. key_part(key)
+    if not other.unsure then return call('SCARD', links) end
+    keys = open_models.existing(other, call('SMEMBERS', links))
+  else
+    local index = not other.unsure and open_models.equality_index(other, join[3])
+    if index then return call('SCARD', index .. key_part(key)) end
+    keys = open_models.referring_keys(other, join[3], key)
+  end
+  return #keys
+end
+
+local function prepare_joins(joins, early, sorted, numbers)
   local function texts_of(join, key)
     local found = join.known[key]
     if found == nil then
@@ -27,8 +46,13 @@ local function prepare_joins(joins, early, sorted)
     for j = first, last do
       local join = joins[j]
       local key = row[join[1]]
-      local texts, at = key and texts_of(join, key) or nothing, join[4] - 1
-      for i = 1, #join[5] do row[at + i] = texts[i] end
+      if join[6] then
+        local number = key and number_of(join, key) or 0
+        row[join[4]] = numbers and number or tostring(number)
+      else
+        local texts, at = key and texts_of(join, key) or nothing, join[4] - 1
+        for i = 1, #join[5] do row[at + i] = texts[i] end
+      end
     end
   end
   for _, join in ipairs(joins) do

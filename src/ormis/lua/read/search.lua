@@ -37,14 +37,25 @@ local function best_of(rows)
   return cut(first_of(rows, request.enough), 1, request.enough)
 end
 
+-- The rows with their hashes read, if they have only keys so far; nil if one of these is not there.
+local function with_hashes(rows)
+  if search.keyed and not search.read(rows) then
+    search.keyed = false
+    return nil
+  end
+  return rows
+end
+
 local function places_in(rows)
   local list = {}
   for i = 1, #rows do list[i] = creation_order[rows[i][1]] end
   return list
 end
 
+local find, portion, step
+
 -- One portion of a longer reading: keys that the caller names.
-local function portion()
+function portion()
   prepare()
   prepare_reading(false)
   local rows, looked, all = {}, 0, #request.keys
@@ -55,7 +66,8 @@ local function portion()
   until looked == all or held_long() and request.want ~= 'change'
   if not in_place() then return 'step', looked, rows end
   know_order(rows)
-  rows = best_of(rows)
+  rows = with_hashes(best_of(rows))
+  if not rows then return portion() end
   return 'step', looked, rows, places_in(rows)
 end
 
@@ -68,7 +80,7 @@ local function members_after(after, count)
 end
 
 -- One portion of a longer reading: the next objects in the order of creation.
-local function step()
+function step()
   prepare()
   prepare_reading(true)
   local rows, place, keys = {}, request.after, nil
@@ -87,7 +99,8 @@ local function step()
     search.spent = search.spent + #keys * QUICK
     look(keys, rows)
   until #keys < search.chunk or held_long() or (unordered and #rows >= request.enough)
-  rows = best_of(rows)
+  rows = with_hashes(best_of(rows))
+  if not rows then return step() end
   return 'step', #keys == search.chunk and place or false, rows, request.places and places_in(rows)
 end
 
@@ -149,7 +162,8 @@ local function done(rows)
   if in_place() and not request.in_order then
     rows = first_of(rows, request.limit and first - 1 + request.limit or count)
   end
-  rows = cut(rows, first, request.limit and first + request.limit - 1 or count)
+  rows = with_hashes(cut(rows, first, request.limit and first + request.limit - 1 or count))
+  if not rows then return find() end
   return 'done', count, rows
 end
 
@@ -186,7 +200,7 @@ local function by_path(path)
   return done(rows)
 end
 
-local function find()
+function find()
   search.m, search.conjuncts, search.probes = model_at(1), plan[4], {unpack(plan, 5)}
   search.ids = search.m.base .. KEY.ids
   extend(search.probes, request.probes)

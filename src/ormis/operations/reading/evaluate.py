@@ -12,14 +12,14 @@ from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
-from ...planning.scopes import condition, scope_for
+from ...planning.scopes import condition, rows_of_groups, scope_for
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
 from . import explain as explaining
 from .complete_rows import count as rows_counted
 from .complete_rows import rows_of
-from .group_rows import group_rows
+from .group_rows import explained, group_rows
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows
 from .prefetch import prefetch
@@ -289,4 +289,7 @@ def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str
     if source.query.shape != "objects" and spreads(source.query):
         whole = source._copy_of(objects_of(source.query).having(shape="objects"))
         return "a row for each related object of\n" + (yield from explain(whole, origin, analyze))
+    if source.query.groups is not None:
+        plan = yield from planned(rows_of_groups(source.query), origin)
+        return (yield from explaining.explain(plan, analyze, [explained(source.query, plan)]))
     return (yield from explaining.explain((yield from planned(source.query, origin)), analyze))

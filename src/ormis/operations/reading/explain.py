@@ -1,5 +1,6 @@
 """explain(): one call of the script `query`, which reports its execution; with `analyze` the whole query runs."""
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -10,19 +11,19 @@ from .pages import ask
 from .select import fetch
 
 
-def explain(plan: Plan, analyze: bool = False) -> Operation[str]:
-    """The plan as a readable tree, with the cardinalities that the server finds."""
+def explain(plan: Plan, analyze: bool = False, more: Sequence[str] = ()) -> Operation[str]:
+    """The plan as a readable tree, with the cardinalities that the server finds. more: further lines."""
     reply = yield from ask(plan, "rows", {"explain": True} | _some_keys(plan))
     head = reply[0]
     notes = Notes.read(head[-1])
     if not analyze:
-        return explained(plan, notes, head[1])
+        return explained(plan, notes, head[1], more)
     began = perf_counter()
     rows, calls = yield from _counting(plan)
     spent = (perf_counter() - began) * 1000
     looked = f"{notes.examined:,.0f} objects looked at in the first call"
     measured = f"{rows:,} found in {calls} call{'s' if calls > 1 else ''} and {spent:.1f} ms"
-    return explained(plan, notes, head[1], [looked, measured])
+    return explained(plan, notes, head[1], [*more, looked, measured])
 
 
 def _some_keys(plan: Plan) -> dict[str, Any]:

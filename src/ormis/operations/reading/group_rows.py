@@ -29,6 +29,18 @@ from .set_operations import each_once
 from .subqueries import planned
 
 
+def explained(query: Query, plan: Plan) -> str:
+    """How the rows of a grouped query, which this plan finds, are added up: for explain()."""
+    names = scopes(query)
+    assert names.grouping is not None
+    found = needed([_column(column) for column in names.results.annotations.values()]).derived
+    aggregates = [one for one in found if isinstance(one, GroupAggregate)]
+    by_server = plan.client_where is None and server_aggregates(names.rows, names.grouping, aggregates, plan.limits)
+    how = "on the server, portion by portion" if by_server else "in Python, over columns read in batches"
+    added = ", ".join(str(one.of_rows.aggregate) for one in aggregates)
+    return f"grouped by {', '.join(name for name, _ in names.grouping.keys) or 'nothing'}: {added} {how}"
+
+
 def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a grouped query: `fields` of each group that meets the conditions, in order, cut."""
     check_resolved(query)

@@ -4,10 +4,11 @@ from collections import namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
 from keyword import iskeyword
-from typing import Any
+from typing import Any, cast
 
 from ...calls import Origin
 from ...errors import FieldError
+from ...planning.columns import AnnotatedColumn, RelatedCount
 from ...planning.plan import Plan, Related
 from ...planning.scopes import scope_of
 from ...query.state import Query
@@ -15,7 +16,7 @@ from ...records.gc_pause import without_collector
 from ...records.hydration import load
 from ...records.state import Keyed, Wire, Wires, cache_related, cache_related_for_all
 from ...schema.registry import model_for
-from ...schema.schema import Schema
+from ...schema.schema import Column, Schema
 from ...storage.codecs import Codec
 from .select import cells_of
 from .source import KnownRelated
@@ -97,10 +98,22 @@ def attach_annotations(records: Sequence[Any], query: Query, plan: Plan, rows: S
     names = query.shown
     if not names:
         return
-    columns = {name: column.name for name, column in scope_of(query).annotations.items() if name in names}
+    annotations = scope_of(query).annotations
+    if not plan.derived and all(_read_as(annotations[name]) in plan.reads for name in names):
+        for name in names:
+            at = plan.reads.index(cast(RelatedCount, _read_as(annotations[name])))
+            for record, row in zip(records, rows, strict=True):
+                record.__dict__[name] = row[at]
+        return
+    columns = {name: column.name for name, column in annotations.items() if name in names}
     for record, row in zip(records, rows, strict=True):
         cells = cells_of(plan, row)
         record.__dict__.update({name: cells[column] for name, column in columns.items()})
+
+
+def _read_as(column: Column) -> RelatedCount | None:
+    """The cell that an annotation is, if its values are in the rows as they are."""
+    return column.same if isinstance(column, AnnotatedColumn) else None
 
 
 def attach_known(records: Sequence[Any], known: KnownRelated) -> None:

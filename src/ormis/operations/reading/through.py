@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import ColumnRef, Computed, RelatedColumn, RelationStep, Row, needed
+from ...planning.columns import ColumnRef, Computed, RelatedColumn, RelatedCount, RelationStep, Row, needed
 from ...planning.ordering import OrderTerm
 from ...planning.plan import Plan, Related, order_of, related_of
 from ...planning.predicates import Compare, Constant, ForwardMatch, Node, join
@@ -120,7 +120,9 @@ def _seen_through(hop: RelationStep, term: OrderTerm) -> OrderTerm:
     return replace(term, cell=Computed(tuple(names.values()), value, shown.shown))
 
 
-def _behind(hop: RelationStep, column: ColumnRef) -> RelatedColumn:
+def _behind(hop: RelationStep, column: ColumnRef) -> ColumnRef:
+    if isinstance(column, RelatedCount):
+        return RelatedCount((hop, *column.hops))
     if isinstance(column, RelatedColumn):
         return RelatedColumn((hop, *column.hops), column.column)
     return RelatedColumn((hop,), column)
