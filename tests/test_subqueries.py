@@ -259,7 +259,7 @@ ANY = Vote.objects.all()
         (Exists(MINE.filter(n__gt=OuterRef("votes"))), "joined by choice with further tests in Python", 2),
         (Subquery(MINE.values("choice").annotate(s=Sum("n")).values("s")), "joined by choice", 2),
         (Exists(MINE.filter(n=OuterRef("votes") + 1)), "joined by choice, n", 2),
-        (Exists(MINE.annotate(same=Count("choice__vote")).filter(same__gt=2)), "joined by choice", 3),
+        (Exists(MINE.annotate(same=Sum("choice__vote__n")).filter(same__gt=2)), "joined by choice", 3),
         (Exists(ANY.filter(n__gt=OuterRef("votes"))), "its rows beside each row in Python", 2),
         (Exists(ANY.exclude(choice=OuterRef("pk"))), "its rows beside each row in Python", 2),
         (Exists(ANY.filter(voter__istartswith=OuterRef("text"))), "its rows beside each row in Python", 2),

@@ -35,6 +35,8 @@ class Rewriter:
 
     def condition(self, q: Q, depth: int, query: Query | None = None) -> Q:
         """A condition with its references replaced; query: the one whose filter() it was given to."""
+        if not _computes(q):
+            return q
         children = _same(
             q.children,
             [
@@ -104,6 +106,24 @@ class Rewriter:
         if isinstance(item, Q):
             return self.condition(item, depth)
         return self.expression(item, depth) if isinstance(item, Expression) else item
+
+
+def _computes(q: Q) -> bool:
+    """Whether a condition has anything but constants in it; it may be nested deeply."""
+    waiting = [q]
+    while waiting:
+        for child in waiting.pop().children:
+            if isinstance(child, Q):
+                waiting.append(child)
+            elif isinstance(child[0], Expression) or _is_computed(child[1]):
+                return True
+    return False
+
+
+def _is_computed(value: Any) -> bool:
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(isinstance(item, Expression) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(value, Expression) or isinstance(getattr(value, "query", None), Query)
 
 
 def is_subquery(value: Any) -> bool:
