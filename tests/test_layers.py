@@ -37,6 +37,7 @@ LAYERS = """
     metaclass
     model
     maintenance
+    functions
     __init__
     cli __main__ testing contrib
 """

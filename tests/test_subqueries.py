@@ -11,6 +11,7 @@ import pytest
 import ormis
 from ormis import (
     Avg,
+    Case,
     Count,
     Exists,
     F,
@@ -23,6 +24,7 @@ from ormis import (
     Q,
     Subquery,
     Sum,
+    When,
     atomic,
     capture_calls,
 )
@@ -189,6 +191,18 @@ def test_groups() -> None:
         Person.objects.annotate(n=Count("choice", filter=Exists(Vote.objects.filter(n=OuterRef("age"))))).get(pk=1).n
         == 1
     )
+
+
+def test_cases() -> None:
+    """Exists is a condition of When(); Subquery, and an OuterRef in a subquery, are values of Case()."""
+    case = Case(When(Exists(MINE.filter(n=5)), then=BEST), When(~Exists(MINE), then=-1), default="votes")
+    assert [*Choice.objects.order_by("pk").values_list(case, flat=True)] == [5, 4, -1]
+    assert Choice.objects.aggregate(n=Sum(case)) == {"n": 8}
+    inner = Case(When(n__gt=OuterRef("votes"), then=OuterRef("votes")), default=0)
+    least = MINE.annotate(x=inner).order_by("-x").values("x")[:1]
+    assert [*Choice.objects.order_by("pk").values_list(Subquery(least), flat=True)] == [3, 0, None]
+    assert Choice.objects.update(votes=case) == 3
+    assert [*Choice.objects.order_by("pk").values_list("votes", flat=True)] == [5, 4, -1]
 
 
 def test_orders_and_other_queries() -> None:

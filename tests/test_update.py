@@ -159,7 +159,7 @@ def test_values_that_do_not_fit() -> None:
         ({"team__name": "x"}, "only fields of Item itself"),
         ({"votes": F("team__name")}, "team__name"),
         ({"votes": F("nothing") + 1}, "nothing"),
-        ({"votes": F("limit") + F("owner__id")}, "owner__id"),
+        ({"votes": F("limit") + F("owner__name")}, "owner__name"),
     ],
 )
 def test_names_that_can_not_be_written(given: dict[str, Any], message: str) -> None:

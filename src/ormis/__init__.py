@@ -10,6 +10,7 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
+from . import functions
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -36,6 +37,7 @@ from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
 from .operations.reading.prefetch import Prefetch
 from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
+from .query.conditional import Case, When
 from .query.expressions import F, Value
 from .query.q import Q
 from .query.subqueries import Exists, OuterRef, Subquery
@@ -57,7 +59,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing
-    "Avg", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
+    "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
+    "When", "functions",
     # transactions
     "atomic",
     # looking after a database

@@ -25,7 +25,8 @@ from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
 from .operations.writing import save as saving
 from .operations.writing.mutations import commit
-from .query.expressions import Expression
+from .query.expressions import Expression, expression
+from .query.q import Q
 from .query.state import Query
 from .querysets import refreshing
 from .querysets.field_methods import method_of_field
@@ -262,8 +263,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             schema = type(self).__schema__
             if schema is None or name.startswith("_"):
                 super().__setattr__(name, value)
-            elif isinstance(value, Expression) and name in schema.by_name:
-                vars(self)[name] = value
+            elif isinstance(value, Expression | Q) and name in schema.by_name:
+                vars(self)[name] = expression(value)
             elif name not in schema.by_name and isinstance(
                 relation := type(self).__dict__.get(name), RelationDescriptor
             ):

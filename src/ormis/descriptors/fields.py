@@ -22,6 +22,10 @@ class FieldPath(NoValue):
             raise AttributeError(name)
         return FieldPath(self._model, f"{self._path}__{name}")
 
+    def __as_expression__(self) -> F:
+        """The field as an expression, where one is expected: `Sum(Choice.votes)`."""
+        return F(self._path)
+
     def __eq__(self, value: object) -> Q:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         return self._compared("exact", value)
 

@@ -10,16 +10,16 @@ related object, `GroupBinder` what is computed for each group.
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from ..errors import FieldError
 from ..query.aggregates import Aggregate, Count
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
-from ..query.q import Leaf, Q, is_empty
+from ..query.q import Leaf, Q, is_empty, leaves_of
 from ..query.renaming import renamed
 from ..query.state import Query
-from ..query.subqueries import Subquery
+from ..query.subqueries import OuterValue, Subquery
 from ..query.value_types import ValueType, value_type
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
@@ -163,9 +163,25 @@ class Binder:
         return Q.join(q.connector, children, q.negated)
 
     def _elsewhere(self, part: Q | Leaf) -> tuple[Step, ...] | None:
-        """The relations to the object whose query tells this part of a condition; None if cells at hand do."""
-        places = {self._place(*leaf) for leaf in (leaves_of(part) if isinstance(part, Q) else [part])}
-        return places.pop() if len(places) == 1 else None
+        """The relations to the object whose query tells this part of a condition; None if cells at hand do.
+
+        Fields of that object go along, so that the part stays one condition about the same related objects.
+        """
+        leaves = leaves_of(part) if isinstance(part, Q) else [part]
+        places = {place for place in (self._place(*leaf) for leaf in leaves) if place is not None}
+        if len(places) != 1:
+            return None
+        (place,) = places
+        return place if all(self._is_below(place, *leaf) for leaf in leaves) else None
+
+    def _is_below(self, place: tuple[Step, ...], name: Any, value: Any) -> bool:
+        """Whether all that a lookup names are fields of the object at the end of these relations, or lead on there."""
+        several = cast(Iterable[Any], value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+        names = [name, *(one for each in several if isinstance(each, Expression) for one in _names(each))]
+        if not all(isinstance(one, str) for one in names):
+            return False
+        paths = [resolve(self.scope, one) for one in names]
+        return all(path.hops[: len(place)] == place and not isinstance(path.column, AnnotatedColumn) for path in paths)
 
     def _place(self, name: Any, value: Any) -> tuple[Step, ...] | None:
         """None for a lookup of cells at hand; else the relations to the object of which a query has to tell it."""
@@ -256,19 +272,6 @@ def type_of_cell(found: Cell) -> ValueType | None:
         return value_type(int)
     column = found.column if isinstance(found, RelatedColumn) else found
     return ValueType(column.codec, column.convert)
-
-
-def leaves_of(q: Q) -> list[Leaf]:
-    """The lookups of a condition, with their values."""
-    found: list[Leaf] = []
-    waiting = [q]
-    while waiting:
-        for child in waiting.pop().children:
-            if isinstance(child, Q):
-                waiting.append(child)
-            else:
-                found.append(child)
-    return found
 
 
 # Aggregates ----------------------------------------------------------------------------------------------------------
@@ -467,7 +470,7 @@ def _knows(rows: Schema, name: str) -> bool:
 
 def bound_values(scope: Schema, q: Q) -> Q:
     """A condition of filter() with what is more than fields and arithmetic in it bound."""
-    if not any(_needs_binding(*leaf) for leaf in leaves_of(q)):
+    if not any(_needs_binding(scope, *leaf) for leaf in leaves_of(q)):
         return q
     q = with_subqueries(scope, q)
     children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
@@ -476,14 +479,14 @@ def bound_values(scope: Schema, q: Q) -> Q:
 
 def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
     name, value = leaf
-    if not _needs_binding(name, value):
+    if not _needs_binding(scope, name, value):
         return leaf
     several = each_expression(name, value, f"{scope.name}.{name}")
     if several is not None:
         connector, leaves = several
         return Q.join(connector, [_bound(scope, one) for one in leaves])
     if isinstance(value, Expression):
-        value = Binder(scope).bind(value)
+        value = _constant(scope, name, Binder(scope).bind(value))
     if isinstance(name, Expression):
         name = _lookup_of(Binder(scope).bind(name))
     return name, value
@@ -494,16 +497,35 @@ def _lookup_of(bound: Bound) -> ResolvedLookup:
     return ResolvedLookup(Path((), annotated_column(f"{bound} ({next(_numbers)})", bound), ()), str(bound))
 
 
-def _needs_binding(name: Any, value: Any) -> bool:
+def _constant(scope: Schema, name: Any, value: Bound) -> Any:
+    """The value of an expression that no object has a part in, where it compares alike: an index may tell then."""
+    if value.reads or value.type is None or not isinstance(name, str):
+        return value
+    path = resolve(scope, name)
+    if path.column.codec.kind != value.type.kind or path.lookups not in ((), *_WITH_VALUES):
+        return value
+    found = value.in_query({})
+    return value if found is None else found
+
+
+_WITH_VALUES = tuple((name,) for name in ("exact", "gt", "gte", "lt", "lte"))
+
+
+def _needs_binding(scope: Schema, name: Any, value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
-        return any(isinstance(one, Expression) and not _is_plain(one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(name, Expression) or is_subquery_lookup(value):
-        return True
-    return isinstance(value, Expression) and not _is_plain(value)
+        return any(_is_more(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
+    return isinstance(name, Expression) or is_subquery_lookup(value) or _is_more(scope, value)
 
 
-def _is_plain(value: Expression) -> bool:
+def _is_more(scope: Schema, value: Any) -> bool:
+    """Whether a value is an expression other than arithmetic of fields."""
+    if not isinstance(value, Expression) or isinstance(value, OuterValue):
+        return False
+    return not _is_plain(scope, value) or not (isinstance(value, F) or value.names())
+
+
+def _is_plain(scope: Schema, value: Expression) -> bool:
     """Whether an expression is arithmetic of fields: comparisons across relations know how to read it."""
     if isinstance(value, Arithmetic):
-        return all(_is_plain(part) for part in value.parts())
-    return isinstance(value, F | Value | Bound)
+        return all(_is_plain(scope, part) for part in value.parts())
+    return isinstance(value, Value | Bound) or (isinstance(value, F) and not resolve(scope, value.name).lookups)

@@ -14,11 +14,11 @@ from typing import Literal
 from ..errors import FieldError
 from ..query.expressions import Expression, F, expression
 from ..query.outer_references import references_in
-from ..query.q import Leaf, Q
+from ..query.q import Leaf, Q, leaves_of
 from ..query.state import Query
 from ..query.subqueries import Exists, Subquery, ValuesOf
 from ..schema.schema import Column, Schema
-from .binding import Binder, leaves_of
+from .binding import Binder
 from .columns import Cell, ColumnRef, Computed, cell, needed
 from .names import Path, resolve
 from .outer_values import Types, for_row_of, is_constant, type_of_constant

@@ -332,7 +332,7 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
     if outer is not None:
         return Found(path.hops, outer)
     if isinstance(value, Bound):
-        if before:
+        if before and value.reads:
             raise FieldError(f"{place}: {value} can't be compared across {before[-1].name}: annotate() it first")
         cells: dict[str, Cell] = {one.name: one for one in value.reads}
     else:

@@ -66,7 +66,9 @@ def check_order(schema: Schema, order: Iterable[Any]) -> None:
 
 def _check_names(schema: Schema, names: Iterable[str]) -> None:
     for name in names:
-        resolve(schema, name).check_no_lookups(schema, name)
+        path = resolve(schema, name)
+        if len(path.lookups) != 1 or path.lookups[0] not in path.column.codec.traits.parts:
+            path.check_no_lookups(schema, name)
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time
+from decimal import Decimal
 from random import random
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..storage.codecs import Codec
 from .binding import Binder
 from .columns import AnnotatedColumn, ColumnRef, Computed
 from .names import cell_of, parts_of, resolve
-from .predicates import check_ordered, comparable
+from .predicates import check_ordered, comparable, in_plain_form
 
 # Items ---------------------------------------------------------------------------------------------------------------
 
@@ -149,8 +149,8 @@ def wire_sort_key(codec: Codec, wire: Any) -> Any:
     """The key of a value as rows have it."""
     if wire is None:
         return None
-    if codec.finish is None and codec.kind in ("float", "datetime"):
-        return computed_sort_key(wire)
+    if codec.finish is None and codec.kind == "datetime":
+        return wire.replace(tzinfo=None)  # aware ones are stored in UTC
     if codec.finish is None and codec.kind in ("int", "text", "date", "timedelta"):
         return wire
     return computed_sort_key(comparable(codec, codec.finish(wire) if codec.finish else wire))
@@ -158,8 +158,7 @@ def wire_sort_key(codec: Codec, wire: Any) -> Any:
 
 def computed_sort_key(value: Any) -> Any:
     """The key of a computed value: times as in UTC, NaN after all else."""
-    if isinstance(value, datetime | time):
-        return value.replace(tzinfo=None)
-    if isinstance(value, bool | int | float):
-        return (value != value, value)
+    value = in_plain_form(value)
+    if isinstance(value, bool | int | float | Decimal):
+        return (False, value) if value == value else (True, 0)
     return value

@@ -361,7 +361,7 @@ def comparable(codec: Codec, value: Any) -> Any:
     """A value, or a part of a text, in the form in which Python compares and sorts as the server does."""
     if codec.traits.by_text:
         return value if type(value) in (str, bytes) and codec.kind != "json" else codec.encode(value)
-    return _plain(value.value if isinstance(value, Enum) else value)
+    return in_plain_form(value)
 
 
 def distinct(column: Column, values: Iterable[Any]) -> tuple[Any, ...]:
@@ -373,8 +373,10 @@ def distinct(column: Column, values: Iterable[Any]) -> tuple[Any, ...]:
         return tuple({column.codec.encode(value): value for value in values}.values())
 
 
-def _plain(value: Any) -> Any:
-    """A time as a naive one in UTC, anything else as it is."""
+def in_plain_form(value: Any) -> Any:
+    """A time as a naive one in UTC, a member of an enum as what it stands for, anything else as it is."""
+    if isinstance(value, Enum):
+        return value.value
     offset = value.utcoffset() if isinstance(value, datetime | time) else None
     if offset is None:
         return value

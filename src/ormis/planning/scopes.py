@@ -5,10 +5,10 @@ from typing import Any
 
 from ..query.expressions import F
 from ..query.outer_references import check_resolved
-from ..query.q import Q
+from ..query.q import Q, leaves_of
 from ..query.state import Query, earlier_name
 from ..schema.schema import Column, Schema
-from .binding import Binder, GroupBinder, bound_values, leaves_of
+from .binding import Binder, GroupBinder, bound_values
 from .bound import Bound, annotated_column
 from .columns import AnnotatedColumn
 from .condition_compiler import compile_q

@@ -8,8 +8,12 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
 from typing import Any, Protocol, cast
 
-_EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
-"""Adds Decimals without rounding."""
+EXACT = Context(prec=min(MAX_PREC, 10_000), Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""Adds and rounds Decimals to the last digit."""
+
+
+_HUGE = 1e290
+"""Floats below it add up without overflow on the way; those above are whole numbers."""
 
 
 class Accumulator(Protocol):
@@ -94,6 +98,7 @@ class Total:
         self.exact: Any = None
         self.partials: list[float] = []
         self.special = 0.0
+        self.huge = 0
 
     def add(self, value: Any, /) -> None:
         """Adds one more."""
@@ -103,7 +108,7 @@ class Total:
         elif self.exact is None:
             self.exact = int(value) if isinstance(value, int) else value
         elif isinstance(value, Decimal):
-            self.exact = _EXACT.add(value, self.exact)
+            self.exact = EXACT.add(value, self.exact)
         else:
             self.exact += value
 
@@ -115,8 +120,11 @@ class Total:
 
     def add_float(self, value: float) -> None:
         """Adds a float to the partial sums, which do not overlap: Shewchuk's algorithm, as in math.fsum."""
-        if not math.isfinite(value):
-            self.special += value
+        if not -_HUGE < value < _HUGE:
+            if math.isfinite(value):
+                self.huge += int(value)
+            else:
+                self.special += value
             return
         kept = 0
         for partial in self.partials:
@@ -132,17 +140,19 @@ class Total:
         """The sum."""
         if not self.count:
             return None
-        if self.exact is not None and not self.partials and not self.special:
+        if self.exact is not None and not self.partials and not self.special and not self.huge:
             return self.exact
-        floats = self.special or _fsum(self.partials)
+        floats = self.special or (_nearest(self.huge, self.partials) if self.huge else math.fsum(self.partials))
         return floats if self.exact is None else self.exact + floats
 
 
-def _fsum(partials: list[float]) -> float:
+def _nearest(huge: int, partials: Iterable[float]) -> float:
+    """The float nearest to a sum, infinite beyond all of them."""
+    exact = sum(map(Fraction, partials), Fraction(huge))
     try:
-        return math.fsum(partials)
+        return float(exact)
     except OverflowError:
-        return math.inf if partials[-1] > 0 else -math.inf
+        return math.inf if exact > 0 else -math.inf
 
 
 class Average(Total):
@@ -236,6 +246,6 @@ def ordered(value: Any) -> Any:
         if isinstance(value, datetime):
             return value.replace(tzinfo=None) if offset is None else value.replace(tzinfo=None) - offset
         return value.replace(tzinfo=None)
-    if isinstance(value, float | Decimal):
-        return (value != value, value)
+    if isinstance(value, int | float | Decimal):
+        return (False, value) if value == value else (True, 0)
     return value

@@ -16,6 +16,18 @@ from ..errors import FieldError, shown
 from .q import Q
 from .value_types import ValueType, type_of_arithmetic, type_of_value
 
+_LARGEST_POWER = 100_000
+"""The largest number of bits of a power of ints that is computed."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    """A power. None if it is no real number. Raises OverflowError for an int of very many digits."""
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _LARGEST_POWER:
+        raise OverflowError("the power is too large")
+    power = base**exponent
+    return None if isinstance(power, complex) else power
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
@@ -23,7 +35,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
     "%": operator.mod,
-    "**": lambda a, b: a**b,
+    "**": _power,
 }
 
 
@@ -222,10 +234,18 @@ class Condition(Expression):
 
 
 def expression(value: Any) -> Expression:
-    """The value itself if it is an expression, a condition as one, else a constant."""
+    """The value itself if it is an expression, a condition or a class attribute as one, else a constant."""
+    if isinstance(value, Expression):
+        return value
     if isinstance(value, Q):
         return Condition(value)
-    return value if isinstance(value, Expression) else Value(value)
+    as_expression = getattr(value.__class__, "__as_expression__", None)
+    return Value(value) if as_expression is None else as_expression(value)
+
+
+def is_expression(value: Any) -> bool:
+    """Whether a value is computed: an expression, a condition, the attribute of a class."""
+    return isinstance(value, Expression | Q) or hasattr(value.__class__, "__as_expression__")
 
 
 def expression_of(value: Any) -> Expression:

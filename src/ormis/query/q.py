@@ -26,7 +26,7 @@ class Q:
     def __init__(self, *conditions: "Q | Leaf | bool", **lookups: Any) -> None:
         self.connector: Connector = "and"
         self.negated = False
-        self.children: tuple[Q | Leaf, ...] = tuple(lookups.items())
+        self.children: tuple[Q | Leaf, ...] = tuple([(name, _operand(value)) for name, value in lookups.items()])
         if conditions:
             given = [_checked(condition) for condition in conditions]
             self.children = (*(one for one in given if not is_empty(one)), *self.children)
@@ -98,6 +98,25 @@ class Q:
 def is_empty(condition: "Q | Leaf") -> bool:
     """True for a condition that narrows nothing: Q()."""
     return isinstance(condition, Q) and not condition.children
+
+
+def leaves_of(q: Q) -> list[Leaf]:
+    """The lookups of a condition, with their values."""
+    found: list[Leaf] = []
+    waiting = [q]
+    while waiting:
+        for child in waiting.pop().children:
+            if isinstance(child, Q):
+                waiting.append(child)
+            else:
+                found.append(child)
+    return found
+
+
+def _operand(value: Any) -> Any:
+    """The value of a lookup; the attribute of a class, which is above this module, as an expression."""
+    as_expression = getattr(value.__class__, "__as_expression__", None)
+    return value if as_expression is None else as_expression(value)
 
 
 def _checked(condition: Any) -> "Q | Leaf":

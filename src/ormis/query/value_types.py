@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from ..errors import FieldError
+from ..errors import FieldError, reason, shown
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import Kind
 
@@ -41,6 +41,41 @@ NUMBERS = ("bool", "int", "float", "decimal")
 def value_type(annotation: Any) -> ValueType:
     """The type of values that a Python type, or an annotation, names. Raises TypeError for one that is no type."""
     return ValueType(codec_for(annotation), TypeAdapter(plain_type(annotation)).validate_python)
+
+
+def named_type(said: Any, place: str) -> ValueType | None:
+    """The type of values that a user names; None for None. Raises FieldError for what names none."""
+    if said is None:
+        return None
+    try:
+        if not isinstance(said, str):
+            return value_type(said)
+    except Exception:  # noqa: BLE001, S110 - pydantic has several errors for what is no type
+        pass
+    raise FieldError(f"{place}={shown(said)}: give a Python type, such as int, str, Decimal or datetime")
+
+
+def fitted(said: Any, value: Any, source: object) -> Any:
+    """A value as one of the type that is said for the values of an expression. Raises ValueError."""
+    try:
+        return value_type(said).convert(value)
+    except ValueError as error:
+        name = getattr(said, "__name__", said)
+        raise ValueError(f"{source} is {shown(value)}, which is no {name}: {reason(error)}") from None
+
+
+_ACCEPTS = {
+    "int": ("bool", "int"),
+    "float": ("bool", "int", "float"),
+    "decimal": ("bool", "int", "decimal"),
+    "date": ("date", "datetime"),
+}
+
+
+def accepts(needed: type, given: ValueType) -> bool:
+    """Whether values of a type stand for those of a Python type that a function takes: ints for floats."""
+    kind = value_type(needed).kind
+    return given.kind == "any" or given.kind in _ACCEPTS.get(kind, (kind,))
 
 
 def type_of_value(value: Any) -> ValueType | None:

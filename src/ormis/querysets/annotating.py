@@ -8,7 +8,8 @@ from ..errors import FieldError, shown
 from ..planning.names import steps
 from ..planning.scopes import scopes
 from ..query.aggregates import Aggregate, has_aggregate
-from ..query.expressions import Expression, expression
+from ..query.conditional import When
+from ..query.expressions import Expression, expression, is_expression
 from ..query.q import Q
 from ..query.renaming import renamed
 from ..query.state import Annotation, Query, earlier_name
@@ -45,7 +46,9 @@ def _by_name(positional: Iterable[Any], named: Mapping[str, Any], method: str) -
         expressions[value.default_name] = value
     expressions |= named
     for name, value in expressions.items():
-        if not isinstance(value, Expression | Q):
+        if not is_expression(value):
+            if isinstance(value, When):
+                raise TypeError(f"{method}({name}={shown(value)}): a When() stands in Case(When(...), default=...)")
             hint = f"Value({shown(value)})" if not isinstance(value, str) else f"F({value!r}), or Value({value!r})"
             raise TypeError(f"{method}({name}={shown(value)}): give an expression, such as {hint}")
     return {name: expression(value) for name, value in expressions.items()}

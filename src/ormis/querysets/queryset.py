@@ -9,6 +9,7 @@ Lazy, immutable, cached once evaluated. The methods that talk to the server are 
 import builtins
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping
 from dataclasses import fields
+from datetime import date, datetime, tzinfo
 from itertools import islice
 from operator import index
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, SupportsIndex, TypeVar, cast, overload
@@ -31,6 +32,7 @@ from ..query.q import Connector, Q
 from ..query.state import Combination, Query, Shape
 from ..query.value_types import ValueType
 from . import annotating, joining, loading, valuing
+from .dates import dated
 from .reading import Reading
 from .unknown_methods import no_method
 from .writing import Writing
@@ -164,6 +166,30 @@ class Queryable(Reading[M], Writing[M]):
         queryset = self._queryset()
         queryset._refuse("made distinct")
         return queryset._copy(distinct=True)
+
+    def dates(self, field_name: str, kind: str, order: Literal["ASC", "DESC"] = "ASC") -> "QuerySet[date]":
+        """The dates on which the years, months, weeks or days begin in which there are objects, each once.
+
+        field_name: a field of dates or datetimes, also across relations to one object. Aware ones are taken in UTC.
+        kind: year, quarter, month, week (from Monday), day.
+        Raises FieldError for another field, kind or order.
+        """
+        queryset = self._queryset()
+        queryset._refuse("narrowed to its dates")
+        return cast(Any, queryset._copy_of(dated(queryset.query, date, field_name, kind, order)))
+
+    def datetimes(
+        self, field_name: str, kind: str, order: Literal["ASC", "DESC"] = "ASC", tzinfo: tzinfo | None = None
+    ) -> "QuerySet[datetime]":
+        """The moments at which the years, months, ..., seconds begin in which there are objects, each once.
+
+        field_name: a field of datetimes, also across relations to one object. kind: as of dates(), and hour, minute,
+        second. tzinfo: the zone in which aware ones are taken and returned, UTC if none is given.
+        Raises FieldError for another field, kind or order.
+        """
+        queryset = self._queryset()
+        queryset._refuse("narrowed to its dates")
+        return cast(Any, queryset._copy_of(dated(queryset.query, datetime, field_name, kind, order, tzinfo)))
 
     # Compute ---------------------------------------------------------------------------------------------------------
 

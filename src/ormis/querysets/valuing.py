@@ -7,7 +7,7 @@ from ..errors import FieldError, shown
 from ..operations.reading.row_shapes import check_row_names, names_of
 from ..planning.names import resolve
 from ..planning.scopes import scope_of
-from ..query.expressions import Expression, F, expression
+from ..query.expressions import Expression, F, expression, is_expression
 from ..query.q import Q
 from ..query.state import Annotation, Query, Shape
 from .annotating import annotated, check_name
@@ -27,7 +27,7 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
             labels.append(label)
             fields.append(field)
         for name, value in named.items():
-            if not isinstance(value, Expression | Q):
+            if not is_expression(value):
                 raise FieldError(
                     f"{query.schema.name}: values({name}={shown(value)}): give an expression, such as F({name!r})"
                 )

@@ -79,9 +79,10 @@ local join_early, join_sorted
 -- Whether the order is by numbers of related objects alone, which sets tell: then the hashes of the first rows only are
 -- read, once they are known.
 local function ordered_by_counts()
-  if request.want ~= 'rows' or not (request.limit or request.enough) or #request.order == 0 then return false end
+  if request.want ~= 'rows' or not (request.limit or request.enough) then return false end
+  if not request.joins or #request.order == 0 then return false end
   local counts = {[1] = true}
-  for _, join in ipairs(request.joins or nothing) do
+  for _, join in ipairs(request.joins) do
     if not join[6] or join[1] ~= 1 then return false end
     counts[join[4]] = true
   end

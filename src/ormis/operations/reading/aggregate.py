@@ -15,6 +15,7 @@ from ...planning.grouping import Grouping
 from ...planning.names import resolve
 from ...planning.scopes import scopes
 from ...query.expressions import F
+from ...query.moments import expressions_at_one_moment
 from ...query.state import Annotation, Query
 from ...query.value_types import ValueType
 from ...schema.schema import Column, Schema
@@ -27,6 +28,8 @@ from .source import Source
 def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) -> Operation[dict[str, Any]]:
     """The values of these aggregates, and of expressions of them, by their names."""
     source._refuse_combined("aggregated")
+    now = expressions_at_one_moment([one.expression for one in asked])
+    asked = [Annotation(one.name, value, one.shown) for one, value in zip(asked, now, strict=True)]
     query = source.query
     by_rows = query.groups is not None or (query.distinct and query.shape != "objects")
     rows = _rows_scope(query) if by_rows else scopes(query).rows

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self, TypeVar
 
 from ...calls import Operation, Origin, Runner, T
+from ...query.moments import at_one_moment
 from ...query.state import Query, every
 from ...schema.schema import Reference, Schema
 
@@ -43,12 +44,18 @@ class Source(Generic[M]):
     def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """Runs an operation on this source with the sync client."""
         database = self.db
-        return database.run(operation(self, Origin(database), *arguments))
+        return database.run(operation(self._now(), Origin(database), *arguments))
 
     async def _aperform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """As _perform(), with the async client."""
         database = self.db
-        return await database.arun(operation(self, Origin(database, asynchronous=True), *arguments))
+        return await database.arun(operation(self._now(), Origin(database, asynchronous=True), *arguments))
+
+    def _now(self) -> Self:
+        """The same with the moment in place of Now() in its annotations, which are the same to all that it reads."""
+        if not self.query.annotations or (query := at_one_moment(self.query)) is self.query:
+            return self
+        return self._copy_of(query)
 
     def _copy_of(self, query: Query) -> Self:
         copy = object.__new__(type(self))

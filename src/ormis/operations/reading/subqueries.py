@@ -4,6 +4,7 @@ A queryset in `in`, and conditions across relations that the server can't evalua
 object's text), are looked up before: one query each, whose keys take their place in the condition.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -27,6 +28,7 @@ from ...planning.predicates import (
     reads_outer,
 )
 from ...planning.scopes import condition
+from ...query.moments import at_one_moment
 from ...query.state import Query
 from ...schema import registry
 from ...schema.schema import Column, Schema
@@ -43,6 +45,7 @@ def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation
     plan = cached_plan(query, limits) if node is None else None
     if plan is not None:
         return plan
+    query = at_one_moment(query)
     resolved = yield from _resolved(condition(query) if node is None else node, origin)
     server_where, client_where = split(resolved, limits)
     if client_where is None:
@@ -88,22 +91,20 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part, origin)))
-    if isinstance(node, LinkMatch) and isinstance(node.part, Compare) and node.part.client_side(origin.limits):
-        return (yield from _linked_to_many(schema, node, node.part, origin))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
-        return _one_of(schema.pk, (yield from _values_of(schema, node, schema.pk, origin)))
+        keys: dict[Any, None] = {}
+        for part in _portions(node, origin.limits.values):
+            keys |= dict.fromkeys((yield from _values_of(schema, part, schema.pk, origin)))
+        return _one_of(schema.pk, (*keys,))
     return node
 
 
-def _linked_to_many(schema: Schema, node: LinkMatch, among: Compare, origin: Origin) -> Operation[Node]:
-    """The objects linked to one of very many: those linked to as many as a call carries, and so on, by their keys."""
-    keys: dict[Any, None] = {}
-    size = origin.limits.values
-    for start in range(0, len(among.values), size):
-        part = Compare(among.column, among.operator, among.values[start : start + size])
-        linked = LinkMatch(node.target, node.link, part)
-        keys |= dict.fromkeys((yield from _values_of(schema, linked, schema.pk, origin)))
-    return _one_of(schema.pk, (*keys,))
+def _portions(node: Node, size: int) -> list[Node]:
+    """Conditions that together ask the same, none of more linked keys than a call takes."""
+    if not isinstance(node, LinkMatch) or not isinstance(node.part, Compare) or len(node.part.values) <= size:
+        return [node]
+    linked, values = node.part, node.part.values
+    return [replace(node, part=replace(linked, values=values[i : i + size])) for i in range(0, len(values), size)]
 
 
 def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ...calls import Operation
 from ...errors import FieldError, IntegrityError, reason, shown
+from ...planning.assigned import assigned
 from ...query.expressions import Arithmetic, Expression, F, Value
 from ...records.hydration import validated
 from ...records.state import PENDING, UNKNOWN, State, Text, state_of
@@ -210,6 +211,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     sums: list[Any] = []
     written: list[tuple[Column, Any, Text | None]] = []
     summed: dict[Column, Expression] = {}
+    computed: dict[Column, Expression] = {}
     loaded: list[Any] = []
     for column in _candidates(schema, state, values) if only is None else only:
         try:
@@ -217,7 +219,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         except KeyError:  # it was not loaded, so it has not changed
             continue
         if isinstance(value, Expression):
-            sums += sum_of(schema, column, value)
+            computed[column] = assigned(schema, column.name, value)
+            sums += sum_of(schema, column, computed[column])
             summed[column] = value
             continue
         text, before = encode(schema, column, value), state.text(column)
@@ -249,7 +252,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     if summed:
         mutation.predicted_result = [PENDING] * len(summed)
         mutation.on_commit = partial(_take_late_result, record, state, summed)
-        mutation.computed = partial(compute, schema, summed, partial(validated, record))
+        mutation.computed = partial(compute, schema, computed, partial(validated, record))
     return mutation
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError
-from ...query.expressions import Expression, F
+from ...query.expressions import Condition, Expression, F
+from ...query.q import leaves_of
 from ...query.state import Annotation
 from ...query.subqueries import Subquery
 from ..reading.evaluate import value_rows
@@ -43,7 +44,7 @@ def with_subquery_values(
     source: Source[Any], origin: Origin, values: Mapping[str, Any]
 ) -> Operation[Mapping[str, Any]]:
     """What is to be written, with the values of subqueries in their place. No call if there are none."""
-    asked = [(name, value) for name, value in values.items() if isinstance(value, Expression) and _has_subquery(value)]
+    asked = [(name, value) for name, value in values.items() if _has_subquery(value)]
     if not asked:
         return values
     source._refuse("updated")
@@ -71,5 +72,9 @@ def with_subquery_values(
     }
 
 
-def _has_subquery(value: Expression) -> bool:
+def _has_subquery(value: Any) -> bool:
+    if isinstance(value, Condition):
+        return any(_has_subquery(part) for leaf in leaves_of(value.q) for part in leaf)
+    if not isinstance(value, Expression):
+        return False
     return isinstance(value, Subquery) or any(map(_has_subquery, value.parts()))

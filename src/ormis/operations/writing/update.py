@@ -12,7 +12,9 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...limits import Limits
-from ...query.expressions import Expression
+from ...planning.assigned import assigned
+from ...planning.scopes import scopes
+from ...query.expressions import Expression, is_expression
 from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from ..reading import evaluate as results
@@ -50,13 +52,18 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
     schema = source._schema
     constants: list[Any] = []
     computed: dict[Column, Expression] = {}
+    scope = scopes(source.query).rows if any(map(is_expression, values.values())) else schema
     for name, value in values.items():
         column = named(schema, name)
-        if isinstance(value, Expression):
-            computed[column] = value
+        if is_expression(value):
+            computed[column] = assigned(scope, column.name, value)
         else:
             fitting = source.model._fitted(column.name, _key_of(source, name, value))
             constants += (column.position, _text(schema, column, fitting))
+    for column, value in [*computed.items()]:
+        if not value.names():
+            constants += (column.position, _present(text_of_result(schema, column, value, source.model._fitted, {})))
+            del computed[column]
     return Writes(constants, computed, [i for column, value in computed.items() for i in sum_of(schema, column, value)])
 
 
