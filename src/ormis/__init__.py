@@ -40,6 +40,7 @@ from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
 from .query.conditional import Case, When
 from .query.expressions import F, Value
 from .query.q import Q
+from .query.subqueries import Exists, OuterRef, Subquery
 from .query.window_frames import RowRange, ValueRange, WindowFrameExclusion
 from .query.windows import Window
 from .querysets.managers import Manager
@@ -60,8 +61,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing
-    "Avg", "Case", "Count", "Max", "Min", "StdDev", "Sum", "Value", "Variance", "When", "functions",
-    "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
+    "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
+    "When", "functions", "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
     # transactions
     "atomic",
     # looking after a database

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from ..errors import FieldError, hint_for, reason, shown
 from ..query.date_parts import part_of, part_type
-from ..query.expressions import Expression, F
+from ..query.expressions import Expression, F, Value
 from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
@@ -58,9 +58,18 @@ def leaf(schema: Schema, name: str | ResolvedLookup, value: Any) -> Found:
     """Compiles one lookup and its value to a predicate. Raises FieldError for an unknown name or an unfit value."""
     path = name.path if isinstance(name, ResolvedLookup) else resolve(schema, name)
     place = f"{schema.name}.{name}"
+    if _is_null(value):
+        check_lookups(path.column, path.lookups, place)
+        return Found((), Constant(False))
     if isinstance(value, Expression):
         return _compared_with(schema, path, value, place)
     return Found(path.hops, compare(path.column, path.lookups, without_objects(schema, path, value, place), place))
+
+
+def _is_null(value: Any) -> bool:
+    """Whether a value is the constant None as an expression, which equals nothing."""
+    given = value.given if isinstance(value, Bound) else value
+    return isinstance(given, Value) and given.value is None
 
 
 def without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:

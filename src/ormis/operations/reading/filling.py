@@ -6,10 +6,12 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
+from ...planning.subquery_cells import SubqueryCell
 from ...planning.windows import WindowCell
 from ...query.accumulators import Accumulator
 from .matching import fill_matches
 from .related_rows import CellRow, each_related
+from .subquery_rows import fill_subquery
 from .windows import fill_window
 
 
@@ -59,4 +61,5 @@ _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[
     RelatedAggregate: _fill_aggregate,
     Matches: fill_matches,
     WindowCell: _fill_window,
+    SubqueryCell: fill_subquery,
 }

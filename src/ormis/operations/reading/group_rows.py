@@ -17,6 +17,7 @@ from ...planning.plan import Plan
 from ...planning.predicates import Node, conjuncts
 from ...planning.scopes import having, rows_of_groups, scopes
 from ...planning.server_aggregates import server_aggregates
+from ...query.outer_references import check_resolved
 from ...query.state import Query
 from .complete_rows import is_of_all, reads_derived, rows_of
 from .filling import argument_of, fill
@@ -42,6 +43,7 @@ def explained(query: Query, plan: Plan) -> str:
 
 def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a grouped query: `fields` of each group that meets the conditions, in order, cut."""
+    check_resolved(query)
     names = scopes(query)
     scope = names.results
     assert names.grouping is not None

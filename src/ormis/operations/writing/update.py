@@ -21,6 +21,7 @@ from ..reading import evaluate as results
 from ..reading.source import Source
 from .save import compute, encode, sum_of, text_of_result
 from .set_changes import Change, ClientChange, Fallback, change, change_each, plan_of_rows
+from .subquery_values import with_subquery_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Op
     if not values:
         source._refuse("updated")
         return (yield from results.count(source._copy(shape="objects", fields=None), origin))
+    values = yield from with_subquery_values(source, origin, values)
     plan = yield from plan_of_rows(source, origin, "updated")
     assigned = writes(source, values)
     by_client = _client_change(source, assigned, origin.limits)
