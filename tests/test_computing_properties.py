@@ -186,6 +186,8 @@ def computed(draw: st.DrawFn, model: str, longest: int = 3) -> Computed:
     condition = draw(st.one_of(st.none(), simple(end)))
     added = 0 if text or field == "price" else draw(st.sampled_from([0, 0, 1]))
     default = None if text or kind.of is len else draw(st.sampled_from([None, None, 0]))
+    floats = kind.of not in (total, *(one.of for one in KINDS[:3]))
+    typed = Decimal(0) if field == "price" else 0.0 if floats else 0
     name = "__".join([*path, field])
     more: dict[str, Any] = {"distinct": distinct}
     if condition is not None:
@@ -193,7 +195,7 @@ def computed(draw: st.DrawFn, model: str, longest: int = 3) -> Computed:
     if default is not None:
         more["default"] = default
     said = kind.made(F(name) + added if added else name, **more)
-    return Computed(said, path, field, kind, distinct, condition, added, default)
+    return Computed(said, path, field, kind, distinct, condition, added, None if default is None else typed)
 
 
 def same(found: Any, expected: Any) -> bool:

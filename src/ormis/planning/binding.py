@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, cast
 
-from ..errors import FieldError
+from ..errors import FieldError, shown
 from ..query.aggregates import Aggregate, Count
 from ..query.expressions import Arithmetic, Condition, Expression, F, Value
 from ..query.functions.dates import part_of_field
@@ -358,6 +358,7 @@ def related_aggregate(
     if not nested:
         _check_flat(scope, value, argument)
     kind = type_of(scope, value, [argument.type])
+    value = _with_default(scope, value, kind)
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
@@ -394,6 +395,18 @@ def number_of_related(found: RelatedAggregate) -> RelatedCount | None:
     if len(segments(found.hops)) != 1 or len(found.related) != 1 or found.related[0].name != argument.tree.name:
         return None
     return RelatedCount(found.hops) if found.related[0].cell is found.hops[-1].schema.pk else None
+
+
+def _with_default(scope: Schema, value: Aggregate, kind: ValueType | None) -> Aggregate:
+    """The aggregate with a default of the type of its values. Raises FieldError for one that does not convert."""
+    if value.default is None or kind is None:
+        return value
+    try:
+        return value.having(default=kind.convert(value.default))
+    except ValueError:
+        raise FieldError(
+            f"{scope.name}: {value}: default={shown(value.default)} is no {kind.kind}, which its values are"
+        ) from None
 
 
 def related_cell(way: tuple[Step, ...], found: Cell) -> RelatedCell:

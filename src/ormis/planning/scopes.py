@@ -122,6 +122,16 @@ def scope_for(query: Query, q: Q) -> Schema:
     return names.results if query.groups is not None and about_groups(query, q) else names.rows
 
 
+def parted(query: Query, q: Q) -> tuple[Q, ...]:
+    """A condition of a grouped query as one of its rows and one of its groups, if it joins some of each by `and`."""
+    if query.groups is None or q.negated or q.connector != "and" or not about_groups(query, q):
+        return (q,)
+    parts: dict[bool, list[Any]] = {False: [], True: []}
+    for child in q.children:
+        parts[about_groups(query, child if isinstance(child, Q) else Q.join("and", [child]))].append(child)
+    return tuple(Q.join("and", some) for some in parts.values() if some)
+
+
 def about_groups(query: Query, q: Q) -> bool:
     """Returns whether a condition names what is computed for each group."""
     names = scopes(query).results.annotations

@@ -68,10 +68,10 @@ class Aggregate(Expression):
         copy.__dict__.update(self.__dict__, argument=parts[0])
         return copy
 
-    def filtered(self, filter: Q | None) -> "Aggregate":  # noqa: A002 - Django's name
-        """The same with another filter."""
+    def having(self, **changes: Any) -> "Aggregate":
+        """The same with another `filter` or `default`."""
         copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, filter=filter)
+        copy.__dict__.update(self.__dict__, **changes)
         return copy
 
     def result(self, _values: Mapping[str, Any], /) -> Any:

@@ -42,5 +42,5 @@ def renamed_expression(value: Expression, name: Rename) -> Expression:
         return value.of(renamed_references(value.inner, name))
     found = value.with_parts([renamed_expression(part, name) for part in value.parts()])
     if isinstance(found, Aggregate) and found.filter is not None:
-        return found.filtered(renamed(found.filter, name, name))
+        return found.having(filter=renamed(found.filter, name, name))
     return found

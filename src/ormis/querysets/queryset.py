@@ -25,7 +25,7 @@ from ..operations.writing.delete import delete
 from ..planning.name_checks import check_condition, check_order
 from ..planning.outer_values import type_of_values
 from ..planning.plan import related_of, required_paths
-from ..planning.scopes import scope_for, scope_of
+from ..planning.scopes import parted, scope_for, scope_of
 from ..query.aggregates import Aggregate
 from ..query.expressions import Expression
 from ..query.q import Connector, Q
@@ -399,8 +399,10 @@ class QuerySet(Queryable[M], Source[M]):
             self._refuse(what)
         if not condition.children:
             return self._copy_of(query)
-        check_condition(scope_for(query, condition), condition)
-        return self._copy_of(query.having(where=(*query.where, condition)))
+        parts = parted(query, condition)
+        for part in parts:
+            check_condition(scope_for(query, part), part)
+        return self._copy_of(query.having(where=(*query.where, *parts)))
 
     def _valued(self, shape: Shape, names: tuple[Any, ...], expressions: Mapping[str, Any] | None = None) -> Self:
         parts = tuple(part._valued("tuples", names, expressions) for part in self.query.parts)

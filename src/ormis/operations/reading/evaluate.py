@@ -12,7 +12,7 @@ from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
-from ...planning.scopes import condition, rows_of_groups, scope_for
+from ...planning.scopes import condition, parted, rows_of_groups, scope_for
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
@@ -136,7 +136,7 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
     if is_empty(more):
         return source
     source._refuse("narrowed by a condition")
-    return source._copy(where=(*source.query.where, more))
+    return source._copy(where=(*source.query.where, *parted(source.query, more)))
 
 
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
