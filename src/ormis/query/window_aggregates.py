@@ -18,8 +18,6 @@ from .aggregates import Aggregate
 from .window_functions import Frame
 
 Bounds = Sequence[tuple[int, int]]
-_LARGEST = 1e280
-"""Sums of floats below this one do not overflow."""
 
 
 def over_frames(aggregate: Aggregate, values: Sequence[Any], frames: Sequence[Frame]) -> list[Any]:
@@ -70,9 +68,7 @@ def _sliding(aggregate: Aggregate, values: Sequence[Any], bounds: Bounds) -> lis
 
 
 def _can_be_taken_back(value: Any) -> bool:
-    if isinstance(value, float | Decimal):
-        return math.isfinite(value) and (isinstance(value, Decimal) or abs(value) < _LARGEST)
-    return True
+    return math.isfinite(value) if isinstance(value, float | Decimal) else True
 
 
 def _sliding_extremes(aggregate: Any, values: Sequence[Any], bounds: Bounds) -> list[Any]:
