@@ -11,14 +11,28 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from . import bulk, holding, linking, marking, memory, peers, querying, reading, relating, saving, stack, voting
+from . import (
+    bulk,
+    computing,
+    holding,
+    linking,
+    marking,
+    memory,
+    peers,
+    querying,
+    reading,
+    relating,
+    saving,
+    stack,
+    voting,
+)
 from .harness import Line, Result
 from .place import Place, Sizes, open_place
 from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
     line.name: line
-    for module in (saving, marking, reading, bulk, linking, memory, voting, relating, querying, holding)
+    for module in (saving, marking, reading, bulk, linking, memory, voting, relating, querying, computing, holding)
     for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}

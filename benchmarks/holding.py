@@ -13,12 +13,13 @@ from time import perf_counter, sleep
 from typing import Any
 
 import ormis
-from ormis import F
+from ormis import Count, F, Max, StdDev, Sum
 
-from . import catalogue
+from . import catalogue, computing
 from .catalogue import Gadget
 from .harness import Line, Result, Target, Work
 from .place import Place
+from .relating import Depot
 
 EVERY = 0.0005
 
@@ -30,6 +31,9 @@ WORK: dict[str, Callable[[], Any]] = {
     "iterate": lambda: sum(1 for _ in Gadget.objects.filter(status="sold").iterator()),
     "update": lambda: Gadget.objects.update(price=F("price") + 1),
     "delete": lambda: Gadget.objects.all().delete(),
+    "aggregate": lambda: [Gadget.objects.aggregate(Sum("weight"), StdDev("price"), Max("name")) for _ in range(3)],
+    "group": lambda: [*Gadget.objects.values("name").annotate(n=Count("*"), total=Sum("weight"))],
+    "annotate": lambda: [*Depot.objects.annotate(n=Count("parcels"))],
 }
 
 
@@ -37,6 +41,7 @@ def main(url: str, name: str) -> None:
     """What the other process does: it says that it is ready, waits for a line, works, and ends."""
     with ormis.connect(url):
         Gadget.objects.first()
+        Depot.objects.first()
         print("ready", flush=True)
         sys.stdin.readline()
         WORK[name]()
@@ -114,6 +119,17 @@ class Holding(Line):
         return waits
 
 
+class HoldingCounts(Holding):
+    """As Holding, of objects to which ten others refer each."""
+
+    name = "hold-annotate"
+    title = "PING during annotate(n=Count(...)) of a twentieth, by 10 each / idle"
+    work = "annotate"
+
+    def prepare(self) -> None:
+        computing.fill_depots(self.place)
+
+
 def _line(work: str, title: str) -> type[Holding]:
     return type("Holding", (Holding,), {"name": f"hold-{work}", "title": f"PING during {title} / idle", "work": work})
 
@@ -124,6 +140,9 @@ LINES: list[type[Line]] = [
     _line("count", "counts by a field without index"),
     _line("page", "first pages by a field without index"),
     _line("iterate", "iterator() over a third"),
+    _line("aggregate", "aggregates of all, of columns without index"),
+    _line("group", "groups of all by a field without index, count and sum"),
+    HoldingCounts,
 ]
 # While querysets are without these there is nothing to measure.
 if hasattr(ormis.QuerySet, "update"):

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
-from . import catalogue
+from . import catalogue, sales
 from .catalogue import PRICES, STATUSES, Gadget
+from .computing import by_shops
 from .harness import Line, Target
 from .querying import LIMIT, QueryLine, brand, texts
 
@@ -127,4 +128,48 @@ class PeerCount(PeerLine):
         return theirs == ours
 
 
-LINES: list[type[Line]] = [PeerPage, PeerEquality, PeerEqualityAndRange, PeerRangeAndEquality, PeerCount]
+class PeerGroups(PeerLine):
+    """Number and sum of each of 1,000 groups, by FT.AGGREGATE over the index of redis-om's model."""
+
+    name = "peer-group-by"
+    title = "1,000 groups, count and sum / redis-om's index, FT.AGGREGATE"
+    target: ClassVar[Target | None] = Target(2, at_least=True)
+    columns = ("shop", "amount")
+
+    @property
+    def operations(self) -> int:
+        return 1
+
+    def prepare(self) -> None:
+        sales.fill(self.place)
+        self.model.fill_sales(self.place)
+
+    def ask_by_hand(self, _number: int) -> Any:
+        return self.model.by_shops(*self.columns)
+
+    def ask(self, _number: int) -> Any:
+        return by_shops()
+
+    def same(self, theirs: Any, ours: Any) -> bool:
+        return theirs == ours
+
+
+class PeerGroupsInMemory(PeerGroups):
+    """The same by fields that are declared sortable, which RediSearch keeps beside the index."""
+
+    name = "peer-group-by-sortable"
+    title = "1,000 groups, count and sum / FT.AGGREGATE over sortable fields"
+    target = None
+    note = "RediSearch reads no hash for these: it holds a second copy of the fields in memory"
+    columns = ("again", "total")
+
+
+LINES: list[type[Line]] = [
+    PeerPage,
+    PeerEquality,
+    PeerEqualityAndRange,
+    PeerRangeAndEquality,
+    PeerCount,
+    PeerGroups,
+    PeerGroupsInMemory,
+]

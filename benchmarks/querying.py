@@ -53,11 +53,11 @@ class QueryLine(Line):
     def prepare(self) -> None:
         catalogue.fill(self.place)
 
-    def ask_by_hand(self, number: int) -> Any:
+    def ask_by_hand(self, number: int, /) -> Any:
         """What the hand-written side finds."""
         raise NotImplementedError
 
-    def ask(self, number: int) -> Any:
+    def ask(self, number: int, /) -> Any:
         """What ormis finds."""
         raise NotImplementedError
 

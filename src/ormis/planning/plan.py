@@ -36,6 +36,8 @@ from .ordering import OrderTerm, order_terms
 from .predicates import Compare, Constant, Node, conjuncts, join
 from .scopes import condition, scope_of
 
+_ADDING = 64  # plans that are kept of one, for what may be added up of its objects
+
 
 @dataclass(frozen=True, slots=True)
 class Related:
@@ -56,11 +58,15 @@ class Related:
         return (*columns, CREATION_RANK) if self.ranked else columns
 
 
-class Packed(Protocol):
-    """A part of a request."""
+class Aggregates(Protocol):
+    """What the server adds up."""
 
     def packed(self, numbers: Positions, /) -> Any:
-        """As a script reads it; `numbers` are those of the call."""
+        """As lua/read/aggregation.lua reads it; `numbers` are those of the call."""
+        ...
+
+    def ends(self, schema: Schema, /) -> Any:
+        """As lua/read/ends_only.lua reads it; None if more is asked for than sizes and ends of indexes tell."""
         ...
 
 
@@ -78,7 +84,8 @@ class Plan:
         values that its objects are looked up by some of them at a time, where an index can do that.
     prepared: the plan with parameters of which this is a copy with values and a slice; `texts` are those of the values.
         A parameter is a number below 0, which counts from the end of the arguments.
-    requests: of a cached plan the arguments made so far, by their purpose. replace() takes over none of these.
+    requests: of a cached plan the arguments made so far, by their purpose. adding: the plans that add up its objects,
+        by what. replace() takes over none of these.
     """
 
     schema: Schema
@@ -93,13 +100,14 @@ class Plan:
     related: tuple[Related, ...] = ()
     groups: tuple[str, tuple[str, ...]] | None = None
     keys: tuple[str, ...] | None = None
-    aggregates: Packed | None = None
+    aggregates: Aggregates | None = None
     among: Compare | None = None
     prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
     requests: dict[str, tuple[Argument, ...]] = field(
         init=False, default_factory=dict[str, tuple[Argument, ...]], compare=False
     )
+    adding: "dict[Any, Plan]" = field(init=False, default_factory=dict[Any, Any], compare=False)
 
     def bound(self, where: Node, texts: Sequence[Text], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""
@@ -108,6 +116,18 @@ class Plan:
             vars(self), where=where, texts=texts, offset=offset, limit=limit, limits=limits, prepared=self
         )
         return copy
+
+    def adding_up(self, aggregates: Aggregates) -> "Plan":
+        """The plan that has the server add up the objects, without their rows."""
+        if self.prepared is None:
+            return replace(self, columns=(self.schema.pk,), aggregates=aggregates)
+        known = self.prepared.adding
+        plan = known.get(aggregates)
+        if plan is None:
+            if len(known) >= _ADDING:
+                known.clear()
+            plan = known[aggregates] = replace(self.prepared, columns=(self.schema.pk,), aggregates=aggregates)
+        return plan.bound(self.where, self.texts, self.offset, self.limit, self.limits)
 
     @property
     def finds_nothing(self) -> bool:
@@ -197,6 +217,9 @@ class Plan:
             return closed
         if want == "count":
             return [want, False, *first]
+        if want == "aggregate" and self.aggregates is not None and len(first) < 2:
+            ends = self.aggregates.ends(self.schema)
+            return closed if ends is None else ["ends", ends, *first]
         if want != "rows" or len(self.order) > 1 or not all(isinstance(column, Column) for column in self.reads):
             return closed
         walk, descending = 0, False

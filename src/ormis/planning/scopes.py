@@ -1,12 +1,15 @@
 """The names that a query knows: those of its model, its annotations, and once it is grouped those of its groups."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from ..query.aggregates import is_plain
 from ..query.expressions import F
 from ..query.outer_references import check_resolved
 from ..query.q import Q, leaves_of
-from ..query.state import Query, earlier_name
+from ..query.state import Annotation, Query, earlier_name
+from ..schema import registry
 from ..schema.schema import Column, Schema
 from .binding import Binder, GroupBinder, bound_values
 from .bound import Bound, annotated_column
@@ -31,7 +34,9 @@ def scopes(query: Query) -> Scopes:
         return Scopes(query.schema, query.schema)
     made = vars(query).get("_scopes")
     if made is None or made[0] is not query.annotations or made[1] is not query.groups:
-        made = (query.annotations, query.groups, _made(query))
+        plain = all(is_plain(one.expression) for one in query.annotations)
+        found = _kept(*_asked(query), registry.changes()) if plain else _made(*_asked(query))
+        made = (query.annotations, query.groups, found)
         vars(query)["_scopes"] = made
     return made[2]
 
@@ -41,33 +46,58 @@ def scope_of(query: Query) -> Schema:
     return scopes(query).results
 
 
-def _made(query: Query) -> Scopes:
-    before = query.annotations if query.groups is None else query.annotations[: query.ungrouped]
+_Asked = tuple[Schema, tuple[Annotation, ...], tuple[str, ...] | None, int]
+"""The schema, the annotations, the groups and the number of annotations of rows of a query."""
+
+
+def _asked(query: Query) -> _Asked:
+    return query.schema, query.annotations, query.groups, query.ungrouped
+
+
+def _made(
+    schema: Schema, annotations: tuple[Annotation, ...], groups: tuple[str, ...] | None, ungrouped: int
+) -> Scopes:
+    before = annotations if groups is None else annotations[:ungrouped]
     columns: dict[str, Column] = {}
-    scope = query.schema
+    scope = schema
     for place, annotation in enumerate(before):
-        columns |= _columns(query, place, Binder(scope).bind(annotation.expression))
-        scope = query.schema.annotated({**columns})
-    if query.groups is None:
+        columns |= _columns(annotations, place, Binder(scope).bind(annotation.expression))
+        scope = schema.annotated({**columns})
+    if groups is None:
         return Scopes(scope, scope)
-    keys = grouping(scope, query.groups)
-    return Scopes(scope, _of_groups(query, scope, keys), keys)
+    keys = grouping(scope, groups)
+    return Scopes(scope, _of_groups((schema, annotations, groups, ungrouped), scope, keys), keys)
 
 
-def _of_groups(query: Query, rows: Schema, keys: Grouping) -> Schema:
+@lru_cache(maxsize=256)
+def _kept(
+    schema: Schema,
+    annotations: tuple[Annotation, ...],
+    groups: tuple[str, ...] | None,
+    ungrouped: int,
+    _changes: int,
+) -> Scopes:
+    """As _made(), kept: of plain aggregates, whose equality tells that they are the same."""
+    return _made(schema, annotations, groups, ungrouped)
+
+
+def _of_groups(asked: _Asked, rows: Schema, keys: Grouping) -> Schema:
+    schema, annotations, _, ungrouped = asked
     columns: dict[str, Column] = {name: _group_key(name, bound) for name, bound in keys.keys}
-    scope = query.schema.annotated({**columns}, grouped=True)
-    for place, annotation in enumerate(query.annotations[query.ungrouped :], query.ungrouped):
+    scope = schema.annotated({**columns}, grouped=True)
+    for place, annotation in enumerate(annotations[ungrouped:], ungrouped):
         bound = GroupBinder(scope, rows, joined=keys.hops).bind(annotation.expression)
-        columns |= _columns(query, place, bound, of_groups=True)
-        scope = query.schema.annotated({**columns}, grouped=True)
+        columns |= _columns(annotations, place, bound, of_groups=True)
+        scope = schema.annotated({**columns}, grouped=True)
     return scope
 
 
-def _columns(query: Query, place: int, bound: Bound, of_groups: bool = False) -> dict[str, Column]:
+def _columns(
+    annotations: tuple[Annotation, ...], place: int, bound: Bound, of_groups: bool = False
+) -> dict[str, Column]:
     """The annotation at this place by its name; by another one too if a later annotation takes its name."""
-    name = query.annotations[place].name
-    if all(later.name != name for later in query.annotations[place + 1 :]):
+    name = annotations[place].name
+    if all(later.name != name for later in annotations[place + 1 :]):
         return {name: annotated_column(name, bound, of_groups)}
     column = annotated_column(earlier_name(name, place), bound, of_groups)
     return {name: column, column.name: column}

@@ -3,13 +3,14 @@
 What it can't say exactly, numbers past 2^53 and infinities, comes back as texts.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..limits import Limits
 from ..query.aggregates import Aggregate, Avg, Count, Max, Min, StdDev, Sum
 from ..query.expressions import F, Value
+from ..schema.index_kinds import SORTED
 from ..schema.schema import Schema
 from .binding import bound_values
 from .bound import Bound
@@ -20,9 +21,11 @@ from .grouping import Grouping
 from .predicates import Node
 
 _NUMBERS = ("int", "float", "decimal")
+_SCORED = ("int", "float", "date", "datetime", "time", "timedelta")
+"""Their scores in a sorted index stand for one value each, unless they are very large."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServerAggregate:
     """One aggregate: `what` the server adds up, of the column, or of rows; only of rows that meet the condition."""
 
@@ -31,6 +34,12 @@ class ServerAggregate:
     distinct: bool
     condition: Node | None
 
+    @property
+    def adds_ints(self) -> bool:
+        """True for a number of objects or values, and for a sum of ints without their squares."""
+        kind = None if self.column is None else self.column.codec.kind
+        return not self.distinct and (self.what == "count" or (self.what == "sum" and kind == "int"))
+
     def packed(self, numbers: Positions) -> list[Any]:
         """As lua/read/aggregation.lua reads it."""
         position = 0 if self.column is None else numbers.position(self.column)
@@ -38,8 +47,21 @@ class ServerAggregate:
         condition = False if self.condition is None else self.condition.packed(numbers)
         return [self.what, position, kind, self.distinct, condition]
 
+    def end(self, schema: Schema) -> list[str] | None:
+        """As lua/read/ends_only.lua reads it; None if no size or end of an index tells."""
+        if self.distinct or self.condition is not None:
+            return None
+        if self.what == "count" and self.column is None:
+            return ["count"]
+        kind = None if self.column is None else self.column.codec.kind
+        if self.what not in ("min", "max") or kind not in _SCORED:
+            return None
+        sorted_by = [index.last for index in schema.indexes if index.type == SORTED and len(index.columns) == 1]
+        found = next((column for column in sorted_by if column is self.column), None)
+        return None if found is None else [self.what, kind, found.name]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ServerAggregates:
     """What the server is asked to add up, by groups of these columns."""
 
@@ -50,9 +72,15 @@ class ServerAggregates:
         """As lua/read/aggregation.lua reads it."""
         return [[numbers.position(key) for key in self.keys], [one.packed(numbers) for one in self.aggregates]]
 
+    def ends(self, schema: Schema) -> list[list[str]] | None:
+        """As lua/read/ends_only.lua reads it; None if more is asked for than sizes and ends of indexes tell."""
+        found = [one.end(schema) for one in self.aggregates]
+        return None if self.keys or None in found else [one for one in found if one is not None]
 
+
+@lru_cache(maxsize=256)
 def server_aggregates(
-    rows: Schema, keys: Grouping, aggregates: Sequence[GroupAggregate], limits: Limits
+    rows: Schema, keys: Grouping, aggregates: tuple[GroupAggregate, ...], limits: Limits
 ) -> ServerAggregates | None:
     """The request for aggregates that the server can add up; None if it can't add up all of them."""
     if keys.hops:

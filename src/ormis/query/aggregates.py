@@ -222,4 +222,30 @@ def has_aggregate(value: Expression) -> bool:
     return isinstance(value, Aggregate) or any(has_aggregate(part) for part in value.parts())
 
 
-__all__ = ["Aggregate", "Avg", "Condition", "Count", "Max", "Min", "StdDev", "Sum", "Variance", "expression"]
+_PLAIN = (Count, Sum, Avg, Min, Max, StdDev, Variance)
+_ROWS = Count("*")
+
+
+def is_plain(value: Expression) -> bool:
+    """Returns whether it is an aggregate of a field or of rows without more: two that are equal are the same then.
+
+    Otherwise they need not be: Value(1) equals Value(True).
+    """
+    if not isinstance(value, Aggregate) or type(value) not in _PLAIN:
+        return False
+    return value.filter is None and value.default is None and (isinstance(value.argument, F) or value == _ROWS)
+
+
+__all__ = [
+    "Aggregate",
+    "Avg",
+    "Condition",
+    "Count",
+    "Max",
+    "Min",
+    "StdDev",
+    "Sum",
+    "Variance",
+    "expression",
+    "is_plain",
+]

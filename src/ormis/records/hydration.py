@@ -6,6 +6,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -43,8 +44,9 @@ def load(
     A field that is absent, because it was declared after the object was stored, has its default.
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
-    if rows and len(rows[0]) > len(model._schema().columns):
-        rows = _cut(rows, len(model._schema().columns))
+    width = len(model._schema().columns)
+    if rows and len(rows[0]) > width:
+        rows = _cut(rows, width)
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
         return _initialised(model, _hydrated(model, rows, states))
@@ -55,7 +57,9 @@ def load(
 
 def _cut(rows: Sequence[Wire], width: int) -> Sequence[Wire]:
     """The first columns of rows, which are all that the state of an object holds."""
-    return [row[:width] for row in rows]
+    cut = Wires(map(itemgetter(slice(width)), rows))
+    cut.whole = rows.whole if isinstance(rows, Wires) else None
+    return cut
 
 
 def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], origin: Origin) -> list[Any]:
@@ -92,8 +96,10 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
     names, finishing, absent, fields_set = fields or _look_up(model)
     values: list[dict[str, Any]]
     whole = rows.whole if isinstance(rows, Wires) else None
-    if whole and len(whole[0].__struct_fields__) == len(names):
+    if whole and whole[0].__struct_fields__[: len(names)] == (*names,):
         values = [*map(msgspec.structs.asdict, whole)]
+        for name in whole[0].__struct_fields__[len(names) :]:
+            deque(map(dict[str, Any].__delitem__, values, repeat(name)), maxlen=0)
     else:
         values = [*map(dict, map(zip, repeat(names), rows))]
     for name, finish in finishing:

@@ -3,26 +3,28 @@
 --   texts make a group, and for each aggregate `what` = count, sum, spread, min, max, of the column at a position (0:
 --   of rows), only of rows that meet a condition; `distinct`: say which texts there are.
 -- Out: open(m, columns) makes the adders and adds the positions that they read to the set columns; fold(row, pk), the
---   row by positions; has_conditions(); fold_hashes(base, pks, names, at) if it has none, which reads the hashes as
---   well; by_scores(), whether sorted indexes hold all that is read; fold_scores(pks) then; group_of(row), its number;
---   index_of(position), the key of a sorted index; folded(), packed: {how many groups, {text, ...}, {column, ...}}
+--   row by positions; has_conditions(); by_scores(), whether sorted indexes hold all that is read; fold_scores(pks)
+--   then; group_of(row), its number; known_groups(), numbers by the texts of a single key; index_of(position), the key
+--   of a sorted index; folded(), packed: {how many groups, {text, ...}, {column, ...}}
 --   where a column is {{count, ...}, {sum, ...}, {sum of squares, ...}, {more, ...}} and `more` is {number of a group,
 --   {part of the sum, ...}, {part of the sum of squares, ...}, {odd text, ...}}.
 -- Sums are exact: parts that add up to them, of Decimals {exponent, number, ...}. Texts are odd, left to the caller, if
 -- they are numbers past 2^53, infinities or other forms; so are the best text of min and max, and distinct texts.
 
 local server = require('server.server')
-local call, pcommand = server.call, server.pcommand
+local call = server.call
 local KEY = require('server.keys')
 local compare = require('values.compare').compare
 local score = require('values.scores')
 local exact = require('values.exact')
+local exact_sums = require('read.exact_sums')
+local more_of, add_whole, add_float, square_of =
+  exact_sums.more_of, exact_sums.add_whole, exact_sums.add_float, exact_sums.square_of
 local request = require('read.request')
 
-local EXACT = 9007199254740992       -- 2^53: whole numbers below are exact, and so is a sum that stays below
+local EXACT = exact_sums.EXACT
 local ROOT = 94906265                -- the largest number whose square is below
-local LEAST, MOST = 1e-140, 1e140    -- squares of floats in between can be split exactly
-local LARGEST = 1e290                -- a float below can be split in halves
+local LEAST, MOST, LARGEST = exact_sums.LEAST, exact_sums.MOST, exact_sums.LARGEST
 
 local scored = {int = true, float = true, decimal = true, date = true, datetime = true, time = true, timedelta = true}
 local keys, aggregates = request.aggregate[1], request.aggregate[2]
@@ -60,60 +62,14 @@ local function group_of(row)
   return group
 end
 
--- What a group has beyond a count and a sum.
-local function more_of(own, group)
-  local found = own.more[group]
-  if not found then
-    found = {parts = {}, squares = {}, odd = {}}
-    own.more[group] = found
-  end
-  return found
+-- The numbers of the groups by the texts of their keys, if these are one column.
+local function known_groups()
+  return by_key
 end
 
 local function leave(own, group, text)
   local odd = more_of(own, group).odd
   odd[#odd + 1] = text
-end
-
--- Exact sums ----------------------------------------------------------------------------------------------------------
-
--- Adds a whole number to the sum of a group; if that grows past 2^53 it goes on from there.
-local function add_whole(own, sums, name, group, number)
-  local sum = sums[group] + number
-  if sum < EXACT and sum > -EXACT then
-    sums[group] = sum
-  else
-    local parts = more_of(own, group)[name]
-    parts[#parts + 1] = sums[group]
-    sums[group] = number
-  end
-end
-
--- Adds a float to the sum of a group, and the rounding error of that (Knuth's TwoSum) to sums of errors of the same
--- magnitude, in two halves of 26 and 27 bits each: so many millions of them add up without rounding. The halves of the
--- exponent e stand at 2e and 2e + 1.
-local function add_float(own, sums, name, group, number)
-  local before = sums[group]
-  local sum = before + number
-  local added = sum - before
-  local rest = (before - (sum - added)) + (number - added)
-  sums[group] = sum
-  if rest ~= 0 then
-    local parts = more_of(own, group)[name]
-    local _, exponent = math.frexp(rest)
-    local wide = 134217729 * rest
-    local high, at = wide - (wide - rest), 2 * exponent
-    parts[at] = (parts[at] or 0) + high
-    parts[at + 1] = (parts[at + 1] or 0) + (rest - high)
-  end
-end
-
--- The square of a float as two that add up to it exactly: Dekker, 1971.
-local function square_of(number)
-  local square, wide = number * number, 134217729 * number
-  local high = wide - (wide - number)
-  local low = number - high
-  return square, ((high * high - square) + 2 * high * low) + low * low
 end
 
 -- Adders of numbers, by kind; false for one that is left to the caller ------------------------------------------------
@@ -231,7 +187,7 @@ local function open(m, columns)
     local own = aggregates[i]
     local added = not own[4] and (own[1] == 'sum' or own[1] == 'spread')
     if own[2] > 0 then columns[own[2]] = true end
-    own.counts, own.more = {}, {}
+    own.counts, own.more, own.errors = {}, {}, {parts = {}, squares = {}}
     own.sums, own.squares = added and {} or nil, added and own[1] == 'spread' and {} or nil
     own.add = adder_of(own)
     if own[5] then own.holds = require('read.predicates')(m, {'and', own[5]}, columns) end
@@ -248,42 +204,11 @@ local function fold(row, pk)
   end
 end
 
--- Without conditions: rows as they are read ---------------------------------------------------------------------------
-
 local function has_conditions()
   for i = 1, #aggregates do
     if aggregates[i][5] then return true end
   end
   return false
-end
-
-local row_at
-
--- Keys and aggregates by the places of their columns in what HMGET returns.
-local function place(at)
-  row_at = {[0] = 0}
-  for i = 1, #at do row_at[at[i]] = i end
-  for i = 1, #keys do keys[i] = row_at[keys[i]] end
-  for i = 1, #aggregates do aggregates[i][2] = row_at[aggregates[i][2]] end
-end
-
-local function fold_hashes(base, pks, names, at)
-  if not row_at then place(at) end
-  if #keys == 0 and #aggregates == 1 and aggregates[1][2] > 0 then
-    local own, group = aggregates[1], group_of(nil)
-    local add, name = own.add, names[own[2]]
-    for i = 1, #pks do
-      local text = pcommand('HGET', base .. pks[i], name)
-      if text and text.err then text = call('HGET', base .. pks[i], name) end
-      if text then add(own, group, text) end
-    end
-    return
-  end
-  for i = 1, #pks do
-    local row = pcommand('HMGET', base .. pks[i], unpack(names))
-    if row.err then row = call('HMGET', base .. pks[i], names[1]) end
-    if row[1] then fold(row) end
-  end
 end
 
 -- By the scores of sorted indexes -------------------------------------------------------------------------------------
@@ -353,6 +278,9 @@ local function folded()
   local columns = {}
   for i = 1, #aggregates do
     local own, more = aggregates[i], {}
+    for name, errors in pairs(own.errors) do
+      for group, sum in pairs(errors) do more_of(own, group)[name][0] = sum end
+    end
     for group, found in pairs(own.more) do
       if found.best then found.odd[#found.odd + 1] = found.best end
       more[#more + 1] = {group, listed(found.parts, own[3]), listed(found.squares, own[3]), found.odd}
@@ -363,6 +291,6 @@ local function folded()
 end
 
 return {
-  open = open, fold = fold, has_conditions = has_conditions, fold_hashes = fold_hashes, by_scores = by_scores,
-  fold_scores = fold_scores, folded = folded, group_of = group_of, index_of = index_of,
+  open = open, fold = fold, has_conditions = has_conditions, by_scores = by_scores, fold_scores = fold_scores,
+  folded = folded, group_of = group_of, known_groups = known_groups, index_of = index_of,
 }

@@ -1,8 +1,8 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, fill, must_read, complete, a function of rows, `read`, another, keyed, fold and fold_keys (see
---      aggregation.lua), and of others bound, earlier, lesser, values, taken;
+--      at, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`, keyed, walks, fold,
+--      fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser, values, taken;
 --      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
 --      look_at_all(keys, into, enough); pack_wanted(rows, positions).
 
@@ -51,7 +51,7 @@ end
 local function prepare(path)
   local m, conjuncts, probes, rest, done = search.m, search.conjuncts, search.probes, {'and'}, {}
   local checks = {}
-  search.checks, search.columns = checks, {}
+  search.checks, search.columns, search.walks = checks, {}, not (path or request.keys or search.bound)
   for _, i in ipairs(path and path.exact and covers(path) or nothing) do done[i] = true end
   for p = 1, #probes do
     local probe, news = probes[p], false
@@ -92,15 +92,41 @@ local function ordered_by_counts()
   return true
 end
 
+-- Whether the result is all columns, in their order, followed by columns of related objects that nothing else needs.
+local function appends_counts()
+  if request.want ~= 'rows' or not request.joins or request.sorted > 0 then return false end
+  local positions, width = request.columns, #search.m.columns
+  for i = 1, width do
+    if positions[i] ~= i then return false end
+  end
+  for j, join in ipairs(request.joins) do
+    if positions[width + j] ~= join[4] then return false end
+  end
+  return #positions == width + #request.joins
+end
+
+-- Where the numbers of related objects stand: beside the key in rows that have no more, otherwise behind all columns.
+local function place_counts()
+  for j, join in ipairs(request.joins or nothing) do
+    local from, to = join[4], search.count and 1 + j or join.at or join[4]
+    for _, term in ipairs(from ~= to and request.order or nothing) do
+      if term[1] == from then term[1] = to end
+    end
+    join.at, join[4] = join.at or from, to
+  end
+end
+
 -- Reads the hashes of rows that have keys and counts only. Returns false if one is not there.
 function search.read(rows)
   local base, names, at = search.m.base .. KEY.object, search.names, search.at
   for i = 1, #rows do
     local texts = call('HMGET', base .. rows[i][1], unpack(names))
     if not texts[1] then return false end
-    for _, join in ipairs(request.joins) do rows[i][join[4]] = tostring(rows[i][join[4]]) end
-    for j = 1, #at do rows[i][at[j]] = texts[j] end
-    if search.fill then search.fill(rows[i]) end
+    local row = {}
+    for _, join in ipairs(request.joins or nothing) do row[join.at] = tostring(rows[i][join[4]]) end
+    for j = 1, #at do row[at[j]] = texts[j] end
+    if search.fill then search.fill(row) end
+    rows[i] = row
   end
   return true
 end
@@ -127,9 +153,10 @@ local function prepare_reading(path_is_sure)
   search.keyed = search.keyed ~= false and sure and ordered_by_counts()
   local others = #(request.joins or nothing) + #(request.related or nothing)
   if request.joins then
-    local prepare_joins = require('read.related_columns')
+    local related_columns = require('read.related_columns')
     for _, join in ipairs(request.joins) do wanted[join[1]] = true end
-    join_early, join_sorted, search.complete = prepare_joins(request.joins, request.early, request.sorted, search.keyed)
+    join_early, join_sorted, search.complete =
+      related_columns.prepare_joins(request.joins, request.early, request.sorted, search.keyed)
   end
   local names, at = {}, {}
   for position = 1, #m.columns do
@@ -138,6 +165,17 @@ local function prepare_reading(path_is_sure)
       names[count], at[count] = m.columns[position], position
     end
   end
+  search.count, search.appends = nil, false
+  if search.keyed or count == #m.columns and appends_counts() then
+    local numbers = search.keyed
+    local counts = request.joins and require('read.related_columns').prepare_counts(request.joins, m.auto, numbers)
+    if counts and numbers then
+      search.count = counts
+    elseif counts then
+      search.complete, search.appends = counts, true
+    end
+  end
+  place_counts()
   if search.keyed then search.chunk = SCORED_CHUNK end
   search.price = search.keyed and SCORED or (4 + count) / 12 + others / 2
   search.names, search.at, search.direct = names, at, count == #m.columns
@@ -147,9 +185,24 @@ local function prepare_reading(path_is_sure)
     local aggregation = require('read.aggregation')
     if not uncertain and aggregation.by_scores() then
       search.fold_keys, search.price, search.chunk = aggregation.fold_scores, SCORED, SCORED_CHUNK
-    elseif not (search.holds or request.joins or search.fill or aggregation.has_conditions()) then
-      local base = m.base .. KEY.object
-      function search.fold_keys(keys) aggregation.fold_hashes(base, keys, names, at) end
+    end
+    if not (search.holds or request.joins or search.fill or aggregation.has_conditions()) then
+      local flat_columns = require('read.flat_columns')
+      local folding = require('read.column_folding')
+      local base, pk_name, read = m.base .. KEY.object, m.columns[1], folding.columns_read(m)
+      search.fold_keys = search.fold_keys or function(keys)
+        folding.fold_columns(flat_columns.by_keys(base, keys, read, pk_name))
+      end
+      if search.walks and #search.checks == 0 and not request.backwards then
+        search.price, search.chunk = (3 + #read) / 20, SCORED_CHUNK
+        function search.fold_range(start, number)
+          local texts, found, gone = flat_columns.by_rank(base, search.ids, read, pk_name, start, number)
+          if not texts then return nil end
+          folding.fold_columns(texts, found, gone)
+          search.spent = search.spent + found * search.price
+          return found
+        end
+      end
     end
   end
 end
@@ -173,11 +226,15 @@ local function look(keys, into)
     return
   end
   if search.keyed then
-    for i = 1, #keys do
-      local row = {keys[i]}
-      if join_early then join_early(row) end
-      if join_sorted then join_sorted(row) end
-      into[#into + 1] = row
+    local rows, first = {}, #into
+    for i = 1, #keys do rows[i] = {keys[i]} end
+    if search.count then search.count(rows) end
+    for i = 1, #rows do
+      if not search.count then
+        if join_early then join_early(rows[i]) end
+        if join_sorted then join_sorted(rows[i]) end
+      end
+      into[first + i] = rows[i]
     end
     search.spent = search.spent + #keys * SCORED
     return
@@ -222,8 +279,8 @@ end
 
 -- Rows as the caller reads them; packed as they were read if they need no change.
 local function pack_wanted(rows, positions)
-  local direct = search.direct and not request.joins and #positions == #search.names
-  for i = 1, #positions do direct = direct and positions[i] == i end
+  local direct = search.appends or search.direct and not request.joins and #positions == #search.names
+  for i = 1, #search.names do direct = direct and positions[i] == i end
   return pack_rows(rows, #positions, not direct and positions or nil)
 end
 

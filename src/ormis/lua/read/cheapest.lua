@@ -3,7 +3,7 @@
 -- Whatever is out of the ordinary, an incomplete index, a score that does not stand for one value, too many candidates,
 -- a refusal of the server, is left to the search.
 -- In: KEYS[1] ormis/models, ARGV[4] the declaration of the model; of the plan, see plan.lua: want, 'rows', 'count', or
---   false if indexes alone can't tell.
+--   'ends', see ends_only.lua; false if indexes alone can't tell.
 -- Out: answer_by_cheapest(), the reply as query.lua describes it, a count as it is, since packing it would cost as much
 --      as finding it; nil if the search has to answer.
 
@@ -21,6 +21,10 @@ local function answer_by_cheapest()
     if not best or probe.cost < best.cost then best = probe end
   end
   if plan[2] == 'count' and #plan < 6 then return best and best.cost or redis.call('ZCARD', base .. KEY.ids) end
+  if plan[2] == 'ends' then
+    if #plan > 5 then return nil end
+    return require('read.ends_only')(best, base)
+  end
   return require('read.index_only')(best, base)
 end
 

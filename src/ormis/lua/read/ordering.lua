@@ -57,11 +57,16 @@ end
 -- Which of two rows comes first. The texts themselves are compared where their numbers say nothing, and the places are
 -- looked up where all terms are equal.
 local function order_of(rows)
-  local terms, numbers, order = {}, {}, request.order
+  local terms, numbers, order, counts = {}, {}, request.order, search.count
   for t = 1, #order do terms[t], numbers[t] = by_term(order[t]), numbers_at(order[t][1], order[t][4]) end
   return function(a, b)
     for t = 1, #terms do
-      local x, y = numbers[t](a), numbers[t](b)
+      local x, y
+      if counts and order[t][1] > 1 then
+        x, y = a[order[t][1]], b[order[t][1]]
+      else
+        x, y = numbers[t](a), numbers[t](b)
+      end
       if x and y and x ~= y then return (x < y) ~= order[t][2] end
       local path = terms[t](a, b)
       if path ~= 0 then return path < 0 end
@@ -85,14 +90,17 @@ local function first_of(rows, count)
     sort(rows)
     return rows
   end
-  local comes_first, best = order_of(rows), {}
+  local comes_first, best, last, term = order_of(rows), {}, nil, request.order[1]
+  local counted = search.count and term[1] > 1 and term[1]
   for i = 1, #rows do
     local row, at = rows[i], math.min(#best + 1, count)
-    if at > #best or comes_first(row, best[at]) then
+    local after = last and counted and last[counted] ~= row[counted] and (row[counted] < last[counted]) == term[2]
+    if not after and (at > #best or comes_first(row, best[at])) then
       while at > 1 and comes_first(row, best[at - 1]) do
         best[at], at = best[at - 1], at - 1
       end
       best[at] = row
+      last = best[count]
     end
   end
   return best

@@ -6,28 +6,67 @@
 -- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
 -- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
 --      that the condition needs, those that the order needs more, and for the rest of them on a list of rows. Counts
---      stay `numbers`, or become texts.
+--      stay `numbers`, or become texts; prepare_counts(joins, whole_keys, numbers), which
+--      appends counts to rows.
 
 local KEY = require('server.keys')
-local call = require('server.call')
+local server = require('server.server')
+local call, pcommand = server.call, server.pcommand
 local key_part = require('server.key_part')
 local nothing = require('server.lists').nothing
 local models = require('model.models')
 local open_models = require('read.open_models')
 
+-- The beginning of the keys of the sets whose sizes a join counts; nil if no sizes tell.
+local function sets_of(join)
+  local other = join.model
+  if other.unsure then return nil end
+  if join[7] then return open_models.links_base(open_models.model_at(join[6]), join[7]) end
+  return open_models.equality_index(other, join[3])
+end
+
 -- The number of objects that a join counts.
 local function number_of(join, key)
-  local other, keys = join.model, nil
-  if join[7] then
-    local links = open_models.links_base(open_models.model_at(join[6]), join[7]) .. key_part(key)
-    if not other.unsure then return call('SCARD', links) end
-    keys = open_models.existing(other, call('SMEMBERS', links))
-  else
-    local index = not other.unsure and open_models.equality_index(other, join[3])
-    if index then return call('SCARD', index .. key_part(key)) end
-    keys = open_models.referring_keys(other, join[3], key)
+  if join.sets == nil then join.sets = sets_of(join) or false end
+  if join.sets then return call('SCARD', join.sets .. key_part(key)) end
+  local other = join.model
+  if not join[7] then return #open_models.referring_keys(other, join[3], key) end
+  local links = open_models.links_base(open_models.model_at(join[6]), join[7]) .. key_part(key)
+  return #open_models.existing(other, call('SMEMBERS', links))
+end
+
+local text_of = {}
+
+-- A function that appends the sizes of sets to rows, as numbers, or texts; nil if the joins are not all counts of such.
+-- whole_keys: the primary keys are numbers, which stand in keys as they are.
+local function prepare_counts(joins, whole_keys, numbers)
+  for _, join in ipairs(joins) do
+    if not join[6] or join[1] ~= 1 then return nil end
+    join.model = open_models.model_at(join[2])
+    join.sets = sets_of(join)
+    if not join.sets then return nil end
   end
-  return #keys
+  return function(rows)
+    for j = 1, #joins do
+      local sets = joins[j].sets
+      for i = 1, #rows do
+        local row = rows[i]
+        local key = sets .. (whole_keys and row[1] or key_part(row[1]))
+        local number = pcommand('SCARD', key)
+        if type(number) ~= 'number' then number = call('SCARD', key) end
+        if numbers then
+          row[#row + 1] = number
+        else
+          local text = text_of[number]
+          if not text then
+            text = tostring(number)
+            text_of[number] = text
+          end
+          row[#row + 1] = text
+        end
+      end
+    end
+  end
 end
 
 local function prepare_joins(joins, early, sorted, numbers)
@@ -73,4 +112,4 @@ local function prepare_joins(joins, early, sorted, numbers)
     end
 end
 
-return prepare_joins
+return {prepare_joins = prepare_joins, prepare_counts = prepare_counts}

@@ -79,10 +79,25 @@ local function members_after(after, count)
   return call(command, search.ids, low, high, 'LIMIT', 0, count)
 end
 
+-- Adds up objects in the order of creation, from a place on, until the call has held the server long or all are done.
+-- Returns their place and whether there are more, nil if the server refuses to read so many objects at once.
+local function fold_on(place, all)
+  local start, looked = place and call('ZCOUNT', search.ids, '-inf', place) or 0, nil
+  repeat
+    looked = search.fold_range(start, search.chunk)
+    if not looked then return nil end
+    start = start + looked
+  until looked < search.chunk or not all and held_long()
+  if looked < search.chunk then return false end
+  return call('ZRANGE', search.ids, start - 1, start - 1, 'WITHSCORES')[2]
+end
+
 -- One portion of a longer reading: the next objects in the order of creation.
 function step()
   prepare()
   prepare_reading(true)
+  local folded_to = search.fold_range and fold_on(request.after)
+  if folded_to ~= nil then return 'step', folded_to, {} end
   local rows, place, keys = {}, request.after, nil
   local unordered = request.enough and #request.order == 0
   repeat
@@ -108,11 +123,16 @@ end
 local function walk_creation(enough)
   prepare()
   prepare_reading(true)
+  if search.fold_range and fold_on(nil, true) ~= nil then return {} end
   local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
   repeat
     local keys = call(command, search.ids, start, start + size - 1)
     local more = #keys == size
+    if search.keyed then
+      -- Any numbers that grow will do, to compare rows of one call.
+      for i = 1, #keys do creation_order[keys[i]] = request.backwards and -start - i or start + i end
+    end
     look(keys, rows)
     start, size = start + size, math.min(CHUNK, 2 * size)
     if search.spent > request.budget then return nil end

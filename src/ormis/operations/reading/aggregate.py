@@ -4,6 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -14,10 +15,12 @@ from ...planning.derived import GroupAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
 from ...planning.scopes import scopes
+from ...query.aggregates import is_plain
 from ...query.expressions import F
 from ...query.moments import expressions_at_one_moment
 from ...query.state import Annotation, Query
 from ...query.value_types import ValueType
+from ...schema import registry
 from ...schema.schema import Column, Schema
 from .evaluate import value_rows
 from .group_rows import added_up, group_rows, grouped
@@ -33,7 +36,10 @@ def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) 
     query = source.query
     by_rows = query.groups is not None or (query.distinct and query.shape != "objects")
     rows = _rows_scope(query) if by_rows else scopes(query).rows
-    columns = _columns(query.schema, rows, asked)
+    if not (query.annotations or by_rows) and all(is_plain(one.expression) for one in asked):
+        columns = _plain_columns(rows, (*asked,), registry.changes())
+    else:
+        columns = _columns(query.schema, rows, asked)
     wanted = needed(columns)
     aggregates = [one for one in wanted.derived if isinstance(one, GroupAggregate)]
     if by_rows:
@@ -44,6 +50,12 @@ def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) 
     for column in wanted.annotated:
         cells[column.name] = column.compute(cells)
     return {one.name: cells[column.name] for one, column in zip(asked, columns, strict=True)}
+
+
+@lru_cache(maxsize=256)
+def _plain_columns(schema: Schema, asked: tuple[Annotation, ...], _changes: int) -> list[AnnotatedColumn]:
+    """As _columns(), kept: of plain aggregates."""
+    return _columns(schema, schema, asked)
 
 
 def _columns(schema: Schema, rows: Schema, asked: Sequence[Annotation]) -> list[AnnotatedColumn]:

@@ -35,7 +35,7 @@ def explained(query: Query, plan: Plan) -> str:
     assert names.grouping is not None
     found = needed([_column(column) for column in names.results.annotations.values()]).derived
     aggregates = [one for one in found if isinstance(one, GroupAggregate)]
-    by_server = plan.client_where is None and server_aggregates(names.rows, names.grouping, aggregates, plan.limits)
+    by_server = plan.client_where is None and server_aggregates(names.rows, names.grouping, (*aggregates,), plan.limits)
     how = "on the server, portion by portion" if by_server else "in Python, over columns read in batches"
     added = ", ".join(str(one.of_rows.aggregate) for one in aggregates)
     return f"grouped by {', '.join(name for name, _ in names.grouping.keys) or 'nothing'}: {added} {how}"
@@ -118,10 +118,10 @@ def grouped(
     groups = Groups(keys, aggregates)
     reads: list[Cell] = [*keys.reads, *(cell for one in aggregates for cell in one.of_rows.reads)]
     plan = yield from planned(objects, origin)
-    server = None if _is_cut(plan) else server_aggregates(scopes(objects).rows, keys, aggregates, origin.limits)
+    server = None if _is_cut(plan) else server_aggregates(scopes(objects).rows, keys, (*aggregates,), origin.limits)
     if server is not None and plan.client_where is None:
         try:
-            yield from added_by_server(replace(plan, columns=(plan.schema.pk,), aggregates=server), groups)
+            yield from added_by_server(plan.adding_up(server), groups)
         except ValueError:  # a text that does not convert: it is read here, and named with its key
             groups = Groups(keys, aggregates)
         else:

@@ -81,6 +81,7 @@ class Page:
         related rows, still packed; nothing for a count.
     count: how many objects met the server's part of the condition.
     whole: this is the whole result, in its final order.
+    ends: the reply of lua/read/ends_only.lua, if that had it.
     covered: how many of the values of an `in` the page is about, if it was asked for as `batch`.
     keys: the candidates that are still to be examined.
     walking, after: the objects are walked in the order of creation, and the walk goes on after this rank.
@@ -90,6 +91,7 @@ class Page:
     count: int = 0
     packed: Sequence[Any] = ()
     whole: bool = False
+    ends: Sequence[Any] | None = None
     covered: int = 0
     keys: list[str] = field(default_factory=list[str])
     walking: bool = False
@@ -137,6 +139,8 @@ def first_page(
     head, *packed = yield from ask(plan, want, {} if batch is None else {"in_parts": batch}, meanwhile)
     how = head[1]
     groups: list[list[str]] = unpack(packed.pop()) if plan.groups is not None else []
+    if how == "ends":
+        return Page(plan, whole=True, ends=packed)
     if how == "done":
         page = Page(plan, head[2], packed, whole=True)
     elif how == "keys":
@@ -184,6 +188,8 @@ def ask(
         return [["ok", "done", reply]]
     if isinstance(reply, bytes):
         raise_refusal(reply)
+    if not reply[0]:
+        return [["ok", "ends"], *reply[1:]]
     reply[0] = unpack(reply[0])
     return reply
 

@@ -1,9 +1,11 @@
 """The shapes of rows: dicts, tuples, single values; the related objects that came along with objects."""
 
-from collections import namedtuple
+from collections import deque, namedtuple
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import repeat
 from keyword import iskeyword
+from operator import itemgetter
 from typing import Any, cast
 
 from ...calls import Origin
@@ -102,8 +104,8 @@ def attach_annotations(records: Sequence[Any], query: Query, plan: Plan, rows: S
     if not plan.derived and all(_read_as(annotations[name]) in plan.reads for name in names):
         for name in names:
             at = plan.reads.index(cast(RelatedCount, _read_as(annotations[name])))
-            for record, row in zip(records, rows, strict=True):
-                record.__dict__[name] = row[at]
+            values = map(itemgetter(at), rows)
+            deque(map(dict[str, Any].__setitem__, map(vars, records), repeat(name), values), maxlen=0)
         return
     columns = {name: column.name for name, column in annotations.items() if name in names}
     for record, row in zip(records, rows, strict=True):
