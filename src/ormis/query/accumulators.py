@@ -123,7 +123,7 @@ class Total:
 
     def include(self, count: int, total: Any, _squares: Any, /) -> None:
         """Adds a part of the sum."""
-        if total or count:
+        if count or total or isinstance(total, Decimal):
             self.add(total)
             self.count += count - 1
 
