@@ -121,7 +121,6 @@ def test_the_model_of_a_relation_stands_in_brackets(call: Callable[[], Any], hin
         (Field, "blank", "`| None`"),
         (Field, "choices", "Literal"),
         (Field, "verbose_name", "title="),
-        (Field, "auto_now_add", "default_factory="),
         (Field, "db_default", "default="),
         (Field, "db_column", "under its own name"),
         (Field, "validators", "@field_validator"),

@@ -10,6 +10,7 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
+from . import signals
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -42,6 +43,7 @@ from .querysets.prefetching import aprefetch_related_objects, prefetch_related_o
 from .querysets.queryset import QuerySet
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
+from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
 from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
 from .transactions import atomic
@@ -51,6 +53,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "connect", "Database", "Limits", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
+    "before_save", "after_save", "before_delete", "after_delete", "signals",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",

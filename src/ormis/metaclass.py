@@ -16,10 +16,12 @@ from .descriptors.misused_models import no_attribute
 from .errors import ModelError
 from .querysets.managers import Manager
 from .schema import registry
+from .schema.auto_now import auto_now_of
 from .schema.builder import build_schema, primary_key_of
 from .schema.class_body import annotations_of, of_parameters, take_relations
 from .schema.field_validation import normaliser
 from .schema.fields import OWN_OPTIONS, Field
+from .schema.hooks import hooks_of
 from .schema.late_types import rebuild
 from .schema.options import Options, read_options
 from .schema.relation_names import Names, link_of, names_of
@@ -100,6 +102,8 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     cls.__declarations__ = _with_inherited("__declarations__", parents, taken.references)
     cls.__links__ = _with_inherited("__links__", parents, taken.links)
     cls.__related_names__ = taken.related.union(*(p.__related_names__ for p in parents))
+    cls.__hooks__ = hooks_of(cls)
+    cls.__own_save__, cls.__without_twin__ = _own_saves(cls)
     cls.__schema__ = None
     cls.__key__ = "" if options.abstract else options.key
     for attribute, manager in managers.items():
@@ -109,6 +113,13 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
         _add_errors(cls)
         registry.register(cls)
     return cls
+
+
+def _own_saves(cls: Any) -> tuple[bool, str]:
+    """Whether the class overrides save() or asave(), and the one that it does not if it overrides the other alone."""
+    root = next(base for base in reversed(cls.__mro__) if isinstance(base, ModelMeta))
+    inherited = [name for name in ("save", "asave") if getattr(cls, name) is getattr(root, name)]
+    return len(inherited) < 2, inherited[0] if len(inherited) == 1 else ""
 
 
 def make_parametrized(name: str, origin: Any, arguments: tuple[Any, ...], make: Any) -> Any:
@@ -175,6 +186,8 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         cls.DoesNotExist,
         _special_codecs(cls),
         {name: found for name in cls.model_fields if (found := normaliser(cls, name)) is not None},
+        {name: found for name in cls.model_fields if (found := auto_now_of(cls, name)) is not None},
+        cls.__hooks__,
     )
 
 

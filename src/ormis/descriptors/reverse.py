@@ -9,8 +9,8 @@ from ..operations.reading.prefetch import PrefetchTarget
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
-from ..operations.writing.client_arithmetic import commit_computing
-from ..operations.writing.save import mutation_for
+from ..operations.writing.hooks import Occasion, invoked
+from ..operations.writing.save_together import save_together
 from ..operations.writing.update import update
 from ..querysets.queryset import QuerySet
 from ..records.state import (
@@ -201,7 +201,7 @@ class ReverseManager(RelatedManager[M]):
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
             raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        return relating.point(self._checked(objects), self._reference, self._record, self._database.limits)
+        return relating.point(self._checked(objects), self._reference, self._record, self._origin())
 
     def _adding(self, bulk: bool) -> Adding:
         return self._add if bulk else self._save
@@ -216,13 +216,31 @@ class ReverseManager(RelatedManager[M]):
     def _saving(self, records: Sequence[Any]) -> Operation[None]:
         for record in records:
             setattr(record, self._reference.name, self._record)
-        yield from commit_computing([mutation_for(record) for record in records])
+        if self.model.__own_save__:
+            yield from self._saving_by_themselves(records)
+        else:
+            yield from save_together(records, Occasion("add", state_of(self._record).origin))
         for record in records:
             record._assign(state_of(record).origin or state_of(self._record).origin)
 
+    def _saving_by_themselves(self, records: Sequence[Any]) -> Operation[None]:
+        database = self._database
+
+        def run() -> None:
+            with database.atomic():
+                for record in records:
+                    record.save(using=database)
+
+        async def arun() -> None:
+            async with database.atomic():
+                for record in records:
+                    await record.asave(using=database)
+
+        yield from invoked(run, arun)
+
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
-        return relating.release(self._checked(objects), self._reference, self._record.pk, self._database.limits)
+        return relating.release(self._checked(objects), self._reference, self._record.pk, self._origin())
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()

@@ -14,9 +14,11 @@ from ..storage.annotations import parts, unwrapped, without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
+from .auto_now import AutoNow
 from .constraints import check_constraints
 from .defaults import default_text
 from .fields import FieldOptions, options_of
+from .hooks import Hooks
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
 from .relation_names import Names
@@ -46,15 +48,17 @@ def build_schema(
     does_not_exist: type[DoesNotExist],
     special: Mapping[str, Special],
     normalisers: Mapping[str, Callable[[Any], Any]],
+    auto: Mapping[str, AutoNow],
+    hooks: Hooks | None,
 ) -> Schema:
     """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
 
-    special: codecs of fields that are more than their types.
+    special: codecs of fields that are more than their types. auto: the times of fields with auto_now or auto_now_add.
     Raises ModelError for a field that can't be stored, indexed or found.
     """
     order = [pk, *(field for field in fields if field != pk)]
     columns = tuple(
-        _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field))
+        _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field), auto.get(field))
         for i, field in enumerate(order, 1)
     )
     if not columns[0].codec.traits.may_be_key:
@@ -88,6 +92,7 @@ def build_schema(
         options.ordering,
         does_not_exist,
         ttl=ttl_of(options),
+        hooks=hooks,
     )
 
 
@@ -99,6 +104,7 @@ def _column(
     options: Options,
     special: Special | None,
     normalise: Callable[[Any], Any] | None,
+    auto: AutoNow | None,
 ) -> Column:
     annotation, nullable = without_none(info.annotation)
     _refuse_models(model, name, annotation, nullable)
@@ -114,7 +120,7 @@ def _column(
     exact = plain if plain in _EXACT and normalise is None else None
     nullable = nullable or _takes_none(annotation, info)
     default = None if nullable or position == 1 else default_text(codec, convert, writer, info)
-    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise=normalise, default=default)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise, default, auto)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is

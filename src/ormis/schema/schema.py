@@ -13,6 +13,8 @@ import msgspec
 
 from ..errors import DoesNotExist, FieldError, hint_for, shown
 from ..storage.codecs import Codec, RowDecoder, packable
+from .auto_now import AutoNow
+from .hooks import Hooks
 from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
 
@@ -40,6 +42,9 @@ class Column:
     """The value of a lookup as the field would hold it, if validators change values; raises RefusedValue."""
     default: str | bytes | None = None
     """The text that an absent one counts as: of a default that is no factory, in a field that is never None."""
+
+    auto: AutoNow | None = None
+    """The time that writes set it to, if it has auto_now or auto_now_add."""
 
     default_wire: Any = field(init=False, default=None)
     """The default as it is decoded in rows."""
@@ -216,6 +221,7 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
+    hooks: Hooks | None = None
     by_name: dict[str, Column] = field(init=False)
     _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
@@ -260,6 +266,16 @@ class Schema:
     def writers(self) -> list[tuple[str, Callable[[Any], str | bytes]]]:
         """Name and encoder of every column, for storing whole objects."""
         return [(column.name, column.write) for column in self.columns]
+
+    @cached_property
+    def auto_now(self) -> tuple[Column, ...]:
+        """The columns that every write sets to the time."""
+        return tuple(column for column in self.columns if column.auto and not column.auto.once)
+
+    @cached_property
+    def auto_now_add(self) -> tuple[Column, ...]:
+        """The columns that an insertion sets to the time, those of auto_now among them."""
+        return tuple(column for column in self.columns if column.auto)
 
     @cached_property
     def required(self) -> tuple[int, ...]:

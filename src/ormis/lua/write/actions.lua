@@ -44,7 +44,7 @@ function actions.save(m, mutation)
   local object = mutations.change(m, row[1], changes)
   if not object then return actions.insert(m, mutation) end
   if mutation[6] then set_expires_at(m, object, mutation[6]) end
-  return {row[1]}
+  return {row[1], true}
 end
 
 -- Returns the texts of the arithmetic, true without any; false if there is no such object.

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from ... import signals
 from ...calls import Operation, Origin
 from ...planning.plan import Plan
 from ...query.q import Q
@@ -35,7 +36,9 @@ from ..reading.pages import decoded
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
+from .hooks import Occasion, after_delete, before_delete, watches_deletions
 from .mutations import Mutation, commit
+from .save import Record
 from .set_changes import Change, ChangeCounts, change, keys_only, plan_of_all
 
 
@@ -47,9 +50,16 @@ def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str
     return counted((yield from change(plan, requested, partial(_delete_found, origin))).models)
 
 
-def delete_one(schema: Schema, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
-    """Deletes the object with this key and the objects that refer to it; returns their numbers as counted() does."""
-    return counted((yield from _delete_batch(schema, [pk], origin)))
+def delete_one(record: Record, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
+    """Deletes the object, whose key this is, and those that refer to it; returns their numbers as counted() does."""
+    schema: Schema = record.__schema__
+    if (schema.hooks is None and not signals.listening) or not watches_deletions(type(record)):
+        return counted((yield from _delete_batch(schema, [pk], origin)))
+    occasion = Occasion("delete", origin)
+    yield from before_delete(record, occasion)
+    counts = counted((yield from _delete_batch(schema, [pk], origin)))
+    yield from after_delete(record, occasion)
+    return counts
 
 
 def counted(counts: Any) -> tuple[int, dict[str, int]]:

@@ -4,60 +4,91 @@ all or nothing.
 Touched: the objects' hashes, the indexes and claims with their foreign key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ...calls import Operation
+from ...calls import Operation, Origin
 from ...errors import ConflictError
-from ...limits import Limits
 from ...records.state import cache_related, state_of
 from ...schema.schema import Reference, Schema
+from .auto_now import times
+from .hooks import Occasion, after_save, before_save, watches_saves
 from .mutations import Mutation, commit
 from .save import Record
 
 
-def point(records: Sequence[Record], reference: Reference, related: Any, limits: Limits) -> Operation[None]:
+def point(records: Sequence[Record], reference: Reference, related: Any, origin: Origin) -> Operation[None]:
     """Makes the records refer to this object.
 
     Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
     """
-    return _in_steps(records, limits, lambda record: _pointing(record, reference, related.pk, related, ()))
+    return _in_steps(records, reference, related, origin, "add", ())
 
 
-def release(records: Sequence[Record], reference: Reference, pk: Any, limits: Limits) -> Operation[None]:
+def release(records: Sequence[Record], reference: Reference, pk: Any, origin: Origin) -> Operation[None]:
     """Makes the records, which refer to the object with this key, refer to nothing.
 
     Raises DoesNotExist for a record that is gone or does not refer to it.
     """
     expected = (reference.column.position, reference.column.codec.encode(pk))
+    others = [record for record in records if getattr(record, reference.column.name) != pk]
     try:
-        yield from _in_steps(records, limits, lambda record: _pointing(record, reference, None, None, expected))
+        yield from _in_steps(records, reference, None, origin, "remove", expected)
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
-        others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != pk)
-        raise schema.does_not_exist(
-            f"not among the objects that refer to {reference.target}:{pk}: {next(others, conflict)}"
-        ) from None
+        reason = f"{others[0]!r} does not" if others else conflict
+        raise schema.does_not_exist(f"not among the objects that refer to {reference.target}:{pk}: {reason}") from None
 
 
-def _in_steps(records: Sequence[Record], limits: Limits, mutation: Callable[[Any], Mutation]) -> Operation[None]:
-    step = limits.links
-    for first in range(0, len(records), step):
-        yield from commit([mutation(record) for record in records[first : first + step]])
+def _in_steps(
+    records: Sequence[Any],
+    reference: Reference,
+    related: Any,
+    origin: Origin,
+    method: str,
+    expected: Sequence[Any],
+) -> Operation[None]:
+    step = origin.limits.links
+    if not records or not watches_saves(type(records[0]), told=False):
+        for first in range(0, len(records), step):
+            yield from commit([_pointing(r, reference, related, expected) for r in records[first : first + step]])
+        return
+    occasion, name = Occasion(method, origin, signals=False), reference.column.name
+    former: list[Any] = [getattr(record, name) for record in records]
+    try:
+        for record in records:  # hooks see what is going to be stored
+            vars(record)[name] = None if related is None else related.pk
+        yield from before_save(records, occasion)
+        for first in range(0, len(records), step):
+            some = records[first : first + step]
+            yield from commit([_pointing(record, reference, related, expected) for record in some])
+            del former[: len(some)]
+            yield from after_save(some, False, occasion)
+    except BaseException:
+        for record, value in zip(records[len(records) - len(former) :], former, strict=True):
+            vars(record)[name] = value
+        raise
 
 
-def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected: Sequence[Any]) -> Mutation:
+def _pointing(record: Any, reference: Reference, related: Any, expected: Sequence[Any]) -> Mutation:
     schema: Schema = record.__schema__
     column, state = reference.column, state_of(record)
-    text = None if pk is None else column.codec.encode(pk)
+    values = times(schema.auto_now) | {column.name: None if related is None else related.pk}
+    written = [(schema.column(name), value) for name, value in values.items()]
+    texts = [None if value is None else one.codec.encode(value) for one, value in written]
 
     def on_result(_: Any) -> None:
-        vars(record)[column.name] = pk
-        state.mark_stored(schema, column, pk, text)
+        for (one, value), stored in zip(written, texts, strict=True):
+            vars(record)[one.name] = value
+            state.mark_stored(schema, one, value, stored)
         cache_related(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)
-    changes = [column.position, False if text is None else text]
+    changes = [
+        item
+        for (one, _), new in zip(written, texts, strict=True)
+        for item in (one.position, False if new is None else new)
+    ]
     before = state.text(column)
     loaded = (column.position, False if before is None else before) if state.saved else ()
     return Mutation(schema, "update", [own, changes, list(expected), []], on_result, records=(record,), loaded=loaded)

@@ -52,6 +52,10 @@ class Mutation:
     loaded: Sequence[Any] = ()
     computed: "ClientArithmetic | None" = None
 
+    def creates(self, result: Any) -> bool:
+        """Returns whether a save with this result has created an object; inside atomic() it is taken to create it."""
+        return self.code == "insert" or (self.code == "save" and len(result) == 1)
+
     def packed(self, number: int) -> list[Any]:
         """The mutation as lua/commit.lua reads it."""
         head = [self.code, number, *self.arguments]
