@@ -446,6 +446,14 @@ async def test_bulk_update_leaves_out_what_is_gone(mode: str) -> None:
 
 
 @MODES
+async def test_an_object_that_is_given_twice(mode: str) -> None:
+    """bulk_update() runs its hooks once, in whichever batch it is written."""
+    first, second = await stored(text="B"), await stored(text="C")
+    assert await do(mode, Note.objects, "bulk_update", [first, second, first], ["slug"], batch_size=1) == 2
+    assert LOG == ["before B", "before C", "changed B", "changed C"]
+
+
+@MODES
 async def test_get_or_create_calls(mode: str) -> None:
     """With hooks the server is asked first whether the object is there: two calls; the hook runs for a new one only."""
     for expected in (True, False):

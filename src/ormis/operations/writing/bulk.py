@@ -87,9 +87,9 @@ def update(
     """
     size, found = _size(batch_size, origin.limits.updates), set[Any]()
     watched = bool(records) and watches_saves(type(records[0]), told=False)
-    occasion = Occasion("bulk_update", origin, frozenset(fields), signals=False)
-    if watched:
-        yield from before_save(records, occasion)
+    occasion = Occasion("bulk_update", origin, signals=False)
+    waiting = {id(record): record for record in records} if watched else {}  # once for an object that is given twice
+    yield from before_save([*waiting.values()], occasion)
     for first in range(0, len(records), size):
         some = records[first : first + size]
         batch = [mutation_for(record, fields) for record in some]
@@ -98,8 +98,9 @@ def update(
             mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
         results = yield from commit_computing(batch)
         found.update(one.arguments[0] for one, result in zip(batch, results, strict=True) if result is not False)
-        if watched:
-            stored = [record for record, result in zip(some, results, strict=True) if result is not False]
+        if waiting:
+            done = {id(record) for record, result in zip(some, results, strict=True) if result is not False}
+            stored = [waiting.pop(one) for one in [*waiting] if one in done]
             yield from after_save(stored, False, occasion)
     return len(found)
 
