@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import ormis
@@ -302,6 +305,84 @@ async def test_blocks_inside_blocks() -> None:
             raise RuntimeError
         assert LOG == ["before A", "before B"]
     assert LOG == ["before A", "before B", "created A"]
+
+
+Program = list["str | tuple[Program, bool]"]
+"""Texts to save, and blocks of programs, each with whether it is left by an exception."""
+
+programs = st.recursive(
+    st.lists(st.sampled_from("abc"), max_size=3),
+    lambda inner: st.lists(st.one_of(st.sampled_from("abc"), st.tuples(inner, st.booleans())), max_size=4),
+    max_leaves=8,
+)
+
+
+def execute(program: Program) -> None:
+    """Executes a program in sync code."""
+    for step in program:
+        if isinstance(step, str):
+            Note(text=step).save()
+        else:
+            with suppress(RuntimeError), ormis.atomic():
+                execute(step[0])
+                if step[1]:
+                    raise RuntimeError
+
+
+async def aexecute(program: Program) -> None:
+    """As execute()."""
+    for step in program:
+        if isinstance(step, str):
+            await Note(text=step).asave()
+        else:
+            with suppress(RuntimeError):
+                async with ormis.atomic():
+                    await aexecute(step[0])
+                    if step[1]:
+                        raise RuntimeError
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(program=programs, asynchronous=st.booleans())
+def test_what_is_told_is_what_is_stored(program: Program, asynchronous: bool) -> None:
+    """After-hooks run once for each object that is stored in the end, in the order of the saves; for no other."""
+    Note.objects.all().delete()
+    LOG.clear()
+    if asynchronous:
+        asyncio.run(aexecute(program))
+    else:
+        execute(program)
+    told = [line for line in LOG if line.startswith("created")]
+    assert told == [f"created {note.text}" for note in Note.objects.order_by("id")]
+
+
+@MODES
+async def test_an_after_hook_that_raises(mode: str) -> None:
+    """Its exception comes out of the call, or of the block; what is written stays, and the hooks behind do not run."""
+
+    class Failing(ormis.Model):
+        text: str = ""
+
+        @after_save
+        def fail(self) -> None:
+            LOG.append(self.text)
+            if self.text == "B":
+                raise KeyError("B")
+
+        class Meta:
+            key = "hooks_failing"
+
+    failing = Failing(text="B")
+    with pytest.raises(KeyError):
+        await do(mode, failing, "save")
+    assert Failing.get(failing.pk) == failing
+    with pytest.raises(KeyError):
+        async with ormis.atomic():
+            for text in "ABC":
+                await do(mode, Failing(text=text), "save")
+    assert (LOG, Failing.objects.count()) == (["B", "A", "B"], 4)
+    failing.text = "D"
+    await do(mode, failing, "save", if_unchanged=True)
 
 
 @MODES
