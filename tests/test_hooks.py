@@ -45,7 +45,7 @@ class Note(ormis.Model):
     code: str | None = Field(default=None, unique=True)
     shelf: ForeignKey[Shelf | None] = ForeignKey(on_delete=SET_NULL, related_name="notes")
     shelves: ManyToMany[Shelf] = ManyToMany(related_name="linked")
-    paired: ManyToMany[Shelf] = ManyToMany(related_name="paired", through="Pair")
+    paired: ManyToMany[Shelf] = ManyToMany(related_name="paired", through="Placing")
 
     class Meta:
         key = "hooks_note"
@@ -79,7 +79,7 @@ class Note(ormis.Model):
         LOG.append(f"left {self.text}")
 
 
-class Pair(ormis.Model):
+class Placing(ormis.Model):
     """A link between a note and a shelf."""
 
     note: ForeignKey[Note] = ForeignKey(on_delete=ormis.CASCADE)
