@@ -132,7 +132,9 @@ class Invocation:
 
     async def ainvoke(self) -> Any:
         """Runs it from async code."""
-        result: Any = self.run() if self.arun is None and self.run is not None else self.arun and self.arun()
+        call = self.arun or self.run
+        assert call is not None, "there is one of them"
+        result: Any = call()
         return await result if isawaitable(result) else result
 
     def _refused(self) -> OrmisError:

@@ -10,7 +10,8 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...errors import ConflictError
 from ...records.state import cache_related, state_of
-from ...schema.schema import Reference, Schema
+from ...schema.schema import Column, Reference, Schema
+from ...storage.codecs import Text
 from .auto_now import times
 from .hooks import Occasion, after_save, before_save, watches_saves
 from .mutations import Mutation, commit
@@ -73,22 +74,24 @@ def _in_steps(
 def _pointing(record: Any, reference: Reference, related: Any, expected: Sequence[Any]) -> Mutation:
     schema: Schema = record.__schema__
     column, state = reference.column, state_of(record)
-    values = times(schema.auto_now) | {column.name: None if related is None else related.pk}
-    written = [(schema.column(name), value) for name, value in values.items()]
-    texts = [None if value is None else one.codec.encode(value) for one, value in written]
+    pk = None if related is None else related.pk
+    text = None if pk is None else column.codec.encode(pk)
+    changes: list[Any] = [column.position, False if text is None else text]
+    timed: list[tuple[Column, Any, Text]] = []
+    if schema.auto_now:
+        values = times(schema.auto_now)
+        timed = [(one, values[one.name], one.codec.encode(values[one.name])) for one in schema.auto_now]
+        changes += [item for one, _, new in timed for item in (one.position, new)]
 
     def on_result(_: Any) -> None:
-        for (one, value), stored in zip(written, texts, strict=True):
+        vars(record)[column.name] = pk
+        state.mark_stored(schema, column, pk, text)
+        for one, value, new in timed:
             vars(record)[one.name] = value
-            state.mark_stored(schema, one, value, stored)
+            state.mark_stored(schema, one, value, new)
         cache_related(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)
-    changes = [
-        item
-        for (one, _), new in zip(written, texts, strict=True)
-        for item in (one.position, False if new is None else new)
-    ]
     before = state.text(column)
     loaded = (column.position, False if before is None else before) if state.saved else ()
     return Mutation(schema, "update", [own, changes, list(expected), []], on_result, records=(record,), loaded=loaded)
