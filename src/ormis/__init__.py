@@ -43,7 +43,7 @@ from .querysets.queryset import QuerySet
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
 from .schema.options import Index, UniqueConstraint
-from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
+from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
@@ -51,7 +51,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "connect", "Database", "Limits", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
-    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
+    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # transactions

@@ -37,13 +37,13 @@ class ThroughManager(LinkManager[M]):
         """By the through model, from the far end: a symmetrical relation is not the same from both sides there."""
         link = self._relation.link
         far = self._through._schema().reference(link.far)
-        return {f"{far.query_name}__{link.near}": self._record.pk}
+        return {f"{far.query_name}__{link.near}": self._relation.key_in(self._record)}
 
     def _create_linked(self, record: Any, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True)
         given = _called(defaults)
         for near, far in self._directions:
-            yield from bulk.create([self._through(**given | {near: self._record.pk, far: record.pk})], self._origin())
+            yield from bulk.create([self._through(**given | {near: self._record, far: record})], self._origin())
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> making.RelatedLink:
         return making.RelatedLink(after=lambda record: self._add([record], defaults))
@@ -53,9 +53,10 @@ class ThroughManager(LinkManager[M]):
         for near, far in self._directions:
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
             present: list[Any] = yield from evaluate(links, self._origin())
-            missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
+            column = self._through._schema().reference(far).column.name
+            missing = keys.keys() - {getattr(link, column) for link in present}
             given |= {key: _called(defaults) for key in keys if key in missing and key not in given}
-            new = [self._through(**given[key] | {near: self._record.pk, far: key}) for key in keys if key in missing]
+            new = [self._through(**given[key] | {near: self._record, far: key}) for key in keys if key in missing]
             yield from bulk.create(new, self._origin())
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
@@ -92,7 +93,7 @@ class ThroughManager(LinkManager[M]):
 
     def _links(self, near: str) -> QuerySet[Any]:
         """The links of this object in one direction."""
-        return self._through.objects.using(self._database).filter(**{near: self._record.pk}).order_by()
+        return self._through.objects.using(self._database).filter(**{near: self._record}).order_by()
 
 
 def _called(defaults: Mapping[str, Any] | None) -> dict[str, Any]:

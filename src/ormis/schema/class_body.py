@@ -240,3 +240,7 @@ def _check_rule(model: str, name: str, relation: ToOne, nullable: bool) -> None:
         raise ModelError(f'{model}.{name}: on_delete=SET_NULL needs an optional relation: ForeignKey["Other | None"]')
     if relation.on_delete is OnDelete.SET_DEFAULT and not relation.has_default:
         raise ModelError(f"{model}.{name}: on_delete=SET_DEFAULT needs a default=")
+    sets = {OnDelete.SET_DEFAULT: "SET_DEFAULT with default=None", OnDelete.SET_VALUE: "SET(None)"}
+    if relation.on_delete in sets and relation.replacement is None and not nullable:
+        rule = sets[relation.on_delete]
+        raise ModelError(f'{model}.{name}: on_delete={rule} needs an optional relation: ForeignKey["Other | None"]')

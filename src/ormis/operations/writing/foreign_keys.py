@@ -21,22 +21,24 @@ def point(records: Sequence[Record], reference: Reference, related: Any, limits:
 
     Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
     """
-    return _in_steps(records, limits, lambda record: _pointing(record, reference, related.pk, related, ()))
+    key = getattr(related, reference.referred(related.__schema__).name)
+    return _in_steps(records, limits, lambda record: _pointing(record, reference, key, related, ()))
 
 
-def release(records: Sequence[Record], reference: Reference, pk: Any, limits: Limits) -> Operation[None]:
-    """Makes the records, which refer to the object with this key, refer to nothing.
+def release(records: Sequence[Record], reference: Reference, related: Any, limits: Limits) -> Operation[None]:
+    """Makes the records, which refer to this object, refer to nothing.
 
     Raises DoesNotExist for a record that is gone or does not refer to it.
     """
-    expected = (reference.column.position, reference.column.codec.encode(pk))
+    key = getattr(related, reference.referred(related.__schema__).name)
+    expected = (reference.column.position, reference.column.codec.encode(key))
     try:
         yield from _in_steps(records, limits, lambda record: _pointing(record, reference, None, None, expected))
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
-        others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != pk)
+        others = (f"{record!r} does not" for record in records if getattr(record, reference.column.name) != key)
         raise schema.does_not_exist(
-            f"not among the objects that refer to {reference.target}:{pk}: {next(others, conflict)}"
+            f"not among the objects that refer to {related.key}: {next(others, conflict)}"
         ) from None
 
 
@@ -46,14 +48,14 @@ def _in_steps(records: Sequence[Record], limits: Limits, mutation: Callable[[Any
         yield from commit([mutation(record) for record in records[first : first + step]])
 
 
-def _pointing(record: Any, reference: Reference, pk: Any, related: Any, expected: Sequence[Any]) -> Mutation:
+def _pointing(record: Any, reference: Reference, key: Any, related: Any, expected: Sequence[Any]) -> Mutation:
     schema: Schema = record.__schema__
     column, state = reference.column, state_of(record)
-    text = None if pk is None else column.codec.encode(pk)
+    text = None if key is None else column.codec.encode(key)
 
     def on_result(_: Any) -> None:
-        vars(record)[column.name] = pk
-        state.mark_stored(schema, column, pk, text)
+        vars(record)[column.name] = key
+        state.mark_stored(schema, column, key, text)
         cache_related(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)

@@ -31,6 +31,7 @@ from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from . import save as saving
+from .cascade import referred_values, shapes_with_referrers
 from .mutations import Mutation, commit_call
 from .set_changes import check_whole
 from .update import Writes, writes
@@ -273,8 +274,8 @@ def _call(
         request["insertion"] = creation.insertion.packed(1)[2:]
         if creation.link is not None:
             request["link"] = creation.link.packed(numbers.model(creation.link.schema))
-    shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
-    arguments = (packed(request, numbers), *shapes)
+    changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
+    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
     reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block)
     head, *rows = [reply] if isinstance(reply, bytes) else reply
