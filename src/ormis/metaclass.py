@@ -130,13 +130,17 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
 
     Raises ModelError for relations that can't be.
     """
-    untyped = [info for d in cls.__declarations__ if (info := cls.model_fields[d.attname]).annotation is Any]
+    names: Sequence[str] = cls.__dict__.get("__typed_keys__") or [
+        d.attname for d in cls.__declarations__ if cls.model_fields[d.attname].annotation is Any
+    ]
+    cls.__typed_keys__ = names  # these follow the other model's key, also if it is declared again
 
     def undo() -> None:
         cls.__schema__ = cls.__loading__ = None
-        for info in untyped:
-            info.annotation = Any
+        for name in names:
+            cls.model_fields[name].annotation = Any
 
+    undo()
     try:
         cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
         detach = attach(cls, targets)
@@ -326,4 +330,8 @@ def _add_errors(cls: Any) -> None:
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
     body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
-    cls.RelatedObjectDoesNotExist = type("RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body)
+    missing = cls.RelatedObjectDoesNotExist = type(
+        "RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body
+    )
+    body = body | {"__qualname__": f"{body['__qualname__']}.OfUnsaved"}
+    missing.OfUnsaved = type("OfUnsaved", (errors.ForeignKeyViolation, missing), body)

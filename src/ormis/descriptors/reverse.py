@@ -86,9 +86,10 @@ class ReverseOne(_Reverse):
     def of(self, record: Any, /) -> Any:
         """The related object. One call if it is not cached yet, also if there is none.
 
-        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none.
+        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none; one that
+        is a ForeignKeyViolation as well if the record is not saved yet.
         """
-        self._refuse_unsaved(record)
+        self._refuse_unsaved(record, self.model.RelatedObjectDoesNotExist.OfUnsaved)
         if not self.is_loaded(record):
             self.keep(record, self._load(record))
         related = self.cached(record)
@@ -124,9 +125,9 @@ class ReverseOne(_Reverse):
         key = self.key_in(record)
         return [] if key is None else [*self.related_set().using(database).filter(**{name: key})[:1]]
 
-    def _refuse_unsaved(self, record: Any) -> None:
+    def _refuse_unsaved(self, record: Any, error: type[ForeignKeyViolation] = ForeignKeyViolation) -> None:
         if record.pk is None:
-            raise ForeignKeyViolation(
+            raise error(
                 f"{self.label}: {record!r} is not saved yet, so nothing can refer to it; save it first",
                 model=self.owner.__name__,
                 field=self.name,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ModelError, hint_for, shown
 from .unknown_options import refuses_unknown_options
@@ -69,6 +69,7 @@ def _on_delete(value: Any) -> OnDelete:
 
 
 _NAMED_RULES = [rule for rule in OnDelete if rule is not OnDelete.SET_VALUE]
+_RULE_NAMES = [rule.name for rule in _NAMED_RULES]
 
 
 def _by_name(own: str, value: Any, options: dict[str, Any]) -> str:
@@ -107,6 +108,28 @@ class Relation:
     def __init__(self, related_name: str | None, related_query_name: str | None) -> None:
         self.related_name = related_name
         self.related_query_name = related_query_name
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, target: Any) -> Any:
+            """The annotation. Raises ModelError for more than one model in the brackets."""
+            if isinstance(target, tuple):
+                raise ModelError(several_in_brackets(cls.kind, [*target]))
+            return super().__class_getitem__(target)
+
+
+def several_in_brackets(kind: str, items: Sequence[Any]) -> str:
+    """The message for a relation with more than the other model in its brackets: classes, rules, or their texts."""
+    texts = [item.name if isinstance(item, OnDelete) else getattr(item, "__name__", str(item)) for item in items]
+    rules = [text for text in texts if text.rpartition(".")[2] in _RULE_NAMES or text.startswith("SET(")]
+    nothing = [text for text in texts if text in ("None", "NoneType")]
+    others = [text for text in texts if text not in rules and text not in nothing]
+    target = f"{others[0] if others else 'Other'}{' | None' if nothing else ''}"
+    options = f"on_delete={rules[0]}" if rules and kind in (ToOne.kind, ToOneUnique.kind) else "..."
+    return (
+        f"{kind}[{', '.join(texts)}] has more than the other model in the brackets: write "
+        f"`name: {kind}[{target}] = {kind}({options})`"
+    )
 
 
 class ToOne(Relation):

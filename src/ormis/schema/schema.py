@@ -304,6 +304,7 @@ class Schema:
     def declaration(self) -> str:
         """The indexes and constraints that scripts keep, as canonical JSON; compared with the stored declaration."""
         kept = {
+            "defaults": sorted(column.name for column in self.columns if column.default is not None),
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
             "links": sorted(link.definition for link in self.links if not link.through),
