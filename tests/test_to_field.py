@@ -970,3 +970,54 @@ def test_a_key_to_a_one_to_one(db: ormis.Database) -> None:
     assert [v.pk for v in Visa.objects.filter(passport__owner=person)] == [1]
     assert [v.pk for v in passport.visas.all()] == [1]  # type: ignore[attr-defined]
     assert person.delete() == (3, {"Passport": 1, "Person": 1, "Visa": 1})
+
+
+def test_a_rule_that_changes_a_value_that_is_referred_to(db: ormis.Database) -> None:
+    """Is refused as any other change of it, whether the deletion takes one call or many."""
+
+    class Person(ormis.Model):
+        class Meta:
+            key = "tf_person"
+
+    class Passport(ormis.Model):
+        owner: OneToOne[Person | None] = OneToOne(on_delete=SET_NULL)
+
+        class Meta:
+            key = "tf_passport"
+
+    class Visa(ormis.Model):
+        passport: ForeignKey[Passport] = ForeignKey(on_delete=CASCADE, to_field="owner", related_name="visas")
+
+        class Meta:
+            key = "tf_visa"
+
+    people = [Person().save() for _ in range(2)]
+    passports = [Passport(owner=person).save() for person in people]
+    Visa(passport=passports[1]).save()
+    for limits in (Limits(), Limits(cascade=1, deleted=1, changed=1)):
+        db.limits = limits
+        with pytest.raises(
+            ormis.ForeignKeyViolation, match=r"Passport\.owner_id='2' can't be changed: tf_visa:1 refers to it"
+        ):
+            Person.objects.all().delete()
+        assert people[1].passport.visas.count() == 1  # type: ignore[attr-defined]
+    assert_clean(db, Person, Passport, Visa)
+
+
+def test_a_slice_is_evaluated_where_objects_change(polls: tuple[Poll, Poll]) -> None:
+    """`filter(poll__in=qs[:1]).update()` and delete() across a key by another field."""
+    first = Poll.objects.order_by("-slug")[:1]
+    assert Choice.objects.filter(poll__in=first).update(votes=30) == 1
+    assert Choice.get(3).votes == 30
+    assert Choice.objects.filter(poll__in=first).delete() == (2, {"Choice": 1, "Vote": 1})
+    assert Choice.objects.filter(poll__title="Ann").update(votes=F("votes") + 1) == 2
+    assert Choice.objects.filter(poll__title="Ann").delete() == (3, {"Choice": 2, "Vote": 1})
+
+
+def test_in_bulk_and_constraints(polls: tuple[Poll, Poll]) -> None:
+    """The key stands for its value in in_bulk(), in constraints and in indexes."""
+    assert Cover.objects.in_bulk(["b"], field_name="poll")["b"].color == "red"
+    with pytest.raises(ormis.UniqueViolation, match="Cover with poll_id='b' exists already"):
+        Cover(poll=polls[1]).save()
+    assert Cover.objects.get_or_create(poll=polls[1])[1] is False
+    assert Cover.objects.update_or_create(poll="b", defaults={"color": "blue"})[0].color == "blue"

@@ -178,7 +178,8 @@ def _reference(
     )
 
 
-def _referred(schema: Schema, _key: str, field: str, value: str, objects: list[str]) -> ForeignKeyViolation:
+def _referred(schema: Schema, key: str, field: str, value: str, objects: list[str]) -> ForeignKeyViolation:
+    schema = _meant(schema, key)
     return ForeignKeyViolation(
         f"{schema.name}.{field}={_shown(value)} can't be changed: {_standing(objects)} by this value; "
         f"change or delete them first, or in the same atomic() block",
