@@ -706,7 +706,9 @@ def outcome(delete: Callable[[], Any]) -> tuple[str, Any]:
 def test_every_rule_as_by_primary_keys(
     db: ormis.Database, references: list[tuple[int, str, int]], doomed: list[int], how: str
 ) -> None:
-    """Whatever refers to what by which rule, a deletion does or refuses the same as with keys to primary keys."""
+    """Whatever refers to what by which rule, a deletion does or refuses the same as with keys to primary keys. Of
+    several reasons to refuse a block either may be named: another object of the block could still take over a value.
+    """
     db.limits = Limits(cascade=1, deleted=2, values=2) if how == "large" else Limits()
     db.client.flushdb()
     nodes = {pk: Node(name=f"n{pk}", set_default=None).save() for pk in range(1, 7)}
@@ -727,7 +729,11 @@ def test_every_rule_as_by_primary_keys(
             return 0, {}
         return objects[doomed[0]].delete()
 
-    assert outcome(lambda: delete(Node, nodes)) == outcome(lambda: delete(Twin, twins))
+    by_name, by_key = outcome(lambda: delete(Node, nodes)), outcome(lambda: delete(Twin, twins))
+    if how == "block":
+        assert (by_name[0] == "deleted") == (by_key[0] == "deleted")
+    else:
+        assert by_name == by_key
     assert state_of_nodes() == state_of_twins()
     assert_clean(db, Node, Twin)
 
