@@ -432,3 +432,32 @@ def test_objects_of_another_database_are_refused(db: ormis.Database, elsewhere: 
     assert Book(author=far).save(using=elsewhere).author == far
     assert far.books.count() == 1
     assert near.books.count() == 0
+
+
+def test_a_missing_one_to_one_is_no_attribute(db: ormis.Database) -> None:
+    """hasattr() and getattr() with a default know it, of a saved object and of an unsaved one, whose error is a
+    ForeignKeyViolation as well; with to_field also of one that has no value to be referred to by.
+    """
+    place = make("Place", __name__, code=(int | None, Field(default=None, unique=True)))
+    house = make("House", __name__, place=(OneToOne[place], OneToOne(related_name="house")))
+    by_code = make(
+        "ByCode", __name__, place=(OneToOne[place | None], OneToOne(related_name="by_code", to_field="code"))
+    )
+    by_code().save()
+    unsaved, saved = place(code=1), place().save()
+    for one in (unsaved, saved):
+        for name, model in (("house", house), ("by_code", by_code)):
+            assert not hasattr(one, name)
+            assert getattr(one, name, None) is None
+            with pytest.raises(model.DoesNotExist) as caught:
+                getattr(one, name)
+            assert isinstance(caught.value, AttributeError | model.RelatedObjectDoesNotExist)
+            assert isinstance(caught.value, ormis.ForeignKeyViolation) == (one is unsaved)
+    with pytest.raises(
+        ormis.ForeignKeyViolation, match=r"Place\.house: .* is not saved yet, so nothing can refer to it"
+    ):
+        unsaved.house  # noqa: B018
+    with pytest.raises(ormis.ForeignKeyViolation, match="not saved yet"):
+        unsaved.house = house(place=saved)
+    assert [getattr(p, "by_code", None) for p in place.objects.prefetch_related("by_code")] == [None]
+    assert [getattr(p, "by_code", None) for p in place.objects.select_related("by_code")] == [None]

@@ -45,7 +45,7 @@ from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Repor
 from .schema.fields import Field
 from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
-from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
+from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
@@ -54,7 +54,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
     "before_save", "after_save", "before_delete", "after_delete", "signals",
-    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
+    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # transactions

@@ -16,7 +16,13 @@ from .calls import Operation, Origin
 from .database import Database, checked_database, database_at, default_database
 from .descriptors import RelationDescriptor
 from .descriptors.input_values import input_name, name_key, take_related
-from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
+from .descriptors.misused_models import (
+    by_key_alone,
+    endless_validation,
+    no_attribute,
+    note_unknown_fields,
+    unnamed_values,
+)
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
@@ -66,6 +72,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __without_twin__: ClassVar[str] = ""
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
+    __typed_keys__: ClassVar[Sequence[str]] = ()
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
 
@@ -93,6 +100,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     # Objects ---------------------------------------------------------------------------------------------------------
 
     @classmethod
+    @by_key_alone
     def get(cls, pk: Any) -> Self:
         """The object with this primary key. One call: HMGET of its hash.
 
@@ -102,6 +110,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         return cls._loaded(pk, database.run(reading.get(cls._schema(), cls._key(pk))), Origin(database))
 
     @classmethod
+    @by_key_alone
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)

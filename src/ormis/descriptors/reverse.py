@@ -1,6 +1,7 @@
 """`question.choices`: the objects that refer to one; `person.passport`: the one that does."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any, TypeVar
 
 from ..calls import Operation, Origin
@@ -34,6 +35,16 @@ class _Reverse(RelationDescriptor):
     def __init__(self, reference: Reference, owner: Any, model: Any) -> None:
         super().__init__(owner, reference.reverse_name, reference.query_name, model)
         self.reference = reference
+
+    def key_in(self, record: Any) -> Any:
+        """The value of an object that foreign keys to it hold."""
+        if not self.reference.to_field:
+            return record.pk
+        return getattr(record, self.reference.referred(self.owner._schema()).name)
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of objects whose related ones are not loaded yet, or of all; None refers to nothing."""
+        return [key for key in super().keys_of(records, again) if key is not None]
 
     def related_of(
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
@@ -75,9 +86,10 @@ class ReverseOne(_Reverse):
     def of(self, record: Any, /) -> Any:
         """The related object. One call if it is not cached yet, also if there is none.
 
-        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none.
+        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none; one that
+        is a ForeignKeyViolation as well if the record is not saved yet.
         """
-        self._refuse_unsaved(record)
+        self._refuse_unsaved(record, self.model.RelatedObjectDoesNotExist.OfUnsaved)
         if not self.is_loaded(record):
             self.keep(record, self._load(record))
         related = self.cached(record)
@@ -91,7 +103,8 @@ class ReverseOne(_Reverse):
         if related is None:
             return None
         values: dict[str, Any] = related.__dict__
-        return related if values.get(self.reference.column.name, record.pk) == record.pk else None
+        key = self.key_in(record)
+        return related if values.get(self.reference.column.name, key) == key else None
 
     def is_loaded(self, record: Any) -> bool:
         """Returns whether it is known which object refers to the record, or that none does."""
@@ -109,11 +122,12 @@ class ReverseOne(_Reverse):
         name, own = self.reference.name, self.owner.__name__.lower()
         self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
-        return [*self.related_set().using(database).filter(**{name: record.pk})[:1]]
+        key = self.key_in(record)
+        return [] if key is None else [*self.related_set().using(database).filter(**{name: key})[:1]]
 
-    def _refuse_unsaved(self, record: Any) -> None:
+    def _refuse_unsaved(self, record: Any, error: type[ForeignKeyViolation] = ForeignKeyViolation) -> None:
         if record.pk is None:
-            raise ForeignKeyViolation(
+            raise error(
                 f"{self.label}: {record!r} is not saved yet, so nothing can refer to it; save it first",
                 model=self.owner.__name__,
                 field=self.name,
@@ -186,7 +200,7 @@ class ReverseManager(RelatedManager[M]):
         return await super().aupdate_or_create(defaults, create_defaults, **lookups | self._own())
 
     def _known_related(self) -> KnownRelated:
-        return {self._reference: {self._record.pk: self._record}}
+        return {self._reference: {self._relation.key_in(self._record): self._record}}
 
     def _own(self) -> dict[str, Any]:
         return {self._reference.name: self._record}
@@ -196,11 +210,13 @@ class ReverseManager(RelatedManager[M]):
         return self._relation.reference
 
     def _narrowing(self) -> dict[str, Any]:
-        return {self._reference.name: self._record.pk}
+        key = self._relation.key_in(self._record)
+        return {f"{self._reference.name}__in": []} if key is None else {self._reference.name: key}
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
             raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
+        self._refuse_without_key()
         return relating.point(self._checked(objects), self._reference, self._record, self._origin())
 
     def _adding(self, bulk: bool) -> Adding:
@@ -240,7 +256,8 @@ class ReverseManager(RelatedManager[M]):
 
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
-        return relating.release(self._checked(objects), self._reference, self._record.pk, self._origin())
+        self._refuse_without_key()
+        return relating.release(self._checked(objects), self._reference, self._record, self._origin())
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
@@ -259,6 +276,10 @@ class ReverseManager(RelatedManager[M]):
     def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
         """Makes all objects of a query refer to nothing, in bounded steps."""
         yield from update(related, self._origin(), {self._reference.name: None})
+
+    def _refuse_without_key(self) -> None:
+        """Raises ForeignKeyViolation if the object has no value for foreign keys to hold."""
+        getattr_static(self.model, self._reference.name).key_of(None, self._record)
 
     def _refuse_required(self) -> None:
         if not self._reference.column.nullable:

@@ -38,13 +38,13 @@ class ThroughManager(LinkManager[M]):
         """By the through model, from the far end: a symmetrical relation is not the same from both sides there."""
         link = self._relation.link
         far = self._through._schema().reference(link.far)
-        return {f"{far.query_name}__{link.near}": self._record.pk}
+        return {f"{far.query_name}__{link.near}": self._relation.key_in(self._record)}
 
     def _create_linked(self, record: Any, origin: Origin, defaults: Mapping[str, Any] | None) -> Operation[None]:
         yield from save(record, force_insert=True, origin=origin, method="create")
         given = _called(defaults)
         for near, far in self._directions:
-            link = self._through(**given | {near: self._record.pk, far: record.pk})
+            link = self._through(**given | {near: self._record, far: record})
             yield from bulk.create([link], origin, method="create")
 
     def _belonging(self, defaults: Mapping[str, Any] | None) -> RelatedLink:
@@ -56,12 +56,11 @@ class ThroughManager(LinkManager[M]):
         for near, far in self._directions:
             links = self._links(near).filter(**{f"{far}__in": [*keys]})
             present: list[Any] = yield from evaluate(links, self._origin())
-            missing = keys.keys() - {getattr(link, f"{far}_id") for link in present}
+            column = self._through._schema().reference(far).column.name
+            missing = keys.keys() - {getattr(link, column) for link in present}
             given |= {key: _called(defaults) for key in keys if key in missing and key not in given}
-            new.append(
-                [self._through(**given[key] | {near: self._record.pk, far: key}) for key in keys if key in missing]
-            )
-        added = [getattr(link, f"{self._relation.link.far}_id") for link in new[0]]
+            new.append([self._through(**given[key] | {near: self._record, far: key}) for key in keys if key in missing])
+        added = [getattr(link, self._far_column) for link in new[0]]
         yield from self._signals.around("add", [("add", added)] if keys else [], self._insert(new))
 
     def _insert(self, links: Iterable[Sequence[Any]]) -> Operation[None]:
@@ -92,8 +91,7 @@ class ThroughManager(LinkManager[M]):
             gone.append(links if clear or not keys else links.exclude(**{f"{far}__in": keys}))
         if signals.heard and not clear:
             removed: list[Any] = yield from evaluate(gone[0], self._origin())
-            other = f"{self._relation.link.far}_id"
-            actions = [("remove", [getattr(link, other) for link in removed])] if removed else []
+            actions = [("remove", [getattr(link, self._far_column) for link in removed])] if removed else []
         yield from signals.around("set", actions, self._delete(gone))
         yield from add(keys, defaults)
 
@@ -114,9 +112,14 @@ class ThroughManager(LinkManager[M]):
     def _nears(self) -> list[str]:
         return [near for near, _ in self._directions]
 
+    @property
+    def _far_column(self) -> str:
+        """The name of the column of a link with the key of the other object."""
+        return self._through._schema().reference(self._relation.link.far).column.name
+
     def _links(self, near: str) -> QuerySet[Any]:
         """The links of this object in one direction."""
-        return self._through.objects.using(self._database).filter(**{near: self._record.pk}).order_by()
+        return self._through.objects.using(self._database).filter(**{near: self._record}).order_by()
 
 
 def _called(defaults: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -60,7 +60,6 @@ return idempotency.remember(answer(function()
     mutations.current = number
     results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation, results[number - 1])
   end
-  mutations.check_awaited()
   apply(mutations.opened)
   return {'ok', results}
 end))

@@ -209,8 +209,7 @@ def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     hop = related.hop
-    reverse = 0 if hop.forward else hop.reference.column.position
-    packed = [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
+    packed = [related.parent, hop.source.position, numbers.model(hop.schema), hop.found_by, len(hop.schema.columns)]
     return [*packed, True] if related.ranked else packed
 
 

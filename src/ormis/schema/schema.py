@@ -123,7 +123,11 @@ class UniqueSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix."""
+    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix.
+
+    to_field: the unique field of the other model whose values the column holds; empty for its primary key.
+    default: the text that a deletion sets, of SET_DEFAULT or SET; replacement: computes it when a deletion needs it.
+    """
 
     name: str
     column: Column
@@ -133,6 +137,12 @@ class Reference:
     reverse_name: str
     query_name: str
     default: str | None = None
+    to_field: str = ""
+    replacement: Callable[[], Any] | None = None
+
+    def referred(self, target: "Schema") -> Column:
+        """The column of the other model whose values this one holds."""
+        return target.by_name[self.to_field] if self.to_field else target.pk
 
     @property
     def back_name(self) -> str:
@@ -144,7 +154,18 @@ class Reference:
         """How the database knows it, see lua/model/catalog.lua."""
         optional = "1" if self.column.nullable else "0"
         default = () if self.default is None else (self.default,)
-        return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
+        target = f"{self.target}/{self.to_field}" if self.to_field else self.target
+        return "\n".join((self.column.name, target, self.rule, optional, *default))
+
+    @property
+    def rule(self) -> str:
+        """The rule for a deletion as the scripts know it: SET(None) is SET_NULL, SET(value) as SET_DEFAULT."""
+        rule = self.on_delete
+        if rule in (OnDelete.SET_DEFAULT, OnDelete.SET_VALUE):
+            if self.replacement is not None:
+                return OnDelete.SET_VALUE.value
+            return (OnDelete.SET_NULL if self.default is None else OnDelete.SET_DEFAULT).value
+        return rule.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +320,7 @@ class Schema:
     def declaration(self) -> str:
         """The indexes and constraints that scripts keep, as canonical JSON; compared with the stored declaration."""
         kept = {
+            "defaults": sorted(column.name for column in self.columns if column.default is not None),
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
             "links": sorted(link.definition for link in self.links if not link.through),
@@ -392,7 +414,7 @@ class Schema:
                     slot
                     for reference in self.references
                     if concerned(reference.column)
-                    for slot in (reference.column.position, reference.target)
+                    for slot in (reference.column.position, reference.target, reference.to_field or False)
                 ],
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.ttl is not None else {}),

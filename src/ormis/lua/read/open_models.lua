@@ -1,7 +1,8 @@
 -- The models of a query, opened once a call, and what can be asked of each.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
---      referring_keys(m, position, pk); links_base(m, name), the key of a set of links less the primary key at its end;
+--      holders(m, position, value), the keys of those with this value in a column;
+--      links_base(m, name), the key of a set of links less the primary key at its end;
 --      keys_asked(condition), the primary keys it asks for, nil if it asks for more; asks_others, true once a compiled
 --      condition reads other objects than the row's own.
 
@@ -59,24 +60,25 @@ local function existing(m, keys)
   return found
 end
 
--- The keys of the objects of m whose foreign key at this position points at pk.
-local function referring_keys(m, position, pk)
+-- The keys of the objects of m whose column at this position has this value.
+local function holders(m, position, value)
+  if position == 1 then return call('EXISTS', m.base .. KEY.object .. value) == 1 and {value} or nothing end
   for i = 1, #m.unique do
     local unique = m.unique[i]
     if unique.complete and #unique.fields == 1 and unique.fields[1] == position then
-      local holder = call('HGET', unique.key, pk)
+      local holder = call('HGET', unique.key, value)
       return holder and existing(m, {holder}) or nothing
     end
   end
   for i = 1, #m.indexes do
     local index = m.indexes[i]
     if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
-      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. key_part(pk)))
+      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. key_part(value)))
     end
   end
   local keys, name = {}, m.columns[position]
   for _, key in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
-    if call('HGET', m.base .. KEY.object .. key, name) == pk then keys[#keys + 1] = key end
+    if call('HGET', m.base .. KEY.object .. key, name) == value then keys[#keys + 1] = key end
   end
   return keys
 end
@@ -93,6 +95,6 @@ local function keys_asked(condition)
 end
 
 return {
-  model_at = model_at, existing = existing, referring_keys = referring_keys, links_base = links_base,
+  model_at = model_at, existing = existing, holders = holders, links_base = links_base,
   keys_asked = keys_asked, asks_others = false,
 }

@@ -4,9 +4,10 @@
 --   {'field', position, kind, operator, position}    two fields of the object
 --   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
 --                                                    so many relations lead here
---   {'one', position, model, condition}              the object a foreign key points at
---   {'many', model, position, condition}             some object of that model whose foreign key points here; if there
---                                                    is none, an object without any field
+--   {'one', position, model, condition, position there}   the object a foreign key points at: the one whose column
+--                                                    there, 1 for the primary key, has its value
+--   {'many', model, position, condition, position here}   some object of that model whose foreign key has the value of
+--                                                    this column; if there is none, an object without any field
 --   {'linked', model, name, name there, condition}   some object of that model that is in this one's set of links; the
 --                                                    same if there is none
 -- Out: compile(m, condition, columns), which adds the positions it reads to the set columns and returns a function of a
@@ -197,11 +198,17 @@ local function remembered(m, condition, outer_columns)
 end
 
 function builders.one(_, node, columns)
-  local position = node[2]
+  local position, other, by = node[2], open_models.model_at(node[3]), node[5]
   columns[position] = true
-  local holds_at, holds, scope = remembered(open_models.model_at(node[3]), node[4], columns)
+  local holds_at, holds, scope = remembered(other, node[4], columns)
+  local known_keys = {}
+  local function key_of(value)
+    if by == 1 then return value end
+    if known_keys[value] == nil then known_keys[value] = open_models.holders(other, by, value)[1] or false end
+    return known_keys[value]
+  end
   return function(row)
-    local pk = row[position]
+    local pk = row[position] and key_of(row[position])
     scope.row = row
     if pk then return holds_at(pk) end
     return holds(nothing)
@@ -209,11 +216,13 @@ function builders.one(_, node, columns)
 end
 
 function builders.many(_, node, columns)
-  local m, position = open_models.model_at(node[2]), node[3]
+  local m, position, own = open_models.model_at(node[2]), node[3], node[5]
+  if own > 1 then columns[own] = true end
   local holds_at, holds, scope = remembered(m, node[4], columns)
   return function(row, pk)
     scope.row = row
-    local keys = pk and open_models.referring_keys(m, position, pk) or nothing
+    local value = own == 1 and pk or row[own]
+    local keys = value and open_models.holders(m, position, value) or nothing
     for i = 1, #keys do
       if holds_at(keys[i]) then return true end
     end

@@ -1,7 +1,7 @@
 -- Columns of related objects, as further positions of a row. They count from 1001, since the server may know columns
 -- of a model that the caller does not.
--- A join is {from, model, reverse, at, {position, ...}}: the object of `model` that the key at position `from` names
--- (with `reverse` above 0 the one whose foreign key at that position holds it); its columns become `at`, `at` + 1, ...
+-- A join is {from, model, by, at, {position, ...}}: the object of `model` that the key at position `from` names (with
+-- `by` above 0 the one whose column at that position holds it); its columns become `at`, `at` + 1, ...
 -- Out: prepare_joins(joins, early, sorted): three functions, each nil if there is nothing to do, for the joins that
 --      the condition needs, those that the order needs more, and for the rest of them on a list of rows.
 
@@ -16,7 +16,7 @@ local function prepare_joins(joins, early, sorted)
     local found = join.known[key]
     if found == nil then
       local other, pk = join.model, key
-      if join[3] > 0 then pk = open_models.referring_keys(other, join[3], key)[1] end
+      if join[3] > 0 then pk = open_models.holders(other, join[3], key)[1] end
       found = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(join.names)) or nothing
       if join.fill and found[#join.names] then join.fill(found) end
       join.known[key] = found

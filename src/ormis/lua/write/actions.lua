@@ -71,7 +71,7 @@ function actions.update(m, mutation)
 end
 
 function actions.delete(m, mutation)
-  return require('write.deletion').delete(m, mutation[3], mutation[4])
+  return require('write.deletion')(m, mutation[3], mutation[4])
 end
 
 function actions.link(m, mutation, inserted)

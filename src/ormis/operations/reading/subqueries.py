@@ -64,7 +64,7 @@ def _resolved(node: Node, origin: Origin) -> Operation[Node]:
     if isinstance(node, InSubquery):
         return (yield from _in_subquery(node, origin))
     if isinstance(node, ForwardMatch):
-        keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
+        keys = yield from _values_of(node.target, node.part, node.key, origin)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, ReverseMatch):
         keys = yield from _values_of(node.source, node.part, node.column, origin)
@@ -125,8 +125,9 @@ def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     part = yield from _resolved(condition(query), origin)
     if node.column is query.schema.pk:
         return join("and", [keys, part])
-    if any(reference.column is node.column for _, reference in registry.referrers(query.schema)):
-        return join("and", [keys, ForwardMatch(node.column, query.schema, part)])
+    for _, reference in registry.referrers(query.schema):
+        if reference.column is node.column:
+            return join("and", [keys, ForwardMatch(node.column, query.schema, part, reference.referred(query.schema))])
     return keys
 
 

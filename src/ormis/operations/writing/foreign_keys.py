@@ -26,19 +26,20 @@ def point(records: Sequence[Record], reference: Reference, related: Any, origin:
     return _in_steps(records, reference, related, origin, "add", ())
 
 
-def release(records: Sequence[Record], reference: Reference, pk: Any, origin: Origin) -> Operation[None]:
-    """Makes the records, which refer to the object with this key, refer to nothing.
+def release(records: Sequence[Record], reference: Reference, related: Any, origin: Origin) -> Operation[None]:
+    """Makes the records, which refer to this object, refer to nothing.
 
     Raises DoesNotExist for a record that is gone or does not refer to it.
     """
-    expected = (reference.column.position, reference.column.codec.encode(pk))
-    others = [record for record in records if getattr(record, reference.column.name) != pk]
+    key = _key_to(reference, related)
+    expected = (reference.column.position, reference.column.codec.encode(key))
+    others = [record for record in records if getattr(record, reference.column.name) != key]
     try:
         yield from _in_steps(records, reference, None, origin, "remove", expected)
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
         reason = f"{others[0]!r} does not" if others else conflict
-        raise schema.does_not_exist(f"not among the objects that refer to {reference.target}:{pk}: {reason}") from None
+        raise schema.does_not_exist(f"not among the objects that refer to {related.key}: {reason}") from None
 
 
 def _in_steps(
@@ -55,10 +56,11 @@ def _in_steps(
             yield from commit([_pointing(r, reference, related, expected) for r in records[first : first + step]])
         return
     occasion, name = Occasion(method, origin, signals=False), reference.column.name
+    key = _key_to(reference, related)
     former: list[Any] = [getattr(record, name) for record in records]
     try:
         for record in records:  # hooks see what is going to be stored
-            vars(record)[name] = None if related is None else related.pk
+            vars(record)[name] = key
         yield from before_save(records, occasion)
         for first in range(0, len(records), step):
             some = records[first : first + step]
@@ -71,11 +73,15 @@ def _in_steps(
         raise
 
 
+def _key_to(reference: Reference, related: Any) -> Any:
+    """The value of an object that the foreign key holds; None of None."""
+    return None if related is None else getattr(related, reference.referred(related.__schema__).name)
+
+
 def _pointing(record: Any, reference: Reference, related: Any, expected: Sequence[Any]) -> Mutation:
     schema: Schema = record.__schema__
-    column, state = reference.column, state_of(record)
-    pk = None if related is None else related.pk
-    text = None if pk is None else column.codec.encode(pk)
+    column, state, key = reference.column, state_of(record), _key_to(reference, related)
+    text = None if key is None else column.codec.encode(key)
     changes: list[Any] = [column.position, False if text is None else text]
     timed: list[tuple[Column, Any, Text]] = []
     if schema.auto_now:
@@ -84,8 +90,8 @@ def _pointing(record: Any, reference: Reference, related: Any, expected: Sequenc
         changes += [item for one, _, new in timed for item in (one.position, new)]
 
     def on_result(_: Any) -> None:
-        vars(record)[column.name] = pk
-        state.mark_stored(schema, column, pk, text)
+        vars(record)[column.name] = key
+        state.mark_stored(schema, column, key, text)
         for one, value, new in timed:
             vars(record)[one.name] = value
             state.mark_stored(schema, one, value, new)

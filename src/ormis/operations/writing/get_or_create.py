@@ -33,6 +33,7 @@ from ..reading.row_shapes import attach_known
 from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
+from .cascade import referred_values, shapes_with_referrers
 from .creation import Creation, Creator, RelatedLink, called
 from .mutations import commit_call
 from .set_changes import check_whole
@@ -216,8 +217,8 @@ def _call(
         request["insertion"] = creation.insertion.packed(1)[2:]
         if creation.link is not None:
             request["link"] = creation.link.packed(numbers.model(creation.link.schema))
-    shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
-    arguments = (packed(request, numbers), *shapes)
+    changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
+    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
     reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block)
     head, *rows = [reply] if isinstance(reply, bytes) else reply

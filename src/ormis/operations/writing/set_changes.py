@@ -25,13 +25,14 @@ from ...planning.plan import Plan, packed
 from ...records.state import Wire
 from ...schema.schema import Column
 from ...storage.scripts import script
-from ..outcomes import NotInOneCall, answer_of
+from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import shapes_with_referrers
+from .cascade import referred_values, shapes_with_referrers
 from .mutations import ClientArithmetic, Mutation, commit_call
+from .replacements import Replacements
 
 Compute = Callable[[Mapping[str, Any]], list[Any]]
 """From the values of a row to changes, {position, text|False, ...}."""
@@ -49,6 +50,8 @@ class Change:
     arguments: tuple[Any, ...] = ()
     computed: ClientArithmetic | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
+    replacements: Replacements = field(default_factory=Replacements)
+    """The values of SET(function) that a deletion has computed so far."""
 
 
 @dataclass(slots=True)
@@ -250,10 +253,16 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
         "change", mutation=[requested.code, *requested.arguments], most=requested.most, **more
     )
     deleted = [plan.schema] if requested.code == "delete" else []
-    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, deleted))
+    changed = [plan.schema] if requested.code == "update" and referred_values(plan.schema) else []
     in_block = partial(_in_block, plan, requested, more)
-    reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
-    return answer_of(reply, (plan,))
+    while True:
+        shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
+        arguments = (packed(request, numbers), *shapes)
+        reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
+        try:
+            return answer_of(reply, (plan,))
+        except ReplacementsWanted as wanted:
+            requested.replacements.compute(wanted.names)
 
 
 # Inside atomic() -----------------------------------------------------------------------------------------------------
