@@ -141,15 +141,15 @@ def _create(side: Any, program: Program) -> Any:
 
 
 def _get_or_create(side: Any, program: Program) -> Any:
-    lookups, defaults = (side.value(argument) for argument in program.arguments)
-    record, created = side.chain(program.chain).get_or_create(defaults=defaults, **lookups)
+    lookups, defaults = program.arguments
+    record, created = side.obtained(program.chain, "get_or_create", lookups, {"defaults": defaults})
     return key(record), _whole(record), created
 
 
 def _update_or_create(side: Any, program: Program) -> Any:
-    lookups, defaults, more = (side.value(argument) for argument in program.arguments)
-    options = {} if more is None else {"create_defaults": more}
-    record, created = side.chain(program.chain).update_or_create(defaults=defaults, **options, **lookups)
+    lookups, defaults, more = program.arguments
+    options = {"defaults": defaults} if more is None else {"defaults": defaults, "create_defaults": more}
+    record, created = side.obtained(program.chain, "update_or_create", lookups, options)
     return key(record), _whole(record), created
 
 

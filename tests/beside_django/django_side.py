@@ -236,7 +236,7 @@ class DjangoSide:
         xor: a side of `^`, for which SQL takes a comparison with null as neither true nor false.
         """
         simple = all(
-            not leads_to_many(model, relations_of(model, found.name))
+            not relations_of(model, found.name)  # across a relation that may lead nowhere SQL has a null
             and not isinstance(found.value, Field | Arithmetic | Chain | list)
             for found in lookups(condition)
         )
@@ -252,20 +252,20 @@ class DjangoSide:
             found = DJANGO[chain.model].objects.filter(pk__in=[*found.values_list("pk", flat=True)])
         else:
             found = DJANGO[chain.model].objects.all()
-        ordered = False
+        ordered, order = False, ()
         many = self._values_of_many(chain)
         for call in chain.calls:
             if call.name in ("slice", "values", "values_list", "reverse") and not ordered:
                 found, ordered = self._in_order(found, chain, (), inside), True
-            if call.name in ("values", "values_list") and many:
+            if call.name in ("values", "values_list") and (many or found.query.distinct):
                 found = DJANGO[chain.model].objects.order_by().filter(pk__in=[*found.values_list("pk", flat=True)])
-                found = found.distinct() if chain.has("distinct") else found
+                found = found.distinct() if chain.has("distinct") else self._in_order(found, chain, order, inside)
             if call.name in ("values", "values_list") and chain.has("distinct"):
                 found = found.order_by()
             if call.name in ("only", "defer") and chain.has("select_related"):
                 continue  # Django wants the relations to be named there too; ormis does not
             if call.name == "order_by":
-                found, ordered = self._in_order(found, chain, call.arguments, inside), True
+                found, ordered, order = self._in_order(found, chain, call.arguments, inside), True, call.arguments
             else:
                 found = self.called(chain.model, found, call)
             if call.name in ("filter", "exclude"):
@@ -345,6 +345,13 @@ class DjangoSide:
                 if seq and model.objects.count() == before:
                     cursor.execute("UPDATE sqlite_sequence SET seq = %s WHERE name = %s", [seq[0], table])
         return records
+
+    def obtained(self, chain: Chain, method: str, lookups: dict[str, Any], options: dict[str, Any]) -> Any:
+        """get_or_create() or update_or_create()."""
+        named = {n: v for name, value in lookups.items() for n, v in self.condition(chain.model, Lookup(name, value)).children}
+        found = self.chain(chain)
+        # A condition across a relation to many finds an object once.
+        return getattr(found.distinct() if method == "get_or_create" else found, method)(**self.value(options), **named)
 
     def deleted(self, counts: tuple[int, dict[str, int]]) -> Any:
         """What delete() has returned, in the form of both sides: without links."""

@@ -169,6 +169,10 @@ class OrmisSide:
         """Stores new objects."""
         return model.objects.bulk_create(records, **options)
 
+    def obtained(self, chain: Chain, method: str, lookups: dict[str, Any], options: dict[str, Any]) -> Any:
+        """get_or_create() or update_or_create()."""
+        return getattr(self.chain(chain), method)(**self.value(options), **self.value(lookups))
+
     def deleted(self, counts: tuple[int, dict[str, int]]) -> Any:
         """What delete() has returned, in the form of both sides."""
         return counts[0], {name: count for name, count in counts[1].items() if count}

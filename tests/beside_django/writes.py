@@ -98,7 +98,8 @@ class WriteMaker:
     def _known_or_new(self, model: str) -> dict[str, Any] | None:
         row = self.new(model)
         if row and self.dice.random() < 0.5:  # a value that is taken
-            row |= {name: self.dice.choice(POOLS[c.kind]) for name, c in MODELS[model].columns.items() if not c.unique}
+            columns = {n: c for n, c in MODELS[model].columns.items() if not c.unique and not c.primary_key}
+            row |= {name: self.dice.choice(POOLS[column.kind]) for name, column in columns.items()}
         return row
 
     def _get_or_create(self, model: str) -> Program:

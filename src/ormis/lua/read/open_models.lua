@@ -1,9 +1,9 @@
 -- The models of a query, opened once a call, and what can be asked of each.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
---      referring_keys(m, position, pk); links_base(m, name), the key of a set of links less the primary key at its end;
---      keys_asked(condition), the primary keys it asks for, nil if it asks for more; asks_others, true once a compiled
---      condition reads other objects than the row's own.
+--      referring_keys(m, position, pk), referring_key(m, position, pk); links_base(m, name), the key of a set of links
+--      less the primary key at its end; keys_asked(condition), the primary keys it asks for, nil if it asks for more;
+--      asks_others, true once a compiled condition reads other objects than the row's own.
 
 local KEY = require('server.keys')
 local call = require('server.call')
@@ -49,9 +49,8 @@ local function model_at(number)
   return m
 end
 
--- Of some keys those of objects that are there: entries of expired objects may be left.
+-- Of some keys those of objects that are there: others are expired, or their hashes were deleted by other programs.
 local function existing(m, keys)
-  if not m.unsure then return keys end
   local found = {}
   for i = 1, #keys do
     if call('EXISTS', m.base .. KEY.object .. keys[i]) == 1 then found[#found + 1] = keys[i] end
@@ -59,19 +58,19 @@ local function existing(m, keys)
   return found
 end
 
--- The keys of the objects of m whose foreign key at this position points at pk.
+-- The keys of the objects of m whose foreign key at this position points at pk; some may not be there any more.
 local function referring_keys(m, position, pk)
   for i = 1, #m.unique do
     local unique = m.unique[i]
     if unique.complete and #unique.fields == 1 and unique.fields[1] == position then
       local holder = call('HGET', unique.key, pk)
-      return holder and existing(m, {holder}) or nothing
+      return holder and {holder} or nothing
     end
   end
   for i = 1, #m.indexes do
     local index = m.indexes[i]
     if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
-      return existing(m, call('SMEMBERS', index.base .. index.name .. '=' .. key_part(pk)))
+      return call('SMEMBERS', index.base .. index.name .. '=' .. key_part(pk))
     end
   end
   local keys, name = {}, m.columns[position]
@@ -79,6 +78,12 @@ local function referring_keys(m, position, pk)
     if call('HGET', m.base .. KEY.object .. key, name) == pk then keys[#keys + 1] = key end
   end
   return keys
+end
+
+-- The key of the one object of m whose foreign key at this position points at pk.
+local function referring_key(m, position, pk)
+  local keys = referring_keys(m, position, pk)
+  return (#keys > 1 and existing(m, keys) or keys)[1]
 end
 
 -- The key of the set of links, less the key of the object at its end.
@@ -93,6 +98,6 @@ local function keys_asked(condition)
 end
 
 return {
-  model_at = model_at, existing = existing, referring_keys = referring_keys, links_base = links_base,
-  keys_asked = keys_asked, asks_others = false,
+  model_at = model_at, existing = existing, referring_keys = referring_keys, referring_key = referring_key,
+  links_base = links_base, keys_asked = keys_asked, asks_others = false,
 }

@@ -21,7 +21,7 @@ local function related_rows(rows)
       if key and not known[key] then
         known[key] = true
         local pk = key
-        if reverse > 0 then pk = open_models.referring_keys(other, reverse, key)[1] end
+        if reverse > 0 then pk = open_models.referring_key(other, reverse, key) end
         local texts = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(other.columns, 1, spec[5]))
         if texts and texts[1] then
           if spec[6] then texts[spec[5] + 1] = call('ZSCORE', other.base .. KEY.ids, pk) end
