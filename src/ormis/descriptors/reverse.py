@@ -10,6 +10,7 @@ from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
 from ..operations.writing.client_arithmetic import commit_computing
+from ..operations.writing.mutations import Mutation
 from ..operations.writing.save import mutation_for
 from ..operations.writing.update import update
 from ..querysets.queryset import QuerySet
@@ -209,14 +210,22 @@ class ReverseManager(RelatedManager[M]):
     def _save(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
         if defaults is not None:
             raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        for record in objects:
+        records = [*objects]
+        for record in records:
             self._relation.check_model(record)
-        return self._saving([*objects])
+        return self._saving(records)
 
     def _saving(self, records: Sequence[Any]) -> Operation[None]:
+        yield from commit_computing(self._saves(records))
+        self._assign(records)
+
+    def _saves(self, records: Sequence[Any]) -> list[Mutation]:
+        """The mutations that save the records whole, with this object as the one that they refer to."""
         for record in records:
             setattr(record, self._reference.name, self._record)
-        yield from commit_computing([mutation_for(record) for record in records])
+        return [mutation_for(record) for record in records]
+
+    def _assign(self, records: Sequence[Any]) -> None:
         for record in records:
             record._assign(state_of(record).origin or state_of(self._record).origin)
 
@@ -231,12 +240,22 @@ class ReverseManager(RelatedManager[M]):
     def _set(
         self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None, add: Adding
     ) -> Operation[None]:
-        adding = add(objects, defaults)
-        if self._reference.column.nullable:
-            related = self._queryset()
-            kept = [record.pk for record in objects if record.pk is not None]
-            yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
-        yield from adding
+        adding = add(objects, defaults)  # for its checks
+        if not self._reference.column.nullable:
+            yield from adding
+            return
+        adding.close()
+        saved = add != self._add
+        records = objects if saved else self._checked(objects)
+        kept = [record.pk for record in records if record.pk is not None]
+        others = self._queryset() if clear or not kept else self._queryset().exclude(pk__in=kept)
+
+        def mutations() -> list[Mutation]:
+            return self._saves(records) if saved else relating.pointing(records, self._reference, self._record)
+
+        yield from relating.replace(others, self._origin(), self._reference, self._record.pk, mutations)
+        if saved:
+            self._assign(records)
 
     def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
         """Makes all objects of a query refer to nothing, in bounded steps."""
