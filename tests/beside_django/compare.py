@@ -58,7 +58,9 @@ def _whole(record: Any) -> Any:
 
 def _loaded(side: Any, program: Program) -> Any:
     found = []
-    paths = [path.split("__") for call in program.chain.calls if call.name == "select_related" for path in call.arguments]
+    paths = [
+        path.split("__") for call in program.chain.calls if call.name == "select_related" for path in call.arguments
+    ]
     for record in side.chain(program.chain):
         found.append((key(record), _whole(record), [_along(record, path) for path in paths]))
     return found

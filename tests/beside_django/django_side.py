@@ -348,7 +348,11 @@ class DjangoSide:
 
     def obtained(self, chain: Chain, method: str, lookups: dict[str, Any], options: dict[str, Any]) -> Any:
         """get_or_create() or update_or_create()."""
-        named = {n: v for name, value in lookups.items() for n, v in self.condition(chain.model, Lookup(name, value)).children}
+        named = {
+            n: v
+            for name, value in lookups.items()
+            for n, v in self.condition(chain.model, Lookup(name, value)).children
+        }
         found = self.chain(chain)
         # A condition across a relation to many finds an object once.
         return getattr(found.distinct() if method == "get_or_create" else found, method)(**self.value(options), **named)

@@ -42,7 +42,9 @@ class Maker:
         """A field of a model."""
         spec = MODELS[model]
         name = self.dice.choice([*spec.columns, "pk"])
-        return name, Column("int") if name == "pk" and spec.pk == "id" else spec.columns[spec.pk if name == "pk" else name]
+        return name, Column("int") if name == "pk" and spec.pk == "id" else spec.columns[
+            spec.pk if name == "pk" else name
+        ]
 
     def plain(self, name: str, column: Column, model: str) -> Any:
         """A value to compare with."""
@@ -196,7 +198,9 @@ class Maker:
 
     def related(self, model: str) -> Chain | None:
         """The queryset of a relation of an object that leads to this model."""
-        ways = [(own, name) for own, steps in STEPS.items() for name, s in steps.items() if s.many and s.target == model]
+        ways = [
+            (own, name) for own, steps in STEPS.items() for name, s in steps.items() if s.many and s.target == model
+        ]
         ways = [(own, name) for own, name in ways if self.keys[own]]
         if not ways:
             return None
@@ -221,7 +225,9 @@ class Maker:
         if chance < 0.3:
             return Ordered(Field(whole), sign == "-", dice.choice([None, True, False]))
         if chance < 0.4 and column.kind == "int" and name != "pk":
-            return Ordered(Arithmetic(dice.choice("+-*%"), Field(whole), 2), sign == "-", dice.choice([None, True, False]))
+            return Ordered(
+                Arithmetic(dice.choice("+-*%"), Field(whole), 2), sign == "-", dice.choice([None, True, False])
+            )
         if chance < 0.5 and column.kind in ("date", "datetime"):
             return f"{sign}{whole}__{dice.choice(['year', 'month', 'day', 'week_day', 'quarter'])}"
         return sign + whole
@@ -325,7 +331,11 @@ class Maker:
         if unique and self.dice.random() < 0.5:
             values = [self.plain(unique[0], MODELS[model].columns[unique[0]], model) for _ in range(3)]
             return Program("in_bulk", self.narrowed(model), (values, unique[0]))
-        keys = [*self.dice.sample(self.keys[model], min(len(self.keys[model]), 3)), 99] if self.dice.random() < 0.7 else None
+        keys = (
+            [*self.dice.sample(self.keys[model], min(len(self.keys[model]), 3)), 99]
+            if self.dice.random() < 0.7
+            else None
+        )
         if MODELS[model].pk != "id" and keys:
             keys = [key for key in keys if key != 99]
         return Program("in_bulk", self.narrowed(model), (keys, "pk"))

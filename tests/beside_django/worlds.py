@@ -21,7 +21,17 @@ from .writes import WriteMaker
 
 INDEXES = ("random", "none", "later")
 SMALL = Limits(
-    objects=4, values=2, keys=3, prefetched=2, link_sets=2, inserts=2, updates=2, links=2, cascade=3, changed=2, deleted=2
+    objects=4,
+    values=2,
+    keys=3,
+    prefetched=2,
+    link_sets=2,
+    inserts=2,
+    updates=2,
+    links=2,
+    cascade=3,
+    changed=2,
+    deleted=2,
 )
 OUTER = ("leads to many objects", "can name fields of", "F of the outer object")
 BEYOND = ("parser stack overflow", "Expression tree is too large", "at most 64 tables")
@@ -127,7 +137,9 @@ def _outcomes(url: str, seed: int, variant: Variant, reads: int, writes: int, li
             if seed % 2:
                 ormis.reindex(database)
         sides = (ormis_side.OrmisSide(models), django_side.DjangoSide())
-        keys = {name: [*django_side.DJANGO[name].objects.order_by("pk").values_list("pk", flat=True)] for name in MODELS}
+        keys = {
+            name: [*django_side.DJANGO[name].objects.order_by("pk").values_list("pk", flat=True)] for name in MODELS
+        }
         for at in range(reads):
             yield _compared(seed, at, variant, Maker(dice, keys).program(), sides)
         for at in range(reads, reads + writes):

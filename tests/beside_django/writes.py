@@ -145,7 +145,9 @@ class WriteMaker:
 
     def _bulk_update(self, model: str) -> Program:
         known = self.keys[model]
-        some = sorted(self.dice.sample(known, min(len(known), self.dice.randint(1, 3))))  # the order in which SQLite goes
+        some = sorted(
+            self.dice.sample(known, min(len(known), self.dice.randint(1, 3)))
+        )  # the order in which SQLite goes
         names = [*self.changes(model)]
         values = [{name: self.change(model, name, True) for name in names} for _ in some]
         return Program("bulk_update", [Stored(model, key) for key in some], (names, values))
@@ -175,7 +177,9 @@ class WriteMaker:
             if row is None:
                 return self._update(target)
             known = [r.related == name and own for own, r in MODELS[target].to_one.items()]
-            return Program("relation", one, (name, how, {n: v for n, v in row.items() if n.removesuffix("_id") not in known}))
+            return Program(
+                "relation", one, (name, how, {n: v for n, v in row.items() if n.removesuffix("_id") not in known})
+            )
         known = self.keys[target]
         through = STEPS[owner][name].many and name in ("readers", "borrowed")  # Django makes these links in no order
         some = self.dice.sample(known, min(len(known), self.dice.randint(0, 1 if through else 3)))
