@@ -126,5 +126,8 @@ def test_links_with_one_of_very_many(db: ormis.Database, condition: Q) -> None:
     assert [box.size for box in found] == [0, 1, 3]
     assert found.count() == 3
     assert [box.size for box in Box.objects.exclude(condition)] == [2, 4]
-    assert [label.name for label in Label.objects.filter(boxes__in=found).order_by("-pk")[:2]] == ["other", f"n{COUNT - 1}"]
+    assert [label.name for label in Label.objects.filter(boxes__in=found).order_by("-pk")[:2]] == [
+        "other",
+        f"n{COUNT - 1}",
+    ]
     assert found.update(size=7) == 3

@@ -162,8 +162,8 @@ class Seal(ormis.Model):
 
 @pytest.fixture
 def related(db: ormis.Database, raw: redis.Redis) -> None:
-    """Topics with a vote, links and a seal that are there, with such that have lost their hashes, with both, with none."""
-    there, gone, both, none = Topic.objects.bulk_create([Topic(name=name) for name in ("there", "gone", "both", "none")])
+    """Topics with a vote, links and a seal that are there, with such that lost their hashes, with both, with none."""
+    there, gone, both, _ = Topic.objects.bulk_create([Topic(name=name) for name in ("there", "gone", "both", "none")])
     kept = Vote.objects.bulk_create([Vote(topic=there, stars=3), Vote(topic=both, stars=3)])
     lost = Vote.objects.bulk_create([Vote(topic=gone, stars=3), Vote(topic=both, stars=3)])
     there.polls.add(kept[0])

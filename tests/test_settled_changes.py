@@ -32,10 +32,14 @@ class Note(ormis.Model):
 COUNT = 9
 
 
-@pytest.fixture(
-    params=[Limits(), Limits(changed=2, deleted=2), Limits(objects=2, keys=2, changed=1, deleted=1)],
-    ids=["whole", "steps of two", "steps of one"],
-)
+LIMITS = {
+    "whole": Limits(),
+    "steps of two": Limits(changed=2, deleted=2),
+    "steps of one": Limits(objects=2, keys=2, changed=1, deleted=1),
+}
+
+
+@pytest.fixture(params=LIMITS.values(), ids=LIMITS)
 def nodes(db: ormis.Database, url: str, request: pytest.FixtureRequest) -> Iterator[list[Node]]:
     """A chain, each the boss of the next one, the first and the last of them peers; a note of each."""
     with ormis.connect(url, limits=request.param) as database:

@@ -45,10 +45,9 @@ def main() -> int:
     for variant, number in by_variant.items():
         print(f"{number:7} {variant}: {counts[f'disagree: {variant}']} disagree")
     considered = counts["run"] - counts["F to many objects"]
-    print(
-        f"{counts['run']} programs, {counts['refused by both']} refused by both, {counts['F to many objects']} with F to"
-    )
-    print(f"several objects; of the others {1 - counts['disagree'] / considered:.4%} agree")
+    print(f"{counts['run']} programs, {counts['refused by both']} refused by both")
+    share = 1 - counts["disagree"] / considered
+    print(f"{counts['F to many objects']} with F to several objects; of the others {share:.4%} agree")
     return 1 if counts["disagree"] else 0
 
 

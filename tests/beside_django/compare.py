@@ -57,13 +57,11 @@ def _whole(record: Any) -> Any:
 
 
 def _loaded(side: Any, program: Program) -> Any:
-    found = []
-    paths = [
-        path.split("__") for call in program.chain.calls if call.name == "select_related" for path in call.arguments
+    named = [path for call in program.chain.calls if call.name == "select_related" for path in call.arguments]
+    paths = [path.split("__") for path in named]
+    return [
+        (key(record), _whole(record), [_along(record, path) for path in paths]) for record in side.chain(program.chain)
     ]
-    for record in side.chain(program.chain):
-        found.append((key(record), _whole(record), [_along(record, path) for path in paths]))
-    return found
 
 
 def _along(record: Any, path: list[str]) -> Any:
@@ -98,8 +96,7 @@ def _related(side: Any, program: Program) -> Any:
 
 
 def _rows(side: Any, program: Program) -> Any:
-    rows = [*side.chain(program.chain)]
-    return rows
+    return [*side.chain(program.chain)]
 
 
 def _in_bulk(side: Any, program: Program) -> Any:

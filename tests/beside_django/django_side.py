@@ -224,6 +224,9 @@ class DjangoSide:
             if last in _TEXT:
                 name = f"{name.removesuffix(last)}ormis_{last}"
             return models.Q(**{name: self.value(value)})
+        inner = condition.parts[0]
+        if condition.how == "~" and isinstance(inner, Joined) and inner.how == "~":
+            return self.condition(model, inner.parts[0])  # ~~Q is Q
         if condition.how in "&|":
             parts = [self.condition(model, part) for part in condition.parts]
             return parts[0] & parts[1] if condition.how == "&" else parts[0] | parts[1]
@@ -247,40 +250,37 @@ class DjangoSide:
         """A queryset."""
         if isinstance(chain, Combined):
             return self._combined(chain)
-        if chain.start:
-            found = getattr(self.value(chain.start[0]), chain.start[1]).all()
-            found = DJANGO[chain.model].objects.filter(pk__in=[*found.values_list("pk", flat=True)])
-        else:
-            found = DJANGO[chain.model].objects.all()
-        ordered, order = False, ()
-        many = self._values_of_many(chain)
+        found, order = self._start(chain), None  # the order, once it is set
         for call in chain.calls:
-            if call.name in ("slice", "values", "values_list", "reverse") and not ordered:
-                found, ordered = self._in_order(found, chain, (), inside), True
-            if call.name in ("values", "values_list") and (many or found.query.distinct):
-                found = DJANGO[chain.model].objects.order_by().filter(pk__in=[*found.values_list("pk", flat=True)])
-                found = found.distinct() if chain.has("distinct") else self._in_order(found, chain, order, inside)
-            if call.name in ("values", "values_list") and chain.has("distinct"):
-                found = found.order_by()
-            if call.name in ("only", "defer") and chain.has("select_related"):
-                continue  # Django wants the relations to be named there too; ormis does not
+            if call.name in ("slice", "values", "values_list", "reverse") and order is None:
+                found, order = self._in_order(found, chain, (), inside), ()
+            if call.name in ("values", "values_list"):
+                found = self._unrepeated(found, chain, order or (), inside)
             if call.name == "order_by":
-                found, ordered, order = self._in_order(found, chain, call.arguments, inside), True, call.arguments
-            else:
+                found, order = self._in_order(found, chain, call.arguments, inside), call.arguments
+            elif call.name not in ("only", "defer") or not chain.has("select_related"):
+                # Django wants the relations to be named in only(), too; ormis does not.
                 found = self.called(chain.model, found, call)
             if call.name in ("filter", "exclude"):
-                found = self._once(found)
-        if not ordered and not inside:
-            found = self._in_order(found, chain, ())
-        return found
+                found = found.distinct()
+        return self._in_order(found, chain, ()) if order is None and not inside else found
+
+    def _start(self, chain: Chain) -> Any:
+        if not chain.start:
+            return DJANGO[chain.model].objects.all()
+        found = getattr(self.value(chain.start[0]), chain.start[1])
+        return DJANGO[chain.model].objects.filter(pk__in=[*found.values_list("pk", flat=True)])
+
+    def _unrepeated(self, found: Any, chain: Chain, order: tuple[Any, ...], inside: bool) -> Any:
+        """The queryset before values(): its objects once each, so that values() has a row for each related object."""
+        if self._values_of_many(chain) or found.query.distinct:
+            found = DJANGO[chain.model].objects.filter(pk__in=[*found.values_list("pk", flat=True)])
+            found = found.distinct() if chain.has("distinct") else self._in_order(found, chain, order, inside)
+        return found.order_by() if chain.has("distinct") else found
 
     def _values_of_many(self, chain: Chain) -> bool:
         named = [a for call in chain.calls if call.name in ("values", "values_list") for a in call.arguments]
         return any(leads_to_many(chain.model, relations_of(chain.model, a)) for a in named if isinstance(a, str))
-
-    def _once(self, found: Any) -> Any:
-        """The objects, each once."""
-        return found.distinct() if not found.query.values_select else found
 
     def _in_order(self, found: Any, chain: Chain, order: tuple[Any, ...], inside: bool = False) -> Any:
         """The queryset in an order, ties in that of creation."""
@@ -291,7 +291,7 @@ class DjangoSide:
             said = [item for term in said for item in _expanded(chain.model, term)]
         created: Any = "pk"
         if MODELS[chain.model].pk != "id" and not inside:  # a subquery gives the table another name
-            created = RawSQL(f'"{DJANGO[chain.model]._meta.db_table}"."rowid"', ())  # noqa: S611 - a name of ours
+            created = RawSQL(f'"{DJANGO[chain.model]._meta.db_table}"."rowid"', ())
         return found.order_by(*said, created)
 
     def called(self, model: str, found: Any, call: Call) -> Any:

@@ -86,9 +86,7 @@ class Maker:
             value = sorted([value, self.plain(name, column, at)]) if dice.random() < 0.8 else [value, value]
         elif lookup in ("regex", "iregex"):
             value = dice.choice(["a", "^a", "b$", "[A-Z]", "^$", "(a|s)", r"\d"])
-        elif lookup in TEXT and column.kind == "int":
-            value = str(value)
-        elif column.kind == "int" and dice.random() < 0.1:
+        elif column.kind == "int" and (lookup in TEXT or dice.random() < 0.1):
             value = str(value)
         return Lookup(f"{whole}__{lookup}" if lookup != "exact" or dice.random() < 0.3 else whole, value)
 
@@ -257,9 +255,9 @@ class Maker:
     def program(self) -> Program:
         """A program that reads."""
         kinds: list[Callable[[str], Program]] = [
-            self._objects, self._objects, self._objects, self._asked, self._asked, self._one, self._values, self._values,
-            self._combined, self._in_bulk, self._loaded, self._prefetched,
-        ]  # fmt: skip
+            *(self._objects, self._objects, self._objects, self._asked, self._asked, self._one),
+            *(self._values, self._values, self._combined, self._in_bulk, self._loaded, self._prefetched),
+        ]
         return self.dice.choice(kinds)(self.dice.choice([*MODELS]))
 
     def _objects(self, model: str) -> Program:
@@ -331,11 +329,8 @@ class Maker:
         if unique and self.dice.random() < 0.5:
             values = [self.plain(unique[0], MODELS[model].columns[unique[0]], model) for _ in range(3)]
             return Program("in_bulk", self.narrowed(model), (values, unique[0]))
-        keys = (
-            [*self.dice.sample(self.keys[model], min(len(self.keys[model]), 3)), 99]
-            if self.dice.random() < 0.7
-            else None
-        )
+        some = self.dice.sample(self.keys[model], min(len(self.keys[model]), 3))
+        keys = [*some, 99] if self.dice.random() < 0.7 else None
         if MODELS[model].pk != "id" and keys:
             keys = [key for key in keys if key != 99]
         return Program("in_bulk", self.narrowed(model), (keys, "pk"))

@@ -40,7 +40,7 @@ def value_of(dice: random.Random, column: Column) -> Any:
 
 
 def row_of(dice: random.Random, model: str, keys: dict[str, list[Any]]) -> dict[str, Any] | None:
-    """The values of a new object, foreign keys by their names with _id; None if it must refer to one and there is none."""
+    """The values of a new object, foreign keys by their names with _id; None if it must refer to one of none."""
     spec = MODELS[model]
     row = {name: value_of(dice, column) for name, column in spec.columns.items()}
     for name, relation in spec.to_one.items():
@@ -89,7 +89,7 @@ def store(models: dict[str, Any], tables: Tables, links: Links) -> None:
     """Stores the rows on one side."""
     for name, rows in tables.items():
         manager = models[name].objects
-        if all(not relation.target == name for relation in MODELS[name].to_one.values()):
+        if all(relation.target != name for relation in MODELS[name].to_one.values()):
             manager.bulk_create([models[name](**row) for row in rows])
             continue
         for row in rows:  # they refer to those before

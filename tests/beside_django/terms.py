@@ -138,7 +138,7 @@ class Combined:
 
 @dataclass(frozen=True)
 class Program:
-    """What is asked of a queryset, or done. kind: a method of the sides. ordered: the order of the result is determined."""
+    """What is asked of a queryset, or done. kind: a name in compare.py. ordered: its order is determined."""
 
     kind: str
     chain: Any

@@ -22,10 +22,10 @@ class WriteMaker:
     def program(self) -> Program:
         """A program that writes."""
         kinds: list[Callable[[str], Program]] = [
-            self._update, self._update, self._delete, self._delete_one, self._save, self._save, self._create,
-            self._get_or_create, self._get_or_create, self._update_or_create, self._update_or_create,
-            self._bulk_create, self._bulk_create, self._bulk_update, self._links, self._links, self._reverse,
-        ]  # fmt: skip
+            *(self._update, self._update, self._delete, self._delete_one, self._save, self._save, self._create),
+            *(self._get_or_create, self._get_or_create, self._update_or_create, self._update_or_create),
+            *(self._bulk_create, self._bulk_create, self._bulk_update, self._links, self._links, self._reverse),
+        ]
         return self.dice.choice(kinds)(self.dice.choice([*MODELS]))
 
     def _narrow(self, model: str) -> Chain:
@@ -62,8 +62,7 @@ class WriteMaker:
 
     def new(self, model: str) -> dict[str, Any] | None:
         """The values of a new object; None if it can't be made."""
-        row = row_of(self.dice, model, self.keys)
-        return row
+        return row_of(self.dice, model, self.keys)
 
     def _update(self, model: str) -> Program:
         chain = self._narrow(model)
@@ -120,7 +119,7 @@ class WriteMaker:
         if row is None:
             return self._update(model)
         lookups, defaults = self._some_of(row)
-        defaults = {name: value for name, value in defaults.items() if not MODELS[model].columns.get(name) or not MODELS[model].columns[name].primary_key}  # fmt: skip
+        defaults = {name: value for name, value in defaults.items() if name != MODELS[model].pk}
         if len(lookups) + len(defaults) < len(row):
             return self._get_or_create(model)
         if self.dice.random() < 0.3:
@@ -176,10 +175,9 @@ class WriteMaker:
             row = self.new(target)
             if row is None:
                 return self._update(target)
-            known = [r.related == name and own for own, r in MODELS[target].to_one.items()]
-            return Program(
-                "relation", one, (name, how, {n: v for n, v in row.items() if n.removesuffix("_id") not in known})
-            )
+            own = [n for n, r in MODELS[target].to_one.items() if r.related == name]
+            row = {n: value for n, value in row.items() if n.removesuffix("_id") not in own}
+            return Program("relation", one, (name, how, row))
         known = self.keys[target]
         through = STEPS[owner][name].many and name in ("readers", "borrowed")  # Django makes these links in no order
         some = self.dice.sample(known, min(len(known), self.dice.randint(0, 1 if through else 3)))

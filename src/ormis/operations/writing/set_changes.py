@@ -12,7 +12,8 @@ on deletion those of what refers to it as well.
 # pyright: reportPrivateUsage=false
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -141,8 +142,8 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
 
 
 def _lasting(plan: Plan, requested: Change) -> Plan:
-    """The plan less what a step may make untrue of the objects of the next ones: conditions on related objects and, of a
-    deletion, on references that it releases. Which objects are changed is settled before the first step.
+    """The plan less what a step may make untrue of the objects of the next ones: conditions on related objects and, of
+    a deletion, on references that it releases. Which objects are changed is settled before the first step.
     """
     releases = (OnDelete.SET_NULL, OnDelete.SET_DEFAULT) if requested.code == "delete" else ()
     released = {reference.column for reference in plan.schema.references if reference.on_delete in releases}
@@ -151,7 +152,7 @@ def _lasting(plan: Plan, requested: Change) -> Plan:
     return plan if len(kept) == len(parts) else replace(plan, where=join("and", kept))
 
 
-def _lasts(node: Node, released: Set[Column]) -> bool:
+def _lasts(node: Node, released: AbstractSet[Column]) -> bool:
     if isinstance(node, BoolOp):
         return all(_lasts(part, released) for part in node.parts)
     if isinstance(node, Not):
