@@ -11,9 +11,9 @@ from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
 from ..operations.writing.hooks import Occasion, invoked
-from ..operations.writing.save_together import save_together
+from ..operations.writing.mutations import Mutation, commit
+from ..operations.writing.save_together import Before, save_together
 from ..operations.writing.update import update
-from ..querysets.queryset import QuerySet
 from ..records.state import (
     cache_related,
     cache_related_for_all,
@@ -214,41 +214,38 @@ class ReverseManager(RelatedManager[M]):
         return {f"{self._reference.name}__in": []} if key is None else {self._reference.name: key}
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
-        if defaults is not None:
-            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        self._refuse_without_key()
-        return relating.point(self._checked(objects), self._reference, self._record, self._origin())
+        return relating.point(self._pointed(objects, defaults), self._reference, self._record, self._origin())
 
     def _adding(self, bulk: bool) -> Adding:
         return self._add if bulk else self._save
 
     def _save(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
-        if defaults is not None:
-            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        for record in objects:
-            self._relation.check_model(record)
-        return self._saving([*objects])
+        return self._saving(self._saved(objects, defaults), Occasion("add", state_of(self._record).origin))
 
-    def _saving(self, records: Sequence[Any]) -> Operation[None]:
+    def _saving(self, records: Sequence[Any], occasion: Occasion, before: Before | None = None) -> Operation[None]:
+        """Saves the records whole, with this object as the one that they refer to."""
         for record in records:
             setattr(record, self._reference.name, self._record)
         if self.model.__own_save__:
-            yield from self._saving_by_themselves(records)
+            yield from self._saving_by_themselves(records, before)
         else:
-            yield from save_together(records, Occasion("add", state_of(self._record).origin))
+            step = None if before is None else self._database.limits.links
+            yield from save_together(records, occasion, before, step)
         for record in records:
             record._assign(state_of(record).origin or state_of(self._record).origin)
 
-    def _saving_by_themselves(self, records: Sequence[Any]) -> Operation[None]:
+    def _saving_by_themselves(self, records: Sequence[Any], before: Before | None) -> Operation[None]:
         database = self._database
 
         def run() -> None:
             with database.atomic():
+                database.run(_committed(before))
                 for record in records:
                     record.save(using=database)
 
         async def arun() -> None:
             async with database.atomic():
+                await database.arun(_committed(before))
                 for record in records:
                     await record.asave(using=database)
 
@@ -261,21 +258,42 @@ class ReverseManager(RelatedManager[M]):
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
-        yield from self._release_all(self._queryset())
+        yield from update(self._queryset(), self._origin(), {self._reference.name: None})
 
     def _set(
         self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None, add: Adding
     ) -> Operation[None]:
-        adding = add(objects, defaults)
-        if self._reference.column.nullable:
-            related = self._queryset()
-            kept = [record.pk for record in objects if record.pk is not None]
-            yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
-        yield from adding
+        saved = add != self._add
+        records = self._saved(objects, defaults) if saved else self._pointed(objects, defaults)
+        kept = [record.pk for record in records if record.pk is not None]
+        others = self._queryset() if clear or not kept else self._queryset().exclude(pk__in=kept)
+        origin, reference = self._origin(), self._reference
 
-    def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
-        """Makes all objects of a query refer to nothing, in bounded steps."""
-        yield from update(related, self._origin(), {self._reference.name: None})
+        def before() -> Operation[list[Mutation]]:
+            return relating.releasing(others, origin, reference, self._record)
+
+        released = before if reference.column.nullable else None
+        if saved:
+            return self._saving(records, Occasion("set", state_of(self._record).origin), released)
+        return relating.point(records, reference, self._record, origin, released)
+
+    def _pointed(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> list[Any]:
+        """The objects of which the foreign keys alone are to be written."""
+        self._refuse_defaults(defaults)
+        self._refuse_without_key()
+        return self._checked(objects)
+
+    def _saved(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> list[Any]:
+        """The objects that are to be saved whole."""
+        self._refuse_defaults(defaults)
+        records = [*objects]
+        for record in records:
+            self._relation.check_model(record)
+        return records
+
+    def _refuse_defaults(self, defaults: Mapping[str, Any] | None) -> None:
+        if defaults is not None:
+            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
 
     def _refuse_without_key(self) -> None:
         """Raises ForeignKeyViolation if the object has no value for foreign keys to hold."""
@@ -292,3 +310,10 @@ class ReverseManager(RelatedManager[M]):
 
     def _checked(self, objects: Iterable[Any]) -> list[Any]:
         return [self._relation.checked(self._record, value) for value in objects]
+
+
+def _committed(before: Before | None) -> Operation[None]:
+    """What goes before the objects, as a commit of its own."""
+    mutations = [] if before is None else (yield from before())
+    if mutations:
+        yield from commit(mutations)

@@ -156,7 +156,9 @@ end
 function measures.links(probe, _, conjuncts)
   local node = conjuncts[probe[4]]
   local other, wanted, inner = open_models.model_at(node[2]), open_models.keys_asked(node[5]), nil
-  if not wanted then
+  if wanted then
+    wanted = open_models.existing(other, wanted)
+  else
     inner = choose(other, parts_of(node[5]), probe[6])
     wanted = inner and inner.cost <= 500 and keys_of(inner)
   end
@@ -166,7 +168,7 @@ function measures.links(probe, _, conjuncts)
     sets[i] = base .. key_part(wanted[i])
     cost = cost + call('SCARD', sets[i])
   end
-  probe.cost, probe.exact, probe.several = cost, not inner and not other.unsure, #sets > 1
+  probe.cost, probe.exact, probe.several = cost, not inner, #sets > 1
   probe.paths, probe.model = {inner}, other
   function probe.list()
     return #sets == 0 and {} or call('SUNION', unpack(sets))

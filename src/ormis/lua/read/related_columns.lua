@@ -16,7 +16,7 @@ local function prepare_joins(joins, early, sorted)
     local found = join.known[key]
     if found == nil then
       local other, pk = join.model, key
-      if join[3] > 0 then pk = open_models.holders(other, join[3], key)[1] end
+      if join[3] > 0 then pk = open_models.holder(other, join[3], key) end
       found = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(join.names)) or nothing
       if join.fill and found[#join.names] then join.fill(found) end
       join.known[key] = found

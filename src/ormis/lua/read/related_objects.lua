@@ -21,7 +21,7 @@ local function related_rows(rows)
       if key and not known[key] then
         known[key] = true
         local pk = key
-        if by > 0 then pk = open_models.holders(other, by, key)[1] end
+        if by > 0 then pk = open_models.holder(other, by, key) end
         local texts = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(other.columns, 1, spec[5]))
         if texts and texts[1] then
           if spec[6] then texts[spec[5] + 1] = call('ZSCORE', other.base .. KEY.ids, pk) end

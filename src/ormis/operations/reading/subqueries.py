@@ -88,9 +88,22 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part, origin)))
+    if isinstance(node, LinkMatch) and isinstance(node.part, Compare) and node.part.client_side(origin.limits):
+        return (yield from _linked_to_many(schema, node, node.part, origin))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
         return _one_of(schema.pk, (yield from _values_of(schema, node, schema.pk, origin)))
     return node
+
+
+def _linked_to_many(schema: Schema, node: LinkMatch, among: Compare, origin: Origin) -> Operation[Node]:
+    """The objects linked to one of very many: those linked to as many as a call carries, and so on, by their keys."""
+    keys: dict[Any, None] = {}
+    size = origin.limits.values
+    for start in range(0, len(among.values), size):
+        part = Compare(among.column, among.operator, among.values[start : start + size])
+        linked = LinkMatch(node.target, node.link, part)
+        keys |= dict.fromkeys((yield from _values_of(schema, linked, schema.pk, origin)))
+    return _one_of(schema.pk, (*keys,))
 
 
 def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:

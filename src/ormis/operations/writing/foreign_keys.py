@@ -4,7 +4,11 @@ all or nothing.
 Touched: the objects' hashes, the indexes and claims with their foreign key.
 """
 
+# Private names of querysets are private to the package.
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -12,18 +16,24 @@ from ...errors import ConflictError
 from ...records.state import cache_related, state_of
 from ...schema.schema import Column, Reference, Schema
 from ...storage.codecs import Text
+from ..reading.evaluate import evaluate
+from ..reading.source import Source
 from .auto_now import times
-from .hooks import Occasion, after_save, before_save, watches_saves
-from .mutations import Mutation, commit
+from .hooks import Occasion, before_save, watches_saves
+from .mutations import Mutation
 from .save import Record
+from .save_together import Before, write_together
 
 
-def point(records: Sequence[Record], reference: Reference, related: Any, origin: Origin) -> Operation[None]:
-    """Makes the records refer to this object.
+def point(
+    records: Sequence[Record], reference: Reference, related: Any, origin: Origin, before: Before | None = None
+) -> Operation[None]:
+    """Makes the records refer to this object; it is set() if there is something to do `before`, else add().
 
     Raises DoesNotExist for a record that is gone, ForeignKeyViolation where the object is.
     """
-    return _in_steps(records, reference, related, origin, "add", ())
+    method = "add" if before is None else "set"
+    return _written(records, reference, related, Occasion(method, origin, signals=False), (), before)
 
 
 def release(records: Sequence[Record], reference: Reference, related: Any, origin: Origin) -> Operation[None]:
@@ -35,40 +45,52 @@ def release(records: Sequence[Record], reference: Reference, related: Any, origi
     expected = (reference.column.position, reference.column.codec.encode(key))
     others = [record for record in records if getattr(record, reference.column.name) != key]
     try:
-        yield from _in_steps(records, reference, None, origin, "remove", expected)
+        yield from _written(records, reference, None, Occasion("remove", origin, signals=False), expected)
     except ConflictError as conflict:
         schema: Schema = records[0].__schema__
         reason = f"{others[0]!r} does not" if others else conflict
         raise schema.does_not_exist(f"not among the objects that refer to {related.key}: {reason}") from None
 
 
-def _in_steps(
+def releasing(source: Source[Any], origin: Origin, reference: Reference, related: Any) -> Operation[list[Mutation]]:
+    """The mutations that make the objects of the query, which refer to this object, refer to nothing; on condition
+    that they still refer to it. One call, which reads their keys.
+    """
+    schema, column = source._schema, reference.column
+    keys: list[Any] = yield from evaluate(source._copy(shape="flat", fields=(schema.pk.name,), order=()), origin)
+    if not keys:
+        return []
+    expected = [column.position, column.codec.encode(_key_to(reference, related))]
+    changes = [column.position, False, *_texts(_times(schema))]
+    nothing: list[Any] = []
+    return [Mutation(schema, "amend", [schema.pk.codec.encode(key), changes, expected, nothing]) for key in keys]
+
+
+def _written(
     records: Sequence[Any],
     reference: Reference,
     related: Any,
-    origin: Origin,
-    method: str,
+    occasion: Occasion,
     expected: Sequence[Any],
+    before: Before | None = None,
 ) -> Operation[None]:
-    step = origin.limits.links
+    """Writes the foreign keys of the records; hooks see what is going to be stored."""
+    assert occasion.origin is not None
+    waiting, step = [*records], occasion.origin.limits.links
+    mutation = partial(_pointing, reference=reference, related=related, expected=expected)
     if not records or not watches_saves(type(records[0]), told=False):
-        for first in range(0, len(records), step):
-            yield from commit([_pointing(r, reference, related, expected) for r in records[first : first + step]])
+        yield from write_together(waiting, mutation, None, before, step)
         return
-    occasion, name = Occasion(method, origin, signals=False), reference.column.name
-    key = _key_to(reference, related)
+    name, key = reference.column.name, _key_to(reference, related)
     former: list[Any] = [getattr(record, name) for record in records]
     try:
-        for record in records:  # hooks see what is going to be stored
+        for record in records:
             vars(record)[name] = key
         yield from before_save(records, occasion)
-        for first in range(0, len(records), step):
-            some = records[first : first + step]
-            yield from commit([_pointing(record, reference, related, expected) for record in some])
-            del former[: len(some)]
-            yield from after_save(some, False, occasion)
+        yield from write_together(waiting, mutation, occasion, before, step)
     except BaseException:
-        for record, value in zip(records[len(records) - len(former) :], former, strict=True):
+        done = len(records) - len(waiting)
+        for record, value in zip(records[done:], former[done:], strict=True):
             vars(record)[name] = value
         raise
 
@@ -82,12 +104,7 @@ def _pointing(record: Any, reference: Reference, related: Any, expected: Sequenc
     schema: Schema = record.__schema__
     column, state, key = reference.column, state_of(record), _key_to(reference, related)
     text = None if key is None else column.codec.encode(key)
-    changes: list[Any] = [column.position, False if text is None else text]
-    timed: list[tuple[Column, Any, Text]] = []
-    if schema.auto_now:
-        values = times(schema.auto_now)
-        timed = [(one, values[one.name], one.codec.encode(values[one.name])) for one in schema.auto_now]
-        changes += [item for one, _, new in timed for item in (one.position, new)]
+    timed = _times(schema)
 
     def on_result(_: Any) -> None:
         vars(record)[column.name] = key
@@ -98,6 +115,17 @@ def _pointing(record: Any, reference: Reference, related: Any, expected: Sequenc
         cache_related(record, reference.name, related)
 
     own = schema.pk.codec.encode(record.pk)
+    changes = [column.position, False if text is None else text, *_texts(timed)]
     before = state.text(column)
     loaded = (column.position, False if before is None else before) if state.saved else ()
     return Mutation(schema, "update", [own, changes, list(expected), []], on_result, records=(record,), loaded=loaded)
+
+
+def _times(schema: Schema) -> list[tuple[Column, Any, Text]]:
+    """The fields with auto_now, with their values and texts."""
+    values = times(schema.auto_now)
+    return [(column, values[column.name], column.codec.encode(values[column.name])) for column in schema.auto_now]
+
+
+def _texts(timed: Sequence[tuple[Column, Any, Text]]) -> list[Any]:
+    return [item for column, _, text in timed for item in (column.position, text)]

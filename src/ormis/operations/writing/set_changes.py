@@ -13,6 +13,7 @@ on deletion those of what refers to it as well.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -22,7 +23,9 @@ from ...errors import OrmisError
 from ...limits import ATTEMPTS
 from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, packed
+from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...records.state import Wire
+from ...schema.relations import OnDelete
 from ...schema.schema import Column
 from ...storage.scripts import script
 from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
@@ -121,9 +124,10 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
     """
     if plan.client_where is not None:
         return (yield from change_each(plan, ClientChange(requested), otherwise))
-    tally = ChangeCounts()
+    tally, lasting = ChangeCounts(), _lasting(plan, requested)
     if plan.keys is not None:
-        yield from _portions(plan, requested, otherwise, tally, plan.keys)
+        keys = plan.keys if lasting is plan else (yield from _keys(plan))
+        yield from _portions(lasting, requested, otherwise, tally, keys)
         return tally
     try:
         how, *rest = yield from _ask(plan, requested, {})
@@ -132,10 +136,33 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        yield from _portions(plan, requested, otherwise, tally, rest[0])
+        yield from _portions(lasting, requested, otherwise, tally, rest[0])
+    elif lasting is not plan:
+        yield from _portions(lasting, requested, otherwise, tally, (yield from _keys(plan)))
     else:
         yield from _walk(plan, requested, otherwise, tally)
     return tally
+
+
+def _lasting(plan: Plan, requested: Change) -> Plan:
+    """The plan less what a step may make untrue of the objects of the next ones: conditions on related objects and, of
+    a deletion, on references that it releases. Which objects are changed is settled before the first step.
+    """
+    releases = (OnDelete.SET_NULL, OnDelete.SET_DEFAULT) if requested.code == "delete" else ()
+    released = {reference.column for reference in plan.schema.references if reference.on_delete in releases}
+    parts = conjuncts(plan.where)
+    kept = [part for part in parts if _lasts(part, released)]
+    return plan if len(kept) == len(parts) else replace(plan, where=join("and", kept))
+
+
+def _lasts(node: Node, released: AbstractSet[Column]) -> bool:
+    if isinstance(node, BoolOp):
+        return all(_lasts(part, released) for part in node.parts)
+    if isinstance(node, Not):
+        return _lasts(node.part, released)
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) or node.joined:
+        return False
+    return released.isdisjoint(node.columns())
 
 
 def _portions(
@@ -191,16 +218,16 @@ def change_each(
     client_where = [] if plan.client_where is None else sorted(plan.client_where.columns(), key=lambda cell: cell.name)
     checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
-    most = how.requested.most
+    most, lasting = how.requested.most, _lasting(plan, how.requested)
     tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
     for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
-                _, _, count, result, missed = yield from _ask(plan, how.requested, _expecting(how, batch))
+                _, _, count, result, missed = yield from _ask(lasting, how.requested, _expecting(how, batch))
             except NotInOneCall:
-                tally.include((yield from _present(otherwise)(plan, [planned.key for planned in batch])))
+                tally.include((yield from _present(otherwise)(lasting, [planned.key for planned in batch])))
                 continue
             tally.add(count, result)
             stale += missed
