@@ -27,7 +27,7 @@ from ormis.connections import retries
 from servers import Server, free_port, start_server
 
 MODES = pytest.mark.parametrize("mode", ["sync", "async"])
-TRIES = 11
+TRIES = 1 + retries.default_retry().get_retries()
 SHORT = "socket_timeout=0.1&socket_connect_timeout=0.1"
 
 
