@@ -29,7 +29,7 @@ class Song(ormis.Model):
 
     class Meta:
         key = "rank_song"
-        indexes = [Index("genre", "plays"), Index("genre", "album")]
+        indexes = [Index("genre", "plays"), Index("genre", "album"), Index("genre", "price")]
 
 
 class Ticket(ormis.Model):
@@ -49,7 +49,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "album": st.none() | TEXTS,
     "plays": st.none() | st.integers(-2, 2) | st.sampled_from([2**53, 2**53 + 1]),
     "stars": st.none() | st.sampled_from([0.0, -0.0, 0.5, float("inf"), -1e300]),
-    "price": st.none() | st.sampled_from([Decimal(1), Decimal("1.0"), Decimal("1.1"), Decimal(-3)]),
+    "price": st.none()
+    | st.sampled_from([Decimal(text) for text in ("1", "1.0", "1.1", "1.1000000000000000001", "-3")]),
     "genre": st.sampled_from("ab"),
     "mood": st.none() | st.integers(0, 2),
 }
@@ -64,6 +65,7 @@ CONDITIONS: dict[str, tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] =
     "a range": ({"plays__gte": 0}, lambda row: row["plays"] is not None and row["plays"] >= 0),
     "texts": ({"album__gt": "a"}, lambda row: row["album"] is not None and row["album"] > "a"),
     "a beginning": ({"title__startswith": "a"}, lambda row: row["title"].startswith("a")),
+    "prices": ({"price__lte": 1}, lambda row: row["price"] is not None and row["price"] <= 1),
     "absent": ({"album__isnull": True}, lambda row: row["album"] is None),
     "present": ({"plays__isnull": False, "genre": "b"}, lambda row: row["plays"] is not None and row["genre"] == "b"),
     "no index": ({"mood": 1}, lambda row: row["mood"] == 1),
@@ -180,6 +182,8 @@ ORDERS: dict[str, list[Any]] = {
     "optional numbers": ["plays"],
     "absent numbers last": [F("plays").asc(nulls_last=True)],
     "absent numbers first, descending": [F("plays").desc(nulls_first=True)],
+    "decimals": ["price"],
+    "decimals, descending": ["-price"],
     "a tie-break": ["plays", "-id"],
     "texts first": ["title", "-plays", "id"],
     "four terms": ["plays", "album", "-title", "id"],
@@ -196,6 +200,7 @@ def songs(request: pytest.FixtureRequest, db: ormis.Database) -> int:
                 title=f"t{n * 7 % (count // 3)}",
                 album=None if n % 5 == 0 else f"a{n * 11 % (count // 2)}",
                 plays=None if n % 7 == 0 else n * 13 % (count // 2),
+                price=Decimal(n * 17 % (count // 4)) / 10,
                 genre="ab"[n % 2],
             )
             for n in range(count)

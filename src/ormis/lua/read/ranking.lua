@@ -24,8 +24,9 @@ local function count_by_index(conjuncts, probes)
   if #conjuncts == 0 then return call('ZCARD', search.ids) end
   local path = choose(search.m, conjuncts, probes)
   if not path or path.several or #covers(path) < #conjuncts then return false end
-  if path[1] == 'text' then return require('read.text_counts')(path, conjuncts) or false end
-  return path.exact and path.cost, path
+  if path.exact then return path.cost, path end
+  if path[1] ~= 'text' and path[1] ~= 'sorted' then return false end
+  return require('read.range_counts')(path, search.m, conjuncts) or false
 end
 
 -- How many objects of a path are in an index.
