@@ -92,6 +92,7 @@ async def _exchange(
     loan: AsyncLoan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     async def attempt() -> Any:
+        await loan.reconnect()
         await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
@@ -109,7 +110,7 @@ async def _exchange(
             if loan.was_broken:
                 renew()
             packed = connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
-            reply = await connection.retry.call_with_retry(attempt, reset)
+            reply = await connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
             raise

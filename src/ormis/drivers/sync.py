@@ -91,6 +91,7 @@ def _exchange(
     loan: Loan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     def attempt() -> Any:
+        loan.reconnect()
         connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
@@ -109,7 +110,7 @@ def _exchange(
             if loan.was_broken:
                 renew()
             packed = [pack(arguments if once is None else (*arguments, once.token))]
-            reply = connection.retry.call_with_retry(attempt, reset)
+            reply = connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
             raise

@@ -134,8 +134,10 @@ class Plan:
         head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
         request["probes"] = [probe.packed for probe in paths.others]
         if "less" in more:
-            less = conjuncts(more["less"])
-            more["less"] = [[part.packed(numbers) for part in less], probes(self.schema, more["less"])]
+            more["less"] = [
+                [[part.packed(numbers) for part in conjuncts(node)], probes(self.schema, node, column)]
+                for node, column in more["less"]
+            ]
         early = len(numbers.joins)
         request["order"] = [] if self.client_sort else [_packed_term(term, numbers) for term in self.order]
         sorted_by = len(numbers.joins)
