@@ -15,6 +15,7 @@ from ..operations.writing.mutations import Mutation, commit
 from ..operations.writing.save_together import Before, save_together
 from ..operations.writing.update import update
 from ..records.state import (
+    UNKNOWN,
     cache_related,
     cache_related_for_all,
     cached_related,
@@ -226,6 +227,8 @@ class ReverseManager(RelatedManager[M]):
         """Saves the records whole, with this object as the one that they refer to."""
         for record in records:
             setattr(record, self._reference.name, self._record)
+            if state_of(record).saved:  # it may refer to this object already, but as far as it knows alone
+                state_of(record).mark_stored(record.__schema__, self._reference.column, UNKNOWN, UNKNOWN)
         if self.model.__own_save__:
             yield from self._saving_by_themselves(records, before)
         else:

@@ -86,6 +86,7 @@ def _written(
     try:
         for record in records:
             vars(record)[name] = key
+            cache_related(record, reference.name, related)
         yield from before_save(records, occasion)
         yield from write_together(waiting, mutation, occasion, before, step)
     except BaseException:

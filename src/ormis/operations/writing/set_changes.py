@@ -148,11 +148,14 @@ def _lasting(plan: Plan, requested: Change) -> Plan:
     """The plan less what a step may make untrue of the objects of the next ones: conditions on related objects and, of
     a deletion, on references that it releases. Which objects are changed is settled before the first step.
     """
-    releases = (OnDelete.SET_NULL, OnDelete.SET_DEFAULT) if requested.code == "delete" else ()
-    released = {reference.column for reference in plan.schema.references if reference.on_delete in releases}
+    rules = _RELEASING if requested.code == "delete" else ()
+    released = {reference.column for reference in plan.schema.references if reference.on_delete in rules}
     parts = conjuncts(plan.where)
     kept = [part for part in parts if _lasts(part, released)]
     return plan if len(kept) == len(parts) else replace(plan, where=join("and", kept))
+
+
+_RELEASING = (OnDelete.SET_NULL, OnDelete.SET_DEFAULT, OnDelete.SET_VALUE)
 
 
 def _lasts(node: Node, released: AbstractSet[Column]) -> bool:
