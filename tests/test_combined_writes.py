@@ -66,7 +66,7 @@ class Book(ormis.Model):
         LOG.append(f"{'created' if created else 'changed'} {self.name}")
 
 
-class Own(ormis.Model):
+class SelfSaved(ormis.Model):
     """Has a save() of its own."""
 
     name: str = ""
@@ -76,7 +76,7 @@ class Own(ormis.Model):
     changed: datetime = Field(auto_now=True)
 
     class Meta:
-        key = "combined_own"
+        key = "combined_self_saved"
         constraints = [UniqueConstraint("shelf", "place"), UniqueConstraint("other", "place")]
 
     def save(self, **options: Any) -> Self:
@@ -100,7 +100,7 @@ def log(db: ormis.Database) -> Iterator[None]:
     """An empty log."""
     LOG.clear()
     yield
-    assert ormis.check(db, models=[Shelf, Book, Own]).ok
+    assert ormis.check(db, models=[Shelf, Book, SelfSaved]).ok
 
 
 def shelf_of(record: Any, side: str) -> Any:
@@ -259,12 +259,12 @@ async def test_set_writes_the_reference_of_a_stale_object(side: str, block: bool
 @pytest.mark.parametrize("clear", [False, True])
 def test_set_with_an_own_save_of_a_stale_object(side: str, clear: bool) -> None:
     """The same."""
-    shelf, record = Shelf(slug="s").save(), Own(name="o").save()
+    shelf, record = Shelf(slug="s").save(), SelfSaved(name="o").save()
     getattr(shelf, side).add(record)
     for _ in range(2):
         getattr(shelf, side).set([record], bulk=False, clear=clear)
         assert [*getattr(shelf, side).all()] == [record]
-        Own.objects.update(**{FIELDS[side]: None})
+        SelfSaved.objects.update(**{FIELDS[side]: None})
 
 
 def move_after_reading(patch: pytest.MonkeyPatch, record: Any, field: str, target: Shelf) -> None:
@@ -288,36 +288,46 @@ def move_after_reading(patch: pytest.MonkeyPatch, record: Any, field: str, targe
 async def test_set_with_an_own_save(mode: str, side: str, block: bool) -> None:
     """It is called for each; releasing and saving are all or nothing."""
     shelf, times = Shelf(slug="s").save(), dict[int, datetime]()
-    one, two, three = (Own(name=str(at), place=at).save() for at in range(1, 4))
-    same = Own(name="same", place=3).save()
+    one, two, three = (SelfSaved(name=str(at), place=at).save() for at in range(1, 4))
+    same = SelfSaved(name="same", place=3).save()
     getattr(shelf, side).add(one, two)
-    times = {record.pk: record.changed for record in Own.objects.all()}
+    times = {record.pk: record.changed for record in SelfSaved.objects.all()}
     LOG.clear()
     with pytest.raises(ormis.UniqueViolation):
         async with within(block):
             await do(mode, getattr(shelf, side), "set", [three, same], bulk=False)
     assert LOG == ["save 3", "save same"]
     assert [*getattr(shelf, side).order_by("pk")] == [one, two]
-    assert {record.pk: record.changed for record in Own.objects.all()} == times
+    assert {record.pk: record.changed for record in SelfSaved.objects.all()} == times
     async with within(block):
-        await do(mode, getattr(shelf, side), "set", [Own.get(two.pk), Own.get(three.pk), Own(name="n")], bulk=False)
+        await do(
+            mode,
+            getattr(shelf, side),
+            "set",
+            [SelfSaved.get(two.pk), SelfSaved.get(three.pk), SelfSaved(name="n")],
+            bulk=False,
+        )
     assert [record.name for record in getattr(shelf, side).order_by("pk")] == ["2", "3", "n"]
     assert shelf_of(one, side) is None
-    assert Own.get(one.pk).changed > times[one.pk]
+    assert SelfSaved.get(one.pk).changed > times[one.pk]
 
 
 @OWN_SIDES
 def test_set_with_an_own_save_beside_another_client(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its save() is not run a second time: the call is refused, and nothing is written."""
     shelf, far = Shelf(slug="s").save(), Shelf(slug="far").save()
-    moved, gone = Own(name="m", place=1).save(), Own(name="g", place=2).save()
+    moved, gone = SelfSaved(name="m", place=1).save(), SelfSaved(name="g", place=2).save()
     getattr(shelf, side).add(moved, gone)
     move_after_reading(monkeypatch, moved, FIELDS[side], far)
     LOG.clear()
     with pytest.raises(ormis.ConflictError):
-        getattr(shelf, side).set([Own(name="n")], bulk=False)
+        getattr(shelf, side).set([SelfSaved(name="n")], bulk=False)
     assert LOG == ["save n"]
-    assert ([*getattr(shelf, side).all()], [*getattr(far, side).all()], Own.objects.count()) == ([gone], [moved], 2)
+    assert ([*getattr(shelf, side).all()], [*getattr(far, side).all()], SelfSaved.objects.count()) == (
+        [gone],
+        [moved],
+        2,
+    )
 
 
 def test_set_of_an_object_without_the_unique_value(db: ormis.Database) -> None:
@@ -395,20 +405,20 @@ class Tag(ormis.Model):
 
 class Post(ormis.Model):
     slug: str = Field(unique=True)
-    tags: ManyToMany[Tag] = ManyToMany(related_name="posts", through="Tagging")
+    tags: ManyToMany[Tag] = ManyToMany(related_name="posts", through="SlugTag")
 
     class Meta:
         key = "combined_post"
 
 
-class Tagging(ormis.Model):
+class SlugTag(ormis.Model):
     """A link by unique fields."""
 
     post: ForeignKey[Post] = ForeignKey(on_delete=CASCADE, to_field="slug")
     tag: ForeignKey[Tag] = ForeignKey(on_delete=CASCADE, to_field="name")
 
     class Meta:
-        key = "combined_tagging"
+        key = "combined_slug_tag"
 
 
 @MODES
@@ -419,7 +429,7 @@ async def test_links_by_unique_fields_in_signals(mode: str) -> None:
     def receive(action: str, pk_set: set[Any] | None, reverse: bool, **_: Any) -> None:
         told.append((f"{action}{' reverse' if reverse else ''}", pk_set))
 
-    m2m_changed.connect(receive, sender=Tagging)
+    m2m_changed.connect(receive, sender=SlugTag)
     try:
         await do(mode, post.tags, "add", *tags)
         await do(mode, post.tags, "set", [tags[1]])
@@ -428,7 +438,7 @@ async def test_links_by_unique_fields_in_signals(mode: str) -> None:
         await do(mode, tags[0].posts, "add", "p")
         await do(mode, tags[0].posts, "clear")
     finally:
-        m2m_changed.disconnect(receive, sender=Tagging)
+        m2m_changed.disconnect(receive, sender=SlugTag)
     assert told[::2] == [
         ("pre_add", {"a", "b"}),
         ("pre_remove", {"a"}),
@@ -525,31 +535,31 @@ def head() -> int:
     return 1
 
 
-class Link(ormis.Model):
+class Chained(ormis.Model):
     """One of a chain, by each rule that lets a reference be set to something else."""
 
     name: str = ""
     size: int = 0
     changed: datetime = Field(auto_now=True, index=True)
-    value: ForeignKey["Link | None"] = ForeignKey(on_delete=SET(1), related_name="by_value")
-    function: ForeignKey["Link | None"] = ForeignKey(on_delete=SET(head), related_name="by_function")
-    default: ForeignKey["Link | None"] = ForeignKey(on_delete=SET_DEFAULT, default=None, related_name="by_default")
+    value: ForeignKey["Chained | None"] = ForeignKey(on_delete=SET(1), related_name="by_value")
+    function: ForeignKey["Chained | None"] = ForeignKey(on_delete=SET(head), related_name="by_function")
+    default: ForeignKey["Chained | None"] = ForeignKey(on_delete=SET_DEFAULT, default=None, related_name="by_default")
 
     class Meta:
-        key = "combined_link"
+        key = "combined_chained"
 
 
 @pytest.fixture(params=[Limits(), Limits(changed=2, deleted=2), Limits(objects=2, keys=2, changed=1, deleted=1)])
-def chain(db: ormis.Database, url: str, request: pytest.FixtureRequest) -> Iterator[list[Link]]:
+def chain(db: ormis.Database, url: str, request: pytest.FixtureRequest) -> Iterator[list[Chained]]:
     """Each refers to the one before it, in every way."""
     CALLS.clear()
     with ormis.connect(url, limits=request.param) as database:
-        links: list[Link] = []
+        links: list[Chained] = []
         for at in range(COUNT):
             before = links[-1] if links else None
-            links.append(Link(name=f"l{at}", value=before, function=before, default=before).save())
+            links.append(Chained(name=f"l{at}", value=before, function=before, default=before).save())
         yield links
-        assert ormis.check(database, models=[Link]).ok
+        assert ormis.check(database, models=[Chained]).ok
 
 
 @pytest.mark.parametrize(
@@ -563,10 +573,10 @@ def chain(db: ormis.Database, url: str, request: pytest.FixtureRequest) -> Itera
     ],
     ids=["value", "function", "default", "related", "in Python"],
 )
-def test_a_deletion_that_sets_hides_none_of_its_next_steps(chain: list[Link], condition: Q, count: int) -> None:
+def test_a_deletion_that_sets_hides_none_of_its_next_steps(chain: list[Chained], condition: Q, count: int) -> None:
     """All objects that the query finds before are deleted; a function is called once at most."""
-    assert Link.objects.filter(condition).delete() == (count, {"Link": count})
-    assert [link.pk for link in Link.objects.order_by("pk")] == [1, 2]
+    assert Chained.objects.filter(condition).delete() == (count, {"Chained": count})
+    assert [link.pk for link in Chained.objects.order_by("pk")] == [1, 2]
     assert len(CALLS) <= 1
 
 
@@ -582,18 +592,18 @@ UPDATES: dict[str, tuple[Callable[[datetime], Q], dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("name", UPDATES)
 @BLOCKS
-async def test_an_update_that_sets_the_time(chain: list[Link], name: str, block: bool) -> None:
+async def test_an_update_that_sets_the_time(chain: list[Chained], name: str, block: bool) -> None:
     """Its times hide none of the objects of its next steps, and each is changed once; all have one time."""
     condition, values, count = UPDATES[name]
     last = max(link.changed for link in chain)
     async with within(block):
-        Link.objects.filter(condition(last)).update(**values)
-    changed = [*Link.objects.filter(size=1)]
+        Chained.objects.filter(condition(last)).update(**values)
+    changed = [*Chained.objects.filter(size=1)]
     assert len(changed) == count
     times = {link.changed for link in changed}
     assert len(times) == 1
     assert min(times) > last
-    assert Link.objects.filter(changed__gt=last).count() == count
+    assert Chained.objects.filter(changed__gt=last).count() == count
 
 
 # get_or_create() with conditions in Python ---------------------------------------------------------------------------
@@ -612,7 +622,7 @@ LOOKUPS: dict[str, dict[str, Any]] = {
 @BLOCKS
 @pytest.mark.parametrize("steps", [Limits(), Limits(objects=1, keys=1)], ids=["usual", "small"])
 @pytest.mark.parametrize("name", LOOKUPS)
-@pytest.mark.parametrize("model", [Book, Own])
+@pytest.mark.parametrize("model", [Book, SelfSaved])
 async def test_made_or_found_by_conditions_in_python(
     url: str, mode: str, block: bool, steps: Limits, name: str, model: Any
 ) -> None:
