@@ -10,7 +10,7 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
-from . import functions
+from . import functions, signals
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -48,8 +48,9 @@ from .querysets.prefetching import aprefetch_related_objects, prefetch_related_o
 from .querysets.queryset import QuerySet
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
+from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
-from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
+from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
@@ -57,7 +58,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "connect", "Database", "Limits", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
-    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
+    "before_save", "after_save", "before_delete", "after_delete", "signals",
+    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing

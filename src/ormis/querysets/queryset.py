@@ -470,14 +470,14 @@ class QuerySet(Queryable[M], Source[M]):
         if not any(objects) and len(names_of(other.query)) != len(names_of(self.query)):
             raise TypeError(f"{method}: all querysets must have as many values")
 
-    def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
-        """The values of its one field, or the keys of its objects, that `in` compares with."""
+    def _single(self, origin: Origin, key: str = "pk") -> Operation[builtins.list[Any]]:
+        """The values of its one field, or of this one of its objects, that `in` compares with."""
         if self.query.shape != "objects":
             return (yield from evaluate(self._copy(shape="flat"), origin))
         if self.query.combined is None or not self.query.order:
-            return (yield from evaluate(self._valued("flat", ("pk",)), origin))
+            return (yield from evaluate(self._valued("flat", (key,)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
-        return [record.pk for record in records]
+        return [getattr(record, key) for record in records]
 
     def _rows_of(self, query: Query, origin: Origin) -> Operation[builtins.list[tuple[Any, ...]]]:
         """The values of a query on the same model, for a subquery: a tuple for each row."""
