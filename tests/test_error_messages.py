@@ -105,8 +105,8 @@ def test_the_model_of_a_relation_stands_in_brackets(call: Callable[[], Any], hin
         (ForeignKey, "null", "ForeignKey[Other | None]"),
         (ForeignKey, "blank", "ForeignKey[Other | None]"),
         (ForeignKey, "to", "name: ForeignKey[Other]"),
-        (ForeignKey, "to_field", "primary key"),
-        (ForeignKey, "max_length", "the other model's primary key"),
+        (ForeignKey, "to_fields", "did you mean 'to_field'?"),
+        (ForeignKey, "max_length", "a key of the other model"),
         (ForeignKey, "db_index", "has an index always"),
         (ForeignKey, "back_populates", "related_name="),
         (ForeignKey, "on_delte", "did you mean 'on_delete'?"),
@@ -121,7 +121,6 @@ def test_the_model_of_a_relation_stands_in_brackets(call: Callable[[], Any], hin
         (Field, "blank", "`| None`"),
         (Field, "choices", "Literal"),
         (Field, "verbose_name", "title="),
-        (Field, "auto_now_add", "default_factory="),
         (Field, "db_default", "default="),
         (Field, "db_column", "under its own name"),
         (Field, "validators", "@field_validator"),
@@ -1038,6 +1037,51 @@ def test_a_transaction_takes_a_function(db: ormis.Database) -> None:
         asyncio.run(db.atransaction(_any(None)))
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: Choice.get(id=1),
+            "Choice.get(id=1): it takes one primary key. Write Choice.get(1), or Choice.objects",
+        ),
+        (lambda: Choice.get(votes=1), "Write Choice.get(key), or Choice.objects.get(votes=1) for conditions"),
+        (lambda: Choice.get(), "Choice.get(): it takes one primary key"),
+        (lambda: Choice.get(1, votes=1), "Choice.get(1, votes=1): it takes one primary key"),
+        (lambda: Choice.get(1, 2), "Choice.get(1, 2): it takes one primary key"),
+        (lambda: asyncio.run(Choice.aget(id=1)), "Write Choice.aget(1), or Choice.objects.aget(id=1)"),
+    ],
+)
+def test_get_takes_a_key_alone(db: ormis.Database, call: Callable[[], Any], message: str) -> None:
+    """What Django's manager would take is named, with what to write."""
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        (lambda: ForeignKey[Choice, CASCADE], "`name: ForeignKey[Choice] = ForeignKey(on_delete=CASCADE)`"),
+        (lambda: ForeignKey["Choice", CASCADE], "`name: ForeignKey[Choice] = ForeignKey(on_delete=CASCADE)`"),
+        (lambda: ForeignKey[Choice, None], "`name: ForeignKey[Choice | None] = ForeignKey(...)`"),
+        (lambda: OneToOne[Choice | None, ormis.SET(1)], "= OneToOne(on_delete=SET(1))`"),
+        (lambda: ManyToMany[Choice, CASCADE], "`name: ManyToMany[Choice] = ManyToMany(...)`"),
+        (lambda: Related[Choice, int], "`name: Related[Choice] = Related(...)`"),
+    ],
+)
+def test_a_relation_to_several(annotation: Callable[[], Any], message: str) -> None:
+    """More than the model in the brackets is refused with what to write, in quotes as well."""
+    with pytest.raises(ModelError, match=re.escape(message)):
+        annotation()
+
+
+def test_a_relation_to_several_in_quotes() -> None:
+    """The same under `from __future__ import annotations`, with the name of the field."""
+    with pytest.raises(ModelError, match=r"Late\.choice: ForeignKey\[Choice, CASCADE\] has more.*on_delete=CASCADE\)`"):
+        make("Late", __name__, choice=("ForeignKey[Choice, CASCADE]", ForeignKey()))
+    with pytest.raises(ModelError, match=r"on_delete=ormis\.CASCADE\)`"):
+        make("Late", __name__, choice=("ForeignKey['Choice', ormis.CASCADE]", ForeignKey()))
+
+
 # Classes -------------------------------------------------------------------------------------------------------------
 
 
@@ -1064,6 +1108,42 @@ def test_relations_follow_a_class_that_is_declared_again(db: ormis.Database) -> 
     again_note = _note(again)
     assert [*again.get(2).notes.all()] == [again_note.get(2)]
     assert again_note.objects.filter(paper__title="b").get().paper == again.get(2)
+
+
+@pytest.mark.parametrize("way", ["key", "to_field", "one-to-one", "declared"])
+def test_keys_follow_a_class_whose_key_has_another_type(db: ormis.Database, way: str) -> None:
+    """The foreign keys to a class that is declared again are typed as its key is now, and so are those to keys that are
+    foreign keys themselves; one that the class body types stays as it is written.
+    """
+    to_field = "code" if way == "to_field" else None
+
+    def paper(kind: Any, code: Any) -> Any:
+        fields = {} if kind is int else {"own": (kind, Field(primary_key=True))}
+        return make("Paper", __name__, **fields, code=(code, Field(unique=True)))
+
+    paper(int, int)
+    relation = ForeignKey(related_name="notes", to_field=to_field, on_delete=CASCADE)
+    note = make("Note", __name__, paper=(ForeignKey["Paper"], relation), **(
+        {"paper_id": (int, Field())} if way == "declared" else {}
+    ))  # fmt: skip
+    one = make("One", __name__, paper=(OneToOne["Paper"], OneToOne(primary_key=True, related_name="+")))
+    leaf = make("Leaf", __name__, one=(ForeignKey["One"], ForeignKey(related_name="+")))
+    assert leaf.model_fields["one_id"].annotation is int
+    again = paper(str, str)
+    if way == "declared":
+        assert note.model_fields["paper_id"].annotation is int
+        return
+    assert note.model_fields["paper_id"].annotation is str
+    assert one.model_fields["paper_id"].annotation is str
+    assert leaf.model_fields["one_id"].annotation is str
+    stored = again(own="x", code="c").save()
+    made = note(paper=stored).save()
+    assert made.paper_id == ("c" if to_field else "x")
+    assert note.objects.filter(paper=stored).get().paper == stored
+    assert leaf(one=one(paper=stored).save()).save().one.paper == stored
+    with pytest.raises(ValidationError, match="valid string"):
+        note(paper=7)
+    assert note.objects.filter(paper__code="c").delete() == (1, {"Note": 1})
 
 
 def test_an_object_of_the_class_before_says_so(db: ormis.Database) -> None:

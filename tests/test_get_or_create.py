@@ -17,6 +17,7 @@ class Shop(ormis.Model):
     """The target of the goods' foreign key."""
 
     name: str = Field(index=True)
+    floor: int = 0
 
     class Meta:
         key = "ob_shop"
@@ -179,6 +180,36 @@ def test_round_trips() -> None:
     assert sent(lambda: Good.objects.get_or_create(note="new")) == ["get_or_create"]
     assert sent(lambda: Good.objects.update_or_create(name="b", defaults={"stock": 1})) == ["get_or_create"]
     assert sent(lambda: Good.objects.update_or_create(name="b", defaults={"stock": 2})) == ["get_or_create", "query"]
+
+
+RELATED_LOOKUPS: dict[str, dict[str, Any]] = {
+    "a sum": {"stock__exact": F("shop__floor") + 2},
+    "a range": {"stock__range": [F("shop__floor") * 2, 5]},
+    "a text": {"note__istartswith": F("shop__name")},
+    "a text among others": {"name": "g1", "note__iexact": F("shop__name")},
+    "of the server": {"stock__gt": F("shop__floor")},
+}
+
+
+@pytest.mark.parametrize("lookups", RELATED_LOOKUPS.values(), ids=RELATED_LOOKUPS)
+@pytest.mark.parametrize("steps", ["usual", "small"])
+def test_lookups_that_compare_with_a_related_object(db: ormis.Database, steps: str, lookups: dict[str, Any]) -> None:
+    """The object that meets them is found, whoever evaluates them; where none does, one is made."""
+    if steps == "small":
+        db.limits = replace(db.limits, objects=1, keys=1)
+    shops = [Shop(name="Low", floor=1).save(), Shop(name="High", floor=9).save()]
+    for number in range(4):
+        Good(name=f"g{number}", note="LOW" if number == 1 else "", stock=number, shop=shops[1]).save()
+    given = {"name": "new", "slug": "new"}
+    made, created = Good.objects.get_or_create(given, **lookups)
+    assert (made.pk, created) == (5, True)
+    made.delete()
+    Good.objects.filter(name="g1").update(stock=3, shop=shops[0])
+    found, created = Good.objects.get_or_create(given, **lookups)
+    assert (found.name, created) == ("g1", False)
+    found, created = Good.objects.update_or_create({"size": 7}, **lookups)
+    assert (found.name, created, Good.get(found.pk).size) == ("g1", False, 7)
+    assert Good.objects.count() == 4
 
 
 def test_callable_defaults() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ormis
-from ormis import F, Field, Q
+from ormis import F, Field, ManyToMany, Q
 
 COUNT = 130
 MANY = 50
@@ -86,3 +86,48 @@ def test_explain_says_so(items: list[Item]) -> None:
     """explain() names how many values there are and what is done with them."""
     assert "100 primary keys" in Item.objects.filter(pk__in=range(1, 101)).explain()
     assert "60 values of name" in Item.objects.filter(name__in=[f"n{i}" for i in range(60)]).explain()
+
+
+class Label(ormis.Model):
+    name: str = ""
+
+    class Meta:
+        key = "many_values_label"
+
+
+class Box(ormis.Model):
+    size: int = 0
+    labels: ManyToMany[Label] = ManyToMany(related_name="boxes")
+
+    class Meta:
+        key = "many_values_box"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        Q(labels__in=[*range(1, COUNT + 1)]),
+        Q(labels__name__regex="^n"),
+        Q(labels__name__regex="^n") & Q(size__regex="[0-9]"),
+        Q(labels__in=[*range(1, COUNT + 1)]) | Q(pk=-1),
+    ],
+    ids=str,
+)
+def test_links_with_one_of_very_many(db: ormis.Database, condition: Q) -> None:
+    """Objects linked to one of more objects than a call carries are found, once each, and are left out by exclude()."""
+    db.limits = replace(db.limits, values=MANY)
+    labels = Label.objects.bulk_create([Label(name=f"n{i}") for i in range(COUNT)] + [Label(name="other")])
+    boxes = Box.objects.bulk_create([Box(size=i) for i in range(5)])
+    boxes[0].labels.add(labels[0], labels[COUNT - 1])
+    boxes[1].labels.add(labels[MANY])
+    boxes[2].labels.add(labels[-1])
+    boxes[3].labels.add(*labels)
+    found = Box.objects.filter(condition)
+    assert [box.size for box in found] == [0, 1, 3]
+    assert found.count() == 3
+    assert [box.size for box in Box.objects.exclude(condition)] == [2, 4]
+    assert [label.name for label in Label.objects.filter(boxes__in=found).order_by("-pk")[:2]] == [
+        "other",
+        f"n{COUNT - 1}",
+    ]
+    assert found.update(size=7) == 3

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 import ormis
-from ormis import F, Field
+from ormis import F, Field, ForeignKey, ManyToMany, OneToOne, Q
 
 
 class Poll(ormis.Model):
@@ -134,3 +134,84 @@ def test_automatic_keys_have_no_upper_bound(db: ormis.Database, raw: redis.Redis
     raw.set("missing_plain/next_id", str(last))
     assert add_by(way, Plain) == [last + 1, last + 2]
     assert [record.id for record in Plain.objects.order_by("id")] == [last + 1, last + 2]
+
+
+class Topic(ormis.Model):
+    name: str = ""
+    polls: ManyToMany["Ballot"] = ManyToMany(related_name="topics")
+
+    class Meta:
+        key = "missing_topic"
+
+
+class Ballot(ormis.Model):
+    topic: ForeignKey[Topic | None] = ForeignKey(related_name="votes")
+    stars: int | None = None
+
+    class Meta:
+        key = "missing_vote"
+
+
+class Seal(ormis.Model):
+    topic: OneToOne[Topic | None] = OneToOne(related_name="seal")
+    colour: str | None = None
+
+    class Meta:
+        key = "missing_seal"
+
+
+@pytest.fixture
+def related(db: ormis.Database, raw: redis.Redis) -> None:
+    """Topics with a vote, links and a seal that are there, with such that lost their hashes, with both, with none."""
+    there, gone, both, _ = Topic.objects.bulk_create([Topic(name=name) for name in ("there", "gone", "both", "none")])
+    kept = Ballot.objects.bulk_create([Ballot(topic=there, stars=3), Ballot(topic=both, stars=3)])
+    lost = Ballot.objects.bulk_create([Ballot(topic=gone, stars=3), Ballot(topic=both, stars=3)])
+    there.polls.add(kept[0])
+    gone.polls.add(lost[0])
+    both.polls.add(kept[1], lost[1])
+    Seal.objects.bulk_create([Seal(topic=there, colour="red"), Seal(topic=gone, colour="red")])
+    raw.delete("missing_vote:3", "missing_vote:4", "missing_seal:2")
+    assert raw.scard("missing_topic/links/polls/3") == 2
+
+
+HAVE = ["there", "both"]
+CONDITIONS: dict[str, tuple[Q, list[str]]] = {
+    "there is a related object": (Q(votes__isnull=False), HAVE),
+    "there is a linked object": (Q(polls__isnull=False), HAVE),
+    "there is a one-to-one": (Q(seal__isnull=False), ["there"]),
+    "a field of it": (Q(votes__stars=3), HAVE),
+    "a field of a linked one": (Q(polls__stars=3), HAVE),
+    "a field is not absent": (~Q(votes__stars=None), HAVE),
+    "a field of a linked one is not absent": (~Q(polls__stars=None), HAVE),
+    "a field of a one-to-one is not absent": (~Q(seal__colour=None), ["there"]),
+    "the key of a linked one": (Q(polls=1) | Q(polls=3), ["there"]),
+    "one of the keys of linked ones": (Q(polls__in=[1, 3, 4]), ["there"]),
+    "a linked one whose field is compared with one here": (Q(polls__stars__gt=F("pk")), HAVE[:1]),
+    "a condition in Python": (Q(polls__stars__regex="3"), HAVE),
+    "no condition in Python": (~Q(votes__stars__regex="3") & Q(name__regex="."), ["gone", "none"]),
+}
+
+
+@pytest.mark.usefixtures("related")
+@pytest.mark.parametrize("limits", [ormis.Limits(), ormis.Limits(objects=2, keys=1, values=1)], ids=["whole", "small"])
+@pytest.mark.parametrize(("condition", "expected"), CONDITIONS.values(), ids=CONDITIONS)
+def test_a_related_object_without_a_hash_is_none(
+    url: str, limits: ormis.Limits, condition: Q, expected: list[str]
+) -> None:
+    """Conditions across relations pass over it: who has no other one has none; exclude() is the complement."""
+    with ormis.connect(url, limits=limits):
+        assert [topic.name for topic in Topic.objects.filter(condition)] == expected
+        rest = [name for name in ("there", "gone", "both", "none") if name not in expected]
+        assert [topic.name for topic in Topic.objects.exclude(condition)] == rest
+        assert Topic.objects.filter(condition).count() == len(expected)
+
+
+@pytest.mark.usefixtures("related")
+def test_a_one_to_one_takes_the_place_of_one_without_a_hash(db: ormis.Database) -> None:
+    """The new object is the related one in conditions, orders and select_related()."""
+    topic = Topic.objects.get(name="gone")
+    Seal(topic=topic, colour="blue").save()
+    found = Topic.objects.select_related("seal").get(name="gone")
+    assert found.seal.colour == "blue"
+    assert Topic.objects.filter(seal__colour="blue").count() == 1
+    assert Topic.objects.order_by("seal__colour").values_list("name", "seal__colour")[2] == ("gone", "blue")

@@ -1,7 +1,10 @@
 """Values inside a field: what goes in comes out, or is refused when it is saved; nothing unreadable is stored."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -322,6 +325,82 @@ def test_what_is_stored_comes_back(kind: Any, value: Any) -> None:
     assert again == value
     assert type(again) is type(value)
     assert codec_for(kind).encode(again) == text
+
+
+class Leaf(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    names: frozenset[str]
+
+
+class Sets(BaseModel):
+    """Sets at every kind of place."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, set[str]]
+    own: set[str] = Field(serialization_alias="mine")
+    listed: list[set[str]] = []
+    named: dict[str, frozenset[str]] = {}
+    leaves: set[Leaf] = set()
+    inner: "Sets | None" = None
+    root: RootModel[set[str]] | None = None
+    place: Place | None = None
+    pair: tuple[set[str], frozenset[frozenset[str]]] = (set(), frozenset())
+    maybe: set[str | int] | None = None
+
+
+def sets(names: Sequence[str]) -> Sets:
+    """The same value, whatever the order in which the names are put into its sets."""
+    own = set(names)
+    return Sets(
+        own=own,
+        listed=[own, {"x"}],
+        named={"b": frozenset(names), "a": frozenset()},
+        leaves={Leaf(names=frozenset(names)), Leaf(names=frozenset({"z", "y"}))},
+        inner=Sets(own=own, more=own),
+        root=RootModel[set[str]](own),
+        place=Place("here", Point(1), own),
+        pair=(own, frozenset({frozenset(names), frozenset({"u", "v"})})),
+        maybe={*names, 1, 2},
+    )
+
+
+SET_TEXTS = """
+from typing import Any
+from test_nested_values import ABC, Sets, codec_for, sets
+value = sets(ABC)
+kinds = {Sets: value, list[Sets]: [value], dict[str, set[str]]: {"a": value.own}, list[set[str]]: [value.own]}
+for kind, whole in {**kinds, Any: {"a": value.own}}.items():
+    print(codec_for(kind).encode(whole))
+"""
+ABC = "abcdefghijklmnop"
+
+
+def test_sets_have_one_text_in_every_process() -> None:
+    """Python orders sets by hashes that differ from process to process; an unchanged object does not look changed."""
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", SET_TEXTS],
+            env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=Path(__file__).parent,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in range(1, 4)
+    }
+    assert len(texts) == 1
+    assert len(texts.pop().splitlines()) == 5
+    text, again = decoded(Sets, sets(ABC))
+    assert again == sets(ABC[::-1])
+    assert codec_for(Sets).encode(again) == codec_for(Sets).encode(sets(ABC[::-1])) == text
+
+
+@given(st.dictionaries(st.text(), st.sets(st.text() | st.integers())))
+def test_equal_sets_inside_have_equal_texts(value: dict[str, set[str | int]]) -> None:
+    """However they were made."""
+    again = {name: {*sorted(members, key=repr, reverse=True)} for name, members in value.items()}
+    encode = codec_for(dict[str, set[str | int]]).encode
+    assert encode(again) == encode(value)
 
 
 def test_types_inside_are_kept() -> None:

@@ -51,14 +51,29 @@ def stored(**values: Any) -> Book:
 REFUSALS: dict[str, tuple[tuple[Any, ...], type[Exception], str]] = {
     "missing": ((1, "operations_book:1", "1"), Book.DoesNotExist, "Book with id='1' is not in the database"),
     "unique": (
-        (1, "operations_book/unique/title=Emma", "title", "Emma", "2"),
+        (1, "operations_book", "title", "Emma", "2"),
         ormis.UniqueViolation,
         "Book with title='Emma' exists already: operations_book:2",
     ),
     "reference": (
-        (1, "operations_shelf:7", "shelf_id", "7", "operations_shelf"),
+        (1, "operations_book", "shelf_id", "7", "operations_shelf", False),
         ormis.ForeignKeyViolation,
         "Book.shelf_id='7' points at operations_shelf:7, which does not exist",
+    ),
+    "reference by a field": (
+        (1, "operations_book", "shelf_id", "7", "operations_shelf", "code"),
+        ormis.ForeignKeyViolation,
+        "Book.shelf_id='7' points at the operations_shelf with code='7', which does not exist",
+    ),
+    "reference of another model": (
+        (1, "operations_shelf", "room_id", "7", "operations_room", False),
+        ormis.ForeignKeyViolation,
+        "Shelf.room_id='7' points at operations_room:7, which does not exist",
+    ),
+    "referred": (
+        (1, "operations_book", "title", "Emma", ["operations_note:1", "operations_note:2"]),
+        ormis.ForeignKeyViolation,
+        "Book.title='Emma' can't be changed: operations_note:1, operations_note:2 refer to it by this value",
     ),
     "link": (
         (1, "operations_shelf:7", "shelves", "operations_shelf", "7"),
@@ -96,7 +111,7 @@ def test_a_refused_commit_raises_and_changes_no_state(outcome: str) -> None:
     details, kind, message = REFUSALS[outcome]
     book = stored()
     book.title = "Persuasion"
-    driver = FakeDriver([packed(outcome, *details), packed("ok", [True])])
+    driver = FakeDriver([packed(outcome.split(" ", maxsplit=1)[0], *details), packed("ok", [True])])
     with pytest.raises(kind) as refusal:
         driver.run(save(book))
     assert message in str(refusal.value)
@@ -184,7 +199,7 @@ def test_texts_that_are_no_utf8_are_shown_with_escapes(length: int) -> None:
 
 def test_a_refusal_with_a_text_that_is_no_utf8() -> None:
     """The exception shows the value with escapes."""
-    reply = packed("unique", 1, "key", "title", "~", "2").replace(b"~", b"\xff")
+    reply = packed("unique", 1, "operations_book", "title", "~", "2").replace(b"~", b"\xff")
     with pytest.raises(ormis.UniqueViolation) as refusal:
         FakeDriver([reply]).run(save(Book(title="Emma")))
     assert refusal.value.value == "\\xff"

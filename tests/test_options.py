@@ -44,7 +44,7 @@ def test_the_signature_shows_the_options_of_pydantic() -> None:
     """An editor is shown every option of pydantic's Field, each as a keyword, besides ormis's own, and no **options."""
     ours, theirs = (inspect.signature(function).parameters for function in (Field, pydantic.Field))
     named = {name for name, parameter in theirs.items() if parameter.kind is not inspect.Parameter.VAR_KEYWORD}
-    assert {*ours} == named | {"index", "unique", "primary_key"} | {*ours} & {"exclude_if"}
+    assert {*ours} == named | {"index", "unique", "primary_key", "auto_now", "auto_now_add"} | {*ours} & {"exclude_if"}
     assert all(parameter.annotation is not inspect.Parameter.empty for parameter in ours.values())
 
 

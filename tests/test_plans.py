@@ -70,7 +70,12 @@ def test_an_empty_query_asks_for_everything() -> None:
         ),
         (
             Q(author__born=3),
-            ForwardMatch(column("author_id"), Author.__schema__, Compare(Author.__schema__.column("born"), "eq", (3,))),
+            ForwardMatch(
+                column("author_id"),
+                Author.__schema__,
+                Compare(Author.__schema__.column("born"), "eq", (3,)),
+                Author.__schema__.pk,
+            ),
         ),
         (
             Q(reviews__stars=3),

@@ -1,13 +1,16 @@
 """Relations: what the sides are called, one-to-one, self references, managers of the objects that refer to one."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import redis
 
 import ormis
 from model_factory import make
 from ormis import CASCADE, SET_NULL, Field, ForeignKey, ManyToMany, ModelError, OneToOne, Related
+from ormis.operations.writing import foreign_keys
 from servers import Server
 
 
@@ -290,6 +293,64 @@ def test_set_and_clear(db: ormis.Database) -> None:
         one.chapter_set.add(chapters[0], through_defaults={})
 
 
+class Shelf(ormis.Model):
+    class Meta:
+        key = "rel_shelf"
+
+
+class Slot(ormis.Model):
+    place: int = 0
+    shelf: ForeignKey[Shelf | None] = ForeignKey(related_name="slots")
+
+    class Meta:
+        key = "rel_slot"
+        constraints = [ormis.UniqueConstraint("shelf", "place")]
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("in_block", [False, True])
+def test_set_is_all_or_nothing(db: ormis.Database, bulk: bool, in_block: bool) -> None:
+    """set() that is refused for one of the objects releases none of the others; a place that is left is free."""
+    shelf = Shelf().save()
+    one, two = Slot(place=1, shelf=shelf).save(), Slot(place=2, shelf=shelf).save()
+    same, other = Slot(place=2).save(), Slot(place=2).save()
+
+    def set_slots(*slots: Slot, clear: bool = False) -> None:
+        with ormis.atomic() if in_block else nullcontext():
+            shelf.slots.set(slots, bulk=bulk, clear=clear)
+
+    for clear in (False, True):
+        with pytest.raises(ormis.UniqueViolation):
+            set_slots(Slot.get(same.pk), Slot.get(other.pk), clear=clear)
+        assert [*shelf.slots.all()] == [one, two]
+    set_slots(Slot.get(one.pk), Slot.get(same.pk))
+    assert ([*shelf.slots.all()], Slot.get(two.pk).shelf_id) == ([one, same], None)
+    set_slots(Slot.get(two.pk), clear=True)
+    assert [*shelf.slots.all()] == [two]
+    set_slots()
+    assert Slot.objects.filter(shelf=None).count() == 4
+
+
+def test_set_passes_over_what_others_have_moved(
+    db: ormis.Database, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object that another client has given to another one between the reading and the writing stays there."""
+    ann, bob = Author().save(), Author().save()
+    one, two = Book(title="1", author=ann).save(), Book(title="2", author=ann).save()
+    evaluate = foreign_keys.evaluate
+
+    def evaluated(*arguments: Any) -> Any:
+        found = yield from evaluate(*arguments)
+        monkeypatch.undo()
+        Book.objects.filter(pk=one.pk).update(author=bob)
+        return found
+
+    monkeypatch.setattr(foreign_keys, "evaluate", evaluated)
+    ann.books.set([Book(title="3").save()])
+    assert [book.title for book in ann.books.all()] == ["3"]
+    assert (Book.get(one.pk).author_id, Book.get(two.pk).author_id) == (bob.pk, None)
+
+
 def test_many_related_objects_go_in_steps(db: ormis.Database) -> None:
     """Long lists take a call for every thousand objects, and none for none."""
     ann = Author().save()
@@ -432,3 +493,32 @@ def test_objects_of_another_database_are_refused(db: ormis.Database, elsewhere: 
     assert Book(author=far).save(using=elsewhere).author == far
     assert far.books.count() == 1
     assert near.books.count() == 0
+
+
+def test_a_missing_one_to_one_is_no_attribute(db: ormis.Database) -> None:
+    """hasattr() and getattr() with a default know it, of a saved object and of an unsaved one, whose error is a
+    ForeignKeyViolation as well; with to_field also of one that has no value to be referred to by.
+    """
+    place = make("Place", __name__, code=(int | None, Field(default=None, unique=True)))
+    house = make("House", __name__, place=(OneToOne[place], OneToOne(related_name="house")))
+    by_code = make(
+        "ByCode", __name__, place=(OneToOne[place | None], OneToOne(related_name="by_code", to_field="code"))
+    )
+    by_code().save()
+    unsaved, saved = place(code=1), place().save()
+    for one in (unsaved, saved):
+        for name, model in (("house", house), ("by_code", by_code)):
+            assert not hasattr(one, name)
+            assert getattr(one, name, None) is None
+            with pytest.raises(model.DoesNotExist) as caught:
+                getattr(one, name)
+            assert isinstance(caught.value, AttributeError | model.RelatedObjectDoesNotExist)
+            assert isinstance(caught.value, ormis.ForeignKeyViolation) == (one is unsaved)
+    with pytest.raises(
+        ormis.ForeignKeyViolation, match=r"Place\.house: .* is not saved yet, so nothing can refer to it"
+    ):
+        unsaved.house  # noqa: B018
+    with pytest.raises(ormis.ForeignKeyViolation, match="not saved yet"):
+        unsaved.house = house(place=saved)
+    assert [getattr(p, "by_code", None) for p in place.objects.prefetch_related("by_code")] == [None]
+    assert [getattr(p, "by_code", None) for p in place.objects.select_related("by_code")] == [None]

@@ -264,6 +264,8 @@ def test_explain_says_who_adds_up() -> None:
     Bare(group="a", whole=1).save()
     by_server = Bare.objects.values("group").annotate(n=Count("id"), s=Sum("whole")).explain()
     assert "grouped by group: Count('id'), Sum('whole') on the server, portion by portion" in by_server
+    every = Bare.objects.values("group").annotate(**ASKED, mean=Avg("exact"), deviation=StdDev("real")).explain()
+    assert "on the server, portion by portion" in every
     in_python = Bare.objects.values("group").annotate(s=Sum(ormis.F("whole") + 1)).explain()
     assert "in Python, over columns read in batches" in in_python
 

@@ -322,3 +322,58 @@ def test_foreign_keys_name_the_place(db: ormis.Database, raw: redis.Redis) -> No
         list(Friend.objects.select_related("holder"))
     with pytest.raises(ormis.StoredDataError, match="holder_id"):
         Friend.get(1)
+
+
+BY_TEXT = {
+    "bool_": ["1", "0", "true", "True", "FALSE", "TRUE", "yes"],
+    "uuid_": [
+        "12345678-1234-5678-1234-56781234567a",
+        "12345678-1234-5678-1234-56781234567A",
+        "12345678123456781234567812345678",
+        "ABCDEF00-1234-5678-1234-567812345678",
+    ],
+}
+
+
+class Flagged(ormis.Model):
+    """Bools and UUIDs, whose texts the server compares, without an index and with each kind of one."""
+
+    bool_: bool | None = None
+    uuid_: UUID | None = None
+    bool_indexed: bool | None = Field(default=None, index=True)
+    uuid_indexed: UUID | None = Field(default=None, index=True)
+    uuid_unique: UUID | None = Field(default=None, unique=True)
+
+    class Meta:
+        key = "text_flagged"
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in BY_TEXT.items() for text in texts])
+@pytest.mark.parametrize("suffix", ["", "indexed", "unique"])
+def test_a_value_is_found_by_equality(db: ormis.Database, raw: redis.Redis, kind: str, text: str, suffix: str) -> None:
+    """A text that is read as a value is found by it, with an index and without; any other is none in every way."""
+    field = f"{kind}{suffix}"
+    if field not in Flagged.model_fields:
+        pytest.skip("a bool is never unique here")
+    Flagged().save()
+    raw.hset("text_flagged:1", field, text)
+    report = ormis.check(db, models=[Flagged], repair=True)
+    codec = codec_for(bool if kind == "bool_" else UUID)
+    value = msgspec.convert(text, bool if kind == "bool_" else UUID, strict=False) if text != "yes" else True
+    if codec.encode(value) == text:
+        assert getattr(Flagged.get(1), field) == value
+        expected = 1
+    else:
+        expected = 0
+        assert [f.field for f in report.findings if f.kind == "value"] == [field]
+        for way in (
+            lambda: Flagged.get(1),
+            lambda: list(Flagged.objects.all()),
+            lambda: Flagged.objects.values(field)[0],
+        ):
+            with pytest.raises(ormis.StoredDataError, match=field):
+                way()
+    assert Flagged.objects.filter(**{field: value}).count() == expected
+    assert Flagged.objects.filter(**{f"{field}__in": [value]}).count() == expected
+    assert Flagged.objects.exclude(**{field: value}).count() == 1 - expected
+    assert Flagged.objects.filter(**{f"{field}__isnull": False}).count() == 1

@@ -10,7 +10,7 @@ ormis.connect("embedded://")
 Question(question_text="Nike or Adidas?").save()
 """
 
-from . import functions
+from . import functions, signals
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -40,13 +40,17 @@ from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
 from .query.conditional import Case, When
 from .query.expressions import F, Value
 from .query.q import Q
+from .query.subqueries import Exists, OuterRef, Subquery
+from .query.window_frames import RowRange, ValueRange, WindowFrameExclusion
+from .query.windows import Window
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
 from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
+from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
-from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL
+from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
@@ -54,11 +58,13 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "connect", "Database", "Limits", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
-    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET_DEFAULT", "SET_NULL",
+    "before_save", "after_save", "before_delete", "after_delete", "signals",
+    "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     # computing
-    "Avg", "Case", "Count", "Max", "Min", "StdDev", "Sum", "Value", "Variance", "When", "functions",
+    "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
+    "When", "functions", "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
     # transactions
     "atomic",
     # looking after a database

@@ -3,13 +3,17 @@
 An operation is a generator: it yields a `Call`, is sent the server's reply and returns its result. It does no I/O.
 A driver takes the calls, sends them and sends back the replies; redis-py's errors are thrown into the operation, which
 may turn them into ormis errors. The same operation runs under the sync, the async and the fake driver.
+
+An `Invocation` is the one call that is not sent: the driver runs code of the application, sync or async as it can.
 """
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field, replace
+from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
 
+from .errors import OrmisError
 from .limits import Limits
 
 T = TypeVar("T")
@@ -97,7 +101,49 @@ class ScriptCall:
         return " ".join([self.name, *self.keys, *(_shown(arg) for arg in self.args)])
 
 
-Call = Command | ScriptCall
+@dataclass(slots=True)
+class Invocation:
+    """Code of the application that runs between the calls of an operation: a hook, a receiver, an overridden save().
+
+    Its result takes the place of the reply, its exception is thrown into the operation.
+
+    run: called by a sync driver; None for code that has to be awaited, which a sync driver refuses.
+    arun: called and awaited by an async driver; None if it calls `run`.
+    name, method, instead: for the refusal: the code, the method that would run it, what to write in its place.
+    when_certain: inside a block of `atomic()` it is run when the block is applied, and not if it is not.
+    """
+
+    run: Callable[[], Any] | None
+    arun: Callable[[], Awaitable[Any]] | None = None
+    name: str = ""
+    method: str = ""
+    instead: str = ""
+    when_certain: bool = False
+
+    def invoke(self) -> Any:
+        """Runs it from sync code. Raises OrmisError for code that has to be awaited."""
+        if self.run is None:
+            raise self._refused()
+        result = self.run()
+        if iscoroutine(result):  # of a function that is not `async def` itself
+            result.close()
+            raise self._refused()
+        return result
+
+    async def ainvoke(self) -> Any:
+        """Runs it from async code."""
+        call = self.arun or self.run
+        assert call is not None, "there is one of them"
+        result: Any = call()
+        return await result if isawaitable(result) else result
+
+    def _refused(self) -> OrmisError:
+        return OrmisError(f"{self.name} is async, and {self.method} can't wait for it: write {self.instead}")
+
+
+Sent = Command | ScriptCall
+"""What goes to the server."""
+Call = Sent | Invocation
 Operation = Generator[Call, Any, T]
 
 

@@ -90,7 +90,7 @@ class Database:
             self._note_url(error)
             raise
         except (ProtectedError, RestrictedError) as error:
-            error.origin = Origin(self)
+            error.origin = error.origin or Origin(self)
             raise
 
     async def arun(self, operation: Operation[T]) -> T:
@@ -107,7 +107,7 @@ class Database:
             self._note_url(error)
             raise
         except (ProtectedError, RestrictedError) as error:
-            error.origin = Origin(self, asynchronous=True)
+            error.origin = error.origin or Origin(self, asynchronous=True)
             raise
 
     def _note_url(self, error: BaseException) -> None:
@@ -132,10 +132,13 @@ class Database:
             )
             raise TypeError(f"transaction() takes a function that is not async, not {shown(function)}: write {hint}")
         for left in range(retries, 0, -1):
+            block = self.atomic()
             try:
-                with self.atomic():
+                with block:
                     return function()
             except ConflictError:
+                if block.applied:  # the error of a hook that ran after the block
+                    raise
                 sleep(pause(retries - left))
         with self.atomic():
             return function()
@@ -146,10 +149,13 @@ class Database:
             hint = "db.atransaction(function), without calling it"
             raise TypeError(f"atransaction() takes an async function, not {shown(function)}: write {hint}")
         for left in range(retries, 0, -1):
+            block = self.atomic()
             try:
-                async with self.atomic():
+                async with block:
                     return await function()
             except ConflictError:
+                if block.applied:
+                    raise
                 await asyncio.sleep(pause(retries - left))
         async with self.atomic():
             return await function()

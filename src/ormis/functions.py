@@ -1,6 +1,7 @@
 """Functions of fields and other expressions, under Django's names: `from ormis.functions import Lower, Round, Trunc`.
 
-They stand wherever an expression does. `Function` is the base for functions of your own.
+They stand wherever an expression does, those of windows in `Window(...)`. `Function` is the base for functions of your
+own, `WindowFunction` for those of windows.
 """
 
 from .query.functions.base import Function
@@ -82,6 +83,20 @@ from .query.functions.texts import (
     Trim,
     Upper,
 )
+from .query.window_functions import (
+    CumeDist,
+    DenseRank,
+    FirstValue,
+    Lag,
+    LastValue,
+    Lead,
+    NthValue,
+    Ntile,
+    PercentRank,
+    Rank,
+    RowNumber,
+    WindowFunction,
+)
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # your own
@@ -99,4 +114,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "ExtractQuarter", "ExtractSecond", "ExtractWeek", "ExtractWeekDay", "ExtractYear", "Now", "Trunc", "TruncDate",
     "TruncDay", "TruncHour", "TruncMinute", "TruncMonth", "TruncQuarter", "TruncSecond", "TruncTime", "TruncWeek",
     "TruncYear",
+    # windows
+    "CumeDist", "DenseRank", "FirstValue", "Lag", "LastValue", "Lead", "NthValue", "Ntile", "PercentRank", "Rank",
+    "RowNumber", "WindowFunction",
 ]  # fmt: skip

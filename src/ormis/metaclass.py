@@ -16,14 +16,17 @@ from .descriptors.misused_models import no_attribute
 from .errors import ModelError
 from .querysets.managers import Manager
 from .schema import registry
+from .schema.auto_now import auto_now_of
 from .schema.builder import build_schema, primary_key_of
 from .schema.class_body import annotations_of, of_parameters, take_relations
 from .schema.field_validation import normaliser
 from .schema.fields import OWN_OPTIONS, Field
+from .schema.hooks import hooks_of
 from .schema.late_types import rebuild
 from .schema.options import Options, read_options
+from .schema.referred_fields import referred_field
 from .schema.relation_names import Names, link_of, names_of
-from .schema.relations import RelationDeclaration
+from .schema.relations import OnDelete, RelationDeclaration
 from .schema.schema import Schema
 from .storage.annotations import unwrapped, without_none
 from .storage.special_types import Special, special_codec
@@ -100,6 +103,8 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     cls.__declarations__ = _with_inherited("__declarations__", parents, taken.references)
     cls.__links__ = _with_inherited("__links__", parents, taken.links)
     cls.__related_names__ = taken.related.union(*(p.__related_names__ for p in parents))
+    cls.__hooks__ = hooks_of(cls)
+    cls.__own_save__, cls.__without_twin__ = _own_saves(cls)
     cls.__schema__ = None
     cls.__key__ = "" if options.abstract else options.key
     for attribute, manager in managers.items():
@@ -109,6 +114,13 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
         _add_errors(cls)
         registry.register(cls)
     return cls
+
+
+def _own_saves(cls: Any) -> tuple[bool, str]:
+    """Whether the class overrides save() or asave(), and the one that it does not if it overrides the other alone."""
+    root = next(base for base in reversed(cls.__mro__) if isinstance(base, ModelMeta))
+    inherited = [name for name in ("save", "asave") if getattr(cls, name) is getattr(root, name)]
+    return len(inherited) < 2, inherited[0] if len(inherited) == 1 else ""
 
 
 def make_parametrized(name: str, origin: Any, arguments: tuple[Any, ...], make: Any) -> Any:
@@ -129,13 +141,17 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
 
     Raises ModelError for relations that can't be.
     """
-    untyped = [info for d in cls.__declarations__ if (info := cls.model_fields[d.attname]).annotation is Any]
+    names: Sequence[str] = cls.__dict__.get("__typed_keys__") or [
+        d.attname for d in cls.__declarations__ if cls.model_fields[d.attname].annotation is Any
+    ]
+    cls.__typed_keys__ = names  # these follow the other model's key, also if it is declared again
 
     def undo() -> None:
         cls.__schema__ = cls.__loading__ = None
-        for info in untyped:
-            info.annotation = Any
+        for name in names:
+            cls.model_fields[name].annotation = Any
 
+    undo()
     try:
         cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
         detach = attach(cls, targets)
@@ -151,11 +167,12 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
 
 
 def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
-    references: list[tuple[RelationDeclaration, str, Names, Any]] = []
+    references: list[tuple[RelationDeclaration, str, Names, str, Any]] = []
     for declaration in cls.__declarations__:
         target, names = targets[declaration.name], names_of(cls, declaration.name, declaration.relation)
-        _type_key_field(cls, declaration, target)
-        references.append((declaration, target.__key__, names, _default_of(declaration)))
+        to_field = referred_field(cls, declaration, target)
+        _type_key_field(cls, declaration, target, to_field)
+        references.append((declaration, target.__key__, names, to_field, _replacement_of(declaration)))
     links = [link_of(cls, d, targets[d.name], targets.get(f"{d.name}.through")) for d in cls.__links__]
     if references or links:
         cls.__pydantic_custom_init__ = True
@@ -175,6 +192,8 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         cls.DoesNotExist,
         _special_codecs(cls),
         {name: found for name in cls.model_fields if (found := normaliser(cls, name)) is not None},
+        {name: found for name in cls.model_fields if (found := auto_now_of(cls, name)) is not None},
+        cls.__hooks__,
     )
 
 
@@ -272,26 +291,30 @@ def _add_key_field(declaration: RelationDeclaration, namespace: dict[str, Any]) 
         return
     default: dict[str, Any] = {}
     if relation.has_default:
-        default["default_factory" if callable(relation.default) else "default"] = _key_or_self(relation.default)
+        value = _key_or_self(relation.default, relation.to_field)
+        default["default_factory" if callable(relation.default) else "default"] = value
     elif declaration.nullable:
         default["default"] = None
     namespace[declaration.attname] = Field(primary_key=relation.primary_key, **default)
 
 
-def _key_or_self(value: Any) -> Any:
-    return value.pk if hasattr(value.__class__, "__schema__") else value
+def _key_or_self(value: Any, to_field: str | None) -> Any:
+    """The key of an object that a reference by this field of it holds; anything else as it is."""
+    while hasattr(value.__class__, "__schema__"):
+        value, to_field = getattr(value, to_field or "pk"), None
+    return value
 
 
-def _default_of(declaration: RelationDeclaration) -> Any:
+def _replacement_of(declaration: RelationDeclaration) -> Any:
+    """The key that a deletion sets, or the function that returns it or an object; None if it sets none."""
     relation = declaration.relation
-    if not relation.has_default:
-        return None
-    return _key_or_self(relation.default() if callable(relation.default) else relation.default)
+    sets = relation.on_delete in (OnDelete.SET_DEFAULT, OnDelete.SET_VALUE)
+    return _key_or_self(relation.replacement, relation.to_field) if sets else None
 
 
-def _type_key_field(cls: Any, declaration: RelationDeclaration, target: Any) -> None:
-    pk = primary_key_of(target.__name__, target.model_fields) or "id"
-    annotation = without_none(target.model_fields[pk].annotation)[0]
+def _type_key_field(cls: Any, declaration: RelationDeclaration, target: Any, to_field: str) -> None:
+    key = to_field or primary_key_of(target.__name__, target.model_fields) or "id"
+    annotation = without_none(target.model_fields[key].annotation)[0]
     info = cls.model_fields[declaration.attname]
     if info.annotation is Any:
         info.annotation = annotation | None if declaration.nullable else annotation
@@ -320,4 +343,8 @@ def _add_errors(cls: Any) -> None:
         body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
         setattr(cls, base.__name__, type(base.__name__, (base,), body))
     body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
-    cls.RelatedObjectDoesNotExist = type("RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body)
+    missing = cls.RelatedObjectDoesNotExist = type(
+        "RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body
+    )
+    body = body | {"__qualname__": f"{body['__qualname__']}.OfUnsaved"}
+    missing.OfUnsaved = type("OfUnsaved", (errors.ForeignKeyViolation, missing), body)

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,9 +16,15 @@ from .calls import Operation, Origin
 from .database import Database, checked_database, database_at, default_database
 from .descriptors import RelationDescriptor
 from .descriptors.input_values import input_name, name_key, take_related
-from .descriptors.misused_models import endless_validation, no_attribute, note_unknown_fields, unnamed_values
+from .descriptors.misused_models import (
+    by_key_alone,
+    endless_validation,
+    no_attribute,
+    note_unknown_fields,
+    unnamed_values,
+)
 from .descriptors.model_attributes import ModelAttributes
-from .errors import FieldError, IntegrityError, ModelError, shown
+from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.reading import get as reading
 from .operations.writing import delete as deleting
@@ -36,6 +42,7 @@ from .records.hydration import load
 from .records.state import State, UnpickledDatabase, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.field_validation import RefusedValue, validated
+from .schema.hooks import Hooks
 from .schema.options import Options, milliseconds
 from .schema.relations import LinkDeclaration, RelationDeclaration
 from .schema.schema import Schema
@@ -61,8 +68,12 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __links__: ClassVar[tuple[LinkDeclaration, ...]] = ()
     __related_names__: ClassVar[frozenset[str]] = frozenset()
     __managers__: ClassVar[tuple[str, ...]] = ()
+    __hooks__: ClassVar[Hooks | None] = None
+    __own_save__: ClassVar[bool] = False
+    __without_twin__: ClassVar[str] = ""
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
+    __typed_keys__: ClassVar[Sequence[str]] = ()
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
 
@@ -90,6 +101,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     # Objects ---------------------------------------------------------------------------------------------------------
 
     @classmethod
+    @by_key_alone
     def get(cls, pk: Any) -> Self:
         """The object with this primary key. One call: HMGET of its hash.
 
@@ -99,6 +111,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         return cls._loaded(pk, database.run(reading.get(cls._schema(), cls._key(pk))), Origin(database))
 
     @classmethod
+    @by_key_alone
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)
@@ -137,9 +150,11 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
         Raises UniqueViolation, ForeignKeyViolation, ConflictError; DoesNotExist when the object was deleted meanwhile.
         """
-        database = self._database_for_saving(using)
-        database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
-        return self._saved(Origin(database))
+        if self.__without_twin__ == "save":
+            self._refuse_passing_by("asave", "save")
+        origin = Origin(self._database_for_saving(using))
+        origin.database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin))
+        return self._saved(origin)
 
     async def asave(
         self,
@@ -152,9 +167,12 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         using: Database | None = None,
     ) -> Self:
         """As save()."""
-        database = self._database_for_saving(using)
-        await database.arun(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl))
-        return self._saved(Origin(database, asynchronous=True))
+        if self.__without_twin__ == "asave":
+            self._refuse_passing_by("save", "asave")
+        origin = Origin(self._database_for_saving(using), asynchronous=True)
+        operation = saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin)
+        await origin.database.arun(operation)
+        return self._saved(origin)
 
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.
@@ -164,14 +182,12 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
         """
         database = self._database_for(using or state_of(self).database)
-        return database.run(deleting.delete_one(self._schema(), self._own_key(), Origin(database)))
+        return database.run(deleting.delete_one(self, self._own_key(), Origin(database)))
 
     async def adelete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """As delete()."""
         database = self._database_for(using or state_of(self).database)
-        return await database.arun(
-            deleting.delete_one(self._schema(), self._own_key(), Origin(database, asynchronous=True))
-        )
+        return await database.arun(deleting.delete_one(self, self._own_key(), Origin(database, asynchronous=True)))
 
     def refresh_from_db(
         self,
@@ -493,6 +509,12 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """Raises ForeignKeyViolation if an object that this one is to refer to is in another database."""
         for declaration in self.__declarations__:
             type(self).__dict__[declaration.name].check_cached(self, database)
+
+    def _refuse_passing_by(self, own: str, missing: str) -> NoReturn:
+        name = type(self).__name__
+        raise OrmisError(
+            f"{name} overrides {own}() and not {missing}(), so this call would pass by it: override {missing}() as well"
+        )
 
     def _saved(self, origin: Origin) -> Self:
         state_of(self).origin = origin

@@ -91,6 +91,8 @@ class Atomic:
     def __init__(self, database: Runner | None = None) -> None:
         self._database = database
         self._block: Block | None = None
+        self.applied = False
+        """True once its writes are applied: an error after that is one of a hook or a receiver."""
 
     def __call__(self, function: Function) -> Function:
         """The function, each call of which is a block."""
@@ -117,7 +119,10 @@ class Atomic:
         block = self._leave()
         rest = block.end() if kind is None else block.give_up()
         if rest is not None and block.database is not None:
-            block.database.run(rest)
+            try:
+                block.database.run(rest)
+            finally:
+                self.applied = block.gathering.applied
 
     async def __aenter__(self) -> None:
         self._begin()
@@ -128,7 +133,10 @@ class Atomic:
         block = self._leave()
         rest = block.end() if kind is None else block.give_up()
         if rest is not None and block.database is not None:
-            await block.database.arun(rest)
+            try:
+                await block.database.arun(rest)
+            finally:
+                self.applied = block.gathering.applied
 
     def _begin(self) -> None:
         if self._block is not None:

@@ -30,7 +30,7 @@ def check(book: Book, author: Author) -> None:
     book.pages = "three"  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
     book.athor = author  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
     print(book.page)  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
-    Field(uniqe=True)  # type: ignore[call-arg]  # ty: ignore[unknown-argument]
+    Field(uniqe=True)  # type: ignore[call-overload]  # ty: ignore[no-matching-overload]
     author.books = [book]  # type: ignore[assignment]  # ty: ignore[invalid-assignment]
     print(Book.page)  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]
     print(Book.objects.popular())  # type: ignore[attr-defined]  # ty: ignore[missing-attribute]

@@ -21,7 +21,7 @@ from .classes import executes_as, lends_as
 class AsyncLoan:
     """A connection of a pool of redis.asyncio; nothing is taken yet. The attributes are those of `Loan`."""
 
-    __slots__ = ("clean", "connection", "holds", "pool", "was_broken")
+    __slots__ = ("clean", "connection", "holds", "is_gone", "pool", "was_broken")
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
@@ -29,6 +29,7 @@ class AsyncLoan:
         self.holds = False
         self.clean = False
         self.was_broken = False
+        self.is_gone = False
 
     async def take(self) -> Any:
         """Takes a connection that is ready to send. Raises redis-py's errors.
@@ -48,6 +49,17 @@ class AsyncLoan:
         if task and task.cancelling() > before:
             raise asyncio.CancelledError
         return connection
+
+    async def reconnect(self) -> None:
+        """Connects anew if a try has closed the connection, see `Loan`."""
+        if not self.connection.is_connected:
+            self.is_gone = True
+            await self.connection.connect()
+            self.is_gone = False
+
+    def may_repeat(self, _error: Exception) -> bool:
+        """Returns whether the call can be tried again, see `Loan`."""
+        return not self.is_gone
 
     def settle(self) -> None:
         """The connection is free for others. Closes it first, unless it is clean; does nothing if there is none."""

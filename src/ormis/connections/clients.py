@@ -19,16 +19,12 @@ from .settings import Sentinels, Settings, arguments_for
 SYNC_CONNECTIONS = 1024
 # Tasks come by the thousand, so they wait for one of a few connections.
 ASYNC_CONNECTIONS = 64
-# In seconds, for each of redis-py's 11 tries: a host that answers nothing is given up after 15 seconds, not after 60.
-CONNECT_TIMEOUT = 1.0
 
 
 def make_client(settings: Settings) -> redis.Redis:
     """The sync client; it connects when it is first used."""
     arguments = _sync_arguments(SYNC[settings.transport], settings.options)
     arguments["max_connections"] = settings.max_connections or SYNC_CONNECTIONS
-    if settings.transport != "unix":
-        arguments.setdefault("socket_connect_timeout", CONNECT_TIMEOUT)
     if settings.sentinels:
         return _make_sentinel_client(settings.sentinels, arguments, tls=settings.transport == "tls")
     # Connections whose credentials change with time are told so when they come back to the pool: redis-py does it all.

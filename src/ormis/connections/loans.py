@@ -37,9 +37,10 @@ class Loan:
     holds: something is to be given back.
     clean: its reply was read, so that another call can use the connection.
     was_broken: the connection was closed while nobody used it, and has been made anew.
+    is_gone: the server could not be reached again.
     """
 
-    __slots__ = ("clean", "connection", "holds", "pool", "was_broken")
+    __slots__ = ("clean", "connection", "holds", "is_gone", "pool", "was_broken")
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
@@ -47,6 +48,7 @@ class Loan:
         self.holds = False
         self.clean = False
         self.was_broken = False
+        self.is_gone = False
 
     def take(self) -> Any:
         """Takes a connection that is ready to send. Raises redis-py's errors."""
@@ -54,6 +56,17 @@ class Loan:
             leave_to_parent(self.pool)
         self._take()
         return self._made_ready()
+
+    def reconnect(self) -> None:
+        """Connects anew if a try has closed the connection. It asks the sentinels, if any, as sending does not."""
+        if getattr(self.connection, "_sock", None) is None:
+            self.is_gone = True
+            self.connection.connect()
+            self.is_gone = False
+
+    def may_repeat(self, _error: Exception) -> bool:
+        """Returns whether the call can be tried again: to connect has retries of its own, which are not repeated."""
+        return not self.is_gone
 
     def settle(self) -> None:
         """The connection is free for others. Closes it first, unless it is clean; does nothing if there is none."""

@@ -1,6 +1,5 @@
 """The settings of both kinds of clients of one database, read from a URL or from a client."""
 
-import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,8 @@ import redis.backoff
 import redis.retry
 
 from ..errors import OrmisError
-from .classes import ASYNC, SYNC, Options, Transport, accepted, untyped
+from .classes import ASYNC, SYNC, Options, Transport, accepted
+from .retries import SENTINEL_TIMEOUT, TIMEOUT, converted, default_retry
 from .urls import Address, Target, name_of
 
 ASYNC_WAIT = 120.0  # seconds: the last of 100,000 tasks waits some for a free connection
@@ -62,21 +62,22 @@ def settings_of_target(target: Target, socket: Path | None) -> Settings:
     limit, wait = options.pop("max_connections", None), options.pop("timeout", ASYNC_WAIT)
     if socket is not None:
         options["path"] = str(socket)
-    # redis-py repeats a command on a connection that broke only where a client is made without a URL.
-    options.setdefault("retry", _default_retry())
     sentinels = None
     if target.kind == "sentinel":
         own = {name: options.pop(name) for name in list(options) if name.startswith("sentinel_")}
         shared = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl_"))}
         named = {name.removeprefix("sentinel_"): value for name, value in own.items()}
         # A sentinel that is down is passed over at once: there is the next one to ask.
-        sentinel_options = {**shared, **named, "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0)}
-        sentinels = Sentinels(target.sentinels, sentinel_options, target.service)
+        once = {**_timeouts(SENTINEL_TIMEOUT), "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0)}
+        sentinels = Sentinels(target.sentinels, {**once, **shared, **named}, target.service)
+    # Where a client is made with a URL, redis-py repeats no command on a connection that broke, and before its release
+    # 8 it waits for ever.
+    options = {**_timeouts(TIMEOUT), "retry": default_retry(), **options}
     return Settings(target.transport, options, limit, wait, sentinels, target.name)
 
 
-def _default_retry() -> Any:
-    return inspect.signature(untyped(redis.Redis)).parameters["retry"].default
+def _timeouts(seconds: float) -> dict[str, float]:
+    return {"socket_timeout": seconds, "socket_connect_timeout": seconds}
 
 
 def settings_of_client(client: "redis.Redis | redis.asyncio.Redis") -> Settings:
@@ -124,12 +125,5 @@ def arguments_for(
     arguments = {name: value for name, value in options.items() if name in taken}
     retry = arguments.get("retry")
     if retry is not None:
-        arguments["retry"] = _converted(retry, retry_class, errors)
+        arguments["retry"] = converted(retry, retry_class, errors)
     return arguments
-
-
-def _converted(retry: Any, retry_class: type[Any], errors: type[Exception]) -> Any:
-    if isinstance(retry, retry_class):
-        return retry
-    backoff, retries, supported = (getattr(retry, f"_{name}") for name in ("backoff", "retries", "supported_errors"))
-    return retry_class(backoff, retries, tuple(error for error in supported if issubclass(error, errors)))

@@ -27,6 +27,7 @@ class ForeignKey(ToOne, Generic[T]):
     related_query_name: their name in queries, by default related_name or `choice`.
     default: the key or object that new objects refer to.
     primary_key: the reference is this model's primary key (for `OneToOne`).
+    to_field: the unique field of the other model that is held in place of its primary key.
     """
 
     if TYPE_CHECKING:

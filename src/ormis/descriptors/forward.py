@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..calls import Operation, Origin
+from ..errors import ForeignKeyViolation, shown
 from ..operations.reading import get as reading
 from ..operations.reading.evaluate import evaluate
-from ..operations.reading.prefetch import PrefetchTarget, among
+from ..operations.reading.prefetch import PrefetchTarget, among, with_field
 from ..operations.reading.source import Source
 from ..records.hydration import load
 from ..records.state import cache_related, drop_related, state_of
-from ..schema.schema import Reference
+from ..schema.schema import Column, Reference
 from .base import RelationDescriptor
 
 
@@ -23,12 +24,12 @@ class ForwardRelation(RelationDescriptor):
 
     def of(self, record: Any, /) -> Any:
         """The related object. One call if it is not cached yet."""
-        pk = self.key_in(record)
-        if pk is None:
+        key = self.key_in(record)
+        if key is None:
             return None
         related = self.cached(record)
         if related is None:
-            related = self._load(record, pk)
+            related = self._load(record, key)
             self.connect(record, related)
         return related
 
@@ -38,21 +39,30 @@ class ForwardRelation(RelationDescriptor):
         if self.reference.back_name:
             cache_related(related, self.reference.back_name, record)
 
-    def _load(self, record: Any, pk: Any) -> Any:
-        own = self.owner.__name__.lower()
-        self.refuse_lazy_load(record, f"await {self.model.__name__}.aget({own}.{self.reference.column.name})")
+    def _load(self, record: Any, key: Any) -> Any:
+        own, name = self.owner.__name__.lower(), self.reference.to_field
+        value = f"{own}.{self.reference.column.name}"
+        instead = f"objects.aget({name}={value})" if name else f"aget({value})"
+        self.refuse_lazy_load(record, f"await {self.model.__name__}.{instead}")
         database = self.model._database_for(state_of(record).database)
-        row = database.run(reading.get(self.model._schema(), pk))
-        if row is None:
-            raise self.model.DoesNotExist(
-                f"{self.label} points at {self.model.__key__}:{pk}, which is not there any more"
-            )
-        return load(self.model, [row], Origin(database))[0]
+        related = self._found(database, key)
+        if related is None:
+            meant = f"the {self.model.__name__} with {name}={shown(key)}" if name else f"{self.model.__key__}:{key}"
+            raise self.model.DoesNotExist(f"{self.label} points at {meant}, which is not there any more")
+        return related
+
+    def _found(self, database: Any, key: Any) -> Any:
+        """The object with this key, None if there is none. One call."""
+        if self.reference.to_field:
+            records = [*self.related_set().using(database).filter(**{self.reference.to_field: key})[:1]]
+            return records[0] if records else None
+        row = database.run(reading.get(self.model._schema(), key))
+        return None if row is None else load(self.model, [row], Origin(database))[0]
 
     def cached(self, record: Any) -> Any:
         """The cached related object if it still is the one that the foreign key points at."""
         related = super().cached(record)
-        return related if related is not None and related.pk == self.key_in(record) else None
+        return related if related is not None and self.key_to(related) == self.key_in(record) else None
 
     def check_cached(self, record: Any, database: Any) -> None:
         """Raises ForeignKeyViolation if the related object is loaded and in another database than this one."""
@@ -77,15 +87,35 @@ class ForwardRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the related objects in the queryset, by key."""
-        related: list[Any] = yield from evaluate(among(queryset, "pk", keys), origin)
-        target({record.pk: [record] for record in related})
+        name = self.referred.name
+        related: list[Any] = yield from evaluate(among(with_field(queryset, name), name, keys), origin)
+        target({self.key_to(record): [record] for record in related})
 
     def key_of(self, record: Any, value: Any) -> Any:
         """The key to store for a related object, or for a key itself.
 
         Raises ForeignKeyViolation for an object that has no key yet, TypeError for one of another model.
         """
-        return self.checked(record, value).pk if hasattr(value.__class__, "__schema__") else value
+        if not hasattr(value.__class__, "__schema__"):
+            return value
+        key = self.key_to(self.checked(record, value))
+        if key is None:
+            raise ForeignKeyViolation(
+                f"{self.label}: {value!r} has no {self.reference.to_field}, by which it would be referred to",
+                model=self.owner.__name__,
+                field=self.name,
+                value=value,
+            )
+        return key
+
+    @property
+    def referred(self) -> Column:
+        """The column of the other model whose values the foreign key holds."""
+        return self.reference.referred(self.model._schema())
+
+    def key_to(self, related: Any) -> Any:
+        """The value of a related object that the foreign key holds."""
+        return getattr(related, self.referred.name) if self.reference.to_field else related.pk
 
     def assign(self, record: Any, value: Any, /) -> None:
         """`choice.question = value`."""

@@ -11,6 +11,7 @@ from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
 from ..operations.reading.through import linked_through
+from ..schema import registry
 from ..schema.schema import Link
 from ..storage.keys import links_key
 from .base import RelationDescriptor
@@ -43,6 +44,10 @@ class LinkRelation(RelationDescriptor):
         else:
             target((yield from self._linked(queryset, keys, origin)))
 
+    def key_in(self, record: Any) -> Any:
+        """The value of an object that its links hold: by a through model, of the field that this refers to."""
+        return _held(record, self.link, self.link.near) if self.link.through else record.pk
+
     def _linked(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
         """One call for up to `limits.link_sets` keys: the objects, and the sets that say where each is linked."""
         schema, grouped, size = self.owner._schema(), dict[Any, list[Any]](), origin.limits.link_sets
@@ -63,5 +68,17 @@ class LinkRelation(RelationDescriptor):
     def key_of(self, record: Any, value: Any) -> Any:
         """The key of an object that is to be linked, given itself or by its key."""
         if hasattr(value.__class__, "__schema__"):
-            value = self.checked(record, value).pk
-        return self.model._key(value)
+            value = self.checked(record, value)
+            if not self.link.through:
+                return self.model._key(value.pk)
+            value = _held(value, self.link, self.link.far)
+        if not self.link.through:
+            return self.model._key(value)
+        reference = registry.schema_for(self.link.through).reference(self.link.far)
+        return self.model._key(value) if not reference.to_field else reference.column.convert(value)
+
+
+def _held(record: Any, link: Link, name: str) -> Any:
+    """The value of an object that the foreign key of this name of a through model holds."""
+    reference = registry.schema_for(link.through).reference(name)
+    return getattr(record, reference.referred(record.__schema__).name)

@@ -1,7 +1,9 @@
 """Errors for what model classes and their objects can't do, each with the nearest name or with what to write."""
 
-from functools import lru_cache
-from typing import Any, cast
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -9,6 +11,7 @@ from ..errors import ModelError, hint_for, nearest, shown
 from ..querysets.queryset import QuerySet
 from ..schema import registry
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 _OF_PYDANTIC = frozenset(dir(BaseModel))
 
 
@@ -32,6 +35,40 @@ def _of_model(model: Any, name: str, on_class: bool, _changes: int) -> str:
     names |= {"objects"} if on_class else set()
     near = nearest(name, sorted(n for n in names if not n.startswith("_")))
     return f"{said}: {near}" if near else f"{said}; its fields are {', '.join(model.model_fields)}"
+
+
+def by_key_alone(method: Method) -> Method:
+    """A decorator of `get` and `aget`, which take a primary key: what else they are given is named, and its place."""
+    name = method.__name__
+
+    if iscoroutinefunction(method):
+
+        @wraps(method)
+        async def aget(model: Any, *keys: Any, **lookups: Any) -> Any:
+            _check_key_alone(model, name, keys, lookups)
+            return await method(model, *keys, **lookups)
+
+        return cast(Method, aget)
+
+    @wraps(method)
+    def get(model: Any, *keys: Any, **lookups: Any) -> Any:
+        _check_key_alone(model, name, keys, lookups)
+        return method(model, *keys, **lookups)
+
+    return cast(Method, get)
+
+
+def _check_key_alone(model: Any, name: str, keys: tuple[Any, ...], lookups: dict[str, Any]) -> None:
+    if (len(keys) == 1 and not lookups) or (not keys and lookups.keys() == {"pk"}):
+        return
+    own, pk = model.__name__, model._schema().pk.name
+    given = ", ".join([*map(shown, keys), *(f"{lookup}={shown(value)}" for lookup, value in lookups.items())])
+    instead = f"{own}.{name}({shown(lookups[pk])})" if lookups.keys() == {pk} else f"{own}.{name}(key)"
+    conditions = given if lookups and not keys else f"{pk}=..."
+    raise TypeError(
+        f"{own}.{name}({given}): it takes one primary key. Write {instead}, or {own}.objects.{name}({conditions}) for "
+        f"conditions"
+    )
 
 
 def _no_condition(model: Any) -> str:

@@ -1,6 +1,7 @@
 """`question.choices`: the objects that refer to one; `person.passport`: the one that does."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any, TypeVar
 
 from ..calls import Operation, Origin
@@ -10,11 +11,12 @@ from ..operations.reading.prefetch_annotated import annotated_referring
 from ..operations.reading.prefetch_batches import referring
 from ..operations.reading.source import KnownRelated, Source
 from ..operations.writing import foreign_keys as relating
-from ..operations.writing.client_arithmetic import commit_computing
-from ..operations.writing.save import mutation_for
+from ..operations.writing.hooks import Occasion, invoked
+from ..operations.writing.mutations import Mutation, commit
+from ..operations.writing.save_together import Before, save_together
 from ..operations.writing.update import update
-from ..querysets.queryset import QuerySet
 from ..records.state import (
+    UNKNOWN,
     cache_related,
     cache_related_for_all,
     cached_related,
@@ -35,6 +37,16 @@ class _Reverse(RelationDescriptor):
     def __init__(self, reference: Reference, owner: Any, model: Any) -> None:
         super().__init__(owner, reference.reverse_name, reference.query_name, model)
         self.reference = reference
+
+    def key_in(self, record: Any) -> Any:
+        """The value of an object that foreign keys to it hold."""
+        if not self.reference.to_field:
+            return record.pk
+        return getattr(record, self.reference.referred(self.owner._schema()).name)
+
+    def keys_of(self, records: Iterable[Any], again: bool) -> list[Any]:
+        """The keys of objects whose related ones are not loaded yet, or of all; None refers to nothing."""
+        return [key for key in super().keys_of(records, again) if key is not None]
 
     def related_of(
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
@@ -79,9 +91,10 @@ class ReverseOne(_Reverse):
     def of(self, record: Any, /) -> Any:
         """The related object. One call if it is not cached yet, also if there is none.
 
-        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none.
+        Raises RelatedObjectDoesNotExist, a DoesNotExist of its model and an AttributeError, if there is none; one that
+        is a ForeignKeyViolation as well if the record is not saved yet.
         """
-        self._refuse_unsaved(record)
+        self._refuse_unsaved(record, self.model.RelatedObjectDoesNotExist.OfUnsaved)
         if not self.is_loaded(record):
             self.keep(record, self._load(record))
         related = self.cached(record)
@@ -95,7 +108,8 @@ class ReverseOne(_Reverse):
         if related is None:
             return None
         values: dict[str, Any] = related.__dict__
-        return related if values.get(self.reference.column.name, record.pk) == record.pk else None
+        key = self.key_in(record)
+        return related if values.get(self.reference.column.name, key) == key else None
 
     def is_loaded(self, record: Any) -> bool:
         """Returns whether it is known which object refers to the record, or that none does."""
@@ -113,11 +127,12 @@ class ReverseOne(_Reverse):
         name, own = self.reference.name, self.owner.__name__.lower()
         self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
-        return [*self.related_set().using(database).filter(**{name: record.pk})[:1]]
+        key = self.key_in(record)
+        return [] if key is None else [*self.related_set().using(database).filter(**{name: key})[:1]]
 
-    def _refuse_unsaved(self, record: Any) -> None:
+    def _refuse_unsaved(self, record: Any, error: type[ForeignKeyViolation] = ForeignKeyViolation) -> None:
         if record.pk is None:
-            raise ForeignKeyViolation(
+            raise error(
                 f"{self.label}: {record!r} is not saved yet, so nothing can refer to it; save it first",
                 model=self.owner.__name__,
                 field=self.name,
@@ -190,7 +205,7 @@ class ReverseManager(RelatedManager[M]):
         return await super().aupdate_or_create(defaults, create_defaults, **lookups | self._own())
 
     def _known_related(self) -> KnownRelated:
-        return {self._reference: {self._record.pk: self._record}}
+        return {self._reference: {self._relation.key_in(self._record): self._record}}
 
     def _own(self) -> dict[str, Any]:
         return {self._reference.name: self._record}
@@ -200,51 +215,96 @@ class ReverseManager(RelatedManager[M]):
         return self._relation.reference
 
     def _narrowing(self) -> dict[str, Any]:
-        return {self._reference.name: self._record.pk}
+        key = self._relation.key_in(self._record)
+        return {f"{self._reference.name}__in": []} if key is None else {self._reference.name: key}
 
     def _add(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
-        if defaults is not None:
-            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        return relating.point(self._checked(objects), self._reference, self._record, self._database.limits)
+        return relating.point(self._pointed(objects, defaults), self._reference, self._record, self._origin())
 
     def _adding(self, bulk: bool) -> Adding:
         return self._add if bulk else self._save
 
     def _save(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> Operation[None]:
-        if defaults is not None:
-            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
-        for record in objects:
-            self._relation.check_model(record)
-        return self._saving([*objects])
+        return self._saving(self._saved(objects, defaults), Occasion("add", state_of(self._record).origin))
 
-    def _saving(self, records: Sequence[Any]) -> Operation[None]:
+    def _saving(self, records: Sequence[Any], occasion: Occasion, before: Before | None = None) -> Operation[None]:
+        """Saves the records whole, with this object as the one that they refer to."""
         for record in records:
             setattr(record, self._reference.name, self._record)
-        yield from commit_computing([mutation_for(record) for record in records])
+            if state_of(record).saved:  # it may refer to this object already, but as far as it knows alone
+                state_of(record).mark_stored(record.__schema__, self._reference.column, UNKNOWN, UNKNOWN)
+        if self.model.__own_save__:
+            yield from self._saving_by_themselves(records, before)
+        else:
+            step = None if before is None else self._database.limits.links
+            yield from save_together(records, occasion, before, step)
         for record in records:
             record._assign(state_of(record).origin or state_of(self._record).origin)
 
+    def _saving_by_themselves(self, records: Sequence[Any], before: Before | None) -> Operation[None]:
+        database = self._database
+
+        def run() -> None:
+            with database.atomic():
+                database.run(_committed(before))
+                for record in records:
+                    record.save(using=database)
+
+        async def arun() -> None:
+            async with database.atomic():
+                await database.arun(_committed(before))
+                for record in records:
+                    await record.asave(using=database)
+
+        yield from invoked(run, arun)
+
     def _remove(self, objects: Iterable[Any]) -> Operation[None]:
         self._refuse_required()
-        return relating.release(self._checked(objects), self._reference, self._record.pk, self._database.limits)
+        self._refuse_without_key()
+        return relating.release(self._checked(objects), self._reference, self._record, self._origin())
 
     def _clear(self) -> Operation[None]:
         self._refuse_required()
-        yield from self._release_all(self._queryset())
+        yield from update(self._queryset(), self._origin(), {self._reference.name: None})
 
     def _set(
         self, objects: Sequence[Any], clear: bool, defaults: Mapping[str, Any] | None, add: Adding
     ) -> Operation[None]:
-        adding = add(objects, defaults)
-        if self._reference.column.nullable:
-            related = self._queryset()
-            kept = [record.pk for record in objects if record.pk is not None]
-            yield from self._release_all(related if clear or not kept else related.exclude(pk__in=kept))
-        yield from adding
+        saved = add != self._add
+        records = self._saved(objects, defaults) if saved else self._pointed(objects, defaults)
+        kept = [record.pk for record in records if record.pk is not None]
+        others = self._queryset() if clear or not kept else self._queryset().exclude(pk__in=kept)
+        origin, reference = self._origin(), self._reference
 
-    def _release_all(self, related: QuerySet[Any]) -> Operation[None]:
-        """Makes all objects of a query refer to nothing, in bounded steps."""
-        yield from update(related, self._origin(), {self._reference.name: None})
+        def before() -> Operation[list[Mutation]]:
+            return relating.releasing(others, origin, reference, self._record)
+
+        released = before if reference.column.nullable else None
+        if saved:
+            return self._saving(records, Occasion("set", state_of(self._record).origin), released)
+        return relating.point(records, reference, self._record, origin, released)
+
+    def _pointed(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> list[Any]:
+        """The objects of which the foreign keys alone are to be written."""
+        self._refuse_defaults(defaults)
+        self._refuse_without_key()
+        return self._checked(objects)
+
+    def _saved(self, objects: Iterable[Any], defaults: Mapping[str, Any] | None) -> list[Any]:
+        """The objects that are to be saved whole."""
+        self._refuse_defaults(defaults)
+        records = [*objects]
+        for record in records:
+            self._relation.check_model(record)
+        return records
+
+    def _refuse_defaults(self, defaults: Mapping[str, Any] | None) -> None:
+        if defaults is not None:
+            raise TypeError(f"{self._relation.label}: through_defaults is for many-to-many relations")
+
+    def _refuse_without_key(self) -> None:
+        """Raises ForeignKeyViolation if the object has no value for foreign keys to hold."""
+        getattr_static(self.model, self._reference.name).key_of(None, self._record)
 
     def _refuse_required(self) -> None:
         if not self._reference.column.nullable:
@@ -257,3 +317,10 @@ class ReverseManager(RelatedManager[M]):
 
     def _checked(self, objects: Iterable[Any]) -> list[Any]:
         return [self._relation.checked(self._record, value) for value in objects]
+
+
+def _committed(before: Before | None) -> Operation[None]:
+    """What goes before the objects, as a commit of its own."""
+    mutations = [] if before is None else (yield from before())
+    if mutations:
+        yield from commit(mutations)

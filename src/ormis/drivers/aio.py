@@ -8,7 +8,7 @@ from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Operation, ScriptCall, T
+from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from .capture import note
 from .idempotency import Once, renew
@@ -16,13 +16,13 @@ from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, 
 
 
 async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. The server's errors are thrown into the operation."""
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
     try:
         call = next(operation)
         while True:
             try:
                 reply = await send(client, call, prefix)
-            except RedisError as error:
+            except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
                 call = operation.send(reply)
@@ -34,6 +34,8 @@ async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "")
 
 async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
     """Sends one call and returns the raw reply."""
+    if isinstance(call, Invocation):
+        return await call.ainvoke()
     note(call, prefix)
     if not isinstance(call, ScriptCall):
         return call.received(await exchange(client, call.wire(prefix)), prefix)
@@ -90,6 +92,7 @@ async def _exchange(
     loan: AsyncLoan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     async def attempt() -> Any:
+        await loan.reconnect()
         await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
@@ -107,7 +110,7 @@ async def _exchange(
             if loan.was_broken:
                 renew()
             packed = connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
-            reply = await connection.retry.call_with_retry(attempt, reset)
+            reply = await connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
             raise

@@ -4,18 +4,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ..calls import Call
+from ..calls import Sent
 
-_captured: ContextVar[tuple[list[Call], ...]] = ContextVar("ormis_captured_calls", default=())
+_captured: ContextVar[tuple[list[Sent], ...]] = ContextVar("ormis_captured_calls", default=())
 
 
 @contextmanager
-def capture_calls() -> Generator[list[Call]]:
+def capture_calls() -> Generator[list[Sent]]:
     """Lists the calls that ormis sends in this block, by this thread or task and the tasks started in it.
 
     One entry per round trip. `str(call)` shows it as `redis-cli` would; a script by its name.
     """
-    calls: list[Call] = []
+    calls: list[Sent] = []
     token = _captured.set((*_captured.get(), calls))
     try:
         yield calls
@@ -33,7 +33,7 @@ def unseen() -> Generator[None]:
         _captured.reset(token)
 
 
-def note(call: Call, prefix: str = "") -> None:
+def note(call: Sent, prefix: str = "") -> None:
     """A driver is about to send this call to a database whose keys begin with this prefix."""
     for calls in _captured.get():
         calls.append(call.under(prefix) if prefix else call)

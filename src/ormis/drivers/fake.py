@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, cast
 
-from ..calls import Call, Operation, ScriptCall, T
+from ..calls import Call, Invocation, Operation, ScriptCall, T
 
 
 class FakeDriver:
@@ -18,6 +18,9 @@ class FakeDriver:
         try:
             call = next(operation)
             while True:
+                if isinstance(call, Invocation):
+                    call = self._invoke(operation, call)
+                    continue
                 self.calls.append(call)
                 if isinstance(call, ScriptCall) and call.meanwhile is not None:
                     call.meanwhile()
@@ -27,3 +30,10 @@ class FakeDriver:
         except StopIteration as end:
             assert not self._replies, f"replies that nobody asked for: {self._replies}"
             return cast(T, end.value)
+
+    def _invoke(self, operation: Operation[Any], call: Invocation) -> Call:
+        try:
+            result = call.invoke()
+        except Exception as error:  # noqa: BLE001 - the operation's to see
+            return operation.throw(error)
+        return operation.send(result)

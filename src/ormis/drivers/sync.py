@@ -7,7 +7,7 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Operation, ScriptCall, T
+from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from .capture import note
@@ -16,13 +16,13 @@ from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, 
 
 
 def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. The server's errors are thrown into the operation."""
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
     try:
         call = next(operation)
         while True:
             try:
                 reply = send(client, call, prefix)
-            except RedisError as error:
+            except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
                 call = operation.send(reply)
@@ -34,6 +34,8 @@ def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
 
 def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
     """Sends one call and returns the raw reply."""
+    if isinstance(call, Invocation):
+        return call.invoke()
     note(call, prefix)
     if not isinstance(call, ScriptCall):
         return call.received(exchange(client, call.wire(prefix)), prefix)
@@ -89,6 +91,7 @@ def _exchange(
     loan: Loan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     def attempt() -> Any:
+        loan.reconnect()
         connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
@@ -107,7 +110,7 @@ def _exchange(
             if loan.was_broken:
                 renew()
             packed = [pack(arguments if once is None else (*arguments, once.token))]
-            reply = connection.retry.call_with_retry(attempt, reset)
+            reply = connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
             raise

@@ -21,9 +21,10 @@
 --                                   what the mutation before has inserted
 --   {'unlink', m, end, pk, {pk, ...}}  removes them
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
--- {key} of a save, the list of new texts of an update's sums, {model -> count} of a delete, the count of an expire; or
--- {outcome, number of the mutation, ...} and nothing has changed. {'inexact', number, model key, operands}: a sum that
--- can't be done here; the operands are {number, position, text|false, ...} of this mutation and of others behind it.
+-- {key} of a save, {key, true} if it has replaced an object, the list of new texts of an update's sums,
+-- {model -> count} of a delete, the count of an expire; or {outcome, number of the mutation, ...} and nothing has
+-- changed. {'inexact', number, model key, operands}: a sum that can't be done here; the operands are
+-- {number, position, text|false, ...} of this mutation and of others behind it.
 
 local idempotency = require('server.idempotency')
 if idempotency.reply then return idempotency.reply end
@@ -59,7 +60,6 @@ return idempotency.remember(answer(function()
     mutations.current = number
     results[number] = actions[mutation[1]](mutations.model(mutation[2]), mutation, results[number - 1])
   end
-  mutations.check_awaited()
   apply(mutations.opened)
   return {'ok', results}
 end))

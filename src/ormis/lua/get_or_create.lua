@@ -27,6 +27,7 @@ local mutations = require('write.mutations')
 local function found(place, rows)
   local ended = not place
   place = place or tonumber(call('ZRANGE', search.ids, -1, -1, 'WITHSCORES')[2] or -1)
+  search.complete(rows)
   return {cmsgpack.pack({'ok', 'found', place, ended}), pack_wanted(rows, request.columns)}
 end
 

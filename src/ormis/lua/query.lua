@@ -15,7 +15,8 @@
 --   enough                         how many rows of a portion or step are needed at most
 --   aggregate                      the groups and aggregates of rows, see read/aggregation.lua
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
---   before, less = {{conjunct, ...}, {probe, ...}}   count only what stands before this object, see read/ranking.lua
+--   before, less = {{{conjunct, ...}, {probe, ...}}, ...}   count only what stands before this object, see
+--                                  read/ranking.lua
 --   explain                        say what was done
 --   budget                         how many objects one call may look at}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
@@ -26,7 +27,8 @@
 --   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
 --                                  many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them
--- with `less`, which no portion or step has, how many have lesser values as one more item, false where no index tells;
+-- with `less`, which no portion or step has, a list of how many meet each of its conditions as one more item, false
+-- where no index tells;
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
 -- read/explaining.lua
 

@@ -27,7 +27,7 @@ end
 local function store(m, stored)
   local declared = cjson.decode(ARGV[4])
   local all = #stored.incomplete == 0 and stored.expires == declared.expires
-  for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
+  for _, part in ipairs({'indexes', 'unique', 'references', 'links', 'defaults'}) do
     all = all and #(stored[part] or {}) == #(declared[part] or {})
   end
   write('HSET', KEYS[1], m.key, all and ARGV[4] or cjson.encode(stored))

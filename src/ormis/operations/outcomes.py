@@ -14,6 +14,7 @@ from ..errors import (
     UniqueViolation,
 )
 from ..records.deferred import deferred_objects
+from ..schema import registry
 from ..schema.schema import Schema
 
 _decode = msgspec.msgpack.Decoder().decode
@@ -30,6 +31,22 @@ class InexactArithmetic(NotInOneCall):
 
 class LargeCascade(NotInOneCall):
     """More objects refer to the deleted ones than one call deletes."""
+
+
+class ReplacementsWanted(Exception):
+    """A deletion sets foreign keys to values that the client computes; nothing has changed. It is sent again with them.
+
+    names: of each of these foreign keys the key of its model and the name of its column.
+    """
+
+    def __init__(self, names: Sequence[Sequence[str]]) -> None:
+        super().__init__()
+        self.names = wanted_names(names)
+
+
+def wanted_names(names: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """The foreign keys of the refusal `wanted`."""
+    return [(str(model), str(column)) for model, column in names]
 
 
 class HasSchema(Protocol):
@@ -133,7 +150,13 @@ def _missing(schema: Schema, _key: str, pk: str) -> Exception:
     )
 
 
-def _unique(schema: Schema, _key: str, fields: str, value: str, holder: str) -> UniqueViolation:
+def _meant(schema: Schema, key: str) -> Schema:
+    """The model of this key: a deletion of objects of one model may change those of another."""
+    return schema if schema.key == key else registry.schema_for(key)
+
+
+def _unique(schema: Schema, key: str, fields: str, value: str, holder: str) -> UniqueViolation:
+    schema = _meant(schema, key)
     return UniqueViolation(
         f"{schema.name} with {fields}={_shown(value)} exists already: {schema.key}:{holder}",
         model=schema.name,
@@ -142,13 +165,32 @@ def _unique(schema: Schema, _key: str, fields: str, value: str, holder: str) -> 
     )
 
 
-def _reference(schema: Schema, _key: str, field: str, value: str, target: str) -> ForeignKeyViolation:
+def _reference(
+    schema: Schema, key: str, field: str, value: str, target: str, to_field: str | bool
+) -> ForeignKeyViolation:
+    schema = _meant(schema, key)
+    meant = f"the {target} with {to_field}={_shown(value)}" if to_field else f"{target}:{value}"
     return ForeignKeyViolation(
-        f"{schema.name}.{field}={_shown(value)} points at {target}:{value}, which does not exist",
+        f"{schema.name}.{field}={_shown(value)} points at {meant}, which does not exist",
         model=schema.name,
         field=field,
         value=value,
     )
+
+
+def _referred(schema: Schema, key: str, field: str, value: str, objects: list[str]) -> ForeignKeyViolation:
+    schema = _meant(schema, key)
+    return ForeignKeyViolation(
+        f"{schema.name}.{field}={_shown(value)} can't be changed: {_standing(objects)} by this value; "
+        f"change or delete them first, or in the same atomic() block",
+        model=schema.name,
+        field=field,
+        value=value,
+    )
+
+
+def _wanted(_schema: Schema, names: Sequence[Sequence[str]]) -> ReplacementsWanted:
+    return ReplacementsWanted(names)
 
 
 def _link(schema: Schema, _key: str, name: str, target: str, pk: str) -> ForeignKeyViolation:
@@ -208,6 +250,8 @@ _OUTCOMES: dict[str, Callable[..., Exception]] = {
     "missing": _missing,
     "unique": _unique,
     "reference": _reference,
+    "referred": _referred,
+    "wanted": _wanted,
     "link": _link,
     "changed": _changed,
     "inexact": _inexact,

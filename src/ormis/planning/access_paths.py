@@ -93,9 +93,12 @@ def walked_probe(paths: AccessPaths, order: Column) -> IndexProbe | None:
     return None if order.nullable else next(own, None)
 
 
-def probes(schema: Schema, where: Node) -> list[list[Any]]:
-    """All probes for a condition, packed; none if every object has to be examined."""
-    return [probe.packed for probe in _probes(schema, conjuncts(where))]
+def probes(schema: Schema, where: Node, order: Column | None = None) -> list[list[Any]]:
+    """All probes for a condition, packed; none if every object has to be examined.
+
+    order: a column, of whose indexes those are included that have no bound on it.
+    """
+    return [probe.packed for probe in _probes(schema, conjuncts(where), order)]
 
 
 def _probes(schema: Schema, parts: Sequence[Node], order: Column | None = None) -> Iterator[IndexProbe]:

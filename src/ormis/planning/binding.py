@@ -19,7 +19,9 @@ from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty, leaves_of
 from ..query.renaming import renamed
 from ..query.state import Query
+from ..query.subqueries import OuterValue, Subquery
 from ..query.value_types import ValueType, value_type
+from ..query.windows import Window
 from ..schema.schema import Schema
 from .bound import Bound, ResolvedLookup, annotated_column
 from .columns import (
@@ -40,6 +42,8 @@ from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
 from .names import Path, resolve, steps
 from .predicates import Node
+from .subquery_cells import is_subquery_lookup, subquery_cell, with_subqueries
+from .windows import window_among, window_cell
 
 Typed = tuple[Expression, ValueType | None]
 _numbers = count(1)
@@ -90,6 +94,10 @@ class Binder:
         if isinstance(value, Aggregate):
             found = self.aggregate(value)
             return self.cell(found) if isinstance(found, RelatedCount) else self.filled(found)
+        if isinstance(value, Window):
+            return self.filled(self.window(value))
+        if isinstance(value, Subquery):
+            return self.filled(subquery_cell(f"subquery{next(_numbers)}", value, self._outer, self.scope.name))
         parts = [self.visit(part) for part in value.parts()]
         return value.with_parts([tree for tree, _ in parts]), type_of(self.scope, value, [kind for _, kind in parts])
 
@@ -97,6 +105,10 @@ class Binder:
         """A cell that is filled later, as an expression."""
         self.reads[derived] = None
         return F(derived.name), derived.type
+
+    def _outer(self, name: str) -> Bound:
+        """A field of the row, for a subquery that refers to it."""
+        return self._inner().bind(F(name))
 
     # Names -----------------------------------------------------------------------------------------------------------
 
@@ -137,7 +149,7 @@ class Binder:
 
     def condition(self, q: Q) -> Node:
         """A condition on a row: that of other objects is a cell of the row too."""
-        return compile_q(self.scope, self._on_rows(q))
+        return compile_q(self.scope, self._on_rows(with_subqueries(self.scope, q)))
 
     def _on_rows(self, q: Q) -> Q:
         whole = self._elsewhere(q)
@@ -203,7 +215,7 @@ class Binder:
             value = type(self)._inner(self).bind(value)
         if isinstance(name, Expression):
             bound = type(self)._inner(self).bind(name)
-            return ResolvedLookup(Path((), annotated_column(str(name), bound), ()), str(name)), value
+            return _lookup_of(bound), value
         if isinstance(name, ResolvedLookup):
             return name, value
         path = resolve(self.scope, name)
@@ -225,6 +237,10 @@ class Binder:
         """The cell of an aggregate of related objects. Raises FieldError for one of another aggregate."""
         found = related_aggregate(self.scope, value)
         return number_of_related(found) or found
+
+    def window(self, value: Window) -> Derived:
+        """The cell of a window. Raises FieldError for one that can't be computed, or not here."""
+        return window_cell(self.scope, value, lambda part: self._inner().bind(part))
 
 
 def _matches(schema: Schema, q: Q) -> Matches:
@@ -317,6 +333,10 @@ class ArgumentBinder(Binder):
         """Raises FieldError: an aggregate of aggregates."""
         raise FieldError(f"{self.scope.name}: {value} can't stand within an aggregate: annotate() it, then aggregate()")
 
+    def window(self, value: Window) -> Derived:
+        """Raises FieldError: a window in an aggregate."""
+        raise FieldError(f"{self.scope.name}: {value} can't stand within an aggregate: annotate() it, then aggregate()")
+
 
 def related_aggregate(
     scope: Schema, value: Aggregate, nested: bool = False, joined: tuple[Step, ...] = ()
@@ -342,6 +362,8 @@ def related_aggregate(
     condition = None
     if value.filter is not None and not is_empty(value.filter):
         condition = binder.bind(Condition(value.filter))
+    if not nested:
+        _check_no_window(scope, value, [*binder.reads])
     ways = segments(hops)
     followed_already = len(segments(joined)) if joined and hops[: len(joined)] == joined else 0
     if followed_already == len(ways):
@@ -406,6 +428,16 @@ def _check_flat(scope: Schema, value: Aggregate, argument: Bound) -> None:
         )
 
 
+def _check_no_window(scope: Schema, value: Aggregate, reads: list[Cell]) -> None:
+    """Raises FieldError for an aggregate of a window, which can only be one of all rows."""
+    window = window_among(reads)
+    if window is not None:
+        raise FieldError(
+            f"{scope.name}: {value} is of {window}, which is known once all rows are: write the aggregate in "
+            f"aggregate(), over the annotated objects"
+        )
+
+
 def followed(scope: Schema, names: Iterable[str], asked: str) -> tuple[Step, ...]:
     """The relations, up to the last one to many objects, along which all of these names lie.
 
@@ -462,6 +494,14 @@ class GroupBinder(Binder):
         of_rows = related_aggregate(self.rows, value, self.nested, self.joined)
         return GroupAggregate(of_rows.name, (), of_rows.type, of_rows=of_rows)
 
+    def window(self, value: Window) -> Derived:
+        """The cell of a window over the groups. Raises FieldError in aggregate(), which has one."""
+        if self.nested:
+            raise FieldError(
+                f"{self.scope.name}: {value} can't stand beside an aggregate: annotate() it, then aggregate()"
+            )
+        return super().window(value)
+
     def _inner(self) -> Binder:
         return GroupBinder(self.scope, self.rows, self.nested, self.joined)
 
@@ -477,6 +517,7 @@ def bound_values(scope: Schema, q: Q) -> Q:
     """A condition of filter() with what is more than fields and arithmetic in it bound."""
     if not any(_needs_binding(scope, *leaf) for leaf in leaves_of(q)):
         return q
+    q = with_subqueries(scope, q)
     children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
     return Q.join(q.connector, children, q.negated)
 
@@ -492,9 +533,13 @@ def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
     if isinstance(value, Expression):
         value = _constant(scope, name, Binder(scope).bind(value))
     if isinstance(name, Expression):
-        column = annotated_column(str(name), Binder(scope).bind(name))
-        name = ResolvedLookup(Path((), column, ()), str(name))
+        name = _lookup_of(Binder(scope).bind(name))
     return name, value
+
+
+def _lookup_of(bound: Bound) -> ResolvedLookup:
+    """An expression in the place of a lookup's name; its column has a name that no other has."""
+    return ResolvedLookup(Path((), annotated_column(f"{bound} ({next(_numbers)})", bound), ()), str(bound))
 
 
 def _constant(scope: Schema, name: Any, value: Bound) -> Any:
@@ -514,12 +559,12 @@ _WITH_VALUES = tuple((name,) for name in ("exact", "gt", "gte", "lt", "lte"))
 def _needs_binding(scope: Schema, name: Any, value: Any) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return any(_is_more(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    return isinstance(name, Expression) or _is_more(scope, value)
+    return isinstance(name, Expression) or is_subquery_lookup(value) or _is_more(scope, value)
 
 
 def _is_more(scope: Schema, value: Any) -> bool:
     """Whether a value is an expression other than arithmetic of fields."""
-    if not isinstance(value, Expression):
+    if not isinstance(value, Expression) or isinstance(value, OuterValue):
         return False
     return not _is_plain(scope, value) or not (isinstance(value, F) or value.names())
 

@@ -40,7 +40,17 @@ class RelationStep:
     @property
     def source(self) -> Column:
         """The column, where the step starts, that holds the key it follows."""
-        return self.reference.column if self.forward else self.origin.pk
+        return self.reference.column if self.forward else self.reference.referred(self.origin)
+
+    @property
+    def arrival(self) -> Column:
+        """The column, where the step leads, that holds the same key."""
+        return self.reference.referred(self.schema) if self.forward else self.reference.column
+
+    @property
+    def found_by(self) -> int:
+        """How the scripts find an object by the key: 0 for its primary key, else the position of the column."""
+        return 0 if self.arrival is self.schema.pk else self.arrival.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +293,8 @@ class Positions:
     def _new_join(self, hops: tuple[RelationStep, ...]) -> list[Any]:
         hop = hops[-1]
         source = self.position(cell(hops[:-1], hop.source))
-        reverse = 0 if hop.forward else hop.reference.column.position
         at = _STEP * (len(self._joins) + 1) + 1
-        join = self._joins[hops] = [source, self.model(hop.schema), reverse, at, []]
+        join = self._joins[hops] = [source, self.model(hop.schema), hop.found_by, at, []]
         return join
 
     def _new_count(self, hops: tuple[Step, ...]) -> list[Any]:

@@ -174,7 +174,7 @@ def _wrap(hops: Sequence[Step], node: Node) -> Node:
             continue
         column = hop.reference.column
         node = (
-            ForwardMatch(column, hop.schema, node)
+            ForwardMatch(column, hop.schema, node, hop.arrival)
             if hop.forward
             else ReverseMatch(hop.schema, column, node, hop.source)
         )

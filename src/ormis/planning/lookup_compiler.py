@@ -4,18 +4,20 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from ..calls import Operation, Origin
 from ..errors import FieldError, hint_for, reason, shown
 from ..query.date_parts import part_of, part_type
-from ..query.expressions import Expression, F
+from ..query.expressions import Expression, F, Value
 from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
-from ..schema.schema import Column, Schema
+from ..schema.schema import Column, Reference, Schema
 from .bound import Bound, ResolvedLookup
 from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell
 from .names import Path, resolve
@@ -58,19 +60,29 @@ def leaf(schema: Schema, name: str | ResolvedLookup, value: Any) -> Found:
     """Compiles one lookup and its value to a predicate. Raises FieldError for an unknown name or an unfit value."""
     path = name.path if isinstance(name, ResolvedLookup) else resolve(schema, name)
     place = f"{schema.name}.{name}"
+    if _is_null(value):
+        check_lookups(path.column, path.lookups, place)
+        return Found((), Constant(False))
     if isinstance(value, Expression):
         return _compared_with(schema, path, value, place)
     return Found(path.hops, compare(path.column, path.lookups, without_objects(schema, path, value, place), place))
 
 
+def _is_null(value: Any) -> bool:
+    """Whether a value is the constant None as an expression, which equals nothing."""
+    given = value.given if isinstance(value, Bound) else value
+    return isinstance(given, Value) and given.value is None
+
+
 def without_objects(schema: Schema, path: Path, value: Any, place: str) -> Any:
     """The value with objects replaced by their keys. Raises FieldError for objects of other models, and querysets."""
     at = path.hops[-1].schema if path.hops else schema
-    query, keys = getattr(value, "query", None), _holds_keys_of(at, path.column)
+    query, keys = getattr(value, "query", None), _keys_held(at, path.column)
     if isinstance(query, Query):
-        if keys and query.shape == "objects":
-            _check_model(at, path.column, query.schema, value, place)
-        return value
+        if not keys or query.shape != "objects":
+            return value
+        key = _key_of(at, path.column, query.schema, value, place)
+        return value if key is query.schema.pk else _Keys(query, partial(value._single, key=key.name))
     single = not path.lookups or isinstance(value, str | bytes) or hasattr(value.__class__, "__schema__")
     if single or not keys or not isinstance(value, Iterable):
         return key_for(at, path.column, value, place)
@@ -84,24 +96,43 @@ def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
     """
     if not hasattr(value.__class__, "__schema__"):
         return value
-    _check_model(schema, column, value._schema(), value, place)
+    key = _key_of(schema, column, value._schema(), value, place)
     if value.pk is None:
         raise FieldError(f"{place}: {value!r} is not saved yet, it has no key to look for")
-    return value.pk
+    found = getattr(value, key.name)
+    if found is None:
+        raise FieldError(f"{place}: {value!r} has no {key.name} to look for")
+    return found
 
 
-def _check_model(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> None:
-    """Raises FieldError if the column does not hold keys of this model."""
-    operand = _holds_keys_of(schema, column)
-    if operand.isdisjoint({given.key, *(r.target for r in given.references if r.column is given.pk)}):
-        names = " or ".join(sorted(registry.model_for(key).__name__ for key in operand)) or "no objects"
-        raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
+def _key_of(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> Column:
+    """The column of a given model whose values this column holds. Raises FieldError if it holds no keys of it."""
+    held = _keys_held(schema, column)
+    if given.key in held:
+        return held[given.key]
+    for reference in given.references:  # an object whose own key is that of another one stands for that
+        if reference.column is given.pk and held.get(reference.target) is reference.referred(_target(reference)):
+            return given.pk
+    names = " or ".join(sorted(registry.model_for(key).__name__ for key in held)) or "no objects"
+    raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
 
 
-def _holds_keys_of(schema: Schema, column: Column) -> set[str]:
-    """The models whose keys the column holds."""
-    own = {schema.key} if column is schema.pk else set[str]()
-    return own | {reference.target for reference in schema.references if reference.column is column}
+def _keys_held(schema: Schema, column: Column) -> dict[str, Column]:
+    """The models, by their keys, whose keys the column holds, and the column of each that has these."""
+    own = {schema.key: schema.pk} if column is schema.pk else dict[str, Column]()
+    return own | {r.target: r.referred(_target(r)) for r in schema.references if r.column is column}
+
+
+def _target(reference: Reference) -> Schema:
+    return registry.schema_for(reference.target)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """A queryset of objects whose values of another field than the primary key are compared with."""
+
+    query: Query
+    _single: Callable[[Origin], Operation[list[Any]]]
 
 
 def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:

@@ -8,6 +8,7 @@ from ..errors import FieldError
 from ..query.aggregates import has_aggregate
 from ..query.expressions import Expression
 from ..query.q import Q
+from ..query.subqueries import Subquery
 from ..schema import registry
 from ..schema.schema import Schema
 from .lookup_compiler import check_lookups
@@ -28,8 +29,15 @@ def check_condition(schema: Schema, condition: Q) -> None:
                 _check_lookup(schema, name, changes)
             _check_no_aggregate(schema, name)
             _check_no_aggregate(schema, value)
-            if isinstance(value, Expression):
+            for reference in _outer_names(name) | _outer_names(value):
+                resolve(schema, reference)
+            if isinstance(value, Expression) and not isinstance(value, Subquery):
                 _check_names(schema, value.names())
+
+
+def _outer_names(value: Any) -> set[str]:
+    """The fields that a subquery in a condition refers to."""
+    return value.names() if isinstance(value, Subquery) else set()
 
 
 def _check_no_aggregate(schema: Schema, value: Any) -> None:

@@ -68,9 +68,10 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
                 raise _unknown(name, at, part)
             return Path(tuple(hops), at.column(part), rest)
         hops += first
-        key_named = rest and rest[0] in ("pk", hop.schema.pk.name)
         by_key = isinstance(hop, RelationStep) and hop.forward and not whole
-        if rest and not _may_follow(hop.schema, rest[0]):
+        key = hop.arrival if isinstance(hop, RelationStep) and hop.forward else hop.schema.pk
+        key_named = rest and (rest[0] == key.name or (rest[0] == "pk" and key is hop.schema.pk))
+        if rest and not _may_follow(hop.schema, key, rest[0]):
             raise _unknown(name, hop.schema, rest[0])
         if isinstance(hop, RelationStep) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
             return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
@@ -103,9 +104,9 @@ def _is_name(schema: Schema, part: str) -> bool:
     return part == "pk" or part in schema.by_name or bool(steps(schema, part))
 
 
-def _may_follow(schema: Schema, part: str) -> bool:
-    """Returns whether a name may follow a relation: one of the related model's, or a lookup."""
-    return _is_name(schema, part) or part in LOOKUPS or part in schema.pk.codec.traits.parts
+def _may_follow(schema: Schema, key: Column, part: str) -> bool:
+    """Returns whether a name may follow a relation: one of the related model's, or a lookup of the key."""
+    return _is_name(schema, part) or part in LOOKUPS or part in key.codec.traits.parts
 
 
 def steps(schema: Schema, name: str) -> tuple[Step, ...]:

@@ -188,8 +188,10 @@ class Plan:
         head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
         request["probes"] = [probe.packed for probe in paths.others]
         if "less" in more:
-            less = conjuncts(more["less"])
-            more["less"] = [[part.packed(numbers) for part in less], probes(self.schema, more["less"])]
+            more["less"] = [
+                [[part.packed(numbers) for part in conjuncts(node)], probes(self.schema, node, column)]
+                for node, column in more["less"]
+            ]
         if self.aggregates is not None:
             request["aggregate"] = self.aggregates.packed(numbers)
         early = len(numbers.joins)
@@ -268,8 +270,7 @@ def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     hop = related.hop
-    reverse = 0 if hop.forward else hop.reference.column.position
-    packed = [related.parent, hop.source.position, numbers.model(hop.schema), reverse, len(hop.schema.columns)]
+    packed = [related.parent, hop.source.position, numbers.model(hop.schema), hop.found_by, len(hop.schema.columns)]
     return [*packed, True] if related.ranked else packed
 
 

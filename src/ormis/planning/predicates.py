@@ -293,14 +293,16 @@ class ForwardMatch(Node):
     column: Column
     target: Schema
     part: Node
+    key: Column
+    """The column of the other model whose values the foreign key holds."""
 
     def client_side(self, limits: Limits, /) -> bool:
         """Where its part is, or needs a query of its own."""
         return self.part.joined or self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """{'one', position, model, condition}."""
-        return ["one", self.column.position, numbers.model(self.target), self.part.packed(numbers)]
+        """{'one', position, model, condition, position there}."""
+        return ["one", self.column.position, numbers.model(self.target), self.part.packed(numbers), self.key.position]
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,15 +313,16 @@ class ReverseMatch(Node):
     column: Column
     part: Node
     key: Column
-    """The primary key of the model itself, which the column points at."""
+    """The column of the model itself whose values the foreign key holds."""
 
     def client_side(self, limits: Limits, /) -> bool:
         """Where its part is, or needs a query of its own."""
         return self.part.joined or self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """{'many', model, position, condition}."""
-        return ["many", numbers.model(self.source), self.column.position, self.part.packed(numbers)]
+        """{'many', model, position, condition, position here}."""
+        part = self.part.packed(numbers)
+        return ["many", numbers.model(self.source), self.column.position, part, self.key.position]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..query.aggregates import is_plain
 from ..query.expressions import F
+from ..query.outer_references import check_resolved
 from ..query.q import Q, leaves_of
 from ..query.state import Annotation, Query, earlier_name
 from ..schema import registry
@@ -113,8 +114,9 @@ def _group_key(name: str, bound: Bound) -> AnnotatedColumn:
 def condition(query: Query) -> Node:
     """Compiles the filters of a query on its rows to one predicate.
 
-    Raises FieldError for unknown names and for values that do not convert.
+    Raises FieldError for unknown names, for values that do not convert, and for an OuterRef.
     """
+    check_resolved(query)
     rows = scopes(query).rows
     node = join("and", [compile_q(rows, bound_values(rows, q)) for q in query.where])
     return Constant(False) if query.empty else node

@@ -4,14 +4,18 @@ What it can't say exactly, numbers past 2^53 and infinities, comes back as texts
 """
 
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from ..limits import Limits
 from ..query.aggregates import Aggregate, Avg, Count, Max, Min, StdDev, Sum
 from ..query.expressions import F, Value
 from ..schema.index_kinds import SORTED
 from ..schema.schema import Schema
+from ..storage.codecs import codec_for
 from .binding import bound_values
 from .bound import Bound
 from .columns import ColumnRef, Positions, needed
@@ -21,6 +25,8 @@ from .grouping import Grouping
 from .predicates import Node
 
 _NUMBERS = ("int", "float", "decimal")
+_PLAIN = [codec_for(one) for one in (int, float, Decimal, datetime, date, time, timedelta, str, bool, UUID)]
+"""The codecs whose texts mean the same here and in Lua: not those of enums, of subclasses, of several types."""
 _SCORED = ("int", "float", "date", "datetime", "time", "timedelta")
 """Their scores in a sorted index stand for one value each, unless they are very large."""
 
@@ -130,5 +136,5 @@ def _can_add(what: str, column: ColumnRef) -> bool:
     codec = column.codec
     if what == "count":
         return True
-    plain = codec.variant is None and codec.finish is None
+    plain = codec in _PLAIN
     return plain and (codec.kind in _NUMBERS if what in ("sum", "spread") else codec.traits.ordered)

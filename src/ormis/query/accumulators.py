@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, time
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, getcontext
 from fractions import Fraction
@@ -41,6 +41,10 @@ class Counter:
     def add(self, _value: Any, /) -> None:
         """Counts one more."""
         self.count += 1
+
+    def remove(self, _value: Any, /) -> None:
+        """Takes one back."""
+        self.count -= 1
 
     def include(self, count: int, _total: Any, _squares: Any, /) -> None:
         """Counts more."""
@@ -112,9 +116,14 @@ class Total:
         else:
             self.exact += value
 
+    def remove(self, value: Any, /) -> None:
+        """Takes a finite value back: exactly, as it was added."""
+        self.add(value.copy_negate() if isinstance(value, Decimal) else -value)
+        self.count -= 2
+
     def include(self, count: int, total: Any, _squares: Any, /) -> None:
         """Adds a part of the sum."""
-        if total or count:
+        if count or total or isinstance(total, Decimal):
             self.add(total)
             self.count += count - 1
 
@@ -180,15 +189,22 @@ class Spread:
 
     def add(self, value: Any, /) -> None:
         """Adds one more."""
-        self.count += 1
+        self._add(value, 1)
+
+    def remove(self, value: Any, /) -> None:
+        """Takes a finite value back."""
+        self._add(value, -1)
+
+    def _add(self, value: Any, sign: int) -> None:
+        self.count += sign
         self.decimal = self.decimal or isinstance(value, Decimal)
         try:
             over, under = value.as_integer_ratio()
         except (OverflowError, ValueError):  # infinite, or no number
             self.special = True
             return
-        self.sums[under] += over
-        self.squares[under * under] += over * over
+        self.sums[under] += sign * over
+        self.squares[under * under] += sign * over * over
 
     def include(self, count: int, total: Any, squares: Any, /) -> None:
         """Adds a part of the sum and of the sum of squares."""
@@ -205,16 +221,20 @@ class Spread:
             return None
         if self.special:
             return Decimal("NaN") if self.decimal else math.nan
-        total, squares = _fraction(self.sums), _fraction(self.squares)
-        variance = (squares - total * total / self.count) / degrees
+        scale, total = _summed(self.sums)
+        scale_of_squares, squares = _summed(self.squares)
+        over = self.count * squares * scale * scale - total * total * scale_of_squares
+        under = self.count * degrees * scale_of_squares * scale * scale
         if self.decimal:
-            found = getcontext().divide(Decimal(variance.numerator), Decimal(variance.denominator))
+            found = getcontext().divide(Decimal(over), Decimal(under))
             return found.sqrt() if self.root else found
-        return math.sqrt(variance) if self.root else float(variance)
+        return math.sqrt(over / under) if self.root else over / under
 
 
-def _fraction(sums: dict[int, int]) -> Fraction:
-    return sum((Fraction(over, under) for under, over in sums.items()), Fraction(0))
+def _summed(sums: Mapping[int, int]) -> tuple[int, int]:
+    """The sum of fractions, numerators by denominator: its denominator, not reduced, and its numerator."""
+    scale = math.lcm(*sums)
+    return scale, sum(over * (scale // under) for under, over in sums.items())
 
 
 class Extreme:

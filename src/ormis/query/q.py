@@ -39,6 +39,8 @@ class Q:
         return new
 
     def _with(self, other: Any, connector: Connector) -> "Q":
+        if _is_expression(other):
+            other = Q(other)
         if not isinstance(other, Q):
             raise TypeError(f"{shown(other)} is no condition: join Q objects, or class attributes that are compared")
         if is_empty(other):

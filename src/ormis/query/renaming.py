@@ -5,7 +5,9 @@ from typing import Any, cast
 
 from .aggregates import Aggregate
 from .expressions import Condition, Expression, F
+from .outer_references import renamed_references
 from .q import Q
+from .subqueries import Subquery
 
 Rename = Callable[[str], str]
 
@@ -36,6 +38,8 @@ def renamed_expression(value: Expression, name: Rename) -> Expression:
         return F(name(value.name))
     if isinstance(value, Condition):
         return Condition(renamed(value.q, name, name))
+    if isinstance(value, Subquery):
+        return value.of(renamed_references(value.inner, name))
     found = value.with_parts([renamed_expression(part, name) for part in value.parts()])
     if isinstance(found, Aggregate) and found.filter is not None:
         return found.having(filter=renamed(found.filter, name, name))

@@ -23,12 +23,14 @@ from ..operations.reading.row_shapes import names_of
 from ..operations.reading.source import Source
 from ..operations.writing.delete import delete
 from ..planning.name_checks import check_condition, check_order
+from ..planning.outer_values import type_of_values
 from ..planning.plan import related_of, required_paths
 from ..planning.scopes import parted, scope_for, scope_of
 from ..query.aggregates import Aggregate
 from ..query.expressions import Expression
 from ..query.q import Connector, Q
 from ..query.state import Combination, Query, Shape
+from ..query.value_types import ValueType
 from . import annotating, joining, loading, valuing
 from .dates import dated
 from .reading import Reading
@@ -468,14 +470,24 @@ class QuerySet(Queryable[M], Source[M]):
         if not any(objects) and len(names_of(other.query)) != len(names_of(self.query)):
             raise TypeError(f"{method}: all querysets must have as many values")
 
-    def _single(self, origin: Origin) -> Operation[builtins.list[Any]]:
-        """The values of its one field, or the keys of its objects, that `in` compares with."""
+    def _single(self, origin: Origin, key: str = "pk") -> Operation[builtins.list[Any]]:
+        """The values of its one field, or of this one of its objects, that `in` compares with."""
         if self.query.shape != "objects":
             return (yield from evaluate(self._copy(shape="flat"), origin))
         if self.query.combined is None or not self.query.order:
-            return (yield from evaluate(self._valued("flat", ("pk",)), origin))
+            return (yield from evaluate(self._valued("flat", (key,)), origin))
         records: builtins.list[Any] = yield from evaluate(self, origin)  # in an order of their fields
-        return [record.pk for record in records]
+        return [getattr(record, key) for record in records]
+
+    def _rows_of(self, query: Query, origin: Origin) -> Operation[builtins.list[tuple[Any, ...]]]:
+        """The values of a query on the same model, for a subquery: a tuple for each row."""
+        whole = self._copy_of(query.having(shape="tuples", related=(), prefetch=()))
+        whole._known = {}
+        return (yield from evaluate(whole, origin))
+
+    def _value_type(self, outer: Mapping[str, ValueType | None]) -> ValueType | None:
+        """The type of its one value, for a subquery; outer: the types of what its OuterRefs name."""
+        return type_of_values(self.query, outer)
 
 
 _WHOLE: dict[str, Any] = {

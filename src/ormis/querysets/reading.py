@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from ..calls import Origin
 from ..operations.reading import evaluate
 from ..operations.reading.aggregate import aggregate
-from ..operations.reading.iteration import batches, next_batch
+from ..operations.reading.iteration import BatchReader, batches, next_batch
 from ..operations.reading.rank import rank
 from ..operations.reading.source import Source
 from ..query.aggregates import Aggregate
@@ -168,18 +168,24 @@ class Reading(Generic[M]):
         Raises ValueError for a `chunk_size` below 1.
         """
         source = self._queryset()
-        reader = batches(source, Origin(source.db), chunk_size)
-        batch: list[M] | None = source._run(next_batch(reader))
-        while batch is not None:
-            yield from batch
-            batch = source._run(next_batch(reader))
+        return _iterated(source, batches(source, Origin(source.db), chunk_size))
 
-    async def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
+    def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
         """As iterator()."""
         source = self._queryset()
-        reader = batches(source, Origin(source.db, asynchronous=True), chunk_size)
-        batch: list[M] | None = await source._arun(next_batch(reader))
-        while batch is not None:
-            for record in batch:
-                yield record
-            batch = await source._arun(next_batch(reader))
+        return _aiterated(source, batches(source, Origin(source.db, asynchronous=True), chunk_size))
+
+
+def _iterated(source: Source[Any], reader: BatchReader) -> Iterator[Any]:
+    batch: list[Any] | None = source._run(next_batch(reader))
+    while batch is not None:
+        yield from batch
+        batch = source._run(next_batch(reader))
+
+
+async def _aiterated(source: Source[Any], reader: BatchReader) -> AsyncIterator[Any]:
+    batch: list[Any] | None = await source._arun(next_batch(reader))
+    while batch is not None:
+        for record in batch:
+            yield record
+        batch = await source._arun(next_batch(reader))

@@ -34,17 +34,23 @@ class Writing(Generic[M]):
         Raises pydantic's ValidationError, UniqueViolation (also where its primary key is taken), ForeignKeyViolation.
         """
         source = self._queryset()
-        record = source.model(**values)
-        record._assign(Origin(source.db))
-        source._run(saving.save(record, force_insert=True))
+        record, origin = source.model(**values), Origin(source.db)
+        record._assign(origin)
+        if source.model.__own_save__:
+            record.save(force_insert=True, using=source.db)
+        else:
+            source._run(saving.save(record, force_insert=True, origin=origin, method="create"))
         return record
 
     async def acreate(self, **values: Any) -> M:
         """As create()."""
         source = self._queryset()
-        record = source.model(**values)
-        record._assign(Origin(source.db, asynchronous=True))
-        await source._arun(saving.save(record, force_insert=True))
+        record, origin = source.model(**values), Origin(source.db, asynchronous=True)
+        record._assign(origin)
+        if source.model.__own_save__:
+            await record.asave(force_insert=True, using=source.db)
+        else:
+            await source._arun(saving.save(record, force_insert=True, origin=origin, method="create"))
         return record
 
     def get_or_create(self, defaults: Mapping[str, Any] | None = None, **lookups: Any) -> tuple[M, bool]:

@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal, cast, get_origin
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from ..errors import DoesNotExist, ModelError, hint_for, shown
+from ..errors import DoesNotExist, ModelError, hint_for, reason, shown
 from ..storage.annotations import parts, unwrapped, without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
 from ..storage.special_types import Special
+from .auto_now import AutoNow
 from .constraints import check_constraints
 from .defaults import default_text
 from .fields import FieldOptions, options_of
+from .hooks import Hooks
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
 from .relation_names import Names
@@ -41,27 +43,31 @@ def build_schema(
     automatic: bool,
     fields: Mapping[str, FieldInfo],
     options: Options,
-    relations: Sequence[tuple[RelationDeclaration, str, Names, Any]],
+    relations: Sequence[tuple[RelationDeclaration, str, Names, str, Any]],
     links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
     special: Mapping[str, Special],
     normalisers: Mapping[str, Callable[[Any], Any]],
+    auto: Mapping[str, AutoNow],
+    hooks: Hooks | None,
 ) -> Schema:
-    """The schema of a model; relations are (declaration, key of the other model, names there, default key or None).
+    """The schema of a model; relations are (declaration, key of the other model, names there, the field there that is
+    referred to or an empty text, the key that a deletion sets or the function that returns it).
 
-    special: codecs of fields that are more than their types.
+    special: codecs of fields that are more than their types. auto: the times of fields with auto_now or auto_now_add.
     Raises ModelError for a field that can't be stored, indexed or found.
     """
     order = [pk, *(field for field in fields if field != pk)]
     columns = tuple(
-        _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field))
+        _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field), auto.get(field))
         for i, field in enumerate(order, 1)
     )
     if not columns[0].codec.traits.may_be_key:
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
     references = tuple(
-        _reference(d, by_name[d.attname], target, names, default) for d, target, names, default in relations
+        _reference(name, d, by_name[d.attname], target, names, to_field, replacement)
+        for d, target, names, to_field, replacement in relations
     )
     aliases = by_name | {reference.name: reference.column for reference in references}
     indexes = [IndexSpec(EQUAL, (r.column,)) for r in references if not r.unique]
@@ -88,6 +94,7 @@ def build_schema(
         options.ordering,
         does_not_exist,
         ttl=ttl_of(options),
+        hooks=hooks,
     )
 
 
@@ -99,6 +106,7 @@ def _column(
     options: Options,
     special: Special | None,
     normalise: Callable[[Any], Any] | None,
+    auto: AutoNow | None,
 ) -> Column:
     annotation, nullable = without_none(info.annotation)
     _refuse_models(model, name, annotation, nullable)
@@ -114,7 +122,7 @@ def _column(
     exact = plain if plain in _EXACT and normalise is None else None
     nullable = nullable or _takes_none(annotation, info)
     default = None if nullable or position == 1 else default_text(codec, convert, writer, info)
-    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise=normalise, default=default)
+    return Column(name, position, codec, nullable, convert, writer, bounds, exact, normalise, default, auto)
 
 
 _EXACT = (str, int, float, bool)  # pydantic leaves a value of just that type as it is
@@ -198,9 +206,24 @@ def _text_key_writer(codec: Codec) -> Callable[[Any], str | bytes]:
     return write
 
 
-def _reference(declaration: RelationDeclaration, column: Column, target: str, names: Names, default: Any) -> Reference:
-    text = None if default is None else cast(str, column.codec.encode(default))
-    relation = declaration.relation
+def _reference(
+    model: str,
+    declaration: RelationDeclaration,
+    column: Column,
+    target: str,
+    names: Names,
+    to_field: str,
+    replacement: Any,
+) -> Reference:
+    relation, text = declaration.relation, None
+    if replacement is not None and not callable(replacement):
+        try:
+            text = cast(str, column.write(column.convert(replacement)))
+        except ValueError as error:
+            raise ModelError(
+                f"{model}.{declaration.name}: a deletion would set it to {shown(replacement)}, which does not convert "
+                f"to {column.codec.kind}: {reason(error)}"
+            ) from None
     return Reference(
         declaration.name,
         column,
@@ -210,6 +233,8 @@ def _reference(declaration: RelationDeclaration, column: Column, target: str, na
         names.reverse,
         names.query,
         text,
+        to_field,
+        replacement if callable(replacement) else None,
     )
 
 

@@ -13,7 +13,17 @@ from pydantic.fields import FieldInfo
 
 from ..errors import ModelError, shown
 from ..storage.annotations import parts, without_none
-from .relations import KINDS, LinkDeclaration, OnDelete, Relation, RelationDeclaration, ReverseSide, ToMany, ToOne
+from .relations import (
+    KINDS,
+    LinkDeclaration,
+    OnDelete,
+    Relation,
+    RelationDeclaration,
+    ReverseSide,
+    ToMany,
+    ToOne,
+    several_in_brackets,
+)
 
 _SUBSCRIPT = re.compile(rf"^\s*(?:[\w.]+\.)?({'|'.join(KINDS)})\s*\[(.*)\]\s*$", re.DOTALL)
 
@@ -114,6 +124,8 @@ def _take(model: str, name: str, relation: Relation, argument: Any, module: str,
         return
     if isinstance(relation, ToMany) and relation.through is not None:
         _check_target(f"{model}.{name}: through", relation, relation.through, "")
+    if isinstance(argument, str) and (several := _several(argument)):
+        raise ModelError(f"{model}.{name}: {several_in_brackets(relation.kind, several)}")
     target, nullable = _target(argument)
     _check_target(f"{model}.{name}", relation, target, module)
     if isinstance(relation, ToMany):
@@ -185,6 +197,15 @@ def _alternatives(argument: Any) -> list[Any]:
     return [argument.__forward_arg__ if isinstance(argument, typing.ForwardRef) else argument]
 
 
+def _several(argument: str) -> list[str]:
+    """The items of a text that stands for several between commas; none for one."""
+    try:
+        node = ast.parse(argument.strip(), mode="eval").body
+    except SyntaxError:
+        return []
+    return [ast.unparse(item) for item in node.elts] if isinstance(node, ast.Tuple) else []
+
+
 def _alternatives_of(node: ast.expr) -> list[Any]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return _alternatives(node.value)
@@ -240,3 +261,7 @@ def _check_rule(model: str, name: str, relation: ToOne, nullable: bool) -> None:
         raise ModelError(f'{model}.{name}: on_delete=SET_NULL needs an optional relation: ForeignKey["Other | None"]')
     if relation.on_delete is OnDelete.SET_DEFAULT and not relation.has_default:
         raise ModelError(f"{model}.{name}: on_delete=SET_DEFAULT needs a default=")
+    sets = {OnDelete.SET_DEFAULT: "SET_DEFAULT with default=None", OnDelete.SET_VALUE: "SET(None)"}
+    if relation.on_delete in sets and relation.replacement is None and not nullable:
+        rule = sets[relation.on_delete]
+        raise ModelError(f'{model}.{name}: on_delete={rule} needs an optional relation: ForeignKey["Other | None"]')

@@ -60,12 +60,20 @@ def register(model: Any) -> None:
 
 
 def _redirect(model: Any) -> None:
-    """Completes the models anew that refer to a class that was declared again, as in a notebook."""
-    for other in _models.values():
-        targets = [target_of(other, said) for said in _needed(other).values()]
-        if other is not model and other.__schema__ is not None and any(target is model for target in targets):
-            other.__schema__ = None
-            _pending.append(other)
+    """Completes the models anew that refer to a class that was declared again, as in a notebook.
+
+    And those that refer to them, if their keys are foreign keys, whose type may be another one now.
+    """
+    waiting = [model]
+    while waiting:
+        at = waiting.pop()
+        for other in _models.values():
+            targets = [target_of(other, said) for said in _needed(other).values()]
+            if other is not model and other.__schema__ is not None and any(target is at for target in targets):
+                other.__schema__ = None
+                _pending.append(other)
+                if any(d.relation.primary_key or d.relation.unique for d in other.__declarations__):
+                    waiting.append(other)
     complete_waiting()
 
 

@@ -13,6 +13,8 @@ import msgspec
 
 from ..errors import DoesNotExist, FieldError, hint_for, shown
 from ..storage.codecs import Codec, RowDecoder, packable
+from .auto_now import AutoNow
+from .hooks import Hooks
 from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
 
@@ -40,6 +42,9 @@ class Column:
     """The value of a lookup as the field would hold it, if validators change values; raises RefusedValue."""
     default: str | bytes | None = None
     """The text that an absent one counts as: of a default that is no factory, in a field that is never None."""
+
+    auto: AutoNow | None = None
+    """The time that writes set it to, if it has auto_now or auto_now_add."""
 
     default_wire: Any = field(init=False, default=None)
     """The default as it is decoded in rows."""
@@ -118,7 +123,11 @@ class UniqueSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix."""
+    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix.
+
+    to_field: the unique field of the other model whose values the column holds; empty for its primary key.
+    default: the text that a deletion sets, of SET_DEFAULT or SET; replacement: computes it when a deletion needs it.
+    """
 
     name: str
     column: Column
@@ -128,6 +137,12 @@ class Reference:
     reverse_name: str
     query_name: str
     default: str | None = None
+    to_field: str = ""
+    replacement: Callable[[], Any] | None = None
+
+    def referred(self, target: "Schema") -> Column:
+        """The column of the other model whose values this one holds."""
+        return target.by_name[self.to_field] if self.to_field else target.pk
 
     @property
     def back_name(self) -> str:
@@ -139,7 +154,18 @@ class Reference:
         """How the database knows it, see lua/model/catalog.lua."""
         optional = "1" if self.column.nullable else "0"
         default = () if self.default is None else (self.default,)
-        return "\n".join((self.column.name, self.target, self.on_delete.value, optional, *default))
+        target = f"{self.target}/{self.to_field}" if self.to_field else self.target
+        return "\n".join((self.column.name, target, self.rule, optional, *default))
+
+    @property
+    def rule(self) -> str:
+        """The rule for a deletion as the scripts know it: SET(None) is SET_NULL, SET(value) as SET_DEFAULT."""
+        rule = self.on_delete
+        if rule in (OnDelete.SET_DEFAULT, OnDelete.SET_VALUE):
+            if self.replacement is not None:
+                return OnDelete.SET_VALUE.value
+            return (OnDelete.SET_NULL if self.default is None else OnDelete.SET_DEFAULT).value
+        return rule.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +243,7 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
+    hooks: Hooks | None = None
     annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])
     grouped: bool = False
     base: "Schema" = field(init=False)
@@ -273,6 +300,16 @@ class Schema:
         return [(column.name, column.write) for column in self.columns]
 
     @cached_property
+    def auto_now(self) -> tuple[Column, ...]:
+        """The columns that every write sets to the time."""
+        return tuple(column for column in self.columns if column.auto and not column.auto.once)
+
+    @cached_property
+    def auto_now_add(self) -> tuple[Column, ...]:
+        """The columns that an insertion sets to the time, those of auto_now among them."""
+        return tuple(column for column in self.columns if column.auto)
+
+    @cached_property
     def required(self) -> tuple[int, ...]:
         """The places in a row, from 0, of the columns beside the primary key that must have a value."""
         return tuple(i for i, column in enumerate(self.columns) if i and not column.nullable)
@@ -294,6 +331,7 @@ class Schema:
     def declaration(self) -> str:
         """The indexes and constraints that scripts keep, as canonical JSON; compared with the stored declaration."""
         kept = {
+            "defaults": sorted(column.name for column in self.columns if column.default is not None),
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
             "links": sorted(link.definition for link in self.links if not link.through),
@@ -387,7 +425,7 @@ class Schema:
                     slot
                     for reference in self.references
                     if concerned(reference.column)
-                    for slot in (reference.column.position, reference.target)
+                    for slot in (reference.column.position, reference.target, reference.to_field or False)
                 ],
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.ttl is not None else {}),

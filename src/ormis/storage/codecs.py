@@ -145,19 +145,34 @@ def _read_time(text: bytes) -> time:
     return msgspec.convert(text.decode(), time, strict=False)
 
 
+def _read_bool(text: bytes) -> bool:
+    """Only as ormis writes it: filters, indexes and keys compare the texts of bools and UUIDs."""
+    if text not in (b"0", b"1"):
+        raise ValueError(f"{_shown(text)!r} is no bool")
+    return text == b"1"
+
+
+def _read_uuid(text: bytes) -> UUID:
+    """Only as ormis writes it, as with bools: in lower case, with hyphens."""
+    if not _CANONICAL_UUID.fullmatch(text):
+        raise ValueError(f"{_shown(text)!r} is no UUID")
+    return UUID(text.decode())
+
+
+_CANONICAL_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _OFFSET_WITH_SECONDS = re.compile(rb"\d\d:\d\d:\d\d\.\d{6}[+-]\d\d:[0-5]\d:[0-5]\d(\.\d{6})?")
 _PLAIN: dict[Any, Codec] = {
     str: Codec("text", _text, str, _utf8),
     int: Codec("int", int.__repr__, int, _reader(int)),
     float: Codec("float", float.__repr__, float, _reader(float)),
-    bool: Codec("bool", {True: "1", False: "0"}.__getitem__, bool, _reader(bool)),
+    bool: Codec("bool", {True: "1", False: "0"}.__getitem__, bool, _read_bool),
     Decimal: Codec("decimal", _decimal, str, _utf8, _read_decimal),
     bytes: Codec("bytes", _raw, msgspec.Raw, bytes),
     datetime: Codec("datetime", _datetime, datetime, _reader(datetime)),
     date: Codec("date", _date, date, _reader(date)),
     time: Codec("time", lambda value: value.isoformat("microseconds"), time, _read_time),
     timedelta: Codec("timedelta", _timedelta, timedelta, _reader(timedelta)),
-    UUID: Codec("uuid", UUID.__str__, UUID, _reader(UUID)),
+    UUID: Codec("uuid", UUID.__str__, UUID, _read_uuid),
 }
 
 
@@ -355,6 +370,8 @@ class RowDecoder:
         self._decode = msgspec.msgpack.Decoder(list[row], strict=False).decode
         self._decode_whole = None
         self._takes_null = any(codec.wire not in (str, msgspec.Raw) for codec in codecs)
+        kinds = [kind for kind in _ODD if any(codec.wire is kind for codec in codecs)]
+        self._odd = [re.compile(pattern).search for kind in kinds for pattern in _ODD[kind]]
         self._whole_takes_null = False
         if not self._raw and nullable is not None:
             fields = [*zip(names, _wires(codecs, nullable), strict=True)]
@@ -369,7 +386,7 @@ class RowDecoder:
 
         Whoever makes objects of them need not look at each value again, and has them as dicts in half the time.
         """
-        if self._decode_whole is None or (self._whole_takes_null and _NULL(packed)):
+        if self._decode_whole is None or (self._whole_takes_null and _NULL(packed)) or self._is_odd(packed):
             return None
         try:
             return self._decode_whole(packed)
@@ -379,12 +396,17 @@ class RowDecoder:
     def rows(self, packed: bytes) -> list[tuple[Any, ...]]:
         """The wire values of packed rows. Raises BadText for the first text that does not convert."""
         try:
-            rows = None if self._takes_null and _NULL(packed) else self._decode(packed)
+            odd = (self._takes_null and _NULL(packed)) or self._is_odd(packed)
+            rows = None if odd else self._decode(packed)
         except ValueError:  # msgspec's own errors, and those of a datetime beyond the year 9999
             rows = None
         if rows is None:
             return [self.row(texts, number) for number, texts in enumerate(raw_rows(packed))]
         return [self._without_raw(row) for row in rows] if self._raw else rows
+
+    def _is_odd(self, packed: bytes) -> bool:
+        """Whether there may be texts that msgspec takes for values, and `Codec.read` does not."""
+        return any(search(packed) for search in self._odd)
 
     def row(self, texts: Sequence[bytes | None], number: int = 0) -> tuple[Any, ...]:
         """The wire values of one row of texts. Raises BadText, which names this number."""
@@ -405,6 +427,14 @@ class RowDecoder:
 
 _NULL = re.compile(rb"\xa4[nN][uU][lL][lL]").search
 """Finds the text `null` in packed rows: msgspec takes it for an absent value in columns that are no texts."""
+
+
+_ODD = {
+    bool: (rb"\xa4[tT][rR][uU][eE]", rb"\xa5[fF][aA][lL][sS][eE]"),
+    UUID: (rb"\x24[0-9a-f-]{0,35}+[A-F]", rb"\x20[0-9a-fA-F]{32}"),
+}
+"""What msgspec takes for a bool or a UUID and ormis never writes: the texts in packed rows, each behind its length. The
+patterns are several, since a search for one is fast that begins with a certain byte and never goes back."""
 
 
 def _wires(codecs: Sequence[Codec], nullable: Sequence[bool]) -> list[Any]:

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from .annotations import parts
 from .exact import MARK, Classes
+from .set_order import with_sets_in_order
 
 _LEAVES = {"str", "int", "bool", "float", "date", "uuid", "none"}
 _INNER = {"list": ("items_schema",), "set": ("items_schema",), "frozenset": ("items_schema",), "nullable": ("schema",)}
@@ -37,6 +38,10 @@ class Nested:
         """The classes that its values may be of."""
         found = [*_nodes(self.adapter.core_schema), *parts(self._annotation)]
         return Classes(node for node in found if isinstance(node, type))
+
+    @cached_property
+    def _has_sets(self) -> bool:
+        return any(_is_set(node) for node in _nodes(self.adapter.core_schema))
 
     @property
     def exact_text(self) -> bool:
@@ -88,12 +93,10 @@ class Nested:
             raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
 
     def _dump(self, value: Any, **options: Any) -> str:
-        text = self.adapter.dump_json(value, **options)
-        if not isinstance(value, set | frozenset):
-            return text.decode()
-        # The elements in an order of their own, so that equal sets have equal texts.
-        elements = sorted(json.loads(text), key=lambda item: json.dumps(item, sort_keys=True))
-        return json.dumps(elements, ensure_ascii=False, separators=(",", ":"))
+        text = self.adapter.dump_json(value, **options).decode()
+        if not self._has_sets:
+            return text
+        return json.dumps(with_sets_in_order(json.loads(text), value), ensure_ascii=False, separators=(",", ":"))
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
@@ -139,6 +142,10 @@ def _nodes(schema: Any) -> Iterator[Any]:
             waiting += [part for name, part in cast(Mapping[str, Any], node).items() if name != "metadata"]
         elif isinstance(node, list | tuple):
             waiting += cast(list[Any], node)
+
+
+def _is_set(node: Any) -> bool:
+    return isinstance(node, Mapping) and cast(Mapping[str, Any], node).get("type") in ("set", "frozenset")
 
 
 def _has_validators(schema: Any) -> bool:

@@ -47,22 +47,30 @@ local function write_where_possible(...)
   if not ok and not (type(failure) == 'table' and failure.outcome) then error(failure, 0) end
 end
 
--- Clears the remains of gone objects. Their on_delete rules are left to expired_on_delete.lua, if something may
--- refer to them.
+-- Leaves the on_delete rules of a gone object to expired_on_delete.lua, if something may refer to it, to its primary
+-- key or to its text of another field.
+local function leave_rules(m, referrers, pk, texts, add)
+  for _, referrer in ipairs(referrers) do
+    local field = referrer[6]
+    local member = not field and pk or texts[field] and field .. '\0' .. texts[field]
+    if member then add('SADD', KEY.prefix .. KEY.expired .. m.key, member) end
+  end
+end
+
+-- Clears the remains of gone objects.
 local function forget_objects(m, pks)
   local catalog_, records, commands = read_catalog(), expiring.records(m), {}
   local add, send = collector(commands)
   local ends, at = links_of(catalog_, m.key), {}
-  if #referrers_of(catalog_, m.key) > 0 then
-    for _, pk in ipairs(pks) do add('SADD', KEY.prefix .. KEY.expired .. m.key, pk) end
-  end
+  local referrers = referrers_of(catalog_, m.key)
   local texts = call('HMGET', records, unpack(pks))
   for position, name in ipairs(m.columns) do at[name] = position end
   for i, pk in ipairs(pks) do
-    local row = {}
-    for name, text in pairs(texts[i] and cmsgpack.unpack(texts[i]) or {}) do
+    local row, kept = {}, texts[i] and cmsgpack.unpack(texts[i]) or {}
+    for name, text in pairs(kept) do
       if at[name] then row[at[name]] = text end
     end
+    leave_rules(m, referrers, pk, kept, add)
     drop_derived(m, row, pk, add)
     if ends then drop_links(m, ends, pk, add) end
     add('ZREM', m.base .. KEY.ids, pk)

@@ -1,20 +1,22 @@
 -- Applies the on_delete rules of objects that have expired, some of them a call. Time can't be held back: a reference
--- that protects becomes absent if it may be, else its object goes too.
--- ormis/expired/model, a set, holds the primary keys whose rules are still to be applied.
+-- that protects, or that is to be set to what a client computes, becomes absent if it may be, else its object goes too.
+-- ormis/expired/model, a set, holds the primary keys whose rules are still to be applied, and 'field NUL value' of the
+-- unique fields that are referred to.
 -- Out: apply_rules(m, written), see cleanup.lua. No batch may be at work: its objects are forgotten.
 
 local KEY = require('server.keys')
 local server = require('server.server')
 local call, pcommand, attempt = server.call, server.pcommand, server.attempt
-local extend = require('server.lists').extend
+local lists = require('server.lists')
+local extend, nothing = lists.extend, lists.nothing
 local catalog = require('model.catalog')
 local read_catalog, referrers_of = catalog.read_catalog, catalog.referrers_of
-local links_of, split = catalog.links_of, catalog.split
+local links_of, reference_of = catalog.links_of, catalog.reference_of
 local models = require('model.models')
 local merge_declarations = require('model.merge_declarations')
 local apply = require('write.apply')
-local deletion = require('write.deletion')
-local delete, stored_referrers = deletion.delete, deletion.stored_referrers
+local delete = require('write.deletion')
+local stored_holders = require('write.stored_holders')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
 
@@ -40,21 +42,24 @@ local function known_model(known, key)
   mutations.opened[key] = m
   merge_declarations(m, declaration.text, declaration.text, false)
   for _, reference in ipairs(declaration.references or {}) do
-    local part = split(reference)
-    extend(m.references, {position_of(m, part[1]), part[2]})
+    local column, target, field = reference_of(reference)
+    extend(m.references, {position_of(m, column), target, field})
   end
   for _, referrer in ipairs(referrers_of(known, key)) do
-    local child, action = known_model(known, referrer[1]), referrer[3]
-    if action == 'protect' or action == 'restrict' then action = referrer[4] and 'set_null' or 'cascade' end
-    table.insert(m.referrers, {referrer[1], position_of(child, referrer[2]), action, referrer[5], referrer[4]})
+    local child, action, field = known_model(known, referrer[1]), referrer[3], referrer[6]
+    if action == 'protect' or action == 'restrict' or action == 'set_value' then
+      action = referrer[4] and 'set_null' or 'cascade'
+    end
+    local own = field and position_of(m, field) or 1
+    table.insert(m.referrers, {referrer[1], position_of(child, referrer[2]), action, referrer[5], own, referrer[4]})
   end
   return m
 end
 
--- Some of the keys that are stored as referring to pk; those of objects that are gone lose their entry.
-local function some_referrers(child, position, pk)
-  local key = models.equality_set(child, position, pk)
-  if not key then return stored_referrers(child, position, pk), false end
+-- Some of the keys of objects that are stored with this foreign key; those of objects that are gone lose their entry.
+local function some_referrers(child, position, value)
+  local key = models.equality_set(child, position, value)
+  if not key then return stored_holders(child, position, value), false end
   local pks, live = call('SRANDMEMBER', key, REFERRERS), {}
   for _, child_pk in ipairs(pks) do
     if objects.find(child, child_pk, {position}) then
@@ -73,7 +78,7 @@ local function act(child, child_pk, referrer)
   local position, action, default = referrer[2], referrer[3], referrer[4]
   local changes = {position, action == 'set_default' and default or false}
   local done = action ~= 'cascade' and pcall(mutations.change, child, child_pk, changes)
-  if not done and action == 'set_default' and referrer[5] then
+  if not done and action == 'set_default' and referrer[6] then
     done = pcall(mutations.change, child, child_pk, {position, false})
   end
   if not done then pcall(delete, child, {child_pk}) end
@@ -87,16 +92,26 @@ local function write_changes()
   if not ok then error(failure, 0) end
 end
 
+-- The position of the column and the value of it that are meant by a member of the set.
+local function referred_by(m, member)
+  local at = string.find(member, '\0', 1, true)
+  if not at then return 1, member, member end
+  local field, value = string.sub(member, 1, at - 1), string.sub(member, at + 1)
+  return position_of(m, field), value, require('write.referred')(mutations.opened, m.key, field, value)
+end
+
 -- Applies the rules of one object as far as there is room; true when nothing refers to it any more.
-local function apply_rules_of(m, pk)
-  if call('EXISTS', m.base .. KEY.object .. pk) == 1 then return true end
+local function apply_rules_of(m, member)
+  local own, value, pk = referred_by(m, member)
+  if pk and call('EXISTS', m.base .. KEY.object .. pk) == 1 then return true end
   local complete = true
   for _, referrer in ipairs(m.referrers) do
     local child = mutations.opened[referrer[1]]
-    local pks, more = some_referrers(child, referrer[2], pk)
+    local pks, more = nothing, false
+    if referrer[5] == own then pks, more = some_referrers(child, referrer[2], value) end
     for _, child_pk in ipairs(pks) do
       local object = objects.find(child, child_pk, {referrer[2]})
-      if object and object.new[referrer[2]] == pk then act(child, child_pk, referrer) end
+      if object and object.new[referrer[2]] == value then act(child, child_pk, referrer) end
     end
     write_changes()
     complete = complete and not more

@@ -1,8 +1,9 @@
 -- The union of a caller's declaration of a model and the stored one, so that no client, older or newer,
 -- leaves something stale in an index that another client uses.
 -- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...], "pk": field,
--- "references", "links": see catalog.lua, "expires": true if objects may expire}; a stored one may have "incomplete":
--- ["indexes ...", "unique ..."], those declared when there were objects already.
+-- "references", "links": see catalog.lua, "expires": true if objects may expire, "defaults": the fields of which an
+-- absent text counts as a default}; a stored one may have "incomplete": ["indexes ...",
+-- "unique ..."], those declared when there were objects already.
 -- In: KEYS[1] ormis/models.
 -- Out: merge_declarations(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in
 --      m.incomplete which can't be trusted yet, indexes by slot, constraints by name, and in m.expires whether objects
@@ -11,9 +12,11 @@
 local KEY = require('server.keys')
 local index_kinds = require('model.index_kinds')
 local server = require('server.server')
-local bare, call, fail = server.bare, server.call, server.fail
+local bare, call, pcommand, fail = server.bare, server.call, server.pcommand, server.fail
 local lists = require('server.lists')
 local extend, as_set, nothing = lists.extend, lists.as_set, lists.nothing
+
+local MOST_LOOKED_AT = 1000  -- objects
 
 local function column_at(m, at, name)
   if not at[name] then
@@ -43,6 +46,50 @@ local function adopt(stored, declared, part, populated)
   return news
 end
 
+-- Whether every object has a text of this field: the index of it alone says so, or the objects, if they may be read.
+local function all_have(m, name, may_look)
+  local ids = m.base .. KEY.ids
+  local sorted = pcommand('ZCARD', m.base .. KEY.index .. name)
+  local count = call('ZCARD', ids)
+  if sorted == count then return true end
+  if not may_look or count > MOST_LOOKED_AT then return false end
+  for _, pk in ipairs(call('ZRANGE', ids, 0, -1)) do
+    local key = m.base .. KEY.object .. pk
+    if call('HEXISTS', key, name) == 0 and call('EXISTS', key) == 1 then return false end
+  end
+  return true
+end
+
+-- The indexes and constraints with this field that are complete.
+local function complete_with(stored, incomplete, name)
+  local found = {}
+  for _, part in ipairs({'indexes', 'unique'}) do
+    for _, definition in ipairs(stored[part]) do
+      local whole, fields = part .. ' ' .. definition, string.match(definition, '^%S+ %S+ (%S+)$') or definition
+      local has_it = string.find(',' .. fields .. ',', ',' .. name .. ',', 1, true)
+      if has_it and not incomplete[whole] then found[#found + 1] = whole end
+    end
+  end
+  return found
+end
+
+-- A field whose absent texts count as a default from now on may be missing in what was complete without one.
+local function adopt_defaults(m, stored, declared, populated, may_look)
+  local known_names, names, news = as_set(stored.defaults or nothing), declared.defaults or nothing, false
+  local incomplete = as_set(stored.incomplete)
+  for _, name in ipairs(names) do
+    local trusted = not known_names[name] and populated and complete_with(stored, incomplete, name) or nothing
+    news = news or not known_names[name]
+    if #trusted > 0 and not all_have(m, name, may_look) then
+      extend(stored.incomplete, trusted)
+      incomplete = as_set(stored.incomplete)
+    end
+  end
+  news = news or #names ~= #(stored.defaults or nothing)
+  stored.defaults = declared.defaults
+  return news
+end
+
 -- The same for parts that need no building.
 local function adopt_rest(stored, declared)
   local news = stored.pk ~= declared.pk or declared.expires ~= nil and not stored.expires
@@ -53,7 +100,7 @@ end
 
 local function all_declared(stored, declared)
   if #stored.incomplete > 0 or stored.expires ~= declared.expires then return false end
-  for _, part in ipairs({'indexes', 'unique', 'references', 'links'}) do
+  for _, part in ipairs({'indexes', 'unique', 'references', 'links', 'defaults'}) do
     if #(stored[part] or {}) ~= #(declared[part] or {}) then return false end
   end
   return true
@@ -109,6 +156,7 @@ local function merge_declarations(m, text, declaration, may_write)
   local populated = call('ZCARD', m.base .. KEY.ids) > 0
   local more = adopt(stored, declared, 'indexes', populated)
   more = adopt(stored, declared, 'unique', populated) or more or not text
+  more = adopt_defaults(m, stored, declared, populated and text, may_write) or more
   more = adopt_rest(stored, declared) or more
   m.expires = stored.expires
   if more and may_write then

@@ -3,7 +3,8 @@
 --   {key, auto, columns = {name, ...}, referrers,
 --    indexes = {type, kind, name, last, prefix|false, ...}   five slots an index: a type, see index_kinds.lua; kind,
 --      name and position of its last field; the positions of the fields before that
---    unique = {name, positions, ...}, references = {position, target, ...}, expires = true if objects may expire,
+--    unique = {name, positions, ...}, references = {position, target, field|false, ...},
+--    expires = true if objects may expire,
 --    links = {name, target, name there, ...} if a deletion has to know them
 --    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table

@@ -8,7 +8,8 @@
 local KEY = require('server.keys')
 local call = require('server.call')
 local key_part = require('server.key_part')
-local extend = require('server.lists').extend
+local lists = require('server.lists')
+local extend, nothing = lists.extend, lists.nothing
 local open_models = require('read.open_models')
 local probing = require('read.probes')
 local keys_of = require('read.sift').keys_of
@@ -123,12 +124,15 @@ function measures.forward(probe, m, conjuncts)
   local target = open_models.model_at(node[3])
   local path = choose(target, parts_of(node[4]), probe[6])
   if not path or path.cost > 200 then return end
-  local keys = {}
-  for _, pk in ipairs(keys_of(path)) do extend(keys, open_models.referring_keys(m, node[2], pk)) end
+  local keys, by = {}, node[5]
+  for _, pk in ipairs(keys_of(path)) do
+    local value = by == 1 and pk or call('HGET', target.base .. KEY.object .. pk, target.columns[by])
+    if value then extend(keys, open_models.holders(m, node[2], value)) end
+  end
   probe.cost, probe.keys, probe.paths, probe.model = #keys, keys, {path}, target
 end
 
-function measures.reverse(probe, _, conjuncts)
+function measures.reverse(probe, m, conjuncts)
   local node = conjuncts[probe[4]]
   local child = open_models.model_at(node[2])
   local path = choose(child, parts_of(node[4]), probe[6])
@@ -136,7 +140,14 @@ function measures.reverse(probe, _, conjuncts)
   probe.cost, probe.paths, probe.model = path.cost, {path}, child
   function probe.list()
     local keys, add = each_once()
-    for _, pk in ipairs(keys_of(path)) do add(call('HGET', child.base .. KEY.object .. pk, child.columns[node[3]])) end
+    for _, pk in ipairs(keys_of(path)) do
+      local value = call('HGET', child.base .. KEY.object .. pk, child.columns[node[3]])
+      if node[5] == 1 then
+        add(value)
+      else
+        for _, own in ipairs(value and open_models.holders(m, node[5], value) or nothing) do add(own) end
+      end
+    end
     return keys
   end
 end
@@ -145,7 +156,9 @@ end
 function measures.links(probe, _, conjuncts)
   local node = conjuncts[probe[4]]
   local other, wanted, inner = open_models.model_at(node[2]), open_models.keys_asked(node[5]), nil
-  if not wanted then
+  if wanted then
+    wanted = open_models.existing(other, wanted)
+  else
     inner = choose(other, parts_of(node[5]), probe[6])
     wanted = inner and inner.cost <= 500 and keys_of(inner)
   end
@@ -155,7 +168,7 @@ function measures.links(probe, _, conjuncts)
     sets[i] = base .. key_part(wanted[i])
     cost = cost + call('SCARD', sets[i])
   end
-  probe.cost, probe.exact, probe.several = cost, not inner and not other.unsure, #sets > 1
+  probe.cost, probe.exact, probe.several = cost, not inner, #sets > 1
   probe.paths, probe.model = {inner}, other
   function probe.list()
     return #sets == 0 and {} or call('SUNION', unpack(sets))

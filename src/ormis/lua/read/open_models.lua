@@ -1,8 +1,9 @@
 -- The models of a query, opened once a call, and what can be asked of each.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
---      referring_keys(m, position, pk); equality_index(m, position); links_base(m, name), a key of links
---      but for the primary key at its end; keys_asked(condition), the primary keys that it asks for, nil if for more;
+--      holders(m, position, value), the keys of those with this value in a column, some of which may be gone;
+--      holder(m, position, value), the key of the one there; equality_index(m, position); links_base(m, name), a key of
+--      links but for the primary key at its end; keys_asked(condition), the primary keys it asks for, nil if for more;
 --      asks_others, true once a compiled condition reads other objects than the row's own.
 
 local KEY = require('server.keys')
@@ -49,9 +50,8 @@ local function model_at(number)
   return m
 end
 
--- Of some keys those of objects that are there: entries of expired objects may be left.
+-- Of some keys those of objects that are there: others are expired, or their hashes were deleted by other programs.
 local function existing(m, keys)
-  if not m.unsure then return keys end
   local found = {}
   for i = 1, #keys do
     if call('EXISTS', m.base .. KEY.object .. keys[i]) == 1 then found[#found + 1] = keys[i] end
@@ -70,22 +70,29 @@ local function equality_index(m, position)
   return nil
 end
 
--- The keys of the objects of m whose foreign key at this position points at pk.
-local function referring_keys(m, position, pk)
+-- The keys of the objects of m whose column at this position has this value; some may not be there any more.
+local function holders(m, position, value)
+  if position == 1 then return {value} end
   for i = 1, #m.unique do
     local unique = m.unique[i]
     if unique.complete and #unique.fields == 1 and unique.fields[1] == position then
-      local holder = call('HGET', unique.key, pk)
-      return holder and existing(m, {holder}) or nothing
+      local holder = call('HGET', unique.key, value)
+      return holder and {holder} or nothing
     end
   end
   local index = equality_index(m, position)
-  if index then return existing(m, call('SMEMBERS', index .. key_part(pk))) end
+  if index then return call('SMEMBERS', index .. key_part(value)) end
   local keys, name = {}, m.columns[position]
   for _, key in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
-    if call('HGET', m.base .. KEY.object .. key, name) == pk then keys[#keys + 1] = key end
+    if call('HGET', m.base .. KEY.object .. key, name) == value then keys[#keys + 1] = key end
   end
   return keys
+end
+
+-- The key of the one object of m whose column at this position has this value.
+local function holder(m, position, value)
+  local keys = holders(m, position, value)
+  return (#keys > 1 and existing(m, keys) or keys)[1]
 end
 
 -- The key of the set of links, less the key of the object at its end.
@@ -100,6 +107,6 @@ local function keys_asked(condition)
 end
 
 return {
-  model_at = model_at, existing = existing, referring_keys = referring_keys, links_base = links_base,
+  model_at = model_at, existing = existing, holders = holders, holder = holder, links_base = links_base,
   keys_asked = keys_asked, equality_index = equality_index, asks_others = false,
 }

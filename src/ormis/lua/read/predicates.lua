@@ -4,9 +4,10 @@
 --   {'field', position, kind, operator, position}    two fields of the object
 --   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
 --                                                    so many relations lead here
---   {'one', position, model, condition}              the object a foreign key points at
---   {'many', model, position, condition}             some object of that model whose foreign key points here; if there
---                                                    is none, an object without any field
+--   {'one', position, model, condition, position there}   the object a foreign key points at: the one whose column
+--                                                    there, 1 for the primary key, has its value
+--   {'many', model, position, condition, position here}   some object of that model whose foreign key has the value of
+--                                                    this column; if there is none, an object without any field
 --   {'linked', model, name, name there, condition}   some object of that model that is in this one's set of links; the
 --                                                    same if there is none
 -- Out: compile(m, condition, columns), which adds the positions it reads to the set columns and returns a function of a
@@ -172,7 +173,8 @@ local function reader(m, columns)
 end
 
 -- A condition on objects of another model as a function of their key, each asked once per call unless the answer
--- depends on where the relation comes from: that row is noted in the scope. The rows are read once.
+-- depends on where the relation comes from: that row is noted in the scope. The rows are read once. The answer is nil
+-- for an object that is not there: it is expired, or another program deleted its hash.
 local function remembered(m, condition, outer_columns)
   local columns, known_answers, known_rows = {}, {}, {}
   open_models.asks_others = true
@@ -181,52 +183,73 @@ local function remembered(m, condition, outer_columns)
   local holds = compile(m, condition, columns)
   scopes[#scopes] = nil
   local read = reader(m, columns)
-  local function answer_of(pk)
+  local function row_of(pk)
     local row = known_rows[pk]
     if row == nil then
       row = read(pk) or false
-      if scope.correlated then known_rows[pk] = row end
+      if scope.correlated or not row then known_rows[pk] = row end
     end
-    return row and holds(row, pk) or (not row and holds(nothing)) or false
+    return row
   end
   return function(pk)
-    if scope.correlated then return answer_of(pk) end
-    if known_answers[pk] == nil then known_answers[pk] = answer_of(pk) end
-    return known_answers[pk]
+    if not scope.correlated and known_answers[pk] ~= nil then return known_answers[pk] end
+    local row = row_of(pk)
+    if not row then return nil end
+    local answer = holds(row, pk) or false
+    if not scope.correlated then known_answers[pk] = answer end
+    return answer
   end, holds, scope
 end
 
 function builders.one(_, node, columns)
-  local position = node[2]
+  local position, other, by = node[2], open_models.model_at(node[3]), node[5]
   columns[position] = true
-  local holds_at, holds, scope = remembered(open_models.model_at(node[3]), node[4], columns)
+  local holds_at, holds, scope = remembered(other, node[4], columns)
+  local known_keys = {}
+  local function key_of(value)
+    if by == 1 then return value end
+    if known_keys[value] == nil then known_keys[value] = open_models.holder(other, by, value) or false end
+    return known_keys[value]
+  end
   return function(row)
-    local pk = row[position]
+    local pk = row[position] and key_of(row[position])
     scope.row = row
-    if pk then return holds_at(pk) end
-    return holds(nothing)
+    local answer
+    if pk then answer = holds_at(pk) end
+    if answer == nil then return holds(nothing) end
+    return answer
   end
 end
 
+-- Whether one of these objects meets a condition; if none of them is there, whether an object without fields does.
+local function some(keys, holds_at, holds)
+  local there = false
+  for i = 1, #keys do
+    local answer = holds_at(keys[i])
+    if answer then return true end
+    there = there or answer ~= nil
+  end
+  return not there and holds(nothing)
+end
+
 function builders.many(_, node, columns)
-  local m, position = open_models.model_at(node[2]), node[3]
+  local m, position, own = open_models.model_at(node[2]), node[3], node[5]
+  if own > 1 then columns[own] = true end
   local holds_at, holds, scope = remembered(m, node[4], columns)
   return function(row, pk)
     scope.row = row
-    local keys = pk and open_models.referring_keys(m, position, pk) or nothing
-    for i = 1, #keys do
-      if holds_at(keys[i]) then return true end
-    end
-    return #keys == 0 and holds(nothing)
+    local value = own == 1 and pk or row[own]
+    return some(value and open_models.holders(m, position, value) or nothing, holds_at, holds)
   end
 end
 
 function builders.linked(m, node, columns)
   local base, other = open_models.links_base(m, node[3]), open_models.model_at(node[2])
   local keys = open_models.keys_asked(node[5])
-  if keys and #keys == #node[5] - 4 and not other.unsure then
+  if keys and #keys == #node[5] - 4 then
+    keys = open_models.existing(other, keys)
     return function(_, pk)
-      local found = pk and call('SMISMEMBER', base .. key_part(pk), unpack(keys)) or nothing
+      local found = pk and #keys > 0 and call('SMISMEMBER', base .. key_part(pk), unpack(keys)) or nothing
       for i = 1, #found do
         if found[i] == 1 then return true end
       end
@@ -236,11 +259,7 @@ function builders.linked(m, node, columns)
   local holds_at, holds, scope = remembered(other, node[5], columns)
   return function(row, pk)
     scope.row = row
-    local members = pk and open_models.existing(other, call('SMEMBERS', base .. key_part(pk))) or nothing
-    for i = 1, #members do
-      if holds_at(members[i]) then return true end
-    end
-    return #members == 0 and holds(nothing)
+    return some(pk and call('SMEMBERS', base .. key_part(pk)) or nothing, holds_at, holds)
   end
 end
 

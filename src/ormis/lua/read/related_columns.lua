@@ -1,13 +1,12 @@
 -- Columns of related objects, as further positions of a row. They count from 1001, since the server may know columns
 -- of a model that the caller does not.
--- A join is {from, model, reverse, at, {position, ...}}: the object of `model` that the key at position `from` names
--- (with `reverse` above 0 the one whose foreign key at that position holds it); its columns become `at`, `at` + 1, ...
+-- A join is {from, model, by, at, {position, ...}}: the object of `model` that the key at position `from` names (with
+-- `by` above 0 the one whose column at that position holds it); its columns become `at`, `at` + 1, ...
 -- A join with more items counts instead of reading: {from, model, position of the foreign key, at, {}, 0} the objects
 -- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
 -- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
 --      that the condition needs, those that the order needs more, and for the rest of them on a list of rows. Counts
---      stay `numbers`, or become texts; prepare_counts(joins, whole_keys, numbers), which
---      appends counts to rows.
+--      stay `numbers`, or become texts; prepare_counts(joins, whole_keys, numbers), which appends counts to rows.
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -30,7 +29,7 @@ local function number_of(join, key)
   if join.sets == nil then join.sets = sets_of(join) or false end
   if join.sets then return call('SCARD', join.sets .. key_part(key)) end
   local other = join.model
-  if not join[7] then return #open_models.referring_keys(other, join[3], key) end
+  if not join[7] then return #open_models.existing(other, open_models.holders(other, join[3], key)) end
   local links = open_models.links_base(open_models.model_at(join[6]), join[7]) .. key_part(key)
   return #open_models.existing(other, call('SMEMBERS', links))
 end
@@ -74,7 +73,7 @@ local function prepare_joins(joins, early, sorted, numbers)
     local found = join.known[key]
     if found == nil then
       local other, pk = join.model, key
-      if join[3] > 0 then pk = open_models.referring_keys(other, join[3], key)[1] end
+      if join[3] > 0 then pk = open_models.holder(other, join[3], key) end
       found = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(join.names)) or nothing
       if join.fill and found[#join.names] then join.fill(found) end
       join.known[key] = found

@@ -1,8 +1,9 @@
 -- One object against everything that is derived from it.
 -- If expired objects may be left (m.unsure), one that is gone is no finding.
--- Of the request: references {position, target, nullable, ...}; build: true builds what is incomplete.
+-- Of the request: references {position, target, field|false, nullable, whether the claims of the target have been
+-- mended, ...}; build: true builds what is incomplete.
 -- Out: verify_object(m, pk), its row, nil if there is none; row_at(m, pk, positions); index_name(m, i); expired(m, pk);
---      awaited(target, pk), whether its on_delete rules are still to be applied.
+--      awaited(target, pk, member), whether its on_delete rules are still to be applied.
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -15,6 +16,7 @@ local findings = require('upkeep.findings')
 local request, note, ask, set_aside = findings.request, findings.note, findings.ask, findings.set_aside
 
 local SLACK = 1000  -- milliseconds
+local FEW = 1000  -- objects
 
 -- Whether an object that is gone has ended by itself and waits to be cleared away.
 local function expired(m, pk)
@@ -106,25 +108,38 @@ local function verify_claims(m, object_key, row, pk)
   end
 end
 
--- Whether an object of another model has ended and its on_delete rules are still to be applied.
-local function awaited(target, pk)
-  local expires_at = pcommand('ZSCORE', KEY.prefix .. target .. KEY.expiry, pk)
+-- Whether an object of another model has ended and its on_delete rules are still to be applied; `member`: how the set
+-- of these names it, by its key if it is left out.
+local function awaited(target, pk, member)
+  local expires_at = pk and pcommand('ZSCORE', KEY.prefix .. target .. KEY.expiry, pk)
   if type(expires_at) == 'string' and tonumber(expires_at) <= expiring.now() then return true end
-  return pcommand('SISMEMBER', KEY.prefix .. KEY.expired .. target, pk) == 1
+  return pcommand('SISMEMBER', KEY.prefix .. KEY.expired .. target, member or pk) == 1
+end
+
+-- Whether a foreign key, by the primary key or another field, leads to nothing and no rule is to be applied to that.
+local function is_dangling(target, field, value, thorough)
+  local pk = value
+  if field then pk = require('write.referred')(nothing, target, field, value, thorough) end
+  if pk and call('EXISTS', KEY.prefix .. target .. KEY.object .. pk) == 1 then return false end
+  return not awaited(target, pk, field and field .. '\0' .. value)
 end
 
 -- A reference to nothing becomes absent where it may be.
 local function verify_references(m, object_key, row, pk)
   local references = request.references
-  for i = 1, #references, 3 do
-    local position, target, nullable = references[i], references[i + 1], references[i + 2]
+  for i = 1, #references, 5 do
+    local position, target, field, nullable, mended = unpack(references, i, i + 4)
     local value = row[position]
-    if value and call('EXISTS', KEY.prefix .. target .. KEY.object .. value) == 0 and not awaited(target, value) then
+    -- Claims may have been lost: few objects are looked at themselves, of many nothing is concluded.
+    local thorough = value and field and not mended and call('ZCARD', KEY.prefix .. target .. KEY.ids) <= FEW
+    if value and is_dangling(target, field, value, thorough) then
+      nullable = nullable and (not field or mended or thorough)
       local release = function()
         require('write.clear_reference')(m, pk, position)
         row[position] = false
       end
-      note('reference-dangling', object_key, m.columns[position], target .. ':' .. value, nullable and release or nil)
+      local named = field and target .. ' with ' .. field .. '=' or target .. ':'
+      note('reference-dangling', object_key, m.columns[position], named .. value, nullable and release or nil)
     end
   end
 end

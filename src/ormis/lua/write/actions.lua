@@ -44,7 +44,7 @@ function actions.save(m, mutation)
   local object = mutations.change(m, row[1], changes)
   if not object then return actions.insert(m, mutation) end
   if mutation[6] then set_expires_at(m, object, mutation[6]) end
-  return {row[1]}
+  return {row[1], true}
 end
 
 -- Returns the texts of the arithmetic, true without any; false if there is no such object.
@@ -71,7 +71,7 @@ function actions.update(m, mutation)
 end
 
 function actions.delete(m, mutation)
-  return require('write.deletion').delete(m, mutation[3], mutation[4])
+  return require('write.deletion')(m, mutation[3], mutation[4])
 end
 
 function actions.link(m, mutation, inserted)

@@ -109,6 +109,7 @@ local function delete_hashes()
 end
 
 local function apply(opened)
+  mutations.check_at_end()
   local commands, expires, write_times = {}, objects.expiring, nil
   for _, m in pairs(opened) do expires = expires or m.expires end
   if expires then write_times = require('expiry.write_expiry')(commands) end

@@ -4,16 +4,18 @@
 --      commit; current, the number of the one at work; awaited, the references to objects that the rest of a commit may
 --      insert, nil if there is no rest; now, the time of the call once it is asked for; links, see links.lua; forget(),
 --      model(number), refuse(code, ...), conflict(m, row, pk, changed|nil, only|nil), check_references(m, row,
---      changed|nil), check_awaited(), reclaim(m, old, new, pk), change(m, pk, changes).
+--      changed|nil), check_at_end(), reclaim(m, old, new, pk), change(m, pk, changes).
 
 local KEY = require('server.keys')
 local server = require('server.server')
 local call, fail, keep = server.call, server.fail, server.keep
-local extend = require('server.lists').extend
+local lists = require('server.lists')
+local extend, nothing = lists.extend, lists.nothing
 local models = require('model.models')
 local objects = require('write.objects')
 
 local mutations = {opened = {}, there = {}}
+local left = {}  -- values of objects that something may refer to by them, and that have changed
 
 -- The batch is written, or undone: later mutations belong to another one.
 function mutations.forget()
@@ -22,7 +24,7 @@ function mutations.forget()
     objects[i].m.claims = nil
     objects[i] = nil
   end
-  objects.count, objects.by_key, mutations.there, mutations.links = 0, {}, {}, nil
+  objects.count, objects.by_key, mutations.there, mutations.links, left = 0, {}, {}, nil, {}
 end
 
 function mutations.refuse(code, ...)
@@ -39,35 +41,77 @@ function mutations.model(number)
   return m
 end
 
+-- The key of the hash that a foreign key leads to, by the primary key or by a unique field; nil if that has no holder.
+local function referred_key(target, field, value)
+  if not field then return KEY.prefix .. target .. KEY.object .. value end
+  local pk = require('write.referred')(mutations.opened, target, field, value)
+  return pk and KEY.prefix .. target .. KEY.object .. pk
+end
+
+local function is_own(m, row, target, field, value)
+  if target ~= m.key then return false end
+  if not field then return value == row[1] end
+  for position, name in ipairs(m.columns) do
+    if name == field then return value == row[position] end
+  end
+end
+
 -- Checks that the targets of a row's foreign keys exist; an object may refer to itself.
 function mutations.check_references(m, row, changed)
   local references = m.references
-  for i = 1, #references, 2 do
-    local position, target = references[i], references[i + 1]
+  for i = 1, #references, 3 do
+    local position, target, field = references[i], references[i + 1], references[i + 2]
     local value = row[position]
-    if value and (not changed or changed[position]) and not (value == row[1] and target == m.key) then
-      local key = KEY.prefix .. target .. KEY.object .. value
-      local object = objects.by_key[key]
-      if not object and not mutations.there[key] then
-        if call('EXISTS', key) == 1 then
+    if value and (not changed or changed[position]) and not is_own(m, row, target, field, value) then
+      local key = referred_key(target, field, value)
+      local object = key and objects.by_key[key]
+      if not object and not (key and mutations.there[key]) then
+        if key and call('EXISTS', key) == 1 then
           mutations.there[key] = true
         elseif mutations.awaited then
-          table.insert(mutations.awaited, {key, mutations.current, m.key, m.columns[position], value, target})
+          table.insert(mutations.awaited, {mutations.current, m.key, m.columns[position], value, target, field})
         else
-          mutations.refuse('reference', m.key, m.columns[position], value, target)
+          mutations.refuse('reference', m.key, m.columns[position], value, target, field)
         end
       elseif object and not object.new then
-        mutations.refuse('reference', m.key, m.columns[position], value, target)
+        mutations.refuse('reference', m.key, m.columns[position], value, target, field)
       end
     end
   end
 end
 
--- At the end of a commit: what is referred to must have come.
-function mutations.check_awaited()
-  for _, reference in ipairs(mutations.awaited) do
-    if not objects.known(reference[1]) then fail('reference', unpack(reference, 2)) end
+-- Notes the values of a row that change, if objects may refer to them. A referrer is as in deletion.lua.
+local function note_left(m, old, new, changed)
+  for _, referrer in ipairs(m.referrers) do
+    local own = referrer[5]
+    if changed[own] and old[own] and old[own] ~= new[own] and referrer[3] ~= 'do_nothing' then
+      left[#left + 1] = {m, old[own], referrer, mutations.current}
+    end
   end
+end
+
+-- Nothing may refer to a value that no object has any more.
+local function check_left()
+  for _, change in ipairs(left) do
+    local m, value, referrer, number = unpack(change)
+    local field, child = m.columns[referrer[5]], mutations.model(referrer[1])
+    if not require('write.referred')(mutations.opened, m.key, field, value) then
+      local keys = {}
+      for i, object in ipairs(require('write.referring')(child, referrer[2], value, math.huge)) do
+        keys[i] = child.key .. ':' .. object.pk
+      end
+      if #keys > 0 then fail('referred', number, m.key, field, value, keys) end
+    end
+  end
+end
+
+-- Before the writes of a batch: what is referred to must have come, or be there still.
+function mutations.check_at_end()
+  for _, reference in ipairs(mutations.awaited or nothing) do
+    local key = referred_key(reference[5], reference[6], reference[4])
+    if not key or not objects.known(key) then fail('reference', unpack(reference, 1, 6)) end
+  end
+  if #left > 0 then check_left() end
 end
 
 -- The first unique constraint, of those in the set `only` if it is given, whose value another object holds: its name,
@@ -140,6 +184,7 @@ function mutations.change(m, pk, changes)
     if unique then mutations.refuse('unique', m.key, unique, value, other) end
     mutations.reclaim(m, new, row, pk)
   end
+  if m.referrers then note_left(m, new, row, changed) end
   object.new = row
   if object.changed then
     for position in pairs(changed) do object.changed[position] = true end

@@ -5,7 +5,7 @@ fill        aggregates of related objects, subqueries                    filling
 narrow      by the conditions that name these
 fill        windows, which are about all rows that are left
 narrow      by the conditions that name those
-sort, cut   if an order names a filled cell, or a condition did
+sort, cut   if an order names a filled cell, if a condition did, or if there are windows
 """
 
 from collections.abc import Sequence
@@ -38,6 +38,8 @@ def rows_of(plan: Plan, origin: Origin, hydrate: Hydrate | None = None) -> Opera
     filled = rows.picked(alive)
     filled[:] = [(*rows[i], *(cells[i][one.name] for one in plan.derived)) for i in alive]
     filled.whole, filled.complete = None, False
+    if stages.of_all and plan.backwards:
+        filled = filled.picked(range(len(filled) - 1, -1, -1))
     if stages.sorts:
         filled = select.in_order(plan, filled, [])
     return select.sliced(plan, filled) if stages.cuts else filled
@@ -72,25 +74,28 @@ class _Stages:
         by_all: list[Node] = []
         for node in conjuncts(plan.client_where):
             derived = needed(node.columns()).derived
-            (by_all if any(map(_is_of_all, derived)) else by_rows if derived else early).append(node)
-        self.of_all = [one for one in plan.derived if _is_of_all(one)]
-        self.of_rows = [one for one in plan.derived if not _is_of_all(one)]
+            (by_all if any(map(is_of_all, derived)) else by_rows if derived else early).append(node)
+        self.of_all = [one for one in plan.derived if is_of_all(one)]
+        self.of_rows = [one for one in plan.derived if not is_of_all(one)]
         self.narrowing, self.last = _joined(by_rows), _joined(by_all)
-        self.sorts = _ordered_by_derived(plan)
+        self.sorts = bool(self.of_all) or _ordered_by_derived(plan)
         self.cuts = bool(self.narrowing or self.last or self.of_all or self.sorts)
         self.reading = replace(
             plan, columns=plan.reads, client_where=_joined(early), order=() if self.sorts else plan.order
         )
         if self.cuts:
             self.reading = replace(self.reading, offset=0, limit=None)
+        if self.of_all:  # windows see the rows in the order of creation, whatever order is asked for
+            self.reading = replace(self.reading, backwards=False)
 
 
 def _joined(nodes: list[Node]) -> Node | None:
     return join("and", nodes) if nodes else None
 
 
-def _is_of_all(derived: Derived) -> bool:
-    return derived.whole or any(_is_of_all(one) for one in needed(derived.reads).derived)
+def is_of_all(derived: Derived) -> bool:
+    """Returns whether a cell depends on all rows."""
+    return derived.whole or any(is_of_all(one) for one in needed(derived.reads).derived)
 
 
 def _ordered_by_derived(plan: Plan) -> bool:

@@ -1,4 +1,4 @@
-"""Fills derived cells of rows: aggregates of related objects, conditions about other objects."""
+"""Fills derived cells of rows: aggregates of related objects, conditions about other objects, windows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -6,9 +6,13 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.columns import Derived, needed
 from ...planning.derived import Matches, RelatedAggregate
+from ...planning.subquery_cells import SubqueryCell
+from ...planning.windows import WindowCell
 from ...query.accumulators import Accumulator
 from .matching import fill_matches
 from .related_rows import CellRow, each_related
+from .subquery_rows import fill_subquery
+from .windows import fill_window
 
 
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
@@ -48,7 +52,14 @@ def argument_of(derived: RelatedAggregate, cells: Mapping[str, Any]) -> Any:
     return derived.argument.in_query(cells)
 
 
+def _fill_window(cell: WindowCell, rows: Sequence[CellRow], _origin: Origin) -> Operation[None]:
+    fill_window(cell, rows)
+    yield from ()
+
+
 _FILL: dict[type[Derived], Callable[[Any, Sequence[CellRow], Origin], Operation[None]]] = {
     RelatedAggregate: _fill_aggregate,
     Matches: fill_matches,
+    WindowCell: _fill_window,
+    SubqueryCell: fill_subquery,
 }

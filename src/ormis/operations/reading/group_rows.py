@@ -14,11 +14,12 @@ from ...planning.grouping import Grouping
 from ...planning.names import resolve
 from ...planning.ordering import computed_sort_key, order_terms, sorted_by
 from ...planning.plan import Plan
-from ...planning.predicates import Node
+from ...planning.predicates import Node, conjuncts
 from ...planning.scopes import having, rows_of_groups, scopes
 from ...planning.server_aggregates import server_aggregates
+from ...query.outer_references import check_resolved
 from ...query.state import Query
-from .complete_rows import reads_derived, rows_of
+from .complete_rows import is_of_all, reads_derived, rows_of
 from .filling import argument_of, fill
 from .groups import Groups
 from .related_rows import CellRow, each_page, each_related
@@ -42,6 +43,7 @@ def explained(query: Query, plan: Plan) -> str:
 
 def group_rows(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     """The rows of a grouped query: `fields` of each group that meets the conditions, in order, cut."""
+    check_resolved(query)
     names = scopes(query)
     scope = names.results
     assert names.grouping is not None
@@ -81,14 +83,16 @@ def _completed(
     node: Node | None,
     origin: Origin,
 ) -> Operation[list[CellRow]]:
-    """The groups with windows and annotations, less those that do not meet the condition."""
+    """The groups with windows and annotations, less those that do not meet the condition.
+
+    What names no window applies before windows are computed, as for rows: complete_rows.py.
+    """
     rest = [one for one in derived if not isinstance(one, GroupAggregate)]
-    about_all = node is not None and bool(set(rest) & {*needed(node.columns()).derived})
-    if node is not None and not about_all:
-        groups = [group for group in groups if _meets(group, node)]
-    yield from fill(rest, groups, origin)
-    if node is not None and about_all:
-        groups = [group for group in groups if _meets(group, node)]
+    for whole in (False, True):
+        yield from fill([one for one in rest if is_of_all(one) is whole], groups, origin)
+        for part in conjuncts(node):
+            if any(map(is_of_all, needed(part.columns()).derived)) is whole:
+                groups = [group for group in groups if _meets(group, part)]
     for group in groups:
         _compute(group, annotated)
     return groups

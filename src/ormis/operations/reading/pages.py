@@ -232,7 +232,7 @@ def _decoded_rows(schema: Schema, columns: tuple[Readable, ...], packed: bytes) 
 
 def _related_rows(related: Related, packed: bytes) -> Keyed:
     schema = related.hop.schema
-    by = schema.pk if related.hop.forward else related.hop.reference.column
+    by = related.hop.arrival
     rows = _decoded_rows(schema, related.reads, packed)
     keyed = Keyed((row[by.position - 1], row) for row in rows)
     keyed.whole = None if rows.whole is None else dict(zip(keyed, rows.whole, strict=True))

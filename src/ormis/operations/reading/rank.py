@@ -2,15 +2,21 @@
 
 Objects with lesser values are counted by the indexes, then the ties that were created before it. No key is read.
 
+An object that precedes another is lesser in one term of the order and the same in those ahead of it; absent values are
+lesser by themselves. So there are one or two conditions for each term, of which an object meets one at most. The call
+that counts the ties also counts, in logarithmic time, what meets a condition that an index can tell: a sorted one, of
+texts too, and an absent value by the difference to all objects. Other conditions take a count if they are about the
+first term, and one between them if they are about further terms, whose candidates are ties of the first.
+
 Touched, read only: as in select.
 """
 
 # Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 from ...calls import Operation, Origin
 from ...planning.ordering import OrderTerm
@@ -18,7 +24,8 @@ from ...planning.plan import Plan
 from ...planning.predicates import Compare, Node, Not, join
 from ...query.expressions import Expression
 from ...query.q import Q
-from ...schema.schema import Column
+from ...schema.index_kinds import SORTED
+from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from .complete_rows import rows_of
 from .evaluate import check_saved, evaluate, narrowed, values_of
@@ -62,35 +69,55 @@ def _by_server(source: Source[Any], origin: Origin, plan: Plan, record: Any) -> 
     return (yield from _with_values(plan, record, decoded(source._schema, source._schema.columns, stored[0])))
 
 
+@dataclass(frozen=True, slots=True)
+class _Lesser:
+    """A condition of objects that precede one: they are lesser in the term at this position, the same before it."""
+
+    at: int
+    column: Column
+    node: Node
+
+
 def _with_values(plan: Plan, record: Any, values: dict[str, Any]) -> Operation[int | None]:
-    """The rank of an object with these values; None if it has others.
-
-    One call if an index counts the objects with lesser values and the ties are few enough to be examined in one; one
-    more for each further term: the objects that are lesser in that term alone.
-    """
-    ties = join("and", [plan.where, *(_same(term, values) for term in plan.order)])
-    less, *more = [join("and", [plan.where, node]) for node in _before(plan.order, values)] or [None]
-    plan = replace(plan, where=ties, order=())
-    earlier, lesser = yield from _counted(plan, plan.schema.pk.codec.encode(record.pk), less)
-    if earlier is None or less is None:
-        return earlier
-    if lesser is False:
-        lesser = yield from count(replace(plan, where=less))
-    for further in more:
-        lesser += yield from count(replace(plan, where=further))
-    return earlier + lesser
+    """The rank of an object with these values; None if it has others. One to three calls if the ties are few."""
+    same = [_same(term, values) for term in plan.order]
+    lesser = [part for at, term in enumerate(plan.order) for part in _lesser(plan.schema, at, term, values)]
+    ties = replace(plan, where=join("and", [plan.where, *same]), order=())
+    nodes = [(join("and", [plan.where, *same[: part.at], part.node]), part.column) for part in lesser]
+    total, counts = yield from _counted(ties, plan.schema.pk.codec.encode(record.pk), nodes)
+    if total is None:
+        return None
+    total += sum(known for known in counts if known is not False)
+    unknown = [part for part, known in zip(lesser, counts, strict=True) if known is False]
+    for node in _joined(unknown, same):
+        total += yield from count(replace(ties, where=join("and", [plan.where, node])))
+    return total
 
 
-def _counted(ties: Plan, key: Text, less: Node | None) -> Operation[tuple[int | None, Any]]:
-    """Returns how many ties precede the object, None if it is no tie; and of lesser values, or False."""
-    reply = yield from ask(ties, "count", {"before": key} | ({} if less is None else {"less": less}))
+def _joined(parts: Sequence[_Lesser], same: Sequence[Node]) -> Iterator[Node]:
+    """The conditions as one about the first term, and one about further terms, as far as there are any."""
+    first = [part.node for part in parts if part.at == 0]
+    further = [join("and", [*same[1 : part.at], part.node]) for part in parts if part.at > 0]
+    if first:
+        yield join("or", first)
+    if further:
+        yield join("and", [same[0], join("or", further)])
+
+
+def _counted(
+    ties: Plan, key: Text, lesser: Sequence[tuple[Node, Column]]
+) -> Operation[tuple[int | None, list[int | Literal[False]]]]:
+    """Returns how many ties precede the object, None if it is no tie; and how many meet each condition, or False."""
+    reply = yield from ask(ties, "count", {"before": key} | ({"less": lesser} if lesser else {}))
     how, *rest = reply[0][1:]
-    lesser = rest[1] if less is not None and how != "gone" else None
+    if how == "gone":
+        return None, []
+    counts = cast(list[int | Literal[False]], rest[1] if lesser else [])
     if how == "done":
-        return rest[0], lesser
+        return rest[0], counts
     if how == "keys":
-        return (yield from _among(ties, key, rest[0])), lesser
-    return (yield from _walked(ties, key)) if how == "walk" else None, lesser
+        return (yield from _among(ties, key, rest[0])), counts
+    return (yield from _walked(ties, key)), counts
 
 
 def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None]:
@@ -128,26 +155,29 @@ def _not_among(source: Source[Any], record: Any) -> Exception:
     return source.model.DoesNotExist(f"{record!r} is not among the objects of the query: it has no rank there")
 
 
-def _before(terms: Sequence[OrderTerm], values: dict[str, Any]) -> list[Node]:
-    """Conditions of the objects that precede one with these values: less in one term, the same in those ahead of it.
-
-    An object meets one of them at most.
-    """
-    return [
-        join("and", [*(_same(term, values) for term in terms[:i]), _less(terms[i], values)]) for i in range(len(terms))
-    ]
-
-
 def _same(term: OrderTerm, values: dict[str, Any]) -> Node:
     column = cast(Column, term.cell)
     value = values[column.name]
     return Compare(column, "null") if value is None else Compare(column, "eq", (value,))
 
 
-def _less(term: OrderTerm, values: dict[str, Any]) -> Node:
+def _lesser(schema: Schema, at: int, term: OrderTerm, values: dict[str, Any]) -> Iterator[_Lesser]:
+    """The conditions of objects that are lesser in this term alone."""
     column = cast(Column, term.cell)
     value, null = values[column.name], Compare(column, "null")
     if value is None:
-        return join("or", []) if term.nulls_first else Not(null)
-    less = Compare(column, "gt" if term.descending else "lt", (value,))
-    return join("or", [less, null]) if term.nulls_first and column.nullable else less
+        if not term.nulls_first:
+            yield _Lesser(at, column, Not(null))
+        return
+    lesser: Node = Compare(column, "gt" if term.descending else "lt", (value,))
+    if term.descending and _may_be_nan(schema, column):
+        lesser = join("and", [Not(null), Not(Compare(column, "lte", (value,)))])
+    yield _Lesser(at, column, lesser)
+    if term.nulls_first and column.nullable:
+        yield _Lesser(at, column, null)
+
+
+def _may_be_nan(schema: Schema, column: Column) -> bool:
+    """Returns whether values may be NaN, which is above all else in an order. An index refuses it."""
+    indexed = any(index.last is column and index.type == SORTED for index in schema.indexes)
+    return column.codec.kind == "float" and not indexed

@@ -107,7 +107,7 @@ def _objects(
 ) -> Operation[set[Any]]:
     """Hands on the objects one relation further; returns the keys that lead to any."""
     if not isinstance(hop, LinkStep):
-        column = hop.schema.pk if hop.forward else hop.reference.column
+        column = hop.arrival
         return (yield from _among(hop, column, owners, wanted, origin, reached))
     seen: set[Any] = set()
     for some in _batches([*owners], origin.limits.link_sets):

@@ -91,9 +91,12 @@ def _collected(plan: Plan, page: Page, hydrate: Hydrate | None) -> Operation[tup
 
 
 def _kept(plan: Plan, rows: Rows, which: Sequence[int]) -> Rows:
-    """These rows; if only keys are asked for, without the columns of `client_where`, which may be long texts."""
+    """These rows; if only keys are asked for, without the columns of `client_where`, which may be long texts.
+
+    Annotations are computed from them once more.
+    """
     kept = rows.picked(which)
-    if plan.columns == (plan.schema.pk,) and not plan.related:
+    if plan.columns == (plan.schema.pk,) and not plan.related and not plan.annotated:
         width = len(replace(plan, client_where=None).reads)
         kept[:] = [row[:width] for row in kept]
     return kept

@@ -4,7 +4,6 @@ A queryset in `in`, and conditions across relations that the server can't evalua
 object's text), are looked up before: one query each, whose keys take their place in the condition.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
@@ -67,7 +66,7 @@ def _resolved(node: Node, origin: Origin) -> Operation[Node]:
     if isinstance(node, InSubquery):
         return (yield from _in_subquery(node, origin))
     if isinstance(node, ForwardMatch):
-        keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
+        keys = yield from _values_of(node.target, node.part, node.key, origin)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
     if isinstance(node, ReverseMatch):
         keys = yield from _values_of(node.source, node.part, node.column, origin)
@@ -91,20 +90,22 @@ def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _without_relations(schema, node.part, origin)))
+    if isinstance(node, LinkMatch) and isinstance(node.part, Compare) and node.part.client_side(origin.limits):
+        return (yield from _linked_to_many(schema, node, node.part, origin))
     if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
-        keys: dict[Any, None] = {}
-        for part in _portions(node, origin.limits.values):
-            keys |= dict.fromkeys((yield from _values_of(schema, part, schema.pk, origin)))
-        return _one_of(schema.pk, (*keys,))
+        return _one_of(schema.pk, (yield from _values_of(schema, node, schema.pk, origin)))
     return node
 
 
-def _portions(node: Node, size: int) -> list[Node]:
-    """Conditions that together ask the same, none of more linked keys than a call takes."""
-    if not isinstance(node, LinkMatch) or not isinstance(node.part, Compare) or len(node.part.values) <= size:
-        return [node]
-    linked, values = node.part, node.part.values
-    return [replace(node, part=replace(linked, values=values[i : i + size])) for i in range(0, len(values), size)]
+def _linked_to_many(schema: Schema, node: LinkMatch, among: Compare, origin: Origin) -> Operation[Node]:
+    """The objects linked to one of very many: those linked to as many as a call carries, and so on, by their keys."""
+    keys: dict[Any, None] = {}
+    size = origin.limits.values
+    for start in range(0, len(among.values), size):
+        part = Compare(among.column, among.operator, among.values[start : start + size])
+        linked = LinkMatch(node.target, node.link, part)
+        keys |= dict.fromkeys((yield from _values_of(schema, linked, schema.pk, origin)))
+    return _one_of(schema.pk, (*keys,))
 
 
 def _or_nothing(part: Node, matching: Node, nothing: Node) -> Node:
@@ -139,8 +140,9 @@ def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     part = yield from _resolved(condition(query), origin)
     if node.column is query.schema.pk:
         return join("and", [keys, part])
-    if any(reference.column is node.column for _, reference in registry.referrers(query.schema)):
-        return join("and", [keys, ForwardMatch(node.column, query.schema, part)])
+    for _, reference in registry.referrers(query.schema):
+        if reference.column is node.column:
+            return join("and", [keys, ForwardMatch(node.column, query.schema, part, reference.referred(query.schema))])
     return keys
 
 

@@ -35,10 +35,13 @@ def linked_through(
 ) -> Operation[dict[Any, list[Any]]]:
     """The objects of the queryset by the key that they are linked to, each once, in the order of the queryset."""
     query, through = queryset.query, registry.schema_for(link.through)
-    near, far = through.reference(link.near).column, through.reference(link.far).column
-    hop = RelationStep(through.reference(link.far), True, query.schema, through)
+    near, hop = (
+        through.reference(link.near).column,
+        RelationStep(through.reference(link.far), True, query.schema, through),
+    )
+    far = hop.source
     order = tuple(_seen_through(hop, term) for term in order_of(query))
-    plan = yield from planned(Query(through, order=()), origin, _condition(far, query))
+    plan = yield from planned(Query(through, order=()), origin, _condition(hop, query))
     columns = dict.fromkeys([near, far, *(column for term in order for column in _reads(term))])
     along = [replace(one, parent=one.parent + 1) for one in related_of(query.schema, query.related)]
     plan = replace(plan, columns=tuple(columns), related=(Related(0, hop, link.far, ranked=True), *along))
@@ -53,9 +56,9 @@ def linked_through(
     return {_finished(near.codec, key): [*linked.values()] for key, linked in grouped.items()}
 
 
-def _condition(far: Column, query: Query) -> Node:
+def _condition(hop: RelationStep, query: Query) -> Node:
     met = condition(query)
-    return met if isinstance(met, Constant) else ForwardMatch(far, query.schema, met)
+    return met if isinstance(met, Constant) else ForwardMatch(hop.source, query.schema, met, hop.arrival)
 
 
 def _links(plan: Plan, near: Column, keys: Sequence[Any]) -> Operation[Rows]:

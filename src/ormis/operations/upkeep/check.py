@@ -6,7 +6,7 @@ the models (SCAN) and the entries of each. A finding is made, and mended, within
 Touched: every key of the models; with repair, `ormis/set_aside/...` for keys that hold what ormis did not write.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +41,11 @@ def check(
     for subject in subjects:
         with suppress(ResponseError):  # another type there is found on the walk
             walk.total += yield Command(("ZCARD", ids_key(subject.schema.key)))
-    for subject in subjects:
-        yield from _objects(walk, subject)
+    mended = set[str]()
+    for subject in _referred_first(subjects):
+        yield from _objects(walk, subject, mended)
+        if repair:
+            mended.add(subject.schema.key)
     schemas = [subject.schema for subject in subjects]
     for part in (":", "/"):  # keys that are no objects are set aside before the entries are examined
         yield from keys(walk, schemas, (part,))
@@ -50,11 +53,17 @@ def check(
     return walk.report
 
 
-def _objects(walk: Walk, subject: Subject) -> Operation[None]:
+def _referred_first(subjects: Sequence[Subject]) -> list[Subject]:
+    """The models, those first whose unique fields foreign keys of others hold: these are looked for by their claims."""
+    by_field = {r.target for subject in subjects for r in subject.schema.references if r.to_field}
+    return sorted(subjects, key=lambda subject: subject.schema.key not in by_field)
+
+
+def _objects(walk: Walk, subject: Subject, mended: Collection[str]) -> Operation[None]:
     schema, after = subject.schema, False
     walk.report.objects.setdefault(schema.name, 0)
     while after is not None:
-        request = {"repair": walk.repair, "references": _references(schema), "width": len(schema.columns)}
+        request = {"repair": walk.repair, "references": _references(schema, mended), "width": len(schema.columns)}
         found, (place, count), packed = yield from step(
             schema, request | {"after": after, "count": walk.limits.checked_objects}
         )
@@ -65,9 +74,14 @@ def _objects(walk: Walk, subject: Subject) -> Operation[None]:
         after = None if place is False else place
 
 
-def _references(schema: Schema) -> list[Any]:
-    watched = [r for r in schema.references if r.on_delete is not OnDelete.DO_NOTHING]
-    return [slot for r in watched for slot in (r.column.position, r.target, r.column.nullable)]
+def _references(schema: Schema, mended: Collection[str]) -> list[Any]:
+    """As lua/upkeep/verify.lua reads them; `mended`: the keys of the models whose claims have been repaired."""
+    return [
+        slot
+        for r in schema.references
+        if r.on_delete is not OnDelete.DO_NOTHING
+        for slot in (r.column.position, r.target, r.to_field or False, r.column.nullable, r.target in mended)
+    ]
 
 
 # Values --------------------------------------------------------------------------------------------------------------

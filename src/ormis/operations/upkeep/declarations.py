@@ -9,8 +9,9 @@ def incomplete(schema: Schema, stored: bytes | None) -> list[str]:
     """The declared indexes and constraints that are incomplete, given the declaration that the database has."""
     known = declaration(stored)
     waiting = known.get("incomplete") or ()
-    kept = definitions(known)
-    return [d for d in definitions(msgspec.json.decode(schema.declaration)) if d not in kept or d in waiting]
+    kept, own = definitions(known), msgspec.json.decode(schema.declaration)
+    defaults = {*own.get("defaults", ())} - {*known.get("defaults", ())}  # these may be absent in the index
+    return [d for d in definitions(own) if d not in kept or d in waiting or defaults & {*d.split(" ")[-1].split(",")}]
 
 
 def declaration(stored: bytes | None) -> dict[str, list[str]]:

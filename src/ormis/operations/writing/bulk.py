@@ -10,24 +10,47 @@ from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
 from ...errors import FieldError, IntegrityError, of_another_model, shown
+from ...records.state import state_of
 from ..reading.source import Source
 from .client_arithmetic import commit_computing
+from .hooks import Occasion, after_save, before_save, watches_saves
 from .mutations import Mutation, commit_call, deliver, results_of
 from .save import OnConflict, Record, When, insertion, mutation_for
 from .update import named
 
 
 def create(
-    records: Sequence[Record], origin: Origin, batch_size: int | None = None, when: When = None
+    records: Sequence[Record],
+    origin: Origin,
+    batch_size: int | None = None,
+    when: When = None,
+    method: str = "bulk_create",
 ) -> Operation[None]:
     """Inserts the records, `batch_size` in a call. Raises what saving raises; the batches before stay stored.
 
     when: the treatment of a record in conflict with an object.
+    method: what the application has called. Hooks come before the first batch, and after each.
+    """
+    size = _size(batch_size, origin.limits.inserts)
+    if not records or not watches_saves(type(records[0]), told=False):
+        yield from _create(records, size, when)
+        return
+    occasion = Occasion(method, origin, signals=False)
+    yield from before_save(records, occasion)
+    for first in range(0, len(records), size):
+        batch = records[first : first + size]
+        yield from _create(batch, size, when)
+        for record in batch:
+            state_of(record).origin = origin
+        yield from after_save(batch, not isinstance(when, OnConflict), occasion, if_stored=when is not None)
+
+
+def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]:
+    """Inserts the records.
 
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.
     """
-    size = _size(batch_size, origin.limits.inserts)
     stored: list[tuple[Mutation, list[Any]]] = []
 
     @lru_cache(1)
@@ -63,13 +86,22 @@ def update(
     Returns how many objects there were. Raises what saving raises.
     """
     size, found = _size(batch_size, origin.limits.updates), set[Any]()
+    watched = bool(records) and watches_saves(type(records[0]), told=False)
+    occasion = Occasion("bulk_update", origin, signals=False)
+    waiting = {id(record): record for record in records} if watched else {}  # once for an object that is given twice
+    yield from before_save([*waiting.values()], occasion)
     for first in range(0, len(records), size):
-        batch = [mutation_for(record, fields) for record in records[first : first + size]]
+        some = records[first : first + size]
+        batch = [mutation_for(record, fields) for record in some]
         for mutation in batch:
             mutation.code, mutation.on_result, mutation.ttl = "amend", _unless_gone(mutation.on_result), None
             mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
         results = yield from commit_computing(batch)
         found.update(one.arguments[0] for one, result in zip(batch, results, strict=True) if result is not False)
+        if waiting:
+            done = {id(record) for record, result in zip(some, results, strict=True) if result is not False}
+            stored = [waiting.pop(one) for one in [*waiting] if one in done]
+            yield from after_save(stored, False, occasion)
     return len(found)
 
 
@@ -129,7 +161,8 @@ def conflicts(
         shown = ", ".join(column.name for column in columns)
         raise FieldError(f"{schema.name}: no unique field or constraint is over {shown}")
     updated = schema.columns_of(update_fields, "bulk_create(update_fields=...)")
-    return OnConflict([named(schema, column.name).position for column in updated], [name])
+    positions = [named(schema, column.name).position for column in (*updated, *schema.auto_now)]
+    return OnConflict([*dict.fromkeys(positions)], [name])
 
 
 def bulk_update(
@@ -143,4 +176,5 @@ def bulk_update(
     for record in records:
         if record.pk is None:
             raise IntegrityError(f"bulk_update(): {record!r} is not saved yet", model=source._schema.name)
-    return (yield from update(records, origin, [named(source._schema, name).name for name in names], batch_size))
+    changed = [*(named(source._schema, name).name for name in names), *(c.name for c in source._schema.auto_now)]
+    return (yield from update(records, origin, [*dict.fromkeys(changed)], batch_size))

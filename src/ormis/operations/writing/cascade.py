@@ -1,11 +1,14 @@
 """The models that a deletion may reach through the references to it, and the form in which they go with the call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from ...schema import registry
+from ...schema.relations import OnDelete
 from ...schema.schema import Link, Reference, Schema
+from .replacements import Replacements
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,30 +19,73 @@ class Reached:
     links: Sequence[Link]
 
 
-def shapes_with_referrers(numbers: Mapping[Schema, int], deleted: Sequence[Schema]) -> Sequence[str | bytes]:
+def shapes_with_referrers(
+    numbers: Iterable[Schema],
+    deleted: Iterable[Schema],
+    changed: Iterable[Schema] = (),
+    replacements: Replacements | None = None,
+) -> Sequence[str | bytes]:
     """Shape and declaration of every model of a call that deletes objects of the models `deleted`.
 
-    numbers: the numbers of the models that the call names: 1, 2, ... in their order. Those that the deletions may reach
-        besides follow.
+    numbers: the models that the call names, which have the numbers 1, 2, ... in their order. Those that the deletions
+        may reach besides follow.
+    changed: the models of which a value may change that foreign keys hold, see referred_values().
+    replacements: the values of SET(function) that are known.
     """
-    return _shapes(tuple(numbers), tuple(deleted), registry.changes())
+    given = tuple((Replacements() if replacements is None else replacements).items())
+    return _shapes(tuple(numbers), tuple(deleted), tuple(changed), given, registry.changes())
+
+
+def referred_values(schema: Schema) -> frozenset[int]:
+    """The positions of the columns, besides the primary key, whose values foreign keys hold."""
+    return _referred_values(schema, registry.changes())
 
 
 @lru_cache(256)
-def _shapes(named: tuple[Schema, ...], deleted: tuple[Schema, ...], _changes: int) -> tuple[str | bytes, ...]:
+def _referred_values(schema: Schema, _changes: int) -> frozenset[int]:
+    return frozenset(r.referred(schema).position for _, r in registry.referrers(schema) if r.to_field)
+
+
+@lru_cache(256)
+def _shapes(
+    named: tuple[Schema, ...],
+    deleted: tuple[Schema, ...],
+    changed: tuple[Schema, ...],
+    replacements: tuple[tuple[tuple[str, str], str | bytes | None], ...],
+    _changes: int,
+) -> tuple[str | bytes, ...]:
     reached: dict[Schema, Reached] = {}
     for schema in deleted:
         reached |= closure(schema)
+    for schema in changed:
+        if schema not in reached:
+            referrers = [(child, one) for child, one in registry.referrers(schema) if one.to_field]
+            reached |= {child: Reached((), ()) for child, _ in referrers if child not in reached}
+            reached[schema] = Reached(referrers, ())
+    known = dict(replacements)
     numbers = {schema: number for number, schema in enumerate(dict.fromkeys((*named, *reached)), 1)}
     shapes: list[str | bytes] = []
     for schema in numbers:
         model = reached.get(schema, Reached((), ()))
-        referrers = [
-            (numbers[child], reference.column.position, reference.on_delete.value, reference.default or False)
-            for child, reference in model.referrers
-        ]
+        referrers = [_packed(schema, numbers[child], child, reference, known) for child, reference in model.referrers]
         shapes += (schema.shape_with(referrers, model.links), schema.declaration)
     return tuple(shapes)
+
+
+def _packed(
+    target: Schema,
+    number: int,
+    child: Schema,
+    reference: Reference,
+    replacements: Mapping[tuple[str, str], str | bytes | None],
+) -> list[Any]:
+    """A referrer as lua/write/deletion.lua reads it."""
+    rule, text, name = reference.rule, reference.default, (child.key, reference.column.name)
+    if name in replacements:
+        text = replacements[name]
+        rule = (OnDelete.SET_NULL if text is None else OnDelete.SET_DEFAULT).value
+    own = reference.referred(target).position
+    return [number, reference.column.position, rule, False if text is None else text, own]
 
 
 def closure(root: Schema) -> dict[Schema, Reached]:

@@ -13,15 +13,16 @@ from typing import Any
 from ...calls import Operation
 from ...errors import OrmisError
 from ...limits import ATTEMPTS
-from ..outcomes import unpack
+from ..outcomes import unpack, wanted_names
 from .mutations import Mutation, commit_call, deliver, results_of
+from .replacements import Replacements
 
 
 def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
     """As commit(). Also raises IntegrityError for results of expressions that do not fit."""
-    sent, computed, tries = [*mutations], set[int](), Counter[int]()
+    sent, computed, tries, replacements = [*mutations], set[int](), Counter[int](), Replacements()
     while True:
-        reply: Any = yield commit_call(sent)
+        reply: Any = yield commit_call(sent, replacements)
         answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
         at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
         if answer[0] == "inexact":
@@ -32,6 +33,8 @@ def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
             tries[at] += 1
         elif at in computed:
             raise OrmisError(f"others changed the operands {ATTEMPTS} times in a row: try again")
+        elif answer[0] == "wanted":
+            replacements.compute(wanted_names(answer[2]))
         else:
             return deliver(sent, results_of(sent, answer))
 

@@ -23,33 +23,44 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from ... import signals
 from ...calls import Operation, Origin
 from ...planning.plan import Plan
 from ...query.q import Q
 from ...query.state import every
 from ...schema import registry
 from ...schema.relations import OnDelete
-from ...schema.schema import Reference, Schema
+from ...schema.schema import Column, Reference, Schema
 from ..outcomes import LargeCascade, raise_outcome
 from ..reading.pages import decoded
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
+from .hooks import Occasion, after_delete, before_delete, watches_deletions
 from .mutations import Mutation, commit
+from .replacements import Replacements
+from .save import Record
 from .set_changes import Change, ChangeCounts, change, keys_only, plan_of_all
 
 
 def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
     """Deletes every object of the query and the objects that refer to them; returns their numbers as counted() does."""
     plan = yield from plan_of_all(source, origin, "deleted")
-    limits = origin.limits
-    requested = Change("delete", limits.deleted, (limits.cascade,))
-    return counted((yield from change(plan, requested, partial(_delete_found, origin))).models)
+    limits, replacements = origin.limits, Replacements()
+    requested = Change("delete", limits.deleted, (limits.cascade,), replacements=replacements)
+    return counted((yield from change(plan, requested, partial(_delete_found, origin, replacements))).models)
 
 
-def delete_one(schema: Schema, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
-    """Deletes the object with this key and the objects that refer to it; returns their numbers as counted() does."""
-    return counted((yield from _delete_batch(schema, [pk], origin)))
+def delete_one(record: Record, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
+    """Deletes the object, whose key this is, and those that refer to it; returns their numbers as counted() does."""
+    schema: Schema = record.__schema__
+    if (schema.hooks is None and not signals.listening) or not watches_deletions(type(record)):
+        return counted((yield from _delete_batch(schema, [pk], origin, Replacements())))
+    occasion = Occasion("delete", origin)
+    yield from before_delete(record, occasion)
+    counts = counted((yield from _delete_batch(schema, [pk], origin, Replacements())))
+    yield from after_delete(record, occasion)
+    return counts
 
 
 def counted(counts: Any) -> tuple[int, dict[str, int]]:
@@ -66,20 +77,22 @@ def deletion(schema: Schema, pks: Sequence[Any], most: int | None = None) -> Mut
     return Mutation(schema, "delete", [[schema.pk.codec.encode(pk) for pk in pks], most], predicted_result={})
 
 
-def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin) -> Operation[Any]:
+def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin, replacements: Replacements) -> Operation[Any]:
     try:
-        (counts,) = yield from commit([deletion(schema, pks, origin.limits.cascade)])
+        (counts,) = yield from commit([deletion(schema, pks, origin.limits.cascade)], replacements)
     except LargeCascade:
-        return (yield from _delete_in_batches(schema, pks, origin))
+        return (yield from _delete_in_batches(schema, pks, origin, replacements))
     return counts
 
 
-def _delete_found(origin: Origin, plan: Plan, keys: Sequence[str] | None) -> Operation[ChangeCounts]:
+def _delete_found(
+    origin: Origin, replacements: Replacements, plan: Plan, keys: Sequence[str] | None
+) -> Operation[ChangeCounts]:
     """Deletes the objects of the query, or those of these keys that still belong to it."""
     reading, pk = keys_only(plan), plan.schema.pk.name
     rows = yield from (fetch(reading) if keys is None else fetch_keys(reading, keys))
     pks = [decoded(plan.schema, reading.reads, row)[pk] for row in rows]
-    return ChangeCounts(len(pks), (yield from _delete_in_batches(plan.schema, pks, origin)))
+    return ChangeCounts(len(pks), (yield from _delete_in_batches(plan.schema, pks, origin, replacements)))
 
 
 # Large cascades ------------------------------------------------------------------------------------------------------
@@ -95,7 +108,7 @@ class _Cascade:
 
     objects: each with its model.
     parents: of an object those of the others that it refers to. children: the number of those that refer to it.
-    released: references that are set to null or to a default, with the keys of the deleted objects that they lead to.
+    released: references that are set to another value or to null, with the values that lead to the deleted objects.
     protecting, restricting: the objects with a reference that forbids the deletion.
     """
 
@@ -142,16 +155,18 @@ class _Cascade:
         return [(schema, [*some]) for schema, pks in by_model.items() for some in _chunks(pks, size or len(pks))]
 
 
-def _delete_in_batches(schema: Schema, pks: Sequence[Any], origin: Origin) -> Operation[Counter[str]]:
+def _delete_in_batches(
+    schema: Schema, pks: Sequence[Any], origin: Origin, replacements: Replacements
+) -> Operation[Counter[str]]:
     cascade = yield from _collect(schema, pks, origin)
     counts = Counter[str]()
     try:
-        yield from _release(cascade, origin)
+        yield from _release(cascade, origin, replacements)
         for wave in cascade.waves():
             for model, batch in cascade.batches(wave, origin.limits.deleted):
-                counts.update((yield from _delete_batch(model, batch, origin)))
+                counts.update((yield from _delete_batch(model, batch, origin, replacements)))
         rings = [deletion(model, batch, None) for model, batch in cascade.batches(cascade.objects, None)]
-        for result in (yield from commit(rings)) if rings else ():
+        for result in (yield from commit(rings, replacements)) if rings else ():
             counts.update(result)
     except Exception as error:
         if counts:
@@ -170,7 +185,7 @@ def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cas
             if reference.on_delete is OnDelete.DO_NOTHING:
                 continue
             for some in _chunks(parents, origin.limits.values):
-                found = yield from _referring(child, reference, some, origin)
+                found = yield from _referring(schema, child, reference, some, origin)
                 new = _follow(cascade, schema, child, reference, found)
                 if new:
                     waiting.append((child, new))
@@ -180,21 +195,31 @@ def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cas
     return cascade
 
 
+@dataclass(frozen=True, slots=True)
+class _Referring:
+    """An object that refers to one of those to delete: its key, the value of its foreign key, the key of the other."""
+
+    pk: Any
+    value: Any
+    target: Any
+
+
 def _follow(
-    cascade: _Cascade, schema: Schema, child: Schema, reference: Reference, found: Sequence[tuple[Any, Any]]
+    cascade: _Cascade, schema: Schema, child: Schema, reference: Reference, found: Sequence[_Referring]
 ) -> list[Any]:
-    """Applies a reference's on_delete to objects that have it, (pk, target); returns new objects to delete."""
+    """Applies a reference's on_delete to objects that have it; returns new objects to delete."""
     rule = reference.on_delete
     if rule is OnDelete.CASCADE:
-        for pk, target in found:
-            cascade.relate((child.key, pk), (schema.key, target))
-        return cascade.add(child, [pk for pk, _ in found])
+        for one in found:
+            cascade.relate((child.key, one.pk), (schema.key, one.target))
+        return cascade.add(child, [one.pk for one in found])
     if rule is OnDelete.PROTECT:
-        cascade.protecting += [(child, reference, pk) for pk, target in found if child is not schema or pk != target]
+        others = [one.pk for one in found if child is not schema or one.pk != one.target]
+        cascade.protecting += [(child, reference, pk) for pk in others]
     elif rule is OnDelete.RESTRICT:
-        cascade.restricting += [(child, reference, pk) for pk, _ in found]
+        cascade.restricting += [(child, reference, one.pk) for one in found]
     elif found:
-        cascade.released.append((child, reference, [*dict.fromkeys(target for _, target in found)]))
+        cascade.released.append((child, reference, [*dict.fromkeys(one.value for one in found)]))
     return []
 
 
@@ -208,25 +233,37 @@ def _refuse(outcome: str, root: Schema, standing: Sequence[tuple[Schema, Referen
 
 
 def _referring(
-    child: Schema, reference: Reference, parents: Sequence[Any], origin: Origin
-) -> Operation[list[tuple[Any, Any]]]:
-    """The objects that refer to these: (pk, the key that they refer to)."""
-    plan = yield from _plan_of_referring(child, reference, parents, origin)
-    reading = replace(plan, columns=(child.pk, reference.column))
-    rows = [decoded(child, reading.reads, row) for row in (yield from fetch(reading))]
-    return [(row[child.pk.name], row[reference.column.name]) for row in rows]
+    schema: Schema, child: Schema, reference: Reference, parents: Sequence[Any], origin: Origin
+) -> Operation[list[_Referring]]:
+    """The objects that refer to these."""
+    targets = dict(zip(parents, parents, strict=True))
+    if reference.to_field:
+        pairs = yield from _values(schema, Q(("pk__in", [*parents])), reference.referred(schema), origin)
+        targets = {value: pk for pk, value in pairs if value is not None}
+    condition = Q((f"{reference.column.name}__in", [*targets]))
+    pairs = yield from _values(child, condition, reference.column, origin)
+    return [_Referring(pk, value, targets[value]) for pk, value in pairs]
 
 
-def _plan_of_referring(child: Schema, reference: Reference, parents: Sequence[Any], origin: Origin) -> Operation[Plan]:
-    condition = Q((f"{reference.column.name}__in", [*parents]))
+def _values(schema: Schema, condition: Q, column: Column, origin: Origin) -> Operation[list[tuple[Any, Any]]]:
+    """The keys of the objects that meet the condition, each with its value of a column."""
+    plan = yield from planned(every(schema).having(where=(condition,), order=()), origin)
+    reading = replace(plan, columns=(schema.pk, column))
+    rows = [decoded(schema, reading.reads, row) for row in (yield from fetch(reading))]
+    return [(row[schema.pk.name], row[column.name]) for row in rows]
+
+
+def _plan_of_referring(child: Schema, reference: Reference, values: Sequence[Any], origin: Origin) -> Operation[Plan]:
+    condition = Q((f"{reference.column.name}__in", [*values]))
     return (yield from planned(every(child).having(where=(condition,), order=()), origin))
 
 
-def _release(cascade: _Cascade, origin: Origin) -> Operation[None]:
-    for child, reference, parents in cascade.released:
-        value = reference.default if reference.on_delete is OnDelete.SET_DEFAULT else None
-        requested = Change("update", origin.limits.changed, ([reference.column.position, value or False],))
-        for some in _chunks(parents, origin.limits.values):
+def _release(cascade: _Cascade, origin: Origin, replacements: Replacements) -> Operation[None]:
+    texts = [replacements.of(child, reference) for child, reference, _ in cascade.released]
+    for (child, reference, values), text in zip(cascade.released, texts, strict=True):
+        change_ = [reference.column.position, False if text is None else text]
+        requested = Change("update", origin.limits.changed, (change_,))
+        for some in _chunks(values, origin.limits.values):
             yield from change((yield from _plan_of_referring(child, reference, some, origin)), requested)
 
 

@@ -4,13 +4,16 @@ objects without an index that helps, one more for each step of the walk, the las
 The object is created by a call that has examined every other object, or that goes on where the calls before it ended.
 So two clients that do the same at the same time create one.
 
+Hooks, receivers and an own save() need to know before whether the object is there: one call more, that looks for it. An
+own save() creates the object by itself, then, so that only a unique value keeps two clients from creating two.
+
 Touched, besides the keys that the query reads: those of the new or changed object.
 """
 
 # Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
@@ -30,21 +33,11 @@ from ..reading.row_shapes import attach_known
 from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from . import save as saving
-from .mutations import Mutation, commit_call
+from .cascade import referred_values, shapes_with_referrers
+from .creation import Creation, Creator, RelatedLink, called
+from .mutations import commit_call
 from .set_changes import check_whole
 from .update import Writes, writes
-
-
-@dataclass(frozen=True, slots=True)
-class RelatedLink:
-    """How an object that is made through a manager comes to belong there: by a link that is stored with it, or by what
-    is done `after` it is stored.
-    """
-
-    link: Mutation | None = None
-    after: Callable[[Any], Operation[None]] | None = None
-
 
 _NOTHING = RelatedLink()
 
@@ -58,28 +51,6 @@ class GetOrCreateResult:
     changed: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """The insertion of the object, and the mutation that links it, if there is one."""
-
-    insertion: Mutation
-    link: Mutation | None = None
-
-    @property
-    def mutations(self) -> list[Mutation]:
-        """Both, in their order."""
-        return [self.insertion] if self.link is None else [self.insertion, self.link]
-
-
-@dataclass(frozen=True, slots=True)
-class _New:
-    """The object to create; `refusal` is the error if it can't be created. Empty if none is needed."""
-
-    record: Any = None
-    creation: Creation | None = None
-    refusal: Exception | None = None
-
-
 def get_or_create(
     source: Source[Any],
     origin: Origin,
@@ -90,16 +61,19 @@ def get_or_create(
     """The one object that meets the lookups, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
     plan = yield from _plan(narrowed, origin)
+    creator = Creator(narrowed, origin, related, "get_or_create")
     for _ in range(ATTEMPTS):
-        new = yield from _new(narrowed, origin, related, lookups, defaults or {})
+        new = yield from creator.new(lookups, defaults or {})
         obtained = yield from _obtain(plan, new.creation)
         if obtained.created:
-            return (yield from _linked(new.record, related)), True
+            return (yield from creator.created(new.record)), True
         if obtained.rows:
             found = yield from _single(narrowed, origin, obtained.rows)
             return (yield from _annotated(source, origin, found)), False
         if new.refusal is not None:
             raise new.refusal
+        if creator.by_itself and (record := (yield from creator.create(lookups, defaults or {}))) is not None:
+            return record, True
     raise _contended(source)
 
 
@@ -113,35 +87,46 @@ def update_or_create(
 ) -> Operation[tuple[Any, bool]]:
     """The one object that meets the lookups, changed, or a new one; and whether it is new."""
     narrowed = _narrowed(source, lookups)
-    values = {name: _called(value) for name, value in (defaults or {}).items()}
+    values = {name: called(value) for name, value in (defaults or {}).items()}
     plan = yield from _plan(narrowed, origin)
     mutation, unfit = _conversion(source, values)
     mutation = mutation if plan.client_where is None else None
     given = values if create_defaults is None else create_defaults
+    creator = Creator(narrowed, origin, related, "update_or_create")
+    mutation = None if creator.in_hand else mutation
     for _ in range(ATTEMPTS):
-        new = yield from _new(narrowed, origin, related, lookups, given)
+        new = yield from creator.new(lookups, given)
         try:
-            obtained = yield from _obtain(plan, new.creation, mutation)
-            if obtained.created:
-                return (yield from _linked(new.record, related)), True
+            obtained = yield from _obtain_exactly(plan, new.creation, mutation)
             if obtained.changed is not None:
                 changed, pk = source._copy(where=(), empty=False), source._schema.pk
                 key = pk.codec.decode(obtained.changed.encode())
                 return (yield from results.get(changed, origin, Q(pk=key))), False
-            if obtained.rows:
-                if unfit is not None:
-                    raise unfit
-                present = yield from _single(narrowed, origin, obtained.rows)
-                yield from _write(present, values)
-                return (yield from _annotated(source, origin, present)), False
-        except InexactArithmetic:
-            mutation = None
         except (ConflictError, source.model.DoesNotExist):  # changed or deleted in the meantime: look again
             continue
-        else:
-            if new.refusal is not None:
-                raise new.refusal
+        if obtained.created:
+            return (yield from creator.created(new.record)), True
+        if obtained.rows:
+            if unfit is not None:
+                raise unfit
+            present = yield from _single(narrowed, origin, obtained.rows)
+            if (yield from creator.change(present, values)):
+                return (yield from _annotated(source, origin, present)), False
+        elif new.refusal is not None:
+            raise new.refusal
+        elif creator.by_itself and (record := (yield from creator.create(lookups, given))) is not None:
+            return record, True
     raise _contended(source)
+
+
+def _obtain_exactly(
+    plan: Plan, creation: Creation | None, update: Sequence[Any] | None
+) -> Operation[GetOrCreateResult]:
+    """As _obtain(); an object that the server can't compute the update of is found and not changed."""
+    try:
+        return (yield from _obtain(plan, creation, update))
+    except InexactArithmetic:
+        return (yield from _obtain(plan, creation))
 
 
 def _conversion(source: Source[Any], values: Mapping[str, Any]) -> tuple[list[Any] | None, Exception | None]:
@@ -160,24 +145,11 @@ def _contended(source: Source[Any]) -> ConflictError:
     return ConflictError(f"{name}: others changed the same object {ATTEMPTS} times in a row", model=name)
 
 
-def _linked(record: Any, related: RelatedLink) -> Operation[Any]:
-    if related.after is not None:
-        yield from related.after(record)
-    return record
-
-
 def _update(schema: Schema, assigned: Writes) -> list[Any]:
     """The mutation less model and key, as lua/get_or_create.lua has it; a save, from which on objects may live."""
     nothing: list[Any] = []
     ttl = () if schema.ttl is None else (*(nothing, nothing)[len(assigned.arguments) - 1 :], schema.ttl)
     return ["update", *assigned.arguments, *ttl]
-
-
-def _write(record: Any, values: Mapping[str, Any]) -> Operation[None]:
-    """Writes the values to an object on condition that it is as it was read."""
-    for name, value in values.items():
-        setattr(record, name, value)
-    yield from saving.save(record, if_unchanged=True)
 
 
 def _narrowed(source: Source[Any], lookups: Mapping[str, Any]) -> Source[Any]:
@@ -223,34 +195,6 @@ def _checked_single(narrowed: Source[Any], found: list[Any]) -> Operation[Any]:
     return found[0]
 
 
-def _new(
-    narrowed: Source[Any],
-    origin: Origin,
-    related: RelatedLink,
-    lookups: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> Operation[_New]:
-    """The object to make, of the lookups that name a field and the defaults.
-
-    Callables are called only if there is no object yet.
-    """
-    if any(callable(value) for value in defaults.values()) and (yield from results.exists(narrowed, origin)):
-        return _New()
-    pk = narrowed._schema.pk.name
-    values = {(pk if name == "pk" else name): value for name, value in lookups.items() if "__" not in name}
-    values |= {name: _called(value) for name, value in defaults.items()}
-    try:
-        record = narrowed.model(**narrowed.model._by_alias(values))
-        record._assign(origin)
-        return _New(record, Creation(saving.insertion([record]), related.link))
-    except (ValueError, TypeError, OrmisError) as refusal:  # it can't be made, but it may be there
-        return _New(refusal=refusal)
-
-
-def _called(value: Any) -> Any:
-    return value() if callable(value) else value
-
-
 # The calls -----------------------------------------------------------------------------------------------------------
 
 
@@ -293,8 +237,8 @@ def _call(
         request["insertion"] = creation.insertion.packed(1)[2:]
         if creation.link is not None:
             request["link"] = creation.link.packed(numbers.model(creation.link.schema))
-    shapes = [item for schema in numbers.models for item in (schema.shape, schema.declaration)]
-    arguments = (packed(request, numbers), *shapes)
+    changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
+    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
     reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block)
     head, *rows = [reply] if isinstance(reply, bytes) else reply

@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from ...calls import Command, Operation
+from ...calls import Command, Operation, Origin
 from ...errors import StoredDataError
 from ...limits import Limits
+from ...records.state import state_of
 from ...schema.schema import Link, Schema
 from ...storage.keys import links_key
+from .hooks import Occasion, after_save, before_save, watches_saves
 from .mutations import Mutation, commit
 from .save import Record, insertion
 
@@ -64,9 +66,15 @@ def replace(end: LinkEnd, targets: Sequence[str], clear: bool = False) -> Operat
     yield from change(end, [other for other in targets if other not in kept], sorted(present - kept))
 
 
-def create(record: Record, end: LinkEnd) -> Operation[None]:
+def create(record: Record, end: LinkEnd, origin: Origin) -> Operation[None]:
     """Stores a new object and links it. One call."""
+    watched, occasion = watches_saves(type(record)), Occasion("create", origin)
+    if watched:
+        yield from before_save([record], occasion)
     yield from commit([insertion([record]), end.adding(None)])
+    if watched:
+        state_of(record).origin = origin
+        yield from after_save([record], True, occasion)
 
 
 def linked(end: LinkEnd) -> Operation[set[str]]:

@@ -17,8 +17,9 @@ from ...calls import Operation, ScriptCall
 from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.scripts import script
-from ..outcomes import answer_of
-from .cascade import shapes_with_referrers
+from ..outcomes import ReplacementsWanted, answer_of
+from .cascade import referred_values, shapes_with_referrers
+from .replacements import Replacements
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -52,6 +53,10 @@ class Mutation:
     loaded: Sequence[Any] = ()
     computed: "ClientArithmetic | None" = None
 
+    def creates(self, result: Any) -> bool:
+        """Returns whether a save with this result has created an object; inside atomic() it is taken to create it."""
+        return self.code == "insert" or (self.code == "save" and len(result) == 1)
+
     def packed(self, number: int) -> list[Any]:
         """The mutation as lua/commit.lua reads it."""
         head = [self.code, number, *self.arguments]
@@ -75,13 +80,20 @@ class CommitCall(ScriptCall):
     mutations: Sequence[Mutation] = field(default=(), repr=False)
 
 
-def commit(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
+def commit(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> Operation[list[Any]]:
     """Applies the mutations, all or nothing, and settles each with its result.
 
+    replacements: the values of SET(function) that a deletion has computed; it takes those that it computes.
     Raises the error of the first mutation that is refused: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
-    return deliver(mutations, results_of(mutations, (yield commit_call(mutations))))
+    known = Replacements() if replacements is None else replacements
+    while True:
+        reply = yield commit_call(mutations, known)
+        try:
+            return deliver(mutations, results_of(mutations, reply))
+        except ReplacementsWanted as wanted:
+            known.compute(wanted.names)
 
 
 def results_of(mutations: Sequence[Mutation], reply: Any) -> list[Any]:
@@ -100,20 +112,33 @@ def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
     return results
 
 
-def commit_call(mutations: Sequence[Mutation]) -> CommitCall:
+def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
     batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
-    if len(mutations) == 1 and mutations[0].code != "delete":
+    deleted = dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"])
+    changed = dict.fromkeys([mutation.schema for mutation in mutations if _changes_referred(mutation)])
+    if deleted or changed:
+        more = shapes_with_referrers(numbers, deleted, changed, replacements)
+    elif len(mutations) == 1:
         more = _shape_and_quick(mutations[0])
-    elif deleted := dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"]):
-        more = shapes_with_referrers(numbers, [*deleted])
     else:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
     return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations)
+
+
+def _changes_referred(mutation: Mutation) -> bool:
+    """Whether a mutation may change a value that foreign keys hold."""
+    code, arguments = mutation.code, mutation.arguments
+    if code not in ("save", "update", "amend") and not (
+        code == "insert" and isinstance([*arguments, None, None][2], dict)
+    ):
+        return False
+    positions = referred_values(mutation.schema)
+    return bool(positions) and (mutation.changed is None or any(at in positions for at in mutation.changed))
 
 
 def _shape_and_quick(mutation: Mutation) -> Sequence[str | bytes]:

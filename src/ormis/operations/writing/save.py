@@ -14,7 +14,8 @@ from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Literal, Protocol
 
-from ...calls import Operation
+from ... import signals
+from ...calls import Operation, Origin
 from ...errors import FieldError, IntegrityError, reason, shown
 from ...planning.assigned import assigned
 from ...query.expressions import Arithmetic, Expression, F, Value
@@ -25,8 +26,10 @@ from ...schema.schema import Column, Schema
 from ...storage.codecs import BadText
 from ...storage.keys import object_key
 from ..reading.get import bad_text
+from .auto_now import set_times
 from .client_arithmetic import commit_computing
 from .fast_commit import fast_count, fast_insert, fast_update
+from .hooks import Occasion, after_save, before_save, watches_saves
 from .mutations import Mutation, commit
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
@@ -58,15 +61,28 @@ def save(
     force_update: bool = False,
     if_unchanged: bool = False,
     ttl: float | timedelta | None = None,
+    origin: Origin | None = None,
+    method: str = "save",
 ) -> Operation[None]:
     """Stores the record: a new one is inserted, of a stored one the changed fields are written.
 
+    method: what the application has called, see hooks.py.
     Raises DoesNotExist, UniqueViolation, ForeignKeyViolation, ConflictError, FieldError, StoredDataError.
     """
+    occasion: Occasion | None = None
+    if (record.__schema__.hooks is not None or signals.listening) and watches_saves(type(record)):
+        fields = None if update_fields is None else _names(record.__schema__, update_fields)
+        update_fields = fields
+        if fields is None or fields:  # else nothing is saved
+            occasion = Occasion(method, origin or state_of(record).origin, fields)
+            yield from before_save([record], occasion)
     mutation = mutation_for(record, update_fields, force_insert, force_update, if_unchanged)
     if ttl is not None:
         mutation.ttl = milliseconds(ttl)
-    yield from (commit if mutation.computed is None else commit_computing)([mutation])
+    (result,) = yield from (commit if mutation.computed is None else commit_computing)([mutation])
+    if occasion is not None:
+        state_of(record).origin = occasion.origin
+        yield from after_save([record], mutation.creates(result), occasion)
 
 
 def mutation_for(
@@ -94,6 +110,10 @@ def _columns(schema: Schema, names: Iterable[str]) -> list[Column]:
     return sorted(columns, key=lambda column: column.position)
 
 
+def _names(schema: Schema, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(column.name for column in _columns(schema, names))
+
+
 def _insert(record: Record, force: bool, when: When) -> Mutation:
     mutation = insertion([record], when)
     if not (force or when or mutation.arguments[1][0] is None):
@@ -107,11 +127,13 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     when: the treatment of a row in conflict with an object: refused, "ignore", or an update of that object.
     """
     schema = records[0].__schema__
+    if schema.auto_now_add:
+        set_times(records, schema.auto_now_add)
     rows = _rows(schema, records)
 
     def on_result(pks: list[Any]) -> None:
         counted = schema.pk.codec.decode
-        for record, texts, pk in zip(records, rows, pks, strict=True):
+        for record, texts, pk in zip(records, rows, pks, strict=False):  # true follows if a save has replaced an object
             if pk is False:
                 continue
             if texts[0] is None or when:
@@ -213,6 +235,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     summed: dict[Column, Expression] = {}
     computed: dict[Column, Expression] = {}
     loaded: list[Any] = []
+    if schema.auto_now:
+        set_times([record], [one for one in schema.auto_now if only is None or one in only])
     for column in _candidates(schema, state, values) if only is None else only:
         try:
             value = values[column.name]
@@ -228,7 +252,7 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
             continue
         changes += (column.position, False if text is None else text)
         written.append((column, value, text))
-        if state.saved and before is not UNKNOWN:
+        if state.saved and before is not UNKNOWN and column.auto is None:  # a time is based on nothing that was loaded
             loaded += (column.position, False if before is None else before)
 
     def on_result(result: Any) -> None:

@@ -13,26 +13,31 @@ on deletion those of what refers to it as well.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
-from ...errors import OrmisError
+from ...errors import FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.columns import ColumnRef, needed
 from ...planning.plan import Plan, packed
+from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
+from ...planning.windows import window_among
 from ...records.state import Wire
+from ...schema.relations import OnDelete
 from ...schema.schema import Column
 from ...storage.scripts import script
-from ..outcomes import NotInOneCall, answer_of
+from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
 from ..reading.complete_rows import keys_of
 from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import shapes_with_referrers
+from .cascade import referred_values, shapes_with_referrers
 from .mutations import ClientArithmetic, Mutation, commit_call
+from .replacements import Replacements
 
 Compute = Callable[[Mapping[str, Any]], list[Any]]
 """From the values of a row to changes, {position, text|False, ...}."""
@@ -50,6 +55,8 @@ class Change:
     arguments: tuple[Any, ...] = ()
     computed: ClientArithmetic | None = None
     """Does the sums of one object here, where the server refuses them as inexact at the end of a block."""
+    replacements: Replacements = field(default_factory=Replacements)
+    """The values of SET(function) that a deletion has computed so far."""
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ def plan_of_all(source: Source[Any], origin: Origin, what: str) -> Operation[Pla
     what: the change as a participle, for the message. Raises TypeError as check_whole() does.
     """
     check_whole(source, what)
-    return (yield from _plan(source, origin))
+    return (yield from _plan(source, origin, what))
 
 
 def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
@@ -103,15 +110,22 @@ def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Pl
         raise TypeError(
             f"the groups of values() and annotate() can't be {what}: do that to the objects, before values()"
         )
-    return (yield from _plan(source, origin))
+    return (yield from _plan(source, origin, what))
 
 
-def _plan(source: Source[Any], origin: Origin) -> Operation[Plan]:
+def _plan(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     source._cache = None
     query = source.query.having(order=(), fields=None, related=(), shape="objects")
     plan = replace((yield from planned(query, origin)), columns=query.schema.columns)
     if not plan.derived:
         return plan
+    window = window_among(plan.derived)
+    if window is not None:
+        name = plan.schema.name
+        raise FieldError(
+            f"{name}: a queryset that is filtered by {window} can't be {what}: write "
+            f"{name}.objects.filter(pk__in=queryset), which finds its objects first"
+        )
     return replace(plan, client_where=None, keys=tuple((yield from keys_of(plan, origin))))
 
 
@@ -127,9 +141,10 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
     """
     if plan.client_where is not None:
         return (yield from change_each(plan, ClientChange(requested), otherwise))
-    tally = ChangeCounts()
+    tally, lasting = ChangeCounts(), _lasting(plan, requested)
     if plan.keys is not None:
-        yield from _portions(plan, requested, otherwise, tally, plan.keys)
+        keys = plan.keys if lasting is plan else (yield from _keys(plan))
+        yield from _portions(lasting, requested, otherwise, tally, keys)
         return tally
     try:
         how, *rest = yield from _ask(plan, requested, {})
@@ -138,10 +153,36 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
     if how == "done":
         tally.add(*rest)
     elif how == "keys":
-        yield from _portions(plan, requested, otherwise, tally, rest[0])
+        yield from _portions(lasting, requested, otherwise, tally, rest[0])
+    elif lasting is not plan:
+        yield from _portions(lasting, requested, otherwise, tally, (yield from _keys(plan)))
     else:
         yield from _walk(plan, requested, otherwise, tally)
     return tally
+
+
+def _lasting(plan: Plan, requested: Change) -> Plan:
+    """The plan less what a step may make untrue of the objects of the next ones: conditions on related objects and, of
+    a deletion, on references that it releases. Which objects are changed is settled before the first step.
+    """
+    rules = _RELEASING if requested.code == "delete" else ()
+    released = {reference.column for reference in plan.schema.references if reference.on_delete in rules}
+    parts = conjuncts(plan.where)
+    kept = [part for part in parts if _lasts(part, released)]
+    return plan if len(kept) == len(parts) else replace(plan, where=join("and", kept))
+
+
+_RELEASING = (OnDelete.SET_NULL, OnDelete.SET_DEFAULT, OnDelete.SET_VALUE)
+
+
+def _lasts(node: Node, released: AbstractSet[Column]) -> bool:
+    if isinstance(node, BoolOp):
+        return all(_lasts(part, released) for part in node.parts)
+    if isinstance(node, Not):
+        return _lasts(node.part, released)
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) or node.joined:
+        return False
+    return released.isdisjoint(node.columns())
 
 
 def _portions(
@@ -197,16 +238,16 @@ def change_each(
     client_where = needed(() if plan.client_where is None else plan.client_where.columns()).stored
     checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
-    most = how.requested.most
+    most, lasting = how.requested.most, _lasting(plan, how.requested)
     tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
     for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
         for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
             try:
-                _, _, count, result, missed = yield from _ask(plan, how.requested, _expecting(how, batch))
+                _, _, count, result, missed = yield from _ask(lasting, how.requested, _expecting(how, batch))
             except NotInOneCall:
-                tally.include((yield from _present(otherwise)(plan, [planned.key for planned in batch])))
+                tally.include((yield from _present(otherwise)(lasting, [planned.key for planned in batch])))
                 continue
             tally.add(count, result)
             stale += missed
@@ -259,10 +300,16 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
         "change", mutation=[requested.code, *requested.arguments], most=requested.most, **more
     )
     deleted = [plan.schema] if requested.code == "delete" else []
-    arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, deleted))
+    changed = [plan.schema] if requested.code == "update" and referred_values(plan.schema) else []
     in_block = partial(_in_block, plan, requested, more)
-    reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
-    return answer_of(reply, (plan,))
+    while True:
+        shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
+        arguments = (packed(request, numbers), *shapes)
+        reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
+        try:
+            return answer_of(reply, (plan,))
+        except ReplacementsWanted as wanted:
+            requested.replacements.compute(wanted.names)
 
 
 # Inside atomic() -----------------------------------------------------------------------------------------------------

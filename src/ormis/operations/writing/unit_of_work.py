@@ -10,21 +10,27 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from ...calls import Call, Operation, ScriptCall, T
+from ...calls import Call, Invocation, Operation, ScriptCall, T
 from ...errors import OrmisError
 from ...records.state import PENDING, State, state_of
 from ...storage.scripts import script
 from ..outcomes import answer_of
 from .client_arithmetic import commit_computing
+from .hooks import required
 from .mutations import CommitCall, Mutation
 
 
 @dataclass(slots=True)
 class UnitOfWork:
-    """Mutations in their order, and the states of objects to restore if they are not applied."""
+    """Mutations in their order, the states of objects to restore if they are not applied, and what to run if they are.
+
+    applied: True once they are applied: an error after that is one of `afterwards`.
+    """
 
     mutations: list[Mutation] = field(default_factory=list[Mutation])
     before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
+    afterwards: list[Invocation] = field(default_factory=list[Invocation])
+    applied: bool = False
 
     def gather(self, operation: Operation[T], claim: Callable[[], None]) -> Operation[T]:
         """The operation as it runs inside the block: its commits are gathered, all else is sent.
@@ -47,6 +53,9 @@ class UnitOfWork:
             operation.close()
 
     def _reply(self, call: Call, claim: Callable[[], None]) -> Operation[Any]:
+        if isinstance(call, Invocation) and call.when_certain:
+            self.afterwards.append(call)
+            return None
         if not isinstance(call, ScriptCall) or not call.once:
             return (yield call)
         claim()
@@ -73,19 +82,28 @@ class UnitOfWork:
         """Takes over what a block inside this one has gathered."""
         self.mutations += inner.mutations
         self.before += inner.before
+        self.afterwards += inner.afterwards
 
     def apply(self) -> Operation[None]:
-        """Sends all of it in one call, all or nothing, and settles what could not be foreseen.
+        """Sends all of it in one call, all or nothing, and settles what could not be foreseen; then runs `afterwards`.
 
         Sums that the server can't do exactly are done here, see client_arithmetic.py.
-        Raises the error of the first mutation that is refused, after restoring the states of the objects.
+        Raises the error of the first mutation that is refused, after restoring the states of the objects; OrmisError,
+        before anything is sent, if something is to be awaited afterwards and the block is a sync one.
         """
         try:
+            for call in self.afterwards:
+                if call.run is None:
+                    yield replace(required(call), method="the end of atomic()", instead="`async with atomic():`")
+                    break
             if self.mutations:
                 yield from commit_computing(self.mutations)
         except BaseException:
             self.undo()
             raise
+        self.applied = True
+        for call in self.afterwards:
+            yield call
 
     def undo(self) -> None:
         """Restores the persistence state of every object; values and keys stay."""

@@ -19,8 +19,10 @@ from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
+from .auto_now import times
 from .save import compute, encode, sum_of, text_of_result
 from .set_changes import Change, ClientChange, Fallback, change, change_each, plan_of_rows
+from .subquery_values import with_subquery_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,12 @@ class Writes:
 def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
     """The columns and texts, or expressions, to write for these values.
 
+    Fields with auto_now that are not among them are set to the time.
     Raises FieldError for a name that is no changeable field, ValidationError for a value that does not fit.
     """
     schema = source._schema
+    if schema.auto_now:
+        values = times(schema.auto_now) | dict(values)
     constants: list[Any] = []
     computed: dict[Column, Expression] = {}
     scope = scopes(source.query).rows if any(map(is_expression, values.values())) else schema
@@ -71,6 +76,7 @@ def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Op
     if not values:
         source._refuse("updated")
         return (yield from results.count(source._copy(shape="objects", fields=None), origin))
+    values = yield from with_subquery_values(source, origin, values)
     plan = yield from plan_of_rows(source, origin, "updated")
     assigned = writes(source, values)
     by_client = _client_change(source, assigned, origin.limits)
