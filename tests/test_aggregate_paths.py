@@ -5,13 +5,15 @@ Users to whom that one command is refused have a command for each object.
 
 import statistics
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
 import redis
 
 import ormis
-from ormis import Avg, Count, Field, ForeignKey, Max, Min, Related, StdDev, Sum, capture_calls
+from ormis import Avg, Count, Field, ForeignKey, Max, Min, Q, Related, StdDev, Sum, capture_calls
 from servers import Server
 
 SHOPS = 7
@@ -36,6 +38,14 @@ class Receipt(ormis.Model):
 
     class Meta:
         key = "paths_receipt"
+
+
+class Weighing(ormis.Model):
+    exact: Decimal
+    whole: int = Field(index=True)
+
+    class Meta:
+        key = "paths_weighing"
 
 
 ROWS = [
@@ -158,6 +168,16 @@ def test_ends_past_the_numbers_that_scores_tell(db: ormis.Database) -> None:
     till = Till(name="one").save()
     Receipt.objects.bulk_create([Receipt(till=till, price=2**60 + n) for n in (3, 1, 2)])
     assert Receipt.objects.aggregate(Min("price"), Max("price")) == {"price__min": 2**60 + 1, "price__max": 2**60 + 3}
+
+
+def test_decimals_that_come_in_several_portions_are_not_rounded(db: ormis.Database) -> None:
+    """A portion without any leaves the digits of those before, however many there are."""
+    values = [Decimal("0.00"), Decimal("9.9992901E-7"), Decimal(2**53 + 1), Decimal("1.00")]
+    db.limits = replace(db.limits, objects=1, keys=1)
+    Weighing.objects.bulk_create([Weighing(exact=value, whole=n) for n, value in enumerate(values)])
+    for found in (Weighing.objects.all(), Weighing.objects.filter(whole__gte=0)):
+        totals = found.aggregate(total=Sum("exact"), large=Sum("whole", filter=Q(whole__gt=2)))
+        assert totals == {"total": Decimal("9007199254740994.00000099992901"), "large": 3}
 
 
 def test_aggregates_that_are_equal_in_python_are_told_apart(tills: list[Till]) -> None:

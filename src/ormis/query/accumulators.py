@@ -111,7 +111,7 @@ class Total:
             self.add_float(value)
         elif self.exact is None:
             self.exact = int(value) if isinstance(value, int) else value
-        elif isinstance(value, Decimal):
+        elif isinstance(value, Decimal) or isinstance(self.exact, Decimal):
             self.exact = EXACT.add(value, self.exact)
         else:
             self.exact += value
