@@ -104,6 +104,8 @@ def _ordered_by_derived(plan: Plan) -> bool:
 
 def count(plan: Plan, origin: Origin) -> Operation[int]:
     """Returns how many objects meet the condition, within the slice."""
+    if plan.prepared is not None:  # nothing is derived then, and a copy would be packed anew
+        return (yield from select.count(plan))
     plan = replace(plan, columns=(plan.schema.pk,), order=() if plan.limit is None else plan.order, related=())
     if not plan.derived:
         return (yield from select.count(plan))
