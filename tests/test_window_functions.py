@@ -211,6 +211,17 @@ def test_get_and_iterator_and_related_objects() -> None:
     assert numbered.in_bulk([2, 3])[3].n == 2  # type: ignore[attr-defined]
 
 
+def test_membership_in_what_a_window_filtered() -> None:
+    """contains() and in_bulk() are about the results, which a condition on a window does not widen to others."""
+    first = Player.objects.annotate(n=Window(RowNumber(), order_by="-id")).filter(n__lte=2)
+    assert [first.all().contains(player) for player in Player.objects.all()] == [False, False, False, True, True]
+    assert {key: one.n for key, one in first.in_bulk([1, "4", 5, 9]).items()} == {4: 2, 5: 1}  # type: ignore[attr-defined]
+    assert sorted(first.in_bulk()) == [4, 5]
+    assert first.in_bulk([]) == {}
+    with pytest.raises(FieldError, match=r"Player.id__in='x' does not convert"):
+        first.in_bulk(["x"])
+
+
 def test_conditions_in_small_steps(db: ormis.Database) -> None:
     """Keys given in thousands, portions of two objects: the rows of a window are in the order of creation still."""
     db.limits = replace(db.limits, objects=2, keys=2, values=2)

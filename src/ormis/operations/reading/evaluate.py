@@ -12,7 +12,9 @@ from ...calls import Operation, Origin
 from ...errors import FieldError, ForeignKeyViolation, of_another_model
 from ...planning.name_checks import check_condition
 from ...planning.plan import Plan
+from ...planning.predicates import Node
 from ...planning.scopes import condition, parted, rows_of_groups, scope_for
+from ...planning.windows import window_among
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
@@ -245,9 +247,14 @@ def contains(source: Source[Any], origin: Origin, record: Any) -> Operation[bool
     check_saved(source, record, "contains()")
     if source._cache is not None:
         return record in source._cache
-    if source.query.sliced or source.query.combined is not None:
-        return record in (yield from evaluate(source, origin))
+    if source.query.sliced or source.query.combined is not None or _filtered_by_window(source.query):
+        return record in (yield from evaluate(source._copy(prefetch=(), related=()), origin))
     return (yield from exists(narrowed(source, Q(pk=record.pk)), origin))
+
+
+def _filtered_by_window(query: Query) -> bool:
+    """Returns whether a condition is on a window: one more condition would change the rows that the window is of."""
+    return bool(query.annotations) and window_among([*condition(query).columns()]) is not None
 
 
 def check_saved(source: Source[Any], record: Any, method: str) -> None:
@@ -272,11 +279,19 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
     column = schema.column(field)
     if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
+    wanted: Node | None = None
     if keys is not None:
         several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)  # pyright: ignore[reportUnnecessaryIsInstance]
-        source = narrowed(source, Q((f"{column.name}__in", [*keys] if several else keys)))
+        among = Q((f"{column.name}__in", [*keys] if several else keys))
+        if query.combined is None and _filtered_by_window(query):
+            wanted = condition(Query(schema, where=(among,)))
+        else:
+            source = narrowed(source, among)
     records = yield from evaluate(source, origin)
-    return {getattr(record, column.name): record for record in records}
+    by_key = {getattr(record, column.name): record for record in records}
+    if wanted is None:
+        return by_key
+    return {key: record for key, record in by_key.items() if wanted.holds({column.name: key})}
 
 
 def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str]:
