@@ -10,7 +10,7 @@ import pytest
 
 import ormis
 from bookshop import Author, Book, Review, Tag, stock
-from ormis import F, FieldError, Q, capture_calls
+from ormis import Exists, F, FieldError, OuterRef, Q, Subquery, capture_calls
 from prefixed import with_option
 
 
@@ -276,6 +276,23 @@ def test_using_reads_another_database(db: ormis.Database, url: str) -> None:
         assert Book.objects.using(other).get(title="There").reviews.count() == 0
         assert [b.title for b in (Book.objects.using(other) | Book.objects.using(other))] == ["There"]
         other.client.flushdb()
+
+
+def test_a_subquery_of_another_database_is_refused(db: ormis.Database, url: str) -> None:
+    """It would read the database of the query that it is a part of, where other objects have its keys."""
+    with ormis.connect(with_option(url, "db=5")) as other, ormis.connect(url) as again:
+        there, books = Author.objects.using(other), Book.objects.using(db)
+        for queryset in (
+            books.filter(author__in=there),
+            books.filter(author__in=there.values("pk")),
+            books.filter(author__in=there.filter(born=OuterRef("pages"))),
+            books.filter(Exists(there.filter(pk=OuterRef("author")))),
+            books.annotate(name=Subquery(there.filter(pk=OuterRef("author")).values("name"))),
+            books.filter(title=Subquery(there.order_by("pk").values("name")[:1])),
+        ):
+            with pytest.raises(FieldError, match=r"QuerySet of Author> is in another database, .*: evaluate it first"):
+                list(queryset)
+        assert titles(books.filter(author__in=Author.objects.using(again))) == titles(books.exclude(author=None))
 
 
 class PollQuerySet(ormis.QuerySet["Poll"]):

@@ -472,6 +472,7 @@ class QuerySet(Queryable[M], Source[M]):
 
     def _single(self, origin: Origin, key: str = "pk") -> Operation[builtins.list[Any]]:
         """The values of its one field, or of this one of its objects, that `in` compares with."""
+        self._check_database(origin)
         if self.query.shape != "objects":
             return (yield from evaluate(self._copy(shape="flat"), origin))
         if self.query.combined is None or not self.query.order:
@@ -484,6 +485,15 @@ class QuerySet(Queryable[M], Source[M]):
         whole = self._copy_of(query.having(shape="tuples", related=(), prefetch=()))
         whole._known = {}
         return (yield from evaluate(whole, origin))
+
+    def _check_database(self, origin: Origin) -> None:
+        """Raises FieldError if using() named another database than that of the query which this one is a part of."""
+        own, outer = self._database, origin.database
+        if isinstance(own, Database) and isinstance(outer, Database) and not own.same_as(outer):
+            raise FieldError(
+                f"{self._described()} is in another database, {own.url}, than the query that it is a part of, "
+                f"{outer.url}: evaluate it first, and give its values, as in pk__in=[*queryset]"
+            )
 
     def _value_type(self, outer: Mapping[str, ValueType | None]) -> ValueType | None:
         """The type of its one value, for a subquery; outer: the types of what its OuterRefs name."""

@@ -3,6 +3,9 @@
 Rows of a subquery that are taken as they are read are not held: of each row outside only its answer so far is.
 """
 
+# Private names of this package's sources are private to the package.
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,7 +27,11 @@ from .subquery_stream import Key, Outside, key_of, stream
 
 
 def fill_subquery(derived: SubqueryCell, rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
-    """Sets the cell of a subquery in rows. Raises FieldError if it finds more than one row for one of them."""
+    """Sets the cell of a subquery in rows. Raises FieldError if it finds more than one row for one of them.
+
+    Raises FieldError if the subquery is of another database.
+    """
+    derived.value.queryset._check_database(origin)
     outside: dict[Any, Outside] = {}
     places: list[Outside] = []
     for row in rows:
