@@ -22,6 +22,7 @@ from ormis import (
     SET_NULL,
     F,
     Field,
+    FieldError,
     ForeignKey,
     Limits,
     ManyToMany,
@@ -1027,3 +1028,25 @@ def test_in_bulk_and_constraints(polls: tuple[Poll, Poll]) -> None:
         Cover(poll=polls[1]).save()
     assert Cover.objects.get_or_create(poll=polls[1])[1] is False
     assert Cover.objects.update_or_create(poll="b", defaults={"color": "blue"})[0].color == "blue"
+
+
+def test_an_annotation_that_is_a_foreign_key_is_compared_with_objects(polls: tuple[Poll, Poll]) -> None:
+    """As the key itself is: with an object, several, a queryset, also by a second name; other models are refused."""
+    ballots, choices = Vote.objects.annotate(of=F("choice")), Choice.objects.annotate(on=F("poll")).annotate(at=F("on"))
+    first = Choice.objects.get(pk=1)
+    for found in (
+        choices.filter(on=polls[0]),
+        choices.filter(at=polls[0]),
+        choices.filter(on__in=[polls[0]]),
+        choices.filter(on__in=Poll.objects.filter(title="Ann")),
+        choices.filter(on="a"),
+    ):
+        assert sorted(found.values_list("votes", flat=True)) == [1, 2]
+    assert choices.exclude(on=polls[0]).count() == 2
+    assert [ballots.filter(**{how: value}).count() for how, value in (("of", first), ("of__in", [first]))] == [1, 1]
+    assert Choice.objects.annotate(me=F("pk")).get(me=first) == first
+    for how, value in (("of", polls[0]), ("of__in", [polls[0]]), ("of__in", Poll.objects.all())):
+        with pytest.raises(FieldError, match="takes Choice, not Poll"):
+            ballots.filter(**{how: value}).count()
+    with pytest.raises(FieldError, match="takes no objects, not Choice"):
+        Vote.objects.annotate(of=F("choice") + 0).filter(of=first).count()

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import FieldError
 from ..query.expressions import Expression, F
 from ..query.value_types import UNKNOWN, ValueType
+from ..schema.schema import Column
 from ..storage.codecs import Codec
 from .columns import AnnotatedColumn, Cell, RelatedCount
 from .names import Path
@@ -85,7 +86,15 @@ def annotated_column(name: str, bound: Bound, of_groups: bool = False) -> Annota
         shown=str(bound),
         of_groups=of_groups,
         same=_number_of_related(bound),
+        renamed=_renamed(bound),
     )
+
+
+def _renamed(bound: Bound) -> Column | None:
+    found = bound.reads[0] if len(bound.reads) == 1 and isinstance(bound.tree, F) else None
+    if isinstance(found, AnnotatedColumn):
+        return found.renamed
+    return found if isinstance(found, Column) else None
 
 
 def _number_of_related(bound: Bound) -> RelatedCount | None:

@@ -193,6 +193,8 @@ class AnnotatedColumn(Column):
     """True if it is one of the groups of a query, not of its objects."""
     same: RelatedCount | None = None
     """The cell that it is, if the server has it as a column of the rows."""
+    renamed: "Column | None" = None
+    """The field of the object itself that it is another name of."""
 
 
 Cell = ColumnRef | Derived

@@ -119,6 +119,8 @@ def _key_of(schema: Schema, column: Column, given: Schema, value: Any, place: st
 
 def _keys_held(schema: Schema, column: Column) -> dict[str, Column]:
     """The models, by their keys, whose keys the column holds, and the column of each that has these."""
+    if isinstance(column, AnnotatedColumn) and column.renamed is not None:
+        column = column.renamed
     own = {schema.key: schema.pk} if column is schema.pk else dict[str, Column]()
     return own | {r.target: r.referred(_target(r)) for r in schema.references if r.column is column}
 
