@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 import ormis
 from ormis import Case, F, Field, ForeignKey, Value, When
@@ -134,6 +135,14 @@ def midnight(value: datetime) -> datetime:
     return datetime(value.year, value.month, value.day, tzinfo=value.tzinfo)
 
 
+def as_pydantic(kind: Any, text: str) -> Any:
+    """The value that pydantic converts a text to, None for none."""
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValueError:
+        return None
+
+
 CASES: dict[str, tuple[Callable[[], Any], Oracle]] = {
     "Lower": (lambda: fn.Lower("text"), of("text")(lambda r: r.text.lower())),
     "Upper": (lambda: fn.Upper("text"), of("text")(lambda r: r.text.upper())),
@@ -236,7 +245,7 @@ CASES: dict[str, tuple[Callable[[], Any], Oracle]] = {
     "Cast to bool": (lambda: fn.Cast("size", bool), of("size")(lambda r: r.size != 0)),
     "Cast of a text": (
         lambda: fn.Cast(fn.Trim("text"), int),
-        of("text")(lambda r: int(r.text.strip(" ")) if set(r.text.strip(" ")) == {"0"} else None),
+        of("text")(lambda r: as_pydantic(int, r.text.strip(" "))),
     ),
     "Cast to date": (lambda: fn.Cast("moment", date), of("moment")(lambda r: r.moment.date())),
     "Cast to datetime": (

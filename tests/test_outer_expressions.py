@@ -162,3 +162,85 @@ def test_together_with_a_condition_that_python_evaluates(db: ormis.Database) -> 
     World(1)
     with pytest.raises(ormis.FieldError, match="F of the outer object can't be joined"):
         Book.objects.filter(tags__label=F("title"), tags__label__regex="r").count()
+
+
+# Arithmetic, and fields of other related objects ----------------------------------------------------------------------
+
+SEVERAL: list[tuple[Callable[[], Any], Callable[[World, Any], bool]]] = [
+    (
+        lambda: Author.objects.filter(books__pages__gt=F("age") + 1),
+        lambda w, a: any(b.pages > a.age + 1 for b in w.books_of(a)),
+    ),
+    (
+        lambda: Author.objects.filter(books__tags__weight__gt=F("age") * 2),
+        lambda w, a: any(t.weight > a.age * 2 for b in w.books_of(a) for t in w.links[b.id]),
+    ),
+    (
+        lambda: Author.objects.filter(age=F("books__pages")),
+        lambda w, a: any(b.pages == a.age for b in w.books_of(a)),
+    ),
+    (
+        lambda: Author.objects.filter(age__gte=F("books__tags__weight") + 1, name__in=["red", "blue"]),
+        lambda w, a: a.name in ("red", "blue") and any(a.age > t.weight for b in w.books_of(a) for t in w.links[b.id]),
+    ),
+    (
+        lambda: Book.objects.filter(tags__label=F("author__name")),
+        lambda w, b: any(t.label == author_of(w, b).name for t in w.links[b.id]),
+    ),
+    (
+        lambda: Book.objects.filter(tags__weight__gt=F("author__age") - 1, tags__label="red"),
+        lambda w, b: any(t.weight > author_of(w, b).age - 1 and t.label == "red" for t in w.links[b.id]),
+    ),
+    (
+        lambda: Book.objects.filter(tags__weight__gt=F("author__age") - 1).filter(tags__label="red"),
+        lambda w, b: (
+            any(t.weight > author_of(w, b).age - 1 for t in w.links[b.id])
+            and any(t.label == "red" for t in w.links[b.id])
+        ),
+    ),
+    (
+        lambda: Author.objects.exclude(books__tags__weight__gt=F("age") + 1),
+        lambda w, a: not any(t.weight > a.age + 1 for b in w.books_of(a) for t in w.links[b.id]),
+    ),
+    (
+        lambda: Author.objects.filter(Q(books__tags__weight__gt=F("age") + 2) | Q(name="red")),
+        lambda w, a: a.name == "red" or any(t.weight > a.age + 2 for b in w.books_of(a) for t in w.links[b.id]),
+    ),
+    (
+        lambda: Book.objects.filter(tags__label__startswith=F("author__name")).order_by("-pages", "id"),
+        lambda w, b: any(t.label.startswith(author_of(w, b).name) for t in w.links[b.id]),
+    ),
+]
+
+
+def author_of(world: World, book: Any) -> Author:
+    """The author of a book, as stored."""
+    return next(author for author in world.authors if author.id == book.author_id)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("query", "holds"), SEVERAL)
+def test_fields_of_the_object_and_of_many_related_ones(
+    limited: ormis.Database, query: Callable[[], Any], holds: Callable[[World, Any], bool], seed: int
+) -> None:
+    """Arithmetic and fields of other related objects are compared with each of the many related objects."""
+    world = World(seed)
+    every = world.authors if query().model is Author else world.books
+    wanted = {one.id for one in every if holds(world, one)}
+    assert {one.id for one in query()} == wanted
+    assert query().count() == len(wanted)
+    assert query().exists() is bool(wanted)
+
+
+def test_updates_by_arithmetic_across_relations(limited: ormis.Database) -> None:
+    """update() and delete() take the same objects."""
+    world = World(5)
+    wanted = {b.id for b in world.books if any(t.weight > author_of(world, b).age for t in world.links[b.id])}
+    assert Book.objects.filter(tags__weight__gt=F("author__age") + 0).update(pages=77) == len(wanted)
+    assert {book.id for book in Book.objects.filter(pages=77)} == wanted
+
+
+def test_two_relations_to_many_are_refused(db: ormis.Database) -> None:
+    """Fields of objects of two relations to many have no object in common."""
+    with pytest.raises(ormis.FieldError, match="two relations to many objects"):
+        list(Book.objects.filter(tags__weight=F("author__books__pages") + 1))

@@ -14,12 +14,12 @@ from typing import Any, cast
 
 from ..errors import FieldError, shown
 from ..query.aggregates import Aggregate, Count
-from ..query.expressions import Arithmetic, Condition, Expression, F, Value
+from ..query.expressions import Condition, Expression, F
 from ..query.functions.dates import part_of_field
 from ..query.q import Leaf, Q, is_empty, leaves_of
 from ..query.renaming import renamed
 from ..query.state import Query
-from ..query.subqueries import OuterValue, Subquery
+from ..query.subqueries import Subquery
 from ..query.value_types import ValueType, value_type
 from ..query.windows import Window
 from ..schema.schema import Schema
@@ -42,7 +42,7 @@ from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
 from .names import Path, resolve, steps
 from .predicates import Node
-from .subquery_cells import is_subquery_lookup, subquery_cell, with_subqueries
+from .subquery_cells import subquery_cell, with_subqueries
 from .windows import window_among, window_cell
 
 Typed = tuple[Expression, ValueType | None]
@@ -181,7 +181,7 @@ class Binder:
     def _is_below(self, place: tuple[Step, ...], name: Any, value: Any) -> bool:
         """Whether all that a lookup names are fields of the object at the end of these relations, or lead on there."""
         several = cast(Iterable[Any], value) if isinstance(value, list | tuple | set | frozenset) else (value,)
-        names = [name, *(one for each in several if isinstance(each, Expression) for one in _names(each))]
+        names = [name, *(one for each in several if isinstance(each, Expression) for one in names_in(each))]
         if not all(isinstance(one, str) for one in names):
             return False
         paths = [resolve(self.scope, one) for one in names]
@@ -215,7 +215,7 @@ class Binder:
             value = type(self)._inner(self).bind(value)
         if isinstance(name, Expression):
             bound = type(self)._inner(self).bind(name)
-            return _lookup_of(bound), value
+            return lookup_of(bound), value
         if isinstance(name, ResolvedLookup):
             return name, value
         path = resolve(self.scope, name)
@@ -282,6 +282,11 @@ def type_of_cell(found: Cell) -> ValueType | None:
     return ValueType(column.codec, column.convert)
 
 
+def lookup_of(bound: Bound) -> ResolvedLookup:
+    """An expression in the place of a lookup's name; its column has a name that no other has."""
+    return ResolvedLookup(Path((), annotated_column(f"{bound} ({next(_numbers)})", bound), ()), str(bound))
+
+
 # Aggregates ----------------------------------------------------------------------------------------------------------
 
 
@@ -339,17 +344,22 @@ class ArgumentBinder(Binder):
 
 
 def related_aggregate(
-    scope: Schema, value: Aggregate, nested: bool = False, joined: tuple[Step, ...] = ()
+    scope: Schema,
+    value: Aggregate,
+    nested: bool = False,
+    joined: tuple[Step, ...] = (),
+    along: tuple[Step, ...] = (),
 ) -> RelatedAggregate:
     """The cell of an aggregate.
 
     nested: its argument may be an aggregate of each row.
     joined: relations along which the rows are joined with related objects already, of which the aggregate may be.
+    along: the relations to the objects that it is of, if the names in its argument do not say.
 
     Raises FieldError for names that are none, for relations to many that do not lie on one way, for values of a type
     that the aggregate does not take.
     """
-    hops = followed(scope, _names(value.argument), str(value))
+    hops = followed(scope, names_in(value.argument), str(value)) or along
     if joined[: len(hops)] == hops:
         hops = joined
     related: dict[str, RelatedCell] = {}
@@ -455,11 +465,12 @@ def followed(scope: Schema, names: Iterable[str], asked: str) -> tuple[Step, ...
     return longest
 
 
-def _names(value: Expression) -> set[str]:
+def names_in(value: Expression) -> set[str]:
+    """The names of fields and relations in an expression."""
     if isinstance(value, Condition):
         return {name for name, _ in leaves_of(value.q) if isinstance(name, str)}
     own = {value.name} if isinstance(value, F) else set[str]()
-    return own | {name for part in value.parts() for name in _names(part)}
+    return own | {name for part in value.parts() for name in names_in(part)}
 
 
 def many_of(hops: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -484,7 +495,7 @@ class GroupBinder(Binder):
 
     def aggregate(self, value: Aggregate) -> Derived:
         """The cell of an aggregate of the rows of each group."""
-        for name in sorted(_names(value.argument)):
+        for name in sorted(names_in(value.argument)):
             known = self.scope.annotations.get(name)
             if isinstance(known, AnnotatedColumn) and known.of_groups and not _knows(self.rows, name):
                 raise FieldError(
@@ -508,69 +519,3 @@ class GroupBinder(Binder):
 
 def _knows(rows: Schema, name: str) -> bool:
     return name in rows.annotations or name in rows.by_name or bool(steps(rows, name))
-
-
-# Conditions of queries -----------------------------------------------------------------------------------------------
-
-
-def bound_values(scope: Schema, q: Q) -> Q:
-    """A condition of filter() with what is more than fields and arithmetic in it bound."""
-    if not any(_needs_binding(scope, *leaf) for leaf in leaves_of(q)):
-        return q
-    q = with_subqueries(scope, q)
-    children = [bound_values(scope, child) if isinstance(child, Q) else _bound(scope, child) for child in q.children]
-    return Q.join(q.connector, children, q.negated)
-
-
-def _bound(scope: Schema, leaf: Leaf) -> Q | Leaf:
-    name, value = leaf
-    if not _needs_binding(scope, name, value):
-        return leaf
-    several = each_expression(name, value, f"{scope.name}.{name}")
-    if several is not None:
-        connector, leaves = several
-        return Q.join(connector, [_bound(scope, one) for one in leaves])
-    if isinstance(value, Expression):
-        value = _constant(scope, name, Binder(scope).bind(value))
-    if isinstance(name, Expression):
-        name = _lookup_of(Binder(scope).bind(name))
-    return name, value
-
-
-def _lookup_of(bound: Bound) -> ResolvedLookup:
-    """An expression in the place of a lookup's name; its column has a name that no other has."""
-    return ResolvedLookup(Path((), annotated_column(f"{bound} ({next(_numbers)})", bound), ()), str(bound))
-
-
-def _constant(scope: Schema, name: Any, value: Bound) -> Any:
-    """The value of an expression that no object has a part in, where it compares alike: an index may tell then."""
-    if value.reads or value.type is None or not isinstance(name, str):
-        return value
-    path = resolve(scope, name)
-    if path.column.codec.kind != value.type.kind or path.lookups not in ((), *_WITH_VALUES):
-        return value
-    found = value.in_query({})
-    return value if found is None else found
-
-
-_WITH_VALUES = tuple((name,) for name in ("exact", "gt", "gte", "lt", "lte"))
-
-
-def _needs_binding(scope: Schema, name: Any, value: Any) -> bool:
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(_is_more(scope, one) for one in value)  # pyright: ignore[reportUnknownVariableType]
-    return isinstance(name, Expression) or is_subquery_lookup(value) or _is_more(scope, value)
-
-
-def _is_more(scope: Schema, value: Any) -> bool:
-    """Whether a value is an expression other than arithmetic of fields."""
-    if not isinstance(value, Expression) or isinstance(value, OuterValue):
-        return False
-    return not _is_plain(scope, value) or not (isinstance(value, F) or value.names())
-
-
-def _is_plain(scope: Schema, value: Expression) -> bool:
-    """Whether an expression is arithmetic of fields: comparisons across relations know how to read it."""
-    if isinstance(value, Arithmetic):
-        return all(_is_plain(scope, part) for part in value.parts())
-    return isinstance(value, Value | Bound) or (isinstance(value, F) and not resolve(scope, value.name).lookups)

@@ -9,7 +9,7 @@ from ..query.expressions import Expression, F
 from ..query.value_types import UNKNOWN, ValueType
 from ..schema.schema import Column
 from ..storage.codecs import Codec
-from .columns import AnnotatedColumn, Cell, RelatedCount
+from .columns import AnnotatedColumn, Cell, RelatedCount, Row
 from .names import Path
 
 
@@ -58,6 +58,11 @@ class Bound(Expression):
 
     def __str__(self) -> str:
         return str(self.given)
+
+
+def value_in_row(value: Expression, row: Row, cells: Mapping[str, Cell]) -> Any:
+    """The value of an expression for a row; `cells` are those of its names, of a bound one it knows them itself."""
+    return value.in_query(row if isinstance(value, Bound) else {name: row[found.name] for name, found in cells.items()})
 
 
 @dataclass(frozen=True, slots=True)

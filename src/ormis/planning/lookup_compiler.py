@@ -18,7 +18,7 @@ from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
 from ..schema.schema import Column, Reference, Schema
-from .bound import Bound, ResolvedLookup
+from .bound import Bound, ResolvedLookup, value_in_row
 from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell
 from .names import Path, resolve
 from .predicates import (
@@ -387,6 +387,10 @@ def _leads_to_many(hop: RelationStep) -> bool:
     return hop.forward and not hop.reference.unique
 
 
+class OutOfSight(FieldError):
+    """An expression names a field that no relation to one object leads to."""
+
+
 def seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -> ColumnRef:
     """The cell that an expression names, as the object at the end of the steps before sees it."""
     found = resolve(schema, name)
@@ -395,17 +399,17 @@ def seen_from(schema: Schema, before: tuple[Step, ...], name: str, place: str) -
     shared = next((i for i, (one, other) in enumerate(zip(before, found.hops, strict=False)) if one != other), None)
     shared = min(len(before), len(found.hops)) if shared is None else shared
     if before and isinstance(found.column, AnnotatedColumn):
-        raise FieldError(f"{place}: the annotation {name!r} can't be compared across {before[-1].name}")
+        raise OutOfSight(f"{place}: the annotation {name!r} can't be compared across {before[-1].name}")
     hops = (*(_back(hop, place) for hop in reversed(before[shared:])), *found.hops[shared:])
     if not all(hop.to_one for hop in hops):
-        raise FieldError(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
+        raise OutOfSight(f"{place}: F({name!r}) leads to many objects; compare with a field of one")
     return cell(hops, found.column)
 
 
 def _back(hop: Step, place: str) -> RelationStep:
     """The step that leads back."""
     if isinstance(hop, LinkStep) or _leads_to_many(hop):
-        raise FieldError(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
+        raise OutOfSight(f"{place}: an expression across {hop.name} can name fields of {hop.schema.name} only")
     return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 
 
@@ -430,7 +434,7 @@ def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, 
     codec = other.codec
 
     def test(row: Any) -> bool:
-        left, right = row[own.name], value.in_query({field: row[c.name] for field, c in cells.items()})
+        left, right = row[own.name], value_in_row(value, row, cells)
         if left is None or right is None:
             return False
         if not by_text:

@@ -11,8 +11,9 @@ from ..query.q import Q, leaves_of
 from ..query.state import Annotation, Query, earlier_name
 from ..schema import registry
 from ..schema.schema import Column, Schema
-from .binding import Binder, GroupBinder, bound_values
+from .binding import Binder, GroupBinder
 from .bound import Bound, annotated_column
+from .bound_conditions import bound_values
 from .columns import AnnotatedColumn
 from .condition_compiler import compile_q
 from .grouping import Grouping, grouping

@@ -16,8 +16,8 @@ from ..query.expressions import F, Value
 from ..schema.index_kinds import SORTED
 from ..schema.schema import Schema
 from ..storage.codecs import codec_for
-from .binding import bound_values
 from .bound import Bound
+from .bound_conditions import bound_values
 from .columns import ColumnRef, Positions, needed
 from .condition_compiler import compile_q
 from .derived import GroupAggregate

@@ -11,7 +11,7 @@ from ..query.expressions import Expression, F
 from ..query.lookups import LOOKUPS, RANGES
 from ..schema.schema import Column, Readable
 from ..storage.codecs import Codec
-from .bound import Bound
+from .bound import Bound, value_in_row
 from .columns import Cell, ColumnRef
 from .predicates import Compare, CompareFields, Node, PythonTest, comparable
 from .python_tests import text_test
@@ -73,7 +73,7 @@ def text_lookup_of_expression(
         return CompareFields(own, name, cast(ColumnRef, other))
 
     def test(row: Any) -> bool:
-        left, right = row[own.name], value.in_query({field: row[c.name] for field, c in cells.items()})
+        left, right = row[own.name], value_in_row(value, row, cells)
         if left is None or right is None:
             return False
         return text_test(name, str(right), place)(as_text(own.codec, left))

@@ -356,6 +356,12 @@ def packable(item: Any) -> Any:
 # Rows ----------------------------------------------------------------------------------------------------------------
 
 
+def _decoder_of(row: Any) -> Callable[[bytes], Any]:
+    """The function that decodes a list of rows of this type, which is known at run time only."""
+    rows = cast(Any, list)[row]
+    return msgspec.msgpack.Decoder(rows, strict=False).decode
+
+
 class RowDecoder:
     """Decodes rows of some columns, as the scripts pack them: arrays of texts, nil where a field is absent.
 
@@ -367,8 +373,8 @@ class RowDecoder:
         self._names = names
         self._raw = [i for i, codec in enumerate(codecs) if codec.wire is msgspec.Raw]
         row = cast(Any, tuple)[tuple(_wires(codecs, [True] * len(codecs)))]
-        self._decode = msgspec.msgpack.Decoder(list[row], strict=False).decode
-        self._decode_whole = None
+        self._decode: Callable[[bytes], list[tuple[Any, ...]]] = _decoder_of(row)
+        self._decode_whole: Callable[[bytes], list[msgspec.Struct]] | None = None
         self._takes_null = any(codec.wire not in (str, msgspec.Raw) for codec in codecs)
         kinds = [kind for kind in _ODD if any(codec.wire is kind for codec in codecs)]
         self._odd = [re.compile(pattern).search for kind in kinds for pattern in _ODD[kind]]
@@ -376,7 +382,7 @@ class RowDecoder:
         if not self._raw and nullable is not None:
             fields = [*zip(names, _wires(codecs, nullable), strict=True)]
             struct = msgspec.defstruct("Row", fields, array_like=True, gc=False)
-            self._decode_whole = msgspec.msgpack.Decoder(list[struct], strict=False).decode
+            self._decode_whole = _decoder_of(struct)
             self._whole_takes_null = any(
                 absent and codec.wire is not str for codec, absent in zip(codecs, nullable, strict=True)
             )

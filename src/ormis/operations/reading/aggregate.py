@@ -31,15 +31,13 @@ from .source import Source
 def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) -> Operation[dict[str, Any]]:
     """The values of these aggregates, and of expressions of them, by their names."""
     source._refuse_combined("aggregated")
-    now = expressions_at_one_moment([one.expression for one in asked])
-    asked = [Annotation(one.name, value, one.shown) for one, value in zip(asked, now, strict=True)]
     query = source.query
     by_rows = query.groups is not None or (query.distinct and query.shape != "objects")
     rows = _rows_scope(query) if by_rows else scopes(query).rows
     if not (query.annotations or by_rows) and all(is_plain(one.expression) for one in asked):
         columns = _plain_columns(rows, (*asked,), registry.changes())
     else:
-        columns = _columns(query.schema, rows, asked)
+        columns = _columns(query.schema, rows, _at_one_moment(asked))
     wanted = needed(columns)
     aggregates = [one for one in wanted.derived if isinstance(one, GroupAggregate)]
     if by_rows:
@@ -50,6 +48,11 @@ def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) 
     for column in wanted.annotated:
         cells[column.name] = column.compute(cells)
     return {one.name: cells[column.name] for one, column in zip(asked, columns, strict=True)}
+
+
+def _at_one_moment(asked: Sequence[Annotation]) -> list[Annotation]:
+    now = expressions_at_one_moment([one.expression for one in asked])
+    return [Annotation(one.name, value, one.shown) for one, value in zip(asked, now, strict=True)]
 
 
 @lru_cache(maxsize=256)
