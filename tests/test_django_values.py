@@ -260,3 +260,31 @@ def test_values_for_people(db: ormis.Database) -> None:
         with pytest.raises(AttributeError):
             getattr(loaded, name)
     assert datetime(2026, 1, 1, tzinfo=UTC) + timedelta(0) == DAY
+
+
+# Parts of dates of many related objects ------------------------------------------------------------------------------
+
+
+def test_parts_of_many_related_objects() -> None:
+    """A part of a date across a relation to many has a row per related object, and may be ordered by."""
+    rows = Tag.objects.values_list("name", "books__published__day").order_by("-books__published__day", "name")
+    wanted = [
+        (tag.name, book.published.day if book is not None and book.published is not None else None)
+        for tag in Tag.objects.all()
+        for book in [*tag.books.all()] or [None]
+    ]
+    wanted.sort(key=lambda row: (row[1] is None, -(row[1] or 0), row[0]))
+    assert [*rows] == wanted
+    assert Tag.objects.values("books__published__day").count() == len(wanted)
+    grouped = Tag.objects.values("books__published__year").annotate(n=ormis.Count("pk"))
+    assert sum(row["n"] for row in grouped) == len(wanted)
+
+
+def test_whether_rows_of_many_related_objects_exist() -> None:
+    """exists() asks for an object; of a slice for a row in it."""
+    assert Tag.objects.values("books__title").exists()
+    assert Tag.objects.values_list("books__published__year", flat=True).exists()
+    count = Tag.objects.values("books__title").count()
+    assert Tag.objects.values("books__title")[count - 1 :].exists()
+    assert not Tag.objects.values("books__title")[count:].exists()
+    assert not Tag.objects.filter(name="none such").values("books__title").exists()

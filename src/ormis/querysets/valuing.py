@@ -61,6 +61,8 @@ def _value(query: Query, given: Any, at: int) -> tuple[str, str, Query]:
     scope = scope_of(query)
     path = resolve(scope, given)
     if path.lookups and path.lookups[0] in path.column.codec.traits.parts and len(path.lookups) == 1:
+        if any(not hop.to_one for hop in path.hops):
+            return given, given, query  # a row for each of these objects
         return given, given, annotated(query, (Annotation(given, F(given)),))
     path.check_no_lookups(scope, given)
     return given, given, query

@@ -237,7 +237,9 @@ def exists(source: Source[Any], origin: Origin) -> Operation[bool]:
     query = source.query
     if query.groups is not None:
         return bool((yield from group_rows(query, origin)))
-    one = query.slice(0, 1).having(related=(), **({} if query.sliced else {"order": ()}))
+    if query.sliced and query.shape != "objects" and spreads(query):
+        return bool((yield from evaluate(source, origin)))
+    one = query.slice(0, 1).having(fields=("pk",), related=(), **({} if query.sliced else {"order": ()}))
     plan = yield from planned(one, origin)
     return bool((yield from rows_of(replace(plan, columns=(plan.schema.pk,)), origin)))
 

@@ -5,6 +5,7 @@ One query for the objects themselves, and one more for each relation to many tha
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -12,9 +13,10 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import ColumnRef, LinkStep, Step, cell
 from ...planning.names import resolve
-from ...planning.ordering import OrderItem, order_items, sort_key, sorted_by
+from ...planning.ordering import OrderItem, computed_sort_key, order_items, sort_key, sorted_by
 from ...planning.predicates import Compare, Node, check_ordered
 from ...planning.scopes import scope_of
+from ...query.date_parts import part_of
 from ...query.state import Query
 from ...schema.schema import Column, Schema
 from .complete_rows import rows_of
@@ -25,10 +27,11 @@ from .subqueries import planned
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """One value of the rows to be: the steps that lead to it and the column at the end."""
+    """One value of the rows to be: the steps that lead to it, the column at the end, the part of it that is meant."""
 
     hops: tuple[Step, ...]
     column: Column
+    part: str = ""
 
     @property
     def many(self) -> int:
@@ -46,12 +49,13 @@ def spread(query: Query, origin: Origin) -> Operation[list[tuple[Any, ...]]]:
     schema, fields = scope_of(query), query.fields or ()
     items = _order_items(query) if _spreads_order(query) else []
     values = [_value(schema, name) for name in (*fields, *(item.by for item in items))]
-    rows = yield from _rows(objects_of(query), None, values, origin)
+    rows = _with_parts((yield from _rows(objects_of(query), None, values, origin)), values)
     order = [*range(len(rows))]
     for at, item in reversed([*enumerate(items, len(fields))]):
         column = values[at].column
         check_ordered(column, f"{schema.name}.{item.by}", "order_by()")
-        order = sorted_by(order, [sort_key(column.codec, row[at]) for row in rows], item)
+        key = partial(sort_key, column.codec) if not values[at].part else computed_sort_key
+        order = sorted_by(order, [key(row[at]) for row in rows], item)
     stop = None if query.limit is None else query.offset + query.limit
     return [rows[i][: len(fields)] for i in order[query.offset : stop]]
 
@@ -138,8 +142,21 @@ def _whole(value: _Value) -> ColumnRef:
 
 def _value(schema: Schema, name: str) -> _Value:
     path = resolve(schema, name)
+    if len(path.lookups) == 1 and path.lookups[0] in path.column.codec.traits.parts:
+        return _Value(path.hops, path.column, path.lookups[0])
     path.check_no_lookups(schema, name)
     return _Value(path.hops, path.column)
+
+
+def _with_parts(rows: list[tuple[Any, ...]], values: Sequence[_Value]) -> list[tuple[Any, ...]]:
+    """The rows with parts of dates and times in the place of these."""
+    if not any(value.part for value in values):
+        return rows
+    parts = [value.part for value in values]
+    return [
+        tuple([one if not part or one is None else part_of(part, one) for part, one in zip(parts, row, strict=True)])
+        for row in rows
+    ]
 
 
 # Order ---------------------------------------------------------------------------------------------------------------
