@@ -207,6 +207,14 @@ SEVERAL: list[tuple[Callable[[], Any], Callable[[World, Any], bool]]] = [
         lambda w, a: a.name == "red" or any(t.weight > a.age + 2 for b in w.books_of(a) for t in w.links[b.id]),
     ),
     (
+        lambda: Author.objects.filter(books__tags__weight__range=[F("age"), 3], books__tags__label="red"),
+        lambda w, a: any(a.age <= t.weight <= 3 and t.label == "red" for b in w.books_of(a) for t in w.links[b.id]),
+    ),
+    (
+        lambda: Book.objects.filter(tags__weight__in=[F("author__age"), 4]),
+        lambda w, b: any(t.weight in (author_of(w, b).age, 4) for t in w.links[b.id]),
+    ),
+    (
         lambda: Book.objects.filter(tags__label__startswith=F("author__name")).order_by("-pages", "id"),
         lambda w, b: any(t.label.startswith(author_of(w, b).name) for t in w.links[b.id]),
     ),

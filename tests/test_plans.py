@@ -238,7 +238,6 @@ def test_conditions_side_by_side_stay_side_by_side() -> None:
     [
         Book.objects.filter(pages="x"),
         Book.objects.order_by("reviews__stars"),
-        Book.objects.filter(pages__gt=F("reviews__stars")),
     ],
 )
 def test_mistakes_are_found_without_a_server(queryset: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..query.aggregates import Count
 from ..query.expressions import Arithmetic, Expression, F, Value
-from ..query.q import Leaf, Q, leaves_of
+from ..query.q import Connector, Leaf, Q, leaves_of
 from ..query.subqueries import OuterValue
 from ..query.value_types import value_type
 from ..schema.schema import Schema
@@ -26,7 +26,7 @@ from .subquery_cells import is_subquery_lookup, with_subqueries
 def bound_values(scope: Schema, q: Q) -> Q:
     """A condition of filter() with what is more than fields and arithmetic in it bound."""
     leaves = leaves_of(q)
-    if any(_on_several(scope, *leaf) for leaf in leaves):
+    if any(_on_several(scope, *one) for leaf in leaves for one in _each(scope, leaf)[1]):
         q = _with_joined_rows(scope, q)
         leaves = leaves_of(q)
     if not any(_needs_binding(scope, *leaf) for leaf in leaves):
@@ -113,7 +113,7 @@ def _with_joined_rows(scope: Schema, q: Q) -> Q:
 
     What else is said of these related objects in the same call is about the same ones.
     """
-    children = [_inner_with_joined_rows(scope, child) for child in q.children]
+    children = [one for child in q.children for one in _inner(scope, child, q.connector)]
     together = _next_joined(scope, children, q.connector)
     while together:
         way = max((_way(scope, name, value) for name, value in together if isinstance(value, Expression)), key=len)
@@ -124,8 +124,20 @@ def _with_joined_rows(scope: Schema, q: Q) -> Q:
     return Q.join(q.connector, children, q.negated)
 
 
-def _inner_with_joined_rows(scope: Schema, child: Q | Leaf) -> Q | Leaf:
-    return _with_joined_rows(scope, child) if isinstance(child, Q) else child
+def _inner(scope: Schema, child: Q | Leaf, connector: str) -> list[Q | Leaf]:
+    """A part of a condition; `range` and `in` with expressions among their values as comparisons with each."""
+    if isinstance(child, Q):
+        return [_with_joined_rows(scope, child)]
+    joined_by, leaves = _each(scope, child)
+    if not any(_on_several(scope, *one) for one in leaves):
+        return [child]
+    return [*leaves] if joined_by == connector else [_with_joined_rows(scope, Q.join(joined_by, leaves))]
+
+
+def _each(scope: Schema, one: Leaf) -> tuple[Connector, list[Leaf]]:
+    name, value = one
+    several = each_expression(name, value, f"{scope.name}.{name}") if isinstance(name, str) else None
+    return several or ("and", [one])
 
 
 def _next_joined(scope: Schema, children: list[Q | Leaf], connector: str) -> list[Leaf]:
