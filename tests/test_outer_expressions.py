@@ -252,3 +252,20 @@ def test_two_relations_to_many_are_refused(db: ormis.Database) -> None:
     """Fields of objects of two relations to many have no object in common."""
     with pytest.raises(ormis.FieldError, match="two relations to many objects"):
         list(Book.objects.filter(tags__weight=F("author__books__pages") + 1))
+
+
+@pytest.mark.parametrize("related", [False, True])
+def test_slices_of_such_conditions_in_another(limited: ormis.Database, related: bool) -> None:
+    """A slice whose condition Python computes of other objects may stand in `in`."""
+    world = World(2)
+    several = Book.objects.filter(tags__weight__gt=F("author__age") - 2).order_by("id")[:3]
+    summed = Book.objects.alias(s=ormis.Sum("tags__weight")).filter(s__gt=2).order_by("id")[:3]
+    for part in (several, summed):
+        wanted = {book.id for book in part}
+        assert wanted
+        if related:
+            owners = {book.author_id for book in world.books if book.id in wanted}
+            assert {author.id for author in Author.objects.filter(books__in=part)} == owners
+        else:
+            assert {book.id for book in Book.objects.filter(pk__in=part)} == wanted
+            assert Book.objects.filter(pk__in=part).update(pages=88) == len(wanted)

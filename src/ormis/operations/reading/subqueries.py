@@ -8,6 +8,7 @@ from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError
+from ...planning.columns import needed
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.plan import Plan, plan_of, split
 from ...planning.plan_cache import cached_plan
@@ -21,6 +22,7 @@ from ...planning.predicates import (
     Node,
     Not,
     ReverseMatch,
+    conjuncts,
     distinct,
     holds_for_nothing,
     join,
@@ -137,13 +139,18 @@ def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
     query: Query | None = node.again
     if query is None:
         return keys
-    part = yield from _resolved(condition(query), origin)
+    part = _of_stored_cells((yield from _resolved(condition(query), origin)))
     if node.column is query.schema.pk:
         return join("and", [keys, part])
     for _, reference in registry.referrers(query.schema):
         if reference.column is node.column:
             return join("and", [keys, ForwardMatch(node.column, query.schema, part, reference.referred(query.schema))])
     return keys
+
+
+def _of_stored_cells(node: Node) -> Node:
+    """The condition less what is about cells that are filled after reading: that is settled by the keys."""
+    return join("and", [part for part in conjuncts(node) if not needed(part.columns()).derived])
 
 
 def _keys_of_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
