@@ -128,3 +128,26 @@ def test_a_change_inside_a_block(nodes: list[Node]) -> None:
     with ormis.atomic():
         Node.objects.filter(BOSS_OF_1).update(team=2)
     assert Node.objects.filter(team=2).count() == COUNT - 1
+
+
+SOME: dict[str, Q] = {
+    "by a foreign key": Q(boss__name__in=["n1", "n4"]),
+    "by what refers to it": Q(staff__name__in=["n1", "n4"]),
+    "by links": Q(peers__name="n3"),
+    "by two fields": Q(name=F("boss__name")),
+    "not by a foreign key": ~Q(boss__name__in=["n1", "n4"]),
+}
+
+
+@pytest.mark.parametrize("condition", SOME.values(), ids=SOME)
+@pytest.mark.parametrize("narrowed", [Q(team=1), Q(team__gte=1), Q(team__in=[0, 1])])
+def test_only_what_meets_the_condition_is_changed(nodes: list[Node], condition: Q, narrowed: Q) -> None:
+    """Of the objects that an index finds those are changed that meet the condition on related objects too."""
+    wanted = {node.id for node in Node.objects.filter(condition)}
+    assert len(wanted) < COUNT
+    assert Node.objects.filter(narrowed, condition).update(name="x") == len(wanted)
+    assert {node.id for node in Node.objects.filter(name="x")} == wanted
+    for node in nodes:
+        Node.objects.filter(pk=node.pk).update(name=node.name)
+    assert Node.objects.filter(narrowed, condition).delete()[1].get("Node", 0) == len(wanted)
+    assert {node.id for node in Node.objects.all()} == {node.id for node in nodes} - wanted

@@ -152,10 +152,10 @@ def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> 
         return (yield from _present(otherwise)(plan, None))
     if how == "done":
         tally.add(*rest)
-    elif how == "keys":
-        yield from _portions(lasting, requested, otherwise, tally, rest[0])
-    elif lasting is not plan:
+    elif lasting is not plan:  # not the candidates: the condition on related objects is to be met by each
         yield from _portions(lasting, requested, otherwise, tally, (yield from _keys(plan)))
+    elif how == "keys":
+        yield from _portions(plan, requested, otherwise, tally, rest[0])
     else:
         yield from _walk(plan, requested, otherwise, tally)
     return tally
