@@ -28,6 +28,7 @@ from ormis import (
     atomic,
     capture_calls,
 )
+from ormis.functions import RowNumber
 from ormis.planning.columns import needed
 from ormis.planning.correlation import correlation_of
 from ormis.planning.scopes import scope_of
@@ -387,3 +388,14 @@ def test_what_is_no_queryset(given: Any) -> None:
         with pytest.raises(TypeError, match="give a queryset"):
             kind(given)
     assert texts(Choice.objects.filter(Exists(Vote.objects))) == "abc"
+
+
+def test_explain_names_the_way_of_a_subquery(db: ormis.Database) -> None:
+    """explain() says whether a subquery is joined with the rows outside, or runs once, and names a window."""
+    model = Person
+    joined = model.objects.annotate(found=Exists(model.objects.filter(pk=OuterRef("pk")))).explain()
+    assert "joined by pk" in joined
+    once = model.objects.annotate(found=Exists(model.objects.filter(pk=1))).explain()
+    assert ") once" in once
+    numbered = model.objects.annotate(at=ormis.Window(RowNumber(), order_by="pk")).explain()
+    assert "in Python, over all rows" in numbered

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..schema.index_kinds import INDEX_KINDS
-from .columns import ColumnRef, needed
+from .columns import ColumnRef, Derived, needed
+from .correlation import correlation_of
 from .plan import Plan
 from .predicates import (
     BoolOp,
@@ -21,6 +22,7 @@ from .predicates import (
     PythonTest,
     ReverseMatch,
 )
+from .subquery_cells import SubqueryCell
 
 _OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
@@ -126,7 +128,13 @@ def _computing(plan: Plan) -> list[str]:
     plain = [one for one in plan.annotated if one.same is None and not needed(one.reads).derived]
     lines = [f"{one.name} = {one.shown} on the server, from the sizes of sets" for one in counted]
     lines += [f"{one.name} = {one.shown} in Python" for one in plain]
-    return [*lines, *(one.explained for one in plan.derived)]
+    return [*lines, *map(_derived, plan.derived)]
+
+
+def _derived(found: Derived) -> str:
+    if isinstance(found, SubqueryCell):
+        return f"{found.value} {correlation_of(found)}"
+    return found.explained
 
 
 def branches(lines: Sequence[str]) -> list[str]:

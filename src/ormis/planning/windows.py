@@ -47,6 +47,11 @@ class WindowCell(Derived):
 
     whole = True
 
+    @property
+    def explained(self) -> str:
+        """In Python, of all rows."""
+        return f"{self.window} in Python, over all rows"
+
 
 def window_cell(scope: Schema, window: Window, bind: Callable[[Expression], Bound]) -> WindowCell:
     """The cell of a window. bind: binds its parts.
