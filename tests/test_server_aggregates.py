@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -249,10 +250,10 @@ def test_numbers_that_are_none_and_infinite() -> None:
     assert every["n"] == 1.0
 
 
-def test_a_text_that_is_no_number_is_named(db: ormis.Database) -> None:
+def test_a_text_that_is_no_number_is_named(raw: redis.Redis) -> None:
     """A stored text that does not convert is a StoredDataError that names the key and the field."""
     bad = Bare(whole=1).save()
-    db.client.hset(bad.key, "whole", "many")
+    raw.hset(bad.key, "whole", "many")
     with pytest.raises(StoredDataError, match=r"Bare\.whole of the key 'bare:\d+' holds 'many'"):
         Bare.objects.aggregate(Sum("whole"))
     with pytest.raises(StoredDataError, match=r"Bare\.whole of the key"):
