@@ -27,7 +27,6 @@ from .bound import Bound, ResolvedLookup, annotated_column
 from .columns import (
     AnnotatedColumn,
     Cell,
-    ColumnRef,
     Derived,
     RelatedCell,
     RelatedColumn,
@@ -40,7 +39,7 @@ from .columns import (
 from .condition_compiler import compile_q, each_expression
 from .derived import GroupAggregate, Matches, RelatedAggregate
 from .lookup_compiler import seen_from, without_objects
-from .names import Path, resolve, steps
+from .names import Path, cell_at, resolve, steps
 from .predicates import Node
 from .subquery_cells import subquery_cell, with_subqueries
 from .windows import window_among, window_cell
@@ -118,15 +117,14 @@ class Binder:
         tree, kind = self.read(path, name)
         if not path.lookups:
             return tree, kind
-        lookups = [*path.lookups]
-        if lookups[0] not in path.column.codec.traits.parts or len(lookups) > 1:
+        if not path.part:
             path.check_no_lookups(self.scope, name)
-        part = part_of_field(tree, lookups[0])
+        part = part_of_field(tree, path.part)
         return part, type_of(self.scope, part, [kind])
 
     def read(self, path: Path, name: str) -> Typed:
         """The value at the end of a path."""
-        return self.cell(self.cell_at(path, name))
+        return self.cell(cell_at(self.scope, path, name))
 
     def cell(self, found: Cell, name: str = "") -> Typed:
         """A cell of the row, under its own name or this one."""
@@ -134,16 +132,9 @@ class Binder:
             self.reads[found] = None
         return F(name or found.name), type_of_cell(found)
 
-    def cell_at(self, path: Path, name: str) -> ColumnRef:
-        """The cell at the end of a path. Raises FieldError if it leads to many objects."""
-        many = next((hop for hop in path.hops if not hop.to_one), None)
-        if many is not None:
-            raise FieldError(f"{self.scope.name}.{name}: {many.name} leads to many objects; name Min or Max of them")
-        return cell(path.hops, path.column)
-
     def is_here(self, path: Path) -> bool:
         """Whether the row has a cell at the end of a path."""
-        return all(hop.to_one for hop in path.hops)
+        return not path.many
 
     # Conditions ------------------------------------------------------------------------------------------------------
 
@@ -304,7 +295,7 @@ class ArgumentBinder(Binder):
 
     def read(self, path: Path, name: str) -> Typed:
         """A cell of the related object, of one on the way to it, or of the row."""
-        way = many_of(path.hops)
+        way = path.many
         if not way or way != self.hops[: len(way)]:
             return super().read(path, name)
         found = cell(path.hops[len(way) :], path.column)
@@ -317,7 +308,7 @@ class ArgumentBinder(Binder):
 
     def is_here(self, path: Path) -> bool:
         """Whether the row or a related object has a cell there."""
-        way = many_of(path.hops)
+        way = path.many
         return way == self.hops[: len(way)]
 
     def _nearest(self, path: Path) -> tuple[Step, ...]:
@@ -453,7 +444,7 @@ def followed(scope: Schema, names: Iterable[str], asked: str) -> tuple[Step, ...
 
     Raises FieldError for names that lie on several ways.
     """
-    ways = {many_of(resolve(scope, name).hops): name for name in sorted(names)}
+    ways = {resolve(scope, name).many: name for name in sorted(names)}
     ways.pop((), None)
     longest = max(ways, key=len, default=())
     for way, name in ways.items():
@@ -471,11 +462,6 @@ def names_in(value: Expression) -> set[str]:
         return {name for name, _ in leaves_of(value.q) if isinstance(name, str)}
     own = {value.name} if isinstance(value, F) else set[str]()
     return own | {name for part in value.parts() for name in names_in(part)}
-
-
-def many_of(hops: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps up to the last one to many objects."""
-    return hops[: max((i for i, hop in enumerate(hops, 1) if not hop.to_one), default=0)]
 
 
 # Groups --------------------------------------------------------------------------------------------------------------

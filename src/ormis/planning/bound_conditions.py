@@ -14,7 +14,7 @@ from ..query.q import Connector, Leaf, Q, leaves_of
 from ..query.subqueries import OuterValue
 from ..query.value_types import value_type
 from ..schema.schema import Schema
-from .binding import Binder, followed, lookup_of, many_of, names_in, related_aggregate
+from .binding import Binder, followed, lookup_of, names_in, related_aggregate
 from .bound import Bound, ResolvedLookup, annotated_column
 from .columns import Step
 from .condition_compiler import each_expression
@@ -157,7 +157,7 @@ def _is_along(scope: Schema, one: Leaf, way: tuple[Step, ...]) -> bool:
         return False
     if isinstance(value, Expression):
         return _on_several(scope, name, value) and way[: len(_way(scope, name, value))] == _way(scope, name, value)
-    own = many_of(resolve(scope, name).hops)
+    own = resolve(scope, name).many
     return bool(own) and way[: len(own)] == own
 
 

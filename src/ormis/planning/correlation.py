@@ -157,7 +157,7 @@ def _sort_children(query: Query, q: Q, parts: _Parts, types: Types) -> None:
 
 def _leads_to_many(scope: Schema, q: Q) -> bool:
     names = [name for name, _ in leaves_of(q) if isinstance(name, str)]
-    return any(not hop.to_one for name in names for hop in resolve(scope, name).hops)
+    return any(resolve(scope, name).many for name in names)
 
 
 def _equality(scope: Schema, leaf: Leaf, types: Types) -> Equality | None:
@@ -214,7 +214,7 @@ def _is_streamed(found: SubqueryCell, base: Query, equal: Sequence[Equality]) ->
     if sliced or not isinstance(value, Exists):
         names = base.fields if base.shape != "objects" and base.fields else ("pk",)
         paths = [resolve(scopes(base).rows, name) for name in names]
-        if any(not hop.to_one for path in paths for hop in path.hops):
+        if any(path.many for path in paths):
             return False
         try:
             cells += [*map(_cell, paths), *(term.cell for term in order_of(base))]

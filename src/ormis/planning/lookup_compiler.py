@@ -350,8 +350,7 @@ def _compared_with(schema: Schema, path: Path, value: Expression, place: str) ->
 
     Across a relation to many, the expression may also name fields of that same related object.
     """
-    many = max((i for i, hop in enumerate(path.hops, 1) if not hop.to_one), default=0)
-    before, after = path.hops[:many], path.hops[many:]
+    before, after = path.many, path.hops[len(path.many) :]
     outer = _outer(schema, path, value, before)
     if outer is not None:
         return Found(path.hops, outer)

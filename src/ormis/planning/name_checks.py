@@ -67,14 +67,14 @@ def check_order(schema: Schema, order: Iterable[Any]) -> None:
 def _check_names(schema: Schema, names: Iterable[str]) -> None:
     for name in names:
         path = resolve(schema, name)
-        if len(path.lookups) != 1 or path.lookups[0] not in path.column.codec.traits.parts:
+        if not path.part:
             path.check_no_lookups(schema, name)
 
 
 @lru_cache(maxsize=1024)
 def _check_order_name(schema: Schema, name: str, _changes: int) -> None:
     path = resolve(schema, name)
-    if all(hop.to_one for hop in path.hops):
+    if not path.many:
         order_terms(schema, (name,))
 
 

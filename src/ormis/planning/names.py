@@ -22,6 +22,17 @@ class Path:
     column: Column
     lookups: tuple[str, ...]
 
+    @property
+    def many(self) -> tuple[Step, ...]:
+        """The steps up to the last one to many objects; none if each leads to one."""
+        return self.hops[: max((i for i, hop in enumerate(self.hops, 1) if not hop.to_one), default=0)]
+
+    @property
+    def part(self) -> str:
+        """The part of a date or time that is meant, `year`; empty if it is something else."""
+        is_part = len(self.lookups) == 1 and self.lookups[0] in self.column.codec.traits.parts
+        return self.lookups[0] if is_part else ""
+
     def check_no_lookups(self, schema: Schema, name: str) -> None:
         """Raises FieldError if a lookup follows the field, where a field alone is meant."""
         if self.lookups:
@@ -140,6 +151,11 @@ def cell_of(schema: Schema, name: str) -> ColumnRef:
     """
     path = resolve(schema, name)
     path.check_no_lookups(schema, name)
+    return cell_at(schema, path, name)
+
+
+def cell_at(schema: Schema, path: Path, name: str) -> ColumnRef:
+    """The cell at the end of a path, whatever lookups follow. Raises FieldError if it leads to many objects."""
     many = next((hop for hop in path.hops if not hop.to_one), None)
     if many is not None:
         raise FieldError(f"{schema.name}.{name}: {many.name} leads to many objects; name Min or Max of them")

@@ -85,7 +85,7 @@ def _plain(path: Path, value: Any) -> Any:
     kind = value.type if isinstance(value, OuterValue) and value.type is not None else type_of_value(result)
     if _takes(path, result, kind):
         return result
-    if any(not hop.to_one for hop in path.hops):
+    if path.many:
         return OuterValue(result, kind)
     return Bound(value, OuterValue(result, kind), (), kind)
 

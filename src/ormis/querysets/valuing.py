@@ -45,7 +45,7 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
 
 def _named(query: Query, name: str, value: Expression) -> tuple[str, Query]:
     """The field or annotation that an expression under a name is, and the query that knows it."""
-    if isinstance(value, F) and any(not hop.to_one for hop in resolve(scope_of(query), value.name).hops):
+    if isinstance(value, F) and resolve(scope_of(query), value.name).many:
         return value.name, query  # a row for each of these objects
     return name, annotated(query, (Annotation(name, value),))
 
@@ -60,9 +60,8 @@ def _value(query: Query, given: Any, at: int) -> tuple[str, str, Query]:
         raise FieldError(f"{query.schema.name}: values({given!r}): alias() is not part of results; annotate() is")
     scope = scope_of(query)
     path = resolve(scope, given)
-    if path.lookups and path.lookups[0] in path.column.codec.traits.parts and len(path.lookups) == 1:
-        if any(not hop.to_one for hop in path.hops):
-            return given, given, query  # a row for each of these objects
-        return given, given, annotated(query, (Annotation(given, F(given)),))
-    path.check_no_lookups(scope, given)
-    return given, given, query
+    if not path.part:
+        path.check_no_lookups(scope, given)
+    if not path.part or path.many:  # a row for each of many related objects
+        return given, given, query
+    return given, given, annotated(query, (Annotation(given, F(given)),))

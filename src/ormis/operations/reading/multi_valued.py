@@ -142,10 +142,9 @@ def _whole(value: _Value) -> ColumnRef:
 
 def _value(schema: Schema, name: str) -> _Value:
     path = resolve(schema, name)
-    if len(path.lookups) == 1 and path.lookups[0] in path.column.codec.traits.parts:
-        return _Value(path.hops, path.column, path.lookups[0])
-    path.check_no_lookups(schema, name)
-    return _Value(path.hops, path.column)
+    if not path.part:
+        path.check_no_lookups(schema, name)
+    return _Value(path.hops, path.column, path.part)
 
 
 def _with_parts(rows: list[tuple[Any, ...]], values: Sequence[_Value]) -> list[tuple[Any, ...]]:
@@ -184,4 +183,4 @@ def _spreads_order(query: Query) -> bool:
 
 
 def _any_to_many(schema: Schema, names: Iterable[str]) -> bool:
-    return any(not hop.to_one for name in names for hop in resolve(schema, name).hops)
+    return any(resolve(schema, name).many for name in names)
