@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 from ..errors import FieldError, shown
 from .accumulators import Accumulator, Average, Counter, Distinct, Extreme, Spread, Total
-from .expressions import Condition, Expression, F, Value, expression, expression_of
+from .expressions import Composite, Expression, F, Value, expression_of
 from .q import Q
 from .value_types import ValueType, value_type
 
 
-class Aggregate(Expression):
+class Aggregate(Composite):
     """A value computed from many rows. Absent values are left out, as in SQL.
 
     argument: the name of a field or a relation, across relations too, or an expression.
@@ -64,15 +64,7 @@ class Aggregate(Expression):
 
     def with_parts(self, parts: Sequence[Expression], /) -> Expression:
         """The same of another argument."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, argument=parts[0])
-        return copy
-
-    def having(self, **changes: Any) -> "Aggregate":
-        """The same with another `filter` or `default`."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, **changes)
-        return copy
+        return self.having(argument=parts[0])
 
     def result(self, _values: Mapping[str, Any], /) -> Any:
         """Raises FieldError: there are no rows here to aggregate."""
@@ -81,12 +73,6 @@ class Aggregate(Expression):
     def type_of(self, types: Sequence[ValueType | None], /) -> ValueType | None:
         """The type of its values."""
         return types[0]
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.argument))
 
     def __str__(self) -> str:
         of = f"{self.argument.name!r}" if isinstance(self.argument, F) else str(self.argument)
@@ -116,7 +102,7 @@ class Count(Aggregate):
 
     def __init__(self, argument: Any = "*", *, distinct: bool = False, filter: Any = None) -> None:  # noqa: A002
         super().__init__(argument, distinct=distinct, filter=filter)
-        if argument == "*" if isinstance(argument, str) else False:
+        if isinstance(argument, str) and argument == "*":  # `==` of a class attribute returns a condition
             if distinct:
                 raise FieldError("Count('*', distinct=True): name the field whose values are to be counted once")
             self.argument = Value(1)
@@ -234,18 +220,3 @@ def is_plain(value: Expression) -> bool:
     if not isinstance(value, Aggregate) or type(value) not in _PLAIN:
         return False
     return value.filter is None and value.default is None and (isinstance(value.argument, F) or value == _ROWS)
-
-
-__all__ = [
-    "Aggregate",
-    "Avg",
-    "Condition",
-    "Count",
-    "Max",
-    "Min",
-    "StdDev",
-    "Sum",
-    "Variance",
-    "expression",
-    "is_plain",
-]

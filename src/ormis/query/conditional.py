@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import FieldError, shown
-from .expressions import Condition, Expression, expression_of
+from .expressions import Composite, Condition, Expression, expression_of
 from .q import Q, is_empty
 from .value_types import ValueType, common_type, fitted, named_type
 
@@ -40,7 +40,7 @@ class When:
         return f"When({self.condition}, then={self.then})"
 
 
-class Case(Expression):
+class Case(Composite):
     """The value of the first condition that is met, else `default`.
 
         Choice.objects.annotate(
@@ -71,10 +71,7 @@ class Case(Expression):
     def with_parts(self, parts: Sequence[Expression], /) -> Expression:
         """The same of others."""
         *cases, default = parts
-        copy: Any = object.__new__(Case)
-        pairs = zip(cases[::2], cases[1::2], strict=True)
-        copy.cases, copy.default, copy.output_field = (*pairs,), default, self.output_field
-        return copy
+        return self.having(cases=tuple(zip(cases[::2], cases[1::2], strict=True)), default=default)
 
     def result(self, values: Mapping[str, Any], /) -> Any:
         """The value that is chosen. Raises ValueError for one that does not convert to `output_field`."""
@@ -86,12 +83,6 @@ class Case(Expression):
         """`output_field`, else what the values have in common. Raises FieldError if there is nothing."""
         said = named_type(self.output_field, f"{self}: output_field")
         return common_type([*types[1::2], types[-1]], str(self)) if said is None else said
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Case) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((self.cases, self.default))
 
     def __str__(self) -> str:
         cases = [f"When({condition}, then={then})" for condition, then in self.cases]

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import FieldError, shown
 from .q import Q
@@ -134,6 +134,22 @@ class Expression(Assignable):
             return None
         except (TypeError, ValueError) as error:
             raise FieldError(f"{self} can't be computed: {error}") from None
+
+
+class Composite(Expression):
+    """An expression of others that is compared by its attributes, and copied with some of them changed."""
+
+    def having(self, **changes: Any) -> Self:
+        """A copy with these attributes changed."""
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, **changes)
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.parts()))
 
 
 @dataclass(frozen=True, slots=True)

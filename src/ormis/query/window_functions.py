@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from ..errors import FieldError, shown
-from .expressions import Expression, expression_of
+from .expressions import Composite, Expression, expression_of
 from .value_types import ValueType, common_type, value_type
 
 Frame = tuple[range, ...]
@@ -32,7 +32,7 @@ class Partition:
         return self.make_frames()
 
 
-class WindowFunction(Expression):
+class WindowFunction(Composite):
     """A function of the rows of a window, which stands in Window().
 
     A subclass has one method, `over`, and says of which type its values are:
@@ -64,9 +64,7 @@ class WindowFunction(Expression):
 
     def with_parts(self, parts: Sequence[Expression], /) -> Expression:
         """The same function of others."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, arguments=tuple(parts))
-        return copy
+        return self.having(arguments=tuple(parts))
 
     def result(self, _values: Mapping[str, Any], /) -> Any:
         """Raises FieldError: it needs a window."""
@@ -82,12 +80,6 @@ class WindowFunction(Expression):
     def type_over(self, types: Sequence[ValueType | None], /) -> ValueType | None:
         """`output`, else the type that the arguments have in common."""
         return common_type(types, str(self)) if self.output is None else value_type(self.output)
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.arguments))
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, [*self.arguments, *self._constants()]))})"

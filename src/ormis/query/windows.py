@@ -5,14 +5,14 @@ from typing import Any
 
 from ..errors import FieldError, shown
 from .aggregates import Aggregate
-from .expressions import Condition, Expression, F, OrderBy, expression, expression_of
+from .expressions import Composite, Condition, Expression, F, OrderBy, expression, expression_of
 from .q import Q
 from .value_types import ValueType, value_type
 from .window_frames import WITH_PEERS, WindowFrame
 from .window_functions import WindowFunction
 
 
-class Window(Expression):
+class Window(Composite):
     """A value of each row that is computed from other rows of the same result, its window.
 
     Player.objects.annotate(rank=Window(Rank(), partition_by="team", order_by="-points")).filter(rank__lte=3)
@@ -82,12 +82,10 @@ class Window(Expression):
         rest = iter(parts)
         source: Any = self.source.with_parts([next(rest) for _ in self.arguments])
         if self.condition is not None:
-            source.filter = _q(next(rest))
-        copy = object.__new__(Window)
-        copy.__dict__.update(self.__dict__, source=source)
-        copy.partition = tuple(next(rest) for _ in self.partition)
-        copy.order = tuple(OrderBy(next(rest), one.descending, one.nulls_first) for one in self.order)
-        return copy
+            source = source.having(filter=_q(next(rest)))
+        partition = tuple([next(rest) for _ in self.partition])
+        order = tuple([OrderBy(next(rest), one.descending, one.nulls_first) for one in self.order])
+        return self.having(source=source, partition=partition, order=order)
 
     def type_of(self, types: Sequence[ValueType | None], /) -> ValueType | None:
         """`output_field`, else the type of the values of its function, from those of its arguments."""
@@ -101,12 +99,6 @@ class Window(Expression):
         raise FieldError(
             f"{self} can stand in annotate(), alias(), filter() and order_by() only: it is about many rows"
         )
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Window) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((Window, self.source, self.partition))
 
     def __str__(self) -> str:
         more = [str(self.source)]

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from ...errors import FieldError
-from ..expressions import Expression, expression_of
+from ..expressions import Composite, Expression, expression_of
 from ..value_types import ValueType, accepts, common_type, fitted, named_type
 
 
-class Function(Expression):
+class Function(Composite):
     """A function of fields and other expressions, computed in Python.
 
     A subclass has one method, `evaluate`, and says of which type its values are:
@@ -69,9 +69,7 @@ class Function(Expression):
 
     def with_parts(self, parts: Sequence[Expression], /) -> Expression:
         """The same function of others."""
-        copy = object.__new__(type(self))
-        copy.__dict__.update(self.__dict__, arguments=tuple(parts))
-        return copy
+        return self.having(arguments=tuple(parts))
 
     def result(self, values: Mapping[str, Any], /) -> Any:
         """The result of evaluate(); None if an argument is absent."""
@@ -105,12 +103,6 @@ class Function(Expression):
                 raise FieldError(
                     f"{self} takes {names} there, and {argument} is of the type {given.kind}: convert it with Cast()"
                 )
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.arguments))
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.arguments))})"
