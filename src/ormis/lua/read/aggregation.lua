@@ -4,8 +4,8 @@
 --   of rows), only of rows that meet a condition; `distinct`: say which texts there are.
 -- Out: open(m, columns) makes the adders and adds the positions that they read to the set columns; fold(row, pk), the
 --   row by positions; has_conditions(); by_scores(), whether sorted indexes hold all that is read; fold_scores(pks)
---   then; group_of(row), its number; known_groups(), numbers by the texts of a single key; index_of(position), the key
---   of a sorted index; folded(), packed: {how many groups, {text, ...}, {column, ...}}
+--   then; group_of(row), its number; known_groups(), numbers by the texts of a single key; folded(), packed: {how many
+--   groups, {text, ...}, {column, ...}}
 --   where a column is {{count, ...}, {sum, ...}, {sum of squares, ...}, {more, ...}} and `more` is {number of a group,
 --   {part of the sum, ...}, {part of the sum of squares, ...}, {odd text, ...}}.
 -- Sums are exact: parts that add up to them, of Decimals {exponent, number, ...}. Texts are odd, left to the caller, if
@@ -20,6 +20,7 @@ local exact = require('values.exact')
 local exact_sums = require('read.exact_sums')
 local more_of, add_whole, add_float, square_of =
   exact_sums.more_of, exact_sums.add_whole, exact_sums.add_float, exact_sums.square_of
+local index_on = require('read.open_models').index_on
 local request = require('read.request')
 
 local EXACT = exact_sums.EXACT
@@ -215,17 +216,6 @@ end
 
 local indexes
 
--- The key of the sorted index of a column, nil if there is none that has all objects.
-local function index_of(position)
-  for i = 1, #model.indexes do
-    local index = model.indexes[i]
-    if index.type == 'sorted' and index.complete and #index.prefix == 0 and index.last == position then
-      return index.base .. index.name
-    end
-  end
-  return nil
-end
-
 local function by_scores()
   if #keys > 0 then return false end
   indexes = {}
@@ -233,7 +223,8 @@ local function by_scores()
     local what, position, kind, distinct, condition = unpack(aggregates[i], 1, 5)
     if distinct or condition or what == 'min' or what == 'max' then return false end
     if position > 0 then
-      indexes[position] = (what == 'count' or kind == 'int' or kind == 'float') and index_of(position) or nil
+      local helps = what == 'count' or kind == 'int' or kind == 'float'
+      indexes[position] = helps and index_on(model, 'sorted', position) or nil
       if not indexes[position] then return false end
     end
   end
@@ -292,5 +283,5 @@ end
 
 return {
   open = open, fold = fold, has_conditions = has_conditions, by_scores = by_scores, fold_scores = fold_scores,
-  folded = folded, group_of = group_of, known_groups = known_groups, index_of = index_of,
+  folded = folded, group_of = group_of, known_groups = known_groups,
 }

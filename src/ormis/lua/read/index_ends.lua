@@ -10,13 +10,14 @@ local aggregation = require('read.aggregation')
 local covers = require('read.access_paths').covers
 local exact = require('values.exact')
 local search = require('read.candidates').search
+local index_on = require('read.open_models').index_on
 local request = require('read.request')
 
 local TIES = 100  -- objects whose texts are compared, where one score stands for several values
 
 -- The range of the index of a column that holds all objects in question; nil if there is none.
 local function range_of(position, path)
-  local key = aggregation.index_of(position)
+  local key = index_on(search.m, 'sorted', position)
   if not path then return key, '-inf', '+inf' end
   if key == path.key then return key, path.low, path.high end
   return nil

@@ -2,7 +2,7 @@
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
 --      holders(m, position, value), the keys of those with this value in a column, some of which may be gone;
---      holder(m, position, value), the key of the one there; equality_index(m, position); links_base(m, name), a key of
+--      holder(m, position, value), the key of the one there; index_on(m, kind, position); links_base(m, name), a key of
 --      links but for the primary key at its end; keys_asked(condition), the primary keys it asks for, nil if for more;
 --      asks_others, true once a compiled condition reads other objects than the row's own.
 
@@ -59,12 +59,13 @@ local function existing(m, keys)
   return found
 end
 
--- The beginning of the keys of the equality index of a column, nil if there is none that has all objects.
-local function equality_index(m, position)
+-- The key of the index of this kind, 'equal' or 'sorted', on a column alone; nil if there is none that has all objects.
+-- Of an equality index `=` and a value follow.
+local function index_on(m, kind, position)
   for i = 1, #m.indexes do
     local index = m.indexes[i]
-    if index.complete and index.type == 'equal' and #index.prefix == 0 and index.last == position then
-      return index.base .. index.name .. '='
+    if index.complete and index.type == kind and #index.prefix == 0 and index.last == position then
+      return index.base .. index.name
     end
   end
   return nil
@@ -80,8 +81,8 @@ local function holders(m, position, value)
       return holder and {holder} or nothing
     end
   end
-  local index = equality_index(m, position)
-  if index then return call('SMEMBERS', index .. key_part(value)) end
+  local index = index_on(m, 'equal', position)
+  if index then return call('SMEMBERS', index .. '=' .. key_part(value)) end
   local keys, name = {}, m.columns[position]
   for _, key in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
     if call('HGET', m.base .. KEY.object .. key, name) == value then keys[#keys + 1] = key end
@@ -108,5 +109,5 @@ end
 
 return {
   model_at = model_at, existing = existing, holders = holders, holder = holder, links_base = links_base,
-  keys_asked = keys_asked, equality_index = equality_index, asks_others = false,
+  keys_asked = keys_asked, index_on = index_on, asks_others = false,
 }

@@ -21,7 +21,8 @@ local function sets_of(join)
   local other = join.model
   if other.unsure then return nil end
   if join[7] then return open_models.links_base(open_models.model_at(join[6]), join[7]) end
-  return open_models.equality_index(other, join[3])
+  local index = open_models.index_on(other, 'equal', join[3])
+  return index and index .. '='
 end
 
 -- The number of objects that a join counts.
