@@ -8,7 +8,7 @@ from ..query.expressions import Arithmetic, Expression, F, Value, expression
 from ..query.moments import expressions_at_one_moment
 from ..schema.schema import Column, Schema
 from .binding import Binder
-from .columns import needed
+from .columns import compute, needed
 
 
 class Assigned(Expression):
@@ -35,8 +35,7 @@ class Assigned(Expression):
         """The value for an object with these stored values."""
         if self.annotated:
             values = {**values}
-            for column in self.annotated:
-                values[column.name] = column.compute(values)
+            compute(values, self.annotated)
         return self.bound.result(values)
 
     def __str__(self) -> str:

@@ -197,6 +197,12 @@ class AnnotatedColumn(Column):
     """The field of the object itself that it is another name of."""
 
 
+def compute(cells: dict[str, Any], annotated: Iterable[AnnotatedColumn]) -> None:
+    """Adds annotations to the cells of a row, each of which may be read by those after it."""
+    for column in annotated:
+        cells[column.name] = column.compute(cells)
+
+
 Cell = ColumnRef | Derived
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.binding import GroupBinder
 from ...planning.bound import Bound, annotated_column
-from ...planning.columns import AnnotatedColumn, needed
+from ...planning.columns import AnnotatedColumn, compute, needed
 from ...planning.derived import GroupAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
@@ -45,8 +45,7 @@ def aggregate(source: Source[Any], origin: Origin, asked: Sequence[Annotation]) 
     else:
         found = yield from grouped(_objects(query), Grouping((), (), (), ()), aggregates, origin)
     cells: CellRow = found[0]
-    for column in wanted.annotated:
-        cells[column.name] = column.compute(cells)
+    compute(cells, wanted.annotated)
     return {one.name: cells[column.name] for one, column in zip(asked, columns, strict=True)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...calls import Operation, Origin
-from ...planning.columns import Derived, needed
+from ...planning.columns import Derived, compute, needed
 from ...planning.plan import Plan
 from ...planning.predicates import Node, conjuncts, join
 from . import select
@@ -54,8 +54,7 @@ def _stage(
         return alive
     annotated = needed(node.columns()).annotated
     for i in alive:
-        for one in annotated:
-            cells[i][one.name] = one.compute(cells[i])
+        compute(cells[i], annotated)
     return [i for i in alive if node.holds(cells[i])]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import Derived, needed
+from ...planning.columns import Derived, compute, needed
 from ...planning.derived import Matches, RelatedAggregate
 from ...planning.subquery_cells import SubqueryCell
 from ...planning.windows import WindowCell
@@ -18,9 +18,9 @@ from .windows import fill_window
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
     """Sets these cells of the rows, each of which may be read by those after it; and the annotations that they read."""
     for derived in cells:
-        for column in needed(derived.reads).annotated:
-            for row in rows:
-                row[column.name] = column.compute(row)
+        annotated = needed(derived.reads).annotated
+        for row in rows:
+            compute(row, annotated)
         if rows:
             yield from _FILL[type(derived)](derived, rows, origin)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedCell, needed
+from ...planning.columns import AnnotatedColumn, Cell, ColumnRef, Derived, RelatedCell, compute, needed
 from ...planning.derived import GroupAggregate, RelatedAggregate
 from ...planning.grouping import Grouping
 from ...planning.names import resolve
@@ -94,18 +94,13 @@ def _completed(
             if any(map(is_of_all, needed(part.columns()).derived)) is whole:
                 groups = [group for group in groups if _meets(group, part)]
     for group in groups:
-        _compute(group, annotated)
+        compute(group, annotated)
     return groups
 
 
 def _meets(group: CellRow, node: Node) -> bool:
-    _compute(group, needed(node.columns()).annotated)
+    compute(group, needed(node.columns()).annotated)
     return node.holds(group)
-
-
-def _compute(group: CellRow, annotated: Iterable[AnnotatedColumn]) -> None:
-    for column in annotated:
-        group[column.name] = column.compute(group)
 
 
 # Adding up -----------------------------------------------------------------------------------------------------------
@@ -131,7 +126,7 @@ def grouped(
     def page(rows: Sequence[CellRow]) -> Operation[None]:
         yield from fill(plan.derived, rows, origin)
         for cells in rows:
-            _compute(cells, plan.annotated)
+            compute(cells, plan.annotated)
         yield from _add(groups, rows, origin)
 
     if reads_derived(plan) or _is_cut(plan) or any(one.whole for one in plan.derived):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...calls import Operation
-from ...planning.columns import ColumnRef, Computed
+from ...planning.columns import ColumnRef, Computed, compute
 from ...planning.ordering import computed_sort_key, sorted_by, wire_sort_key
 from ...planning.plan import Plan
 from ...records.gc_pause import without_collector
@@ -167,8 +167,7 @@ def cells_of(plan: Plan, row: Wire) -> dict[str, Any]:
     cells = decoded(plan.schema, plan.reads, row)
     if plan.derived:
         cells.update(zip((one.name for one in plan.derived), row[len(plan.reads) :], strict=True))
-    for column in plan.annotated:
-        cells[column.name] = column.compute(cells)
+    compute(cells, plan.annotated)
     return cells
 
 
