@@ -95,14 +95,15 @@ class Database:
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
-        client = self._connections.aclient
+        own = self._connections.loop_client
         try:
             if not self._checked:
                 with unseen():
-                    await aio.run(client, check_layout(), self.prefix)
+                    await aio.run(own.client, check_layout(), self.prefix, own.shared)
                 self._checked = True
             block = block_of(self)
-            return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+            gathered = operation if block is None else block.gather(self, operation)
+            return await aio.run(own.client, gathered, self.prefix, own.shared)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -204,6 +205,7 @@ def connect(
     *,
     client: redis.Redis | aioredis.Redis | None = None,
     prefix: str | None = None,
+    shared: bool | None = None,
     limits: Limits = DEFAULT,
 ) -> Database:
     """Opens a database and makes it the default one.
@@ -214,17 +216,21 @@ def connect(
     client: a redis-py client to use instead, sync or async; it stays the caller's to close.
     prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
         also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
+    shared: whether the async calls of an event loop share one connection; by default they do. False: each takes a
+        connection of a pool; also `?shared=no` in the URL. With `client=` each does.
     limits: how much one call does; smaller ones hold the server for a shorter time.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
     global _default  # noqa: PLW0603 - the database connected last is the default one
-    for name, value, kind in (("prefix", prefix, str | None), ("limits", limits, Limits)):
+    for name, value, kind, wanted in (
+        ("prefix", prefix, str | None, "a text"),
+        ("shared", shared, bool | None, "True or False"),
+        ("limits", limits, Limits, "ormis.Limits(...)"),
+    ):
         if not isinstance(value, kind):
-            raise TypeError(
-                f"connect({name}={shown(value)}): give {'a text' if kind != Limits else 'ormis.Limits(...)'}"
-            )
-    database = Database(Connections.open(url, client=client, prefix=prefix), limits)
+            raise TypeError(f"connect({name}={shown(value)}): give {wanted}")
+    database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits)
     _default = database
     _open.add(database)
     return database

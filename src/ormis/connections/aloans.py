@@ -67,7 +67,7 @@ class AsyncLoan:
             return
         connection = self.connection
         if not self.clean or connection.should_reconnect():
-            _close(connection)
+            close_connection(connection)
         free, in_use = self.pool._available_connections, self.pool._in_use_connections
         if connection in in_use:
             in_use -= {connection}
@@ -127,7 +127,7 @@ def _refuse(woken: asyncio.Future[bool]) -> None:
         woken.set_exception(Broken("No connection available."))
 
 
-def _close(connection: Any) -> None:
+def close_connection(connection: Any) -> None:
     """Closes the connection without waiting for it, as redis-py does where it can't wait."""
     connection._parser.on_disconnect()
     connection.reset_should_reconnect()
@@ -166,6 +166,6 @@ def _loan_class(pool: type[Any]) -> type[AsyncLoan] | None:
 def close_idle(client: Any) -> None:
     """Closes the connections that no call uses: redis-py gives one back whose call was interrupted."""
     if client.connection is not None:
-        _close(client.connection)
+        close_connection(client.connection)
     for connection in getattr(client.connection_pool, "_available_connections", ()):
-        _close(connection)
+        close_connection(connection)

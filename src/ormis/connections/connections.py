@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import redis
@@ -10,7 +11,7 @@ import redis.asyncio
 from ..errors import NotConnected, OrmisError
 from .clients import close_client, make_client
 from .embedded import EmbeddedServer
-from .loops import Loop, LoopClient, close_in_loop, running_loop
+from .loops import GivenClient, Loop, LoopClient, close_in_loop, running_loop
 from .settings import Settings, settings_of_client, settings_of_target
 from .urls import Target, named_with, parse
 
@@ -36,7 +37,7 @@ class Connections:
         self._given_aclient = aclient
         # Where an async client is used: the event loop, and the process.
         self._given_place: tuple[Loop | None, int] | None = None
-        self._aclients: dict[tuple[Loop, int], LoopClient] = {}
+        self._aclients: dict[tuple[Loop | None, int], LoopClient] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -49,14 +50,17 @@ class Connections:
         *,
         client: "redis.Redis | redis.asyncio.Redis | None" = None,
         prefix: str | None = None,
+        shared: bool | None = None,
     ) -> "Connections":
         """Opens the database that the URL names, or that the client is connected to.
 
         prefix: the beginning of every key; None: the one that the URL names, if any.
+        shared: whether the async calls of an event loop share a connection; None: as the URL says, by default they do.
         Nothing is sent yet, except that an embedded server is joined.
         """
         if client is None:
             target = parse(url)
+            target = replace(target, shared=target.shared if shared is None else shared)
             return cls._open_target(target, target.prefix if prefix is None else prefix)
         if url is not None:
             raise TypeError("connect by a URL or by a client, not by both")
@@ -112,22 +116,26 @@ class Connections:
     @property
     def aclient(self) -> "redis.asyncio.Redis":
         """The async client of the running event loop."""
-        loop, process = running_loop(), os.getpid()
-        own = self._aclients.get((loop, process)) if loop else None
-        return own.client if own else self._new_aclient(loop, process)
+        return self.loop_client.client
 
-    def _new_aclient(self, loop: Loop | None, process: int) -> "redis.asyncio.Redis":
+    @property
+    def loop_client(self) -> LoopClient | GivenClient:
+        """The same with the connection that the calls of the loop share, if they share one."""
+        loop, process = running_loop(), os.getpid()
+        return self._aclients.get((loop, process)) or self._new_loop_client(loop, process)
+
+    def _new_loop_client(self, loop: Loop | None, process: int) -> LoopClient | GivenClient:
         self._check_open()
         if self._given_aclient is not None and self._given_place in (None, (None, process), (loop, process)):
             # The loop it is first used in is its own; in others, and in a forked process, it would not work.
             self._given_place = loop, process
-            return self._given_aclient
+            return GivenClient(self._given_aclient)
         if loop is None:
             raise OrmisError(f"no event loop is running: use the async client of {self.name} inside a coroutine")
-        for old in [old for old in self._aclients if old[0].is_closed()]:
+        for old in [old for old in self._aclients if old[0] and old[0].is_closed()]:
             self._aclients.pop(old, None)
         own = self._aclients[loop, process] = LoopClient(self._settings, loop)
-        return own.client
+        return own
 
     def _check_open(self) -> None:
         if self._closed:
@@ -141,7 +149,7 @@ class Connections:
         self._closed = True
         while self._aclients:
             (loop, process), own = self._aclients.popitem()
-            if process == os.getpid():
+            if loop and process == os.getpid():
                 close_in_loop(loop, own)
         self._close_rest()
 

@@ -4,16 +4,29 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import ClassVar
+
+import redis.asyncio
 
 from .clients import aclose_client, make_aclient
 from .settings import Settings
+from .shared import SharedConnection
 
 Loop = asyncio.AbstractEventLoop
 
 
+@dataclass(frozen=True, slots=True)
+class GivenClient:
+    """An async client that the user has made: each call takes a connection of its pool."""
+
+    client: "redis.asyncio.Redis"
+    shared: None = None
+
+
 class LoopClient:
-    """The async client of one event loop, closed when the loop is shut down.
+    """The async client of one event loop, and the connection that the calls of ormis share there, if they share one.
+    Both are closed when the loop is shut down.
 
     asyncio tells nobody that a loop is about to close, except the asynchronous generators begun in it, which it
     closes first. So one is begun for each client, and it closes the client at its end.
@@ -25,6 +38,7 @@ class LoopClient:
     def __init__(self, settings: Settings, loop: "Loop") -> None:
         self._forget_closed_loops()
         self.client = make_aclient(settings)
+        self.shared = SharedConnection(self.client.connection_pool) if settings.shared else None
         self._process = os.getpid()
         self._end = self._until_closed()
         self.unclosed[self] = loop
@@ -46,11 +60,16 @@ class LoopClient:
 
     async def _close(self) -> None:
         try:
-            await aclose_client(self.client)
+            await self._close_all()
         except asyncio.CancelledError:
             # A loop that is shut down cancels its tasks, but the connections must not outlive it.
-            await aclose_client(self.client)
+            await self._close_all()
             raise
+
+    async def _close_all(self) -> None:
+        if self.shared is not None:
+            await self.shared.aclose()
+        await aclose_client(self.client)
 
     @classmethod
     def _forget_closed_loops(cls) -> None:

@@ -28,9 +28,9 @@ RETRIED_FOR = 12.0
 _Test = Callable[[Exception], bool]
 
 
-def _in_time(also: _Test | None) -> _Test:
-    """A test whether to repeat what has failed, for the retries of one call."""
-    ends, failures = monotonic() + RETRIED_FOR, 0
+def in_time(also: _Test | None, begun: float | None = None) -> _Test:
+    """A test whether to repeat what has failed, for the retries of one call that was begun at this time, or now."""
+    ends, failures = (monotonic() if begun is None else begun) + RETRIED_FOR, 0
 
     def repeats(error: Exception) -> bool:
         nonlocal failures
@@ -51,7 +51,7 @@ class TimedRetry(redis.retry.Retry):
         with_failure_count: bool = False,
     ) -> Any:
         """As redis-py's."""
-        return super().call_with_retry(do, fail, _in_time(is_retryable), with_failure_count)
+        return super().call_with_retry(do, fail, in_time(is_retryable), with_failure_count)
 
 
 class AsyncTimedRetry(redis.asyncio.retry.Retry):
@@ -65,7 +65,7 @@ class AsyncTimedRetry(redis.asyncio.retry.Retry):
         with_failure_count: bool = False,
     ) -> Any:
         """As redis-py's."""
-        return await super().call_with_retry(do, fail, _in_time(is_retryable), with_failure_count)
+        return await super().call_with_retry(do, fail, in_time(is_retryable), with_failure_count)
 
 
 def default_retry() -> TimedRetry:

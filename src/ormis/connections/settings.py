@@ -37,6 +37,8 @@ class Settings:
     wait: float | None = ASYNC_WAIT
     sentinels: Sentinels | None = None
     name: str = ""
+    shared: bool = False
+    """Whether the async calls of an event loop share a connection."""
 
 
 # Made by a pool for itself, or of one world only: a client of the other world makes its own.
@@ -73,7 +75,7 @@ def settings_of_target(target: Target, socket: Path | None) -> Settings:
     # Where a client is made with a URL, redis-py repeats no command on a connection that broke, and before its release
     # 8 it waits for ever.
     options = {**_timeouts(TIMEOUT), "retry": default_retry(), **options}
-    return Settings(target.transport, options, limit, wait, sentinels, target.name)
+    return Settings(target.transport, options, limit, wait, sentinels, target.name, target.shared)
 
 
 def _timeouts(seconds: float) -> dict[str, float]:

@@ -55,6 +55,8 @@ class Target:
     """Options of redis-py's connections and pools; those of the connections to sentinels begin with `sentinel_`."""
     prefix: str = ""
     """The beginning of every key of the database."""
+    shared: bool = True
+    """Whether the async calls of an event loop share a connection."""
 
 
 def parse(url: str | os.PathLike[str] | None) -> Target:
@@ -70,8 +72,9 @@ def parse(url: str | os.PathLike[str] | None) -> Target:
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise OrmisError(f"the database URL has no scheme; {_scheme_for(url)}")
-    rest, prefix = _without_prefix(rest)
-    return replace(_parse(scheme, rest), prefix=prefix)
+    rest, own = _without_own(rest)
+    target = replace(_parse(scheme, rest), prefix=own.get("prefix", ""))
+    return replace(target, shared=own["shared"].lower() not in _NO) if "shared" in own else target
 
 
 def _described(value: object) -> str:
@@ -95,13 +98,13 @@ def _of_directory(path: str | bytes) -> Target:
     return Target("embedded", f"embedded://{directory}", directory, "unix", options=_parse_options("unix", ""))
 
 
-def _without_prefix(rest: str) -> tuple[str, str]:
-    """The URL after its scheme without the option `prefix`, and the value of that option."""
+def _without_own(rest: str) -> tuple[str, dict[str, str]]:
+    """The URL after its scheme without the options that are ormis' own, `prefix` and `shared`, and their values."""
     address, mark, query = rest.partition("?")
-    options = query.split("&")
-    own = [option.removeprefix("prefix=") for option in options if option.startswith("prefix=")]
-    others = "&".join(option for option in options if not option.startswith("prefix="))
-    return f"{address}{mark if others else ''}{others}", unquote(own[-1]) if own else ""
+    pairs = [option.partition("=") for option in query.split("&")]
+    own = {name: unquote(value) for name, _, value in pairs if name in _OWN}
+    others = "&".join("".join(pair) for pair in pairs if pair[0] not in _OWN)
+    return f"{address}{mark if others else ''}{others}", own
 
 
 def named_with(name: str, prefix: str) -> str:
@@ -177,6 +180,8 @@ def join_address(address: Address) -> str:
 _URL_SCHEMES: dict[Transport, str] = {"tcp": "redis", "tls": "rediss", "unix": "unix"}
 # redis-py takes these from a URL as text, so that even "False" would be true.
 _FLAGS = ("decode_responses",)
+_NO = ("0", "f", "false", "n", "no", "")
+_OWN = ("prefix", "shared")
 
 
 def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:
@@ -187,7 +192,7 @@ def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:
         options: dict[str, Any] = untyped(redis.connection).parse_url(url)
     options.pop("connection_class", None)
     for name in options.keys() & set(_FLAGS):
-        options[name] = str(options[name]).lower() not in ("0", "f", "false", "n", "no", "")
+        options[name] = str(options[name]).lower() not in _NO
     _check_options(transport, options)
     return options
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, cast
 
 from redis import asyncio as aioredis
@@ -10,18 +11,27 @@ from redis.exceptions import NoPermissionError, NoScriptError, RedisError, Respo
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
+from ..connections.lane import Lane
+from ..connections.packing import pack
+from ..connections.retries import in_time
+from ..connections.shared import LARGE, SharedConnection
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import BY_TEXT, ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
 
 
-async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
+async def run(
+    client: aioredis.Redis, operation: Operation[T], prefix: str = "", shared: SharedConnection | None = None
+) -> T:
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
+
+    shared: the connection of all calls of this loop; without it each takes a connection of the client's pool.
+    """
     try:
         call = next(operation)
         while True:
             try:
-                reply = await send(client, call, prefix)
+                reply = await send(client, call, prefix, shared)
             except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
@@ -32,37 +42,41 @@ async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "")
         operation.close()
 
 
-async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
+async def send(client: aioredis.Redis, call: Call, prefix: str = "", shared: SharedConnection | None = None) -> Any:
     """Sends one call and returns the raw reply."""
     if isinstance(call, Invocation):
         return await call.ainvoke()
     note(call, prefix)
     if not isinstance(call, ScriptCall):
-        return call.received(await exchange(client, call.wire(prefix)), prefix)
+        return call.received(await exchange(client, call.wire(prefix), None, None, shared), prefix)
     arguments = call.wire(prefix)
     if not call.once:
-        return await evaluate(client, call, arguments)
+        return await evaluate(client, call, arguments, None, shared)
     once = Once()
     try:
-        return await evaluate(client, call, arguments, once)
+        return await evaluate(client, call, arguments, once, shared)
     finally:
         once.end()
 
 
 async def evaluate(
-    client: aioredis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None
+    client: aioredis.Redis,
+    call: ScriptCall,
+    arguments: tuple[Argument, ...],
+    once: Once | None = None,
+    shared: SharedConnection | None = None,
 ) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
     by_sha, by_text = commands(client, call)
     try:
-        return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
+        return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile, shared)
     except NoScriptError:
-        return await exchange(client, (by_text, call.source, *arguments), once)
+        return await exchange(client, (by_text, call.source, *arguments), once, None, shared)
     except NoPermissionError as refused:
         if not use_read_only(client, call, refused):
             raise
         try:
-            return await evaluate(client, call, arguments, once)
+            return await evaluate(client, call, arguments, once, shared)
         except ResponseError:
             give_up_read_only(client)
             raise refused from None
@@ -73,8 +87,59 @@ async def exchange(
     arguments: tuple[Argument, ...],
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
+    shared: SharedConnection | None = None,
 ) -> Any:
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
+    if shared is None or meanwhile is not None:
+        return await _exchange_by_pool(client, arguments, once, meanwhile)
+    begun = monotonic()
+    lane = shared.lane
+    if lane is None:
+        lane = await shared.ready()
+        if lane is None:
+            return await _exchange_by_pool(client, arguments, once, meanwhile)
+        if shared.broke_idle:
+            shared.broke_idle = False
+            renew()
+    request = pack(arguments if once is None else (*arguments, once.token))
+    if len(request) > LARGE and arguments[0] not in BY_TEXT:  # a text is sent once
+        return await _exchange_by_pool(client, arguments, once, meanwhile)
+    reply = await lane.send(request)
+    if isinstance(reply, Exception):
+        return await _repeat(shared, lane, request, reply, begun)
+    return reply
+
+
+async def _repeat(shared: SharedConnection, lane: Lane, request: bytes, error: Exception, begun: float) -> Any:
+    """Goes on with a call whose first reply is an error: raises it, or sends the call again."""
+    reply: Any = error
+    is_first, is_gone = True, False
+
+    async def attempt() -> Any:
+        nonlocal reply, is_first, is_gone, lane
+        if not is_first:
+            is_gone = True
+            ready = await shared.ready()
+            is_gone = False
+            if ready is None:
+                raise error
+            lane = ready
+            reply = await lane.send(request)
+        is_first = False
+        if not isinstance(reply, Exception):
+            return reply
+        refusal = shared.refuses(reply, lane)
+        if isinstance(refusal, ResponseError):
+            raise_reply(refusal)
+        raise refusal
+
+    may_repeat = in_time(lambda _: not is_gone, begun)
+    return await shared.retry.call_with_retry(attempt, _go_on, may_repeat)
+
+
+async def _exchange_by_pool(
+    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+) -> Any:
     loan, task = aloan_of(client), asyncio.current_task()
     before = task.cancelling() if task else 0
     try:

@@ -31,6 +31,9 @@ _any_read_only = False
 """Whether there was such a user in this process: a look at the pools takes 1 us of each call."""
 
 
+BY_TEXT = frozenset(("EVAL", "EVAL_RO"))
+
+
 def commands(client: Any, call: ScriptCall) -> tuple[str, str]:
     """The commands that run the script by its sha, and by its text."""
     if _any_read_only and not call.once and client.connection_pool in _read_only:
