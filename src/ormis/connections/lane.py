@@ -27,8 +27,6 @@ UNDER_WAY = 1024
 """Calls whose replies are waited for; more of them wait to be sent."""
 WRITE = 65_536
 """Bytes that are joined into one write: the high-water mark of transports, above which they are to be given nothing."""
-TOGETHER = 32
-"""Calls in one write: the server begins with them while the tasks of the next ones go on."""
 _NONE = object()
 _PUSH: Any = getattr(hiredis, "PushNotification", None)
 
@@ -75,7 +73,7 @@ class Lane(asyncio.Protocol):
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.error is not None:
             future.set_result(_copy(self.error))
-        elif self._waiting or self._is_scheduled or self._unsent:
+        elif self._waiting or self._is_scheduled or self._unsent or self._is_paused:
             self._unsent.append((request, future))
             if not self._is_scheduled:
                 self._schedule()
@@ -105,7 +103,7 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Settles the futures of the replies that are whole now."""
-        if get_asyncgen_hooks().firstiter is not self._run:
+        if self._waiting and get_asyncgen_hooks().firstiter is not self._run:
             self.end(Broken("Connection interrupted: the event loop was left while replies were waited for."))
             return
         waiting, next_reply, settled = self._waiting, self._next_reply, 0
@@ -157,7 +155,7 @@ class Lane(asyncio.Protocol):
                 if not waiting:
                     self._begin_to_wait()
                 requests: list[bytes] = []
-                size, room = 0, min(room, TOGETHER)
+                size = 0
                 while unsent and len(requests) < room and size < WRITE:
                     request, future = unsent.popleft()
                     if not future.done():  # else cancelled

@@ -24,12 +24,14 @@ LARGE = 65_536
 class SharedConnection:
     """The lane of one event loop, or None while there is none.
 
-    broke_idle: the last one was closed while no call was under way; set again by who has noted it.
+    broke_idle: one was closed while no call was under way, which the driver has not noted yet.
+    loading: the scripts whose text is on its way to the server.
     """
 
     def __init__(self, pool: Any) -> None:
         self.lane: Lane | None = None
         self.broke_idle = False
+        self.loading: dict[str, asyncio.Future[None]] = {}
         self.retry: Any = pool.connection_kwargs.get("retry")
         self._pool = pool
         self._opening: asyncio.Task[Exception | None] | None = None

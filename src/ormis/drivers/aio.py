@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
@@ -71,7 +72,9 @@ async def evaluate(
     try:
         return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile, shared)
     except NoScriptError:
-        return await exchange(client, (by_text, call.source, *arguments), once, None, shared)
+        if shared is None:
+            return await exchange(client, (by_text, call.source, *arguments), once)
+        return await _evaluate_unknown(client, call, arguments, once, shared)
     except NoPermissionError as refused:
         if not use_read_only(client, call, refused):
             raise
@@ -80,6 +83,27 @@ async def evaluate(
         except ResponseError:
             give_up_read_only(client)
             raise refused from None
+
+
+async def _evaluate_unknown(
+    client: aioredis.Redis,
+    call: ScriptCall,
+    arguments: tuple[Argument, ...],
+    once: Once | None,
+    shared: SharedConnection,
+) -> Any:
+    """Has a script carried out that the server did not know: one call sends the text, the others wait for that one."""
+    by_sha, by_text = commands(client, call)
+    while (loading := shared.loading.get(call.sha)) is not None:
+        await asyncio.wait((loading,))
+        with suppress(NoScriptError):
+            return await exchange(client, (by_sha, call.sha, *arguments), once, None, shared)
+    shared.loading[call.sha] = loading = asyncio.get_running_loop().create_future()
+    try:
+        return await exchange(client, (by_text, call.source, *arguments), once, None, shared)
+    finally:
+        del shared.loading[call.sha]
+        loading.set_result(None)
 
 
 async def exchange(
