@@ -93,8 +93,7 @@ class Lane(asyncio.Protocol):
             self.was_idle = not self._waiting
             self.error = error
         self._transport.abort()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._on_end(self)
         while self._waiting or self._unsent:
             future = self._waiting.popleft() if self._waiting else self._unsent.popleft()[1]
@@ -103,7 +102,7 @@ class Lane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Settles the futures of the replies that are whole now."""
-        if self._waiting and get_asyncgen_hooks().firstiter is not self._run:
+        if self._waiting and current_run() is not self._run:
             self.end(Broken("Connection interrupted: the event loop was left while replies were waited for."))
             return
         waiting, next_reply, settled = self._waiting, self._next_reply, 0
@@ -143,6 +142,8 @@ class Lane(asyncio.Protocol):
             self._schedule()
 
     def _schedule(self) -> None:
+        if not self._waiting:
+            self._begin_to_wait()
         self._loop.call_soon(self._write)
         self._is_scheduled = True
 
@@ -171,16 +172,21 @@ class Lane(asyncio.Protocol):
     def _begin_to_wait(self) -> None:
         """A first reply will be waited for."""
         self._heard = monotonic()
-        # Each run of an event loop has hooks of its own. An interrupt leaves the loop wherever it stands, between the
-        # reading of bytes and `data_received()` for instance; if it runs again, replies may be missing.
-        self._run = get_asyncgen_hooks().firstiter
+        if (run := current_run()) is not self._run:
+            self._run = run
+            self._stop_timer()
         if self._timer is None and self._timeout:
             self._timer = self._loop.call_later(self._timeout, self._look)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _look(self, is_late: bool = False) -> None:
         """The timer: has there been a byte?"""
         self._timer = None
-        if self._timeout is None or not self._waiting:
+        if self._timeout is None or not (self._waiting or self._unsent):
             return
         left = self._heard + self._timeout - monotonic()
         if left > 0:
@@ -189,6 +195,15 @@ class Lane(asyncio.Protocol):
             self._timer = self._loop.call_later(0.001, self._look, True)
         else:
             self.end(TimedOut(f"Timeout reading from the server: no byte in {self._timeout:g} s."))
+
+
+def current_run() -> object:
+    """What tells this run of the event loop from its others: each has hooks of its own.
+
+    An interrupt leaves a loop wherever it stands, between reading bytes and `data_received()` for instance. If it runs
+    again, the callback that stood there is missing.
+    """
+    return get_asyncgen_hooks().firstiter
 
 
 def _copy(error: Exception) -> Exception:

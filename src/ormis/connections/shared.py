@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from .aloans import close_connection
-from .lane import Lane
+from .lane import Lane, current_run
 
 LARGE = 65_536
 """Bytes of a request that has a connection of the pool to itself, so that it holds up nobody's."""
@@ -35,6 +35,7 @@ class SharedConnection:
         self.retry: Any = pool.connection_kwargs.get("retry")
         self._pool = pool
         self._opening: asyncio.Task[Exception | None] | None = None
+        self._opening_run: object = None
         self._is_usable = not pool.connection_kwargs.get("credential_provider")
         self._is_closed = False
 
@@ -44,16 +45,14 @@ class SharedConnection:
         Raises redis-py's errors if it can't be opened. A call that joins an opening that another one began joins
         a second one, too: it has as many tries as it would have alone.
         """
-        joins = self._opening is not None and not self._opening.done()
+        joins = self._is_opening()
         while self.lane is None and self._is_usable:
             if self._is_closed:
                 raise _closed()
-            if self._opening is None or self._opening.done():
-                self._opening = asyncio.get_running_loop().create_task(self._open())
-            opening = self._opening
+            opening = self._join()
             await asyncio.wait((opening,))
-            error = None if opening.cancelled() else opening.result()
-            if error is not None and not joins:
+            error = None if opening.cancelled() else opening.exception() or opening.result()
+            if isinstance(error, Exception) and not joins:
                 raise copy.copy(error) from error.__cause__
             joins = False
         return self.lane
@@ -71,29 +70,42 @@ class SharedConnection:
     async def aclose(self) -> None:
         """Closes it; calls under way fail."""
         self._is_closed = True
-        if self._opening is not None and not self._opening.done():
+        if self._opening is not None:
             self._opening.cancel()
-            await asyncio.wait((self._opening,))
+            await asyncio.wait((self._opening,), timeout=1)
         if (lane := self.lane) is not None:
             lane.end(_closed())
             await lane.lost
 
+    def _is_opening(self) -> bool:
+        return self._opening is not None and not self._opening.done() and self._opening_run is current_run()
+
+    def _join(self) -> "asyncio.Task[Exception | None]":
+        """The task that opens the lane, for all that wait for it; they may be cancelled, it goes on."""
+        if self._opening is not None and self._is_opening():
+            return self._opening
+        if self._opening is not None:  # may not have survived an interrupt that left the loop
+            self._opening.cancel()
+        self._opening, self._opening_run = asyncio.get_running_loop().create_task(self._open()), current_run()
+        return self._opening
+
     async def _open(self) -> Exception | None:
         """Opens the lane; returns why it could not be opened."""
         connection = self._pool.make_connection()
+        lane = None
         try:
-            self.lane = await self._lane_over(connection)
+            lane = self.lane = await self._lane_over(connection)
         except RedisError as error:
             return error
         finally:
-            if self.lane is None:
+            if lane is None:
                 close_connection(connection)
         return None
 
     async def _lane_over(self, connection: Any) -> Lane | None:
         self.retry = connection.retry
         await self._pool.ensure_connection(connection)
-        if self._is_closed:  # redis-py may have dropped the cancellation
+        if self._is_closed or asyncio.current_task() is not self._opening:  # redis-py may drop a cancellation
             return None
         transport, parse_error = _parts_of(connection)
         if transport is None or await _announces_maintenance(connection):

@@ -116,7 +116,6 @@ async def exchange(
     """Sends one command, with the retries of the client, and returns its reply undecoded; see its sync twin."""
     if shared is None or meanwhile is not None:
         return await _exchange_by_pool(client, arguments, once, meanwhile)
-    begun = monotonic()
     lane = shared.lane
     if lane is None:
         lane = await shared.ready()
@@ -125,6 +124,7 @@ async def exchange(
         if shared.broke_idle:
             shared.broke_idle = False
             renew()
+    begun = monotonic()
     request = pack(arguments if once is None else (*arguments, once.token))
     if len(request) > LARGE and arguments[0] not in BY_TEXT:  # a text is sent once
         return await _exchange_by_pool(client, arguments, once, meanwhile)
