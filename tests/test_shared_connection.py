@@ -620,7 +620,7 @@ def test_interrupts_that_leave_the_loop(raw: redis.Redis, url: str, monkeypatch:
 
 
 def test_bytes_that_an_interrupt_has_swallowed(raw: redis.Redis, url: str) -> None:
-    """An interrupt between the reading of bytes and the protocol: the calls that follow do not get the wrong replies."""
+    """An interrupt between the reading of bytes and the protocol: the calls that follow get no wrong replies."""
 
     def swallow(_: bytes) -> None:
         del lane.data_received
