@@ -131,7 +131,6 @@ def _ask_again(
 ) -> Any:
     """Repeats a call that has failed, as the retry of the connection says; raises the error if it says no."""
     connection = loan.connection
-    renew()  # as for a connection that broke before the call, see loans.TRUSTED_FOR
 
     def attempt() -> Any:
         loan.reconnect()
