@@ -1,5 +1,6 @@
 """One call at a time: get() is packed beforehand and made into an object by plain statements; busy connections are not
-polled."""
+polled.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 import ormis
-from ormis import F, Field, ForeignKey
+from ormis import F, ForeignKey
 from ormis.connections import loans
 from ormis.storage.codecs import BadText
 
