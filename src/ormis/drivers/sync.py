@@ -9,6 +9,7 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..connections.exchange import exchange as ask
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
@@ -97,7 +98,7 @@ def _exchange(
             connection = loan.take()
             if loan.was_broken:
                 renew()
-            packed = [pack(arguments if once is None else (*arguments, once.token))]
+            packed = pack(arguments if once is None else (*arguments, once.token))
             began = monotonic()
             try:
                 reply = _ask(connection, packed, meanwhile)
@@ -116,18 +117,15 @@ def _exchange(
             loan.settle()
 
 
-def _ask(connection: Any, packed: list[bytes], meanwhile: Callable[[], object] | None) -> Any:
-    connection.send_packed_command(packed)
-    if meanwhile is not None:
-        meanwhile()
+def _ask(connection: Any, packed: bytes, meanwhile: Callable[[], object] | None) -> Any:
     try:
-        return connection.read_response(disable_decoding=True)
+        return ask(connection, packed, meanwhile)
     except ResponseError as error:
         raise_reply(error)
 
 
 def _ask_again(
-    loan: Loan, packed: list[bytes], meanwhile: Callable[[], object] | None, error: Exception, began: float
+    loan: Loan, packed: bytes, meanwhile: Callable[[], object] | None, error: Exception, began: float
 ) -> Any:
     """Repeats a call that has failed, as the retry of the connection says; raises the error if it says no."""
     connection = loan.connection
