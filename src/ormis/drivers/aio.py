@@ -1,20 +1,22 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from time import monotonic
 from typing import Any, cast
 
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
+from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from ..connections.lane import Lane
 from ..connections.packing import pack
-from ..connections.retries import in_time
+from ..connections.retries import ago_on
 from ..connections.shared import LARGE, SharedConnection
 from .capture import note
 from .idempotency import Once, renew
@@ -108,7 +110,7 @@ async def _evaluate_unknown(
 
 async def exchange(
     client: Any,
-    arguments: tuple[Argument, ...],
+    arguments: Iterable[Argument],
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
     shared: SharedConnection | None = None,
@@ -124,45 +126,47 @@ async def exchange(
         if shared.broke_idle:
             shared.broke_idle = False
             renew()
-    begun = monotonic()
+    began = monotonic()
     request = pack(arguments if once is None else (*arguments, once.token))
-    if len(request) > LARGE and arguments[0] not in BY_TEXT:  # a text is sent once
+    if len(request) > LARGE and next(iter(arguments)) not in BY_TEXT:  # a text is sent once
         return await _exchange_by_pool(client, arguments, once, meanwhile)
     reply = await lane.send(request)
     if isinstance(reply, Exception):
-        return await _repeat(shared, lane, request, reply, begun)
+        return await _repeat(shared, lane, request, reply, began)
     return reply
 
 
-async def _repeat(shared: SharedConnection, lane: Lane, request: bytes, error: Exception, begun: float) -> Any:
+async def _repeat(shared: SharedConnection, lane: Lane, request: bytes, error: Exception, began: float) -> Any:
     """Goes on with a call whose first reply is an error: raises it, or sends the call again."""
-    reply: Any = error
-    is_first, is_gone = True, False
+    is_gone = False
 
     async def attempt() -> Any:
-        nonlocal reply, is_first, is_gone, lane
-        if not is_first:
-            is_gone = True
-            ready = await shared.ready()
-            is_gone = False
-            if ready is None:
-                raise error
-            lane = ready
-            reply = await lane.send(request)
-        is_first = False
-        if not isinstance(reply, Exception):
-            return reply
-        refusal = shared.refuses(reply, lane)
-        if isinstance(refusal, ResponseError):
-            raise_reply(refusal)
-        raise refusal
+        nonlocal is_gone
+        is_gone = True
+        ready = await shared.ready()
+        is_gone = False
+        if ready is None:
+            raise error
+        return _checked(shared, ready, await ready.send(request))
 
-    may_repeat = in_time(lambda _: not is_gone, begun)
-    return await shared.retry.call_with_retry(attempt, _go_on, may_repeat)
+    try:
+        return _checked(shared, lane, error)
+    except (Broken, TimedOut) as failure:
+        return await ago_on(shared.retry, failure, attempt, _go_on, lambda _: not is_gone, began)
+
+
+def _checked(shared: SharedConnection, lane: Lane, reply: Any) -> Any:
+    """The reply; raises it if it is an error."""
+    if not isinstance(reply, Exception):
+        return reply
+    error = shared.refuses(reply, lane)
+    if isinstance(error, ResponseError):
+        raise_reply(error)
+    raise error
 
 
 async def _exchange_by_pool(
-    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     loan, task = aloan_of(client), asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -178,7 +182,7 @@ async def _exchange_by_pool(
 
 
 async def _exchange(
-    loan: AsyncLoan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: AsyncLoan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     async def attempt() -> Any:
         await loan.reconnect()
@@ -214,7 +218,7 @@ async def _exchange(
 
 
 async def _exchange_by_client(
-    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     if meanwhile is not None:
         meanwhile()
