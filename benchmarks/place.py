@@ -31,11 +31,13 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a line works with. `client` and `aclient` are the hand-written side's own, as redis-py makes them."""
+    """What a line works with. `client` and `pooled` are the hand-written side's own, as redis-py makes them; `pooled` is
+    async and has 64 connections.
+    """
 
     database: ormis.Database
     client: "redis.Redis"
-    aclient: "redis.asyncio.Redis"
+    pooled: "redis.asyncio.Redis"
     runner: asyncio.Runner
     sizes: Sizes
 
@@ -76,6 +78,16 @@ class Place:
                     by_hand.insert(pipe, pk, values(pk))
                 pipe.set(by_hand.NEXT_ID, pks[-1])
                 pipe.execute()
+
+    def column(self, keys: Sequence[bytes], field: str) -> list[bytes]:
+        """This field of the hashes at the keys."""
+        found: list[bytes] = []
+        for batch in batches(keys):
+            with self.client.pipeline(transaction=False) as pipe:
+                for key in batch:
+                    pipe.hget(key, field)
+                found += pipe.execute()
+        return found
 
     def check_same_keys(self) -> None:
         """Raises AssertionError where the two sides' keys differ in name, type or content."""
@@ -123,20 +135,33 @@ def open_place(url: str | None, sizes: Sizes) -> Iterator[Place]:
     """
     with ormis.connect(url or "embedded://") as database, asyncio.Runner() as runner:
         options = _address(database)
-        client, aclient = redis.Redis(**options), redis.asyncio.Redis(**options)
+        client = redis.Redis(**options)
         if client.dbsize():
             client.close()
             raise SystemExit(f"{database!r} is not empty, and the benchmarks delete what is there: give them another")
+        pooled = runner.run(_pooled(options))
         try:
-            yield Place(database, client, aclient, runner, sizes)
+            yield Place(database, client, pooled, runner, sizes)
         finally:
             client.flushdb()
             client.close()
-            runner.run(_close(database, aclient))
+            runner.run(_close(database, pooled))
 
 
-async def _close(database: ormis.Database, aclient: "redis.asyncio.Redis") -> None:
-    await aclient.aclose()
+async def _pooled(options: dict[str, Any]) -> "redis.asyncio.Redis":
+    connection_class: type[Any] = redis.asyncio.Connection
+    if "unix_socket_path" in options:
+        connection_class = redis.asyncio.UnixDomainSocketConnection
+        options = {**options, "path": options["unix_socket_path"]}
+        del options["unix_socket_path"]
+    pool = redis.asyncio.BlockingConnectionPool(
+        max_connections=64, timeout=None, connection_class=connection_class, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+async def _close(database: ormis.Database, pooled: "redis.asyncio.Redis") -> None:
+    await pooled.aclose()
     await database.aclient.aclose()
 
 

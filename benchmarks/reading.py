@@ -1,7 +1,7 @@
 """Reading: one object, and all of them."""
 
 from . import by_hand
-from .harness import AsyncLine, Line, Target, Work
+from .harness import Line, Target, Work
 from .model import Player
 from .place import batches
 
@@ -77,22 +77,4 @@ class Fetch(Line):
             check_same_row(player, row)
 
 
-class AsyncGet(AsyncLine):
-    """As Get, with `aget()` and redis.asyncio."""
-
-    name = "async-get"
-    title = "aget() as a typed object / HGETALL as a dict"
-
-    def fill(self) -> None:
-        self.place.fill(self.operations)
-
-    async def hand_async(self) -> None:
-        for pk in range(1, self.operations + 1):
-            await self.place.aclient.hgetall(by_hand.key(pk))
-
-    async def ormis_async(self) -> None:
-        for pk in range(1, self.operations + 1):
-            await Player.aget(pk)
-
-
-LINES: list[type[Line]] = [Get, Fetch, AsyncGet]
+LINES: list[type[Line]] = [Get, Fetch]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from . import by_hand
-from .harness import AsyncLine, Line, Target, Work
+from .harness import Line, Target, Work
 from .model import Player, values
 
 
@@ -118,26 +118,4 @@ class Delete(Line):
         return work
 
 
-class AsyncSave(AsyncLine):
-    """As SaveNew, with `asave()` and redis.asyncio."""
-
-    name = "async-save"
-    title = "asave() of a new object / MULTI of 6"
-
-    def fill(self) -> None:
-        self.numbers = {"hand": count(1), "ormis": count(1)}
-
-    async def hand_async(self) -> None:
-        for _ in range(self.operations):
-            pk = next(self.numbers["hand"])
-            async with self.place.aclient.pipeline(transaction=True) as pipe:
-                by_hand.insert(pipe, pk, values(pk))
-                pipe.set(by_hand.NEXT_ID, pk)
-                await pipe.execute()
-
-    async def ormis_async(self) -> None:
-        for _ in range(self.operations):
-            await Player(**values(next(self.numbers["ormis"]))).asave()
-
-
-LINES: list[type[Line]] = [SaveNew, SaveField, Delete, AsyncSave]
+LINES: list[type[Line]] = [SaveNew, SaveField, Delete]
