@@ -107,14 +107,14 @@ class SaveNewMany(ManyTasks):
     def fill(self) -> None:
         self.numbers = {"hand": count(1), "ormis": count(1)}
 
-    async def hand_one(self, number: int) -> None:
+    async def hand_one(self, number: int) -> None:  # noqa: ARG002 - the others use it
         pk = next(self.numbers["hand"])
         async with self.place.pooled.pipeline(transaction=True) as pipe:
             by_hand.insert(pipe, pk, values(pk))
             pipe.set(by_hand.NEXT_ID, pk)
             await pipe.execute()
 
-    async def ormis_one(self, number: int) -> None:
+    async def ormis_one(self, number: int) -> None:  # noqa: ARG002 - the others use it
         await Player(**values(next(self.numbers["ormis"]))).asave()
 
     def check(self) -> None:

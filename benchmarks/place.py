@@ -31,8 +31,8 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a line works with. `client` and `pooled` are the hand-written side's own, as redis-py makes them; `pooled` is
-    async and has 64 connections.
+    """What a line works with. `client` and `pooled` are the hand-written side's own, as redis-py makes them; `pooled`
+    is async and has 64 connections.
     """
 
     database: ormis.Database
