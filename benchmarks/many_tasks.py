@@ -25,7 +25,7 @@ class ManyTasks(AsyncLine):
 
     @property
     def operations(self) -> int:
-        return max(self.place.sizes.operations, 2 * self.tasks)
+        return max(self.place.sizes.operations, self.tasks)
 
     def fill(self) -> None:
         self.place.fill(self.operations)
