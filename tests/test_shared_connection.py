@@ -714,7 +714,7 @@ def interrupts() -> Iterator[Callable[[float], None]]:
 # All at once
 
 
-def check_all_at_once(server: Server, prefix: str, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_all_at_once(server: Server, prefix: str, calls: int) -> None:
     """So many calls of 200 tasks, some of them cancelled, over connections that are cut."""
     dice = random.Random(calls)
     seen: list[int] = []
@@ -756,11 +756,9 @@ def check_all_at_once(server: Server, prefix: str, calls: int, monkeypatch: pyte
     assert counts["cancelled"]
 
 
-def test_all_at_once(
-    raw: redis.Redis, server: Server, prefix: str, at_once: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_at_once(raw: redis.Redis, server: Server, prefix: str, at_once: None) -> None:
     """Cancellations and cut connections: no write lost or doubled, no call answered with the reply of another one."""
-    check_all_at_once(server, prefix, 8_000, monkeypatch)
+    check_all_at_once(server, prefix, 8_000)
 
 
 @pytest.mark.slow
@@ -770,7 +768,7 @@ def test_a_million_calls(
     """The same, and interrupts, a million times."""
     calls = check_interrupts(url, monkeypatch, rounds=3000)
     raw.flushdb()
-    check_all_at_once(server, prefix, 1_000_000 - min(calls, 300_000), monkeypatch)
+    check_all_at_once(server, prefix, 1_000_000 - min(calls, 300_000))
 
 
 # TLS, uvloop

@@ -75,7 +75,7 @@ class SharedConnection:
             await asyncio.wait((self._opening,), timeout=1)
         if (lane := self.lane) is not None:
             lane.end(_closed())
-            await lane.lost
+            await asyncio.wait((lane.lost,), timeout=1)
 
     def _is_opening(self) -> bool:
         return self._opening is not None and not self._opening.done() and self._opening_run is current_run()
