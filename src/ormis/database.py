@@ -43,6 +43,8 @@ class Database:
         self._connections = connections
         self.limits = limits
         self._checked = False
+        self.prefix = connections.prefix
+        """The beginning of every key of this database; empty for most."""
         self.origin, self.async_origin = Origin(self), Origin(self, asynchronous=True)
 
     def __repr__(self) -> str:
@@ -52,11 +54,6 @@ class Database:
     def url(self) -> str:
         """The URL without user, password and options but the prefix, for messages and logs."""
         return self._connections.url
-
-    @property
-    def prefix(self) -> str:
-        """The beginning of every key of this database; empty for most."""
-        return self._connections.prefix
 
     @property
     def client(self) -> redis.Redis:
@@ -132,7 +129,7 @@ class Database:
             return await self.arun(steps(operation))
         own = self._connections.loop_client
         try:
-            reply = await aio.send(own.client, operation.call, self.prefix, own.shared)
+            reply = await aio.ask(own.client, operation.call, self.prefix, own.shared)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise

@@ -108,15 +108,18 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
         """
         database = cls._database_for(None)
-        return cls._loaded(pk, database.run_one(RowRead(cls._schema(), cls._key(pk))), database.origin)
+        row = database.run_one(RowRead(cls.__schema__ or cls._schema(), cls._key(pk)))
+        return cls._loaded(pk, row, database.origin)
 
     @classmethod
     @by_key_alone
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)
-        row = await database.arun_one(RowRead(cls._schema(), cls._key(pk)))
-        return cls._loaded(pk, row, database.async_origin)
+        row = await database.arun_one(RowRead(cls.__schema__ or cls._schema(), cls._key(pk)))
+        return (
+            cls._loaded(pk, None, database.async_origin) if row is None else load_one(cls, row, database.async_origin)
+        )
 
     @classmethod
     def list(cls) -> builtins.list[Self]:
@@ -152,7 +155,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """
         if self.__without_twin__ == "save":
             self._refuse_passing_by("asave", "save")
-        origin = Origin(self._database_for_saving(using))
+        origin = self._database_for_saving(using).origin
         origin.database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin))
         return self._saved(origin)
 
@@ -169,7 +172,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """As save()."""
         if self.__without_twin__ == "asave":
             self._refuse_passing_by("save", "asave")
-        origin = Origin(self._database_for_saving(using), asynchronous=True)
+        origin = self._database_for_saving(using).async_origin
         operation = saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin)
         await origin.database.arun(operation)
         return self._saved(origin)
@@ -470,7 +473,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     @classmethod
     def _key(cls, pk: Any) -> Any:
-        schema = cls._schema()
+        schema = cls.__schema__ or cls._schema()
         if pk.__class__ is schema.pk.exact is int and schema.pk.normalise is None:
             return pk
         try:

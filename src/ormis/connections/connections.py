@@ -11,7 +11,7 @@ import redis.asyncio
 from ..errors import NotConnected, OrmisError
 from .clients import close_client, make_client
 from .embedded import EmbeddedServer
-from .loops import GivenClient, Loop, LoopClient, close_in_loop, running_loop
+from .loops import GivenClient, Loop, LoopClient, close_in_loop
 from .settings import Settings, settings_of_client, settings_of_target
 from .urls import Target, named_with, parse
 
@@ -121,7 +121,11 @@ class Connections:
     @property
     def loop_client(self) -> LoopClient | GivenClient:
         """The same with the connection that the calls of the loop share, if they share one."""
-        loop, process = running_loop(), os.getpid()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        process = os.getpid()
         return self._aclients.get((loop, process)) or self._new_loop_client(loop, process)
 
     def _new_loop_client(self, loop: Loop | None, process: int) -> LoopClient | GivenClient:

@@ -70,7 +70,7 @@ class Lane(asyncio.Protocol):
 
     def send(self, request: bytes) -> "asyncio.Future[Any]":
         """Sends a packed command. The result of the future is the reply, undecoded; an error is a result as well."""
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = asyncio.Future(loop=self._loop)
         if self.error is not None:
             future.set_result(_copy(self.error))
         elif self._waiting or self._is_scheduled or self._unsent or self._is_paused:

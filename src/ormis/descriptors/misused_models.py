@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
@@ -41,23 +40,13 @@ def by_key_alone(method: Method) -> Method:
     """A decorator of `get` and `aget`, which take a primary key: what else they are given is named, and its place."""
     name = method.__name__
 
-    if iscoroutinefunction(method):
-
-        @wraps(method)
-        async def aget(model: Any, *keys: Any, **lookups: Any) -> Any:
-            if lookups or len(keys) != 1:
-                _check_key_alone(model, name, keys, lookups)
-            return await method(model, *keys, **lookups)
-
-        return cast(Method, aget)
-
     @wraps(method)
-    def get(model: Any, *keys: Any, **lookups: Any) -> Any:
+    def checked(model: Any, *keys: Any, **lookups: Any) -> Any:
         if lookups or len(keys) != 1:
             _check_key_alone(model, name, keys, lookups)
-        return method(model, *keys, **lookups)
+        return method(model, *keys, **lookups)  # of `aget` the coroutine: one around it would cost 0.3 us
 
-    return cast(Method, get)
+    return cast(Method, checked)
 
 
 def _check_key_alone(model: Any, name: str, keys: tuple[Any, ...], lookups: dict[str, Any]) -> None:

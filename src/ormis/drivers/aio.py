@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..calls import Argument, Call, HashRead, Invocation, Operation, ScriptCall, Sent, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from ..connections.lane import Lane
 from ..connections.packing import pack
@@ -60,6 +60,19 @@ async def send(client: aioredis.Redis, call: Call, prefix: str = "", shared: Sha
         return await evaluate(client, call, arguments, once, shared)
     finally:
         once.end()
+
+
+async def ask(client: aioredis.Redis, call: Sent, prefix: str, shared: SharedConnection | None) -> Any:
+    """As send(): a short reading goes to the shared connection itself, since each coroutine between costs 0.3 us."""
+    lane = None if shared is None else shared.lane
+    if shared is None or lane is None or not isinstance(call, HashRead):
+        return await send(client, call, prefix, shared)
+    note(call, prefix)
+    request, began = call.wire(prefix).packed, monotonic()
+    reply = await lane.send(request)
+    if isinstance(reply, Exception):
+        return await _repeat(shared, lane, request, reply, began)
+    return reply
 
 
 async def evaluate(

@@ -19,7 +19,7 @@ class RowRead:
     __slots__ = ("call", "schema")
 
     def __init__(self, schema: Schema, pk: Any) -> None:
-        text = schema.pk.codec.encode(pk)
+        text = pk if pk.__class__ is int else schema.pk.codec.encode(pk)
         self.schema = schema
         self.call = HashRead(schema.hash_fields, object_key(schema.key, str(text)))
 

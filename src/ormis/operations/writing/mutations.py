@@ -114,15 +114,17 @@ def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
 
 def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> CommitCall:
     """The call that applies the mutations."""
+    if len(mutations) == 1 and (mutation := mutations[0]).code != "delete" and not _changes_referred(mutation):
+        batch = [mutation.packed(1)]
+        packed = _pack(packable(batch) if mutation.schema.binary else batch)
+        return script("commit")((packed, *_shape_and_quick(mutation)), CommitCall, mutations=mutations)
     numbers: dict[Schema, int] = {}
-    batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
+    batch = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
     deleted = dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"])
     changed = dict.fromkeys([mutation.schema for mutation in mutations if _changes_referred(mutation)])
     if deleted or changed:
         more = shapes_with_referrers(numbers, deleted, changed, replacements)
-    elif len(mutations) == 1:
-        more = _shape_and_quick(mutations[0])
     else:
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
