@@ -3,9 +3,9 @@
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
 --      at, long, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`, keyed,
 --      walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser, values,
---      taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into), which
---      returns the last key that it looked at if it left some, since the texts are too long for one call;
---      look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
+--      taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into,
+--      enough|nil), which returns the last key that it looked at if it left some, since the texts are too long for one
+--      call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
@@ -234,8 +234,9 @@ local function prepare_reading(path_is_sure)
   end
 end
 
--- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
-local function look(keys, into)
+-- The rows among these keys (at most CHUNK) that meet the condition, until there are enough; {pk} alone where nothing
+-- has to be read.
+local function look(keys, into, enough)
   local checks, holds = search.checks, search.holds
   for i = 1, #checks do
     if #keys > 0 then
@@ -271,7 +272,7 @@ local function look(keys, into)
   local width, fill, long, size, left = #at, search.fill, search.long, 0, bytes.most - bytes.read
   local long_1, long_2, more = long[1], long[2], #long > 2
   local follow = search.row_by_row and request.related and require('read.related_objects').follow
-  local deep, stopped = follow or request.joins or open_models.asks_others, nil
+  local deep, looked = follow or request.joins or open_models.asks_others, #keys
   for i = 1, #keys do
     local row = pcommand('HMGET', base .. keys[i], unpack(names, 1, width))
     if row.err then row = call('HMGET', base .. keys[i], names[1]) end
@@ -301,15 +302,15 @@ local function look(keys, into)
         end
       end
       if deep then left = bytes.most - bytes.read end
-      if size > left and i < #keys then
-        stopped = i
+      if count == enough or size > left then
+        looked = i
         break
       end
     end
   end
   bytes.read = bytes.read + size
-  search.spent = search.spent + (stopped or #keys) * search.price
-  return stopped and keys[stopped]
+  search.spent = search.spent + looked * search.price
+  return looked < #keys and count ~= enough and keys[looked] or nil
 end
 
 -- As look(), for any number of keys, until there are enough rows.
@@ -317,7 +318,7 @@ local function look_at_all(keys, into, enough)
   if #keys <= CHUNK and not enough then return not look(keys, into) end
   local first, size = 1, enough and math.min(CHUNK, math.max(enough, 10)) or CHUNK
   while first <= #keys and not (enough and #into >= enough) do
-    if full() or look({unpack(keys, first, math.min(first + size - 1, #keys))}, into) then return false end
+    if full() or look({unpack(keys, first, math.min(first + size - 1, #keys))}, into, enough) then return false end
     first, size = first + size, CHUNK
   end
   return true

@@ -79,7 +79,6 @@ local function prepare_joins(joins, early, sorted, numbers)
       local other, pk = join.model, key
       if join[3] > 0 then pk = open_models.holder(other, join[3], key) end
       found = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(join.names)) or nothing
-      reading.add(found)
       if join.fill and found[#join.names] then join.fill(found) end
       join.known[key] = found
     end
@@ -94,6 +93,7 @@ local function prepare_joins(joins, early, sorted, numbers)
         row[join[4]] = numbers and number or tostring(number)
       else
         local texts, at = key and texts_of(join, key) or nothing, join[4] - 1
+        reading.add(texts)
         for i = 1, #join[5] do row[at + i] = texts[i] end
       end
     end

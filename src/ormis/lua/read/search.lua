@@ -142,7 +142,7 @@ local function walk_creation(enough)
       -- Any numbers that grow will do, to compare rows of one call.
       for i = 1, #keys do creation_order[keys[i]] = request.backwards and -start - i or start + i end
     end
-    if look(keys, rows) then return nil end
+    if look(keys, rows, enough) then return nil end
     start, size = start + size, math.min(CHUNK, 2 * size)
     if search.spent > request.budget or more and full() and #rows < enough then return nil end
   until not more or #rows >= enough
@@ -179,8 +179,18 @@ end
 local function walk_index(probe, enough)
   prepare(probe)
   prepare_reading(true)
-  return (walk(probe, request.order[1][2], enough, function(keys, rows)
-    return not full() and not look(keys, rows) and search.spent <= request.budget
+  local filtered = #search.checks > 0 or search.holds
+  return (walk(probe, request.order[1][2], enough, function(keys, rows, stands)
+    local first = 1
+    while first <= #keys do
+      -- Where all are kept, those behind the last one need not be read.
+      local left = enough + 1 - #rows
+      if left <= 0 and not filtered and stands[rows[#rows][1]] ~= stands[rows[enough][1]] then break end
+      local last = filtered and #keys or math.min(#keys, first + math.max(left, 4) - 1)
+      if full() or look({unpack(keys, first, last)}, rows) then return false end
+      first = last + 1
+    end
+    return search.spent <= request.budget
   end))
 end
 
