@@ -16,6 +16,7 @@ from . import (
     computing,
     holding,
     linking,
+    long_texts,
     marking,
     memory,
     peers,
@@ -32,7 +33,20 @@ from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
     line.name: line
-    for module in (saving, marking, reading, bulk, linking, memory, voting, relating, querying, computing, holding)
+    for module in (
+        saving,
+        marking,
+        reading,
+        bulk,
+        linking,
+        memory,
+        voting,
+        relating,
+        querying,
+        computing,
+        long_texts,
+        holding,
+    )
     for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}

@@ -80,7 +80,7 @@ local function counter(m)
   elseif code == 'update' then
     positions, size = mutations.concerning(m, request.mutation[2]), size_of(request.mutation[2])
   end
-  local may_be_long = as_set(request.long[1])
+  local may_be_long = as_set(request.long)
   for i = 1, #positions do long = long or may_be_long[positions[i]] end
   return function(pk)
     bytes.read = bytes.read + size

@@ -20,7 +20,7 @@
 --                                  read/ranking.lua
 --   explain                        say what was done
 --   budget, bytes                  how many objects one call may look at, and how many bytes of their texts
---   long = {{position, ...}, ...}  the columns of each model whose texts may have any length}
+--   long = {position, ...}         the columns whose texts may have any length}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
 -- packed list of their members, with `aggregate` {answer, packed groups}; the answer is one of
 --   {'ok', 'done', count}          all there is

@@ -202,8 +202,8 @@ class Plan:
             request |= {"joins": numbers.joins, "early": early, "sorted": sorted_by}
         if self.related and want == "rows":
             request["related"] = [_packed_related(related, numbers) for related in self.related]
-        request |= {"backwards": self.backwards, "budget": self.limits.objects, "bytes": self.limits.bytes}
-        request["long"] = [schema.long for schema in numbers.models]
+        request |= {"backwards": self.backwards, "budget": self.limits.objects}
+        request |= {"bytes": self.limits.bytes, "long": self.schema.long}
         if "keys" in more or "step" in more:
             return request | more, numbers
         if self.client_where is None and not self.client_sort:

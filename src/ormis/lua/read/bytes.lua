@@ -1,7 +1,7 @@
 -- How many bytes of stored texts this call has read, and how many it may: whoever reads texts of any length adds to it.
 -- In: request.bytes.
--- Out: bytes, {read, most}; full(), whether the call should read no more; add(texts, positions|nil), those of a list,
---      false for an absent one, or those at some positions.
+-- Out: bytes, {read, most}; full(), whether the call should read no more; add(texts), those of a list, false for an
+--      absent one.
 
 local bytes = {read = 0, most = require('read.request').bytes or math.huge}
 
@@ -9,10 +9,10 @@ local function full()
   return bytes.read > bytes.most
 end
 
-local function add(texts, positions)
+local function add(texts)
   local size = 0
-  for i = 1, positions and #positions or #texts do
-    local text = texts[positions and positions[i] or i]
+  for i = 1, #texts do
+    local text = texts[i]
     if text then size = size + #text end
   end
   bytes.read = bytes.read + size

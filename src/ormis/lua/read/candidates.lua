@@ -1,9 +1,9 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, long, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`, keyed,
---      walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser, values,
---      taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into,
+--      at, long, stride, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`,
+--      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser,
+--      values, taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into,
 --      enough|nil), which returns the last key that it looked at if it left some, since the texts are too long for one
 --      call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
 
@@ -175,7 +175,7 @@ local function prepare_reading(path_is_sure)
       related_columns.prepare_joins(request.joins, request.early, sorted, search.keyed)
   end
   local names, at, long = {}, {}, {}
-  for _, position in ipairs(m.long) do
+  for _, position in ipairs(request.long) do
     if wanted[position] then long[#long + 1] = position end
   end
   for position = 1, #m.columns do
@@ -211,7 +211,7 @@ local function prepare_reading(path_is_sure)
       local base, pk_name, read = m.base .. KEY.object, m.columns[1], folding.columns_read(m)
       local long_at = {}
       for j = 1, #read do
-        for _, position in ipairs(m.long) do
+        for _, position in ipairs(request.long) do
           if m.columns[position] == read[j] then long_at[#long_at + 1] = j end
         end
       end
@@ -236,6 +236,8 @@ end
 
 -- The rows among these keys (at most CHUNK) that meet the condition, until there are enough; {pk} alone where nothing
 -- has to be read.
+-- The texts are counted in each fifth or sixth row, which stands for those behind it, until a long one is found: to
+-- count them all would cost short rows 5 % of their time.
 local function look(keys, into, enough)
   local checks, holds = search.checks, search.holds
   for i = 1, #checks do
@@ -270,7 +272,8 @@ local function look(keys, into, enough)
   local fold = search.fold
   local base, names, at, count, direct = search.m.base .. KEY.object, search.names, search.at, #into, search.direct
   local width, fill, long, size, left = #at, search.fill, search.long, 0, bytes.most - bytes.read
-  local long_1, long_2, more = long[1], long[2], #long > 2
+  local many, stride, last = bytes.most / 250, search.stride or 5, enough or math.huge
+  local at_size = #long > 0 and 1 or math.huge
   local follow = search.row_by_row and request.related and require('read.related_objects').follow
   local deep, looked = follow or request.joins or open_models.asks_others, #keys
   for i = 1, #keys do
@@ -282,12 +285,14 @@ local function look(keys, into, enough)
         row = {}
         for j = 1, width do row[at[j]] = texts[j] end
       end
-      if long_1 then
-        size = size + #(row[long_1] or '')
-        if long_2 then size = size + #(row[long_2] or '') end
-        if more then
-          for j = 3, #long do size = size + #(row[long[j]] or '') end
-        end
+      if i >= at_size then
+        local own = 0
+        for j = 1, #long do own = own + #(row[long[j]] or '') end
+        if own > many then search.stride = 1 end
+        stride = search.stride or 11 - stride
+        size = size + own * stride
+        at_size = i + stride
+        if size > left then last = 0 end
       end
       if fill then fill(row) end
       if join_early then join_early(row) end
@@ -298,11 +303,13 @@ local function look(keys, into, enough)
         else
           count = count + 1
           into[count] = row
-          if follow then follow(row) end
         end
       end
-      if deep then left = bytes.most - bytes.read end
-      if count == enough or size > left then
+      if deep then
+        if follow and into[count] == row then follow(row) end
+        if size > bytes.most - bytes.read then last = 0 end
+      end
+      if count >= last then
         looked = i
         break
       end

@@ -78,13 +78,19 @@ end
 -- The rows of keys; nil where one of these or of those before is no object, or the texts are too long for one call.
 local function rows_at(keys, offset, last)
   local rows, at, width, before = {}, plan[3][7], #plan[3], {}
-  local left, long = plan[3][8], plan[3][9]
+  local left, long, stride = plan[3][8], plan[3][9], 5  -- counted as candidates.lua does
+  local many, at_size = left / 250, #long > 0 and offset or math.huge
   for i = 1, math.min(offset, #keys) do before[i] = base .. KEY.object .. keys[i] end
   if before[1] and call('EXISTS', unpack(before)) ~= #before then return nil end
   for i = offset + 1, last do
     local row = call('HMGET', base .. KEY.object .. keys[i], unpack(plan[3], 10, width))
     if not row[at] or left < 0 then return nil end
-    for j = 1, #long do left = left - #(row[long[j]] or '') end
+    if i >= at_size then
+      local own = 0
+      for j = 1, #long do own = own + #(row[long[j]] or '') end
+      stride = own < many and stride > 1 and 11 - stride or 1
+      left, at_size = left - own * stride, i + stride
+    end
     rows[i - offset] = row
   end
   return rows

@@ -1,5 +1,4 @@
--- The models of a query, opened once a call, and what can be asked of each. `long` lists the positions of the columns
--- whose texts may have any length.
+-- The models of a query, opened once a call, and what can be asked of each.
 -- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
 -- Out: model_at(number), a model whose indexes and unique are lists of tables; existing(m, keys), those that are there;
 --      holders(m, position, value), the keys of those with this value in a column, some of which may be gone;
@@ -46,7 +45,6 @@ local function model_at(number)
     m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false)
     if m.expires then m.unsure = require('expiry.cleanup')(m, require('read.request').most) end
     m = named(m)
-    m.long = require('read.request').long[number] or nothing
     opened[number] = m
   end
   return m

@@ -31,7 +31,7 @@ local function follow(row, parent)
       if by > 0 then pk = open_models.holder(other, by, key) end
       local texts = pk and call('HMGET', other.base .. KEY.object .. pk, unpack(other.columns, 1, spec[5]))
       if texts and texts[1] then
-        reading.add(texts, other.long)
+        reading.add(texts)
         if spec[6] then texts[spec[5] + 1] = call('ZSCORE', other.base .. KEY.ids, pk) end
         table.insert(found[r], texts)
         follow(texts, r)
