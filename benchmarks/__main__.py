@@ -16,6 +16,7 @@ from . import (
     computing,
     holding,
     linking,
+    long_texts,
     many_tasks,
     marking,
     memory,
@@ -45,6 +46,7 @@ LINES: dict[str, type[Line]] = {
         relating,
         querying,
         computing,
+        long_texts,
         holding,
     )
     for line in module.LINES

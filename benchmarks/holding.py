@@ -15,9 +15,10 @@ from typing import Any
 import ormis
 from ormis import Count, F, Max, StdDev, Sum
 
-from . import catalogue, computing
+from . import catalogue, computing, long_texts
 from .catalogue import Gadget
 from .harness import Line, Result, Target, Work
+from .long_texts import Article
 from .place import Place
 from .relating import Depot
 
@@ -33,6 +34,7 @@ WORK: dict[str, Callable[[], Any]] = {
     "delete": lambda: Gadget.objects.all().delete(),
     "aggregate": lambda: [Gadget.objects.aggregate(Sum("weight"), StdDev("price"), Max("name")) for _ in range(3)],
     "group": lambda: [*Gadget.objects.values("name").annotate(n=Count("*"), total=Sum("weight"))],
+    "large-rows": lambda: sum(1 for _ in Article.objects.iterator()),
     "annotate": lambda: [*Depot.objects.annotate(n=Count("parcels"))],
 }
 
@@ -42,6 +44,7 @@ def main(url: str, name: str) -> None:
     with ormis.connect(url):
         Gadget.objects.first()
         Depot.objects.first()
+        Article.objects.first()
         print("ready", flush=True)
         sys.stdin.readline()
         WORK[name]()
@@ -130,6 +133,17 @@ class HoldingCounts(Holding):
         computing.fill_depots(self.place)
 
 
+class HoldingLongRows(Holding):
+    """As Holding, of 1,000 rows of 100,000 characters."""
+
+    name = "rows-large"
+    title = "PING during iterator() over 1,000 rows of 100,000 characters / idle"
+    work = "large-rows"
+
+    def prepare(self) -> None:
+        long_texts.fill_articles(self.place)
+
+
 def _line(work: str, title: str) -> type[Holding]:
     return type("Holding", (Holding,), {"name": f"hold-{work}", "title": f"PING during {title} / idle", "work": work})
 
@@ -143,6 +157,7 @@ LINES: list[type[Line]] = [
     _line("aggregate", "aggregates of all, of columns without index"),
     _line("group", "groups of all by a field without index, count and sum"),
     HoldingCounts,
+    HoldingLongRows,
 ]
 # While querysets are without these there is nothing to measure.
 if hasattr(ormis.QuerySet, "update"):

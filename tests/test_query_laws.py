@@ -1,7 +1,8 @@
 """Queries against plain Python: random related rows, conditions, orders, slices and values, with indexes and without.
 
-tests/library.py has the models and what is expected. Everything is asked twice: with the sizes that users have, and
-with tiny ones, so that a dozen rows take all the ways that a million do: steps, portions of keys, merges.
+tests/library.py has the models and what is expected. Everything is asked with the sizes that users have,
+with tiny ones, so that a dozen rows take all the ways that a million do: steps, portions of keys, merges; and with few
+bytes for a call, so that short rows take the ways of long ones.
 """
 
 from collections import Counter
@@ -26,22 +27,26 @@ MODELS = st.sampled_from(list(FIELDS))
 LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(params=["usual sizes", "tiny sizes"])
+TINY = {
+    "tiny sizes": [("CHUNK, DEEP_CHUNK = 200, 20", "CHUNK, DEEP_CHUNK = 2, 1"), ("SNAPSHOT = 20000", "SNAPSHOT = 6")],
+    "few bytes": [("PAGE = 100", "PAGE = 2")],
+}
+
+
+@pytest.fixture(params=["usual sizes", *TINY])
 def sizes(request: pytest.FixtureRequest, db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """How much one call looks at: as it is, or so little that nearly everything takes several calls."""
     if request.param == "usual sizes":
         return
     query = script("query")
     source = query.source
-    for usual, tiny in (
-        ("CHUNK, DEEP_CHUNK = 200, 20", "CHUNK, DEEP_CHUNK = 2, 1"),
-        ("SNAPSHOT = 20000", "SNAPSHOT = 6"),
-    ):
+    for usual, tiny in TINY[request.param]:
         assert f"local {usual}\n" in source
         source = source.replace(f"local {usual}\n", f"local {tiny}\n")
     made = replace(query, source=source, sha=sha1(source.encode()).hexdigest())
     monkeypatch.setattr(pages, "script", lambda _name: made)
-    db.limits = replace(db.limits, objects=4, keys=3)
+    few_objects = replace(db.limits, objects=4, keys=3)
+    db.limits = few_objects if request.param == "tiny sizes" else replace(db.limits, bytes=10)
 
 
 @pytest.fixture(params=list(FAMILIES))

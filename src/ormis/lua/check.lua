@@ -7,6 +7,7 @@
 --   after, count                   the next objects in the order of creation, or
 --   keys, cursor, budget           keys of the model; the cursor within the first of them; of the entries in the
 --                                  indexes `budget` are looked at in one step
+--   bytes                          fewer objects, or entries, if their texts have more bytes together
 --   progress}                      with after: keep in ormis/reindex how far a reindexing is, see reindex.lua
 -- Returns {answer} or {answer, packed rows}; the answer is one of
 --   {'ok', findings, place, count}         place of the last object looked at, false at the end; how many there were
@@ -33,20 +34,28 @@ local m
 
 -- Objects in the order of creation ------------------------------------------------------------------------------------
 
--- The next keys and the place of the last one; those that share its place are among them.
+-- How many bytes of texts this step has looked at.
+local read = 0
+
+local function add_bytes(texts)
+  for _, text in pairs(texts) do read = read + #(text or '') end
+end
+
+-- The next keys, the place of each, and that of the last one if there may be more; those that share its place are among
+-- them.
 local function next_keys(after, count)
-  local ids, keys = m.base .. KEY.ids, {}
+  local ids, keys, places = m.base .. KEY.ids, {}, {}
   local reply = ask('ZRANGEBYSCORE', ids, after and '(' .. after or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, count)
-  if not reply then return keys, false end
+  if not reply then return keys, places, false end
   local last = reply[#reply]
-  for i = 1, #reply, 2 do keys[#keys + 1] = reply[i] end
-  if #keys < count then return keys, false end
+  for i = 1, #reply, 2 do keys[#keys + 1], places[#places + 1] = reply[i], reply[i + 1] end
+  if #keys < count then return keys, places, false end
   local seen = {}
   for i = 1, #keys do seen[keys[i]] = true end
   for _, pk in ipairs(call('ZRANGEBYSCORE', ids, last, last)) do
-    if not seen[pk] then keys[#keys + 1] = pk end
+    if not seen[pk] then keys[#keys + 1], places[#places + 1] = pk, last end
   end
-  return keys, last
+  return keys, places, last
 end
 
 local function verify_counter(pks)
@@ -71,11 +80,18 @@ local function pack_row(row, width)
 end
 
 local function walk_objects()
-  local pks, place = next_keys(request.after, request.count)
+  local pks, places, place = next_keys(request.after, request.count)
   local rows = {}
   for i = 1, #pks do
     local row = verify_object(m, pks[i])
-    if row and request.width > 0 then rows[#rows + 1] = pack_row(row, request.width) end
+    if row then
+      add_bytes(row)
+      if request.width > 0 then rows[#rows + 1] = pack_row(row, request.width) end
+    end
+    if read > request.bytes and pks[i + 1] and places[i + 1] ~= places[i] then
+      pks, place = {unpack(pks, 1, i)}, places[i]
+      break
+    end
   end
   if m.auto and #pks > 0 then verify_counter(pks) end
   local packed = '\221' .. struct.pack('>I4', #rows) .. table.concat(rows)
@@ -85,6 +101,7 @@ end
 -- Keys of the model ---------------------------------------------------------------------------------------------------
 
 local entries = 0
+local LONG = 25  -- entries that may hold texts of any length, read at once
 
 -- An object that the order of creation lacks.
 local function adopt_object(key, pk)
@@ -157,9 +174,10 @@ end
 
 local function look_at_entries(key, slots, cursor)
   local stored = index_kinds[m.indexes[slots[1]]].stored
-  local reply = ask(stored.scan, key, cursor, 'COUNT', request.budget)
+  local reply = ask(stored.scan, key, cursor, 'COUNT', math.min(request.budget, LONG))
   if not reply then return '0' end
   local members, width, name = reply[2], stored.width, index_name(m, slots[1])
+  add_bytes(members)
   for at = 1, #members, width do
     local member = members[at]
     local kind, right = judge_entry(slots, key, member, width == 2 and tonumber(members[at + 1]) or nil)
@@ -175,9 +193,10 @@ local function look_at_entries(key, slots, cursor)
 end
 
 local function look_at_claims(key, name, fields, cursor)
-  local reply = ask('HSCAN', key, cursor, 'COUNT', request.budget)
+  local reply = ask('HSCAN', key, cursor, 'COUNT', math.min(request.budget, LONG))
   if not reply then return '0' end
   local claims = reply[2]
+  add_bytes(claims)
   for at = 1, #claims, 2 do
     local value, pk = claims[at], claims[at + 1]
     local row = row_at(m, pk, fields)
@@ -302,7 +321,7 @@ end
 
 local function walk_keys()
   local forms, keys, cursor, done, spent = slots_by_form(), request.keys, request.cursor, 0, 0
-  while done < #keys and spent < request.budget do
+  while done < #keys and spent < request.budget and read <= request.bytes do
     cursor = look_at_key(KEY.prefix .. keys[done + 1], forms, cursor)
     if cursor == '0' then done = done + 1 end
     spent = entries + done / 4

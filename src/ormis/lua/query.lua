@@ -12,21 +12,25 @@
 --   keys = {pk, ...}               look at these objects only, or
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
+--   behind = {name, member}        the keys of an index on text, from behind a member on
 --   enough                         how many rows of a portion or step are needed at most
 --   aggregate                      the groups and aggregates of rows, see read/aggregation.lua
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
 --   before, less = {{{conjunct, ...}, {probe, ...}}, ...}   count only what stands before this object, see
 --                                  read/ranking.lua
 --   explain                        say what was done
---   budget                         how many objects one call may look at}
+--   budget, bytes                  how many objects one call may look at, and how many bytes of their texts
+--   long = {position, ...}         the columns whose texts may have any length}
 -- Returns a count, or {answer} or {answer, packed rows, packed places, packed related rows...}, with `groups` also the
 -- packed list of their members, with `aggregate` {answer, packed groups}; the answer is one of
 --   {'ok', 'done', count}          all there is
---   {'ok', 'keys', {pk, ...}}      too many for one call: the keys of the candidates, to be asked for in portions
---   {'ok', 'walk'}                 too many for that: to be asked for step by step
---   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
---                                  many were looked at
+--   {'ok', 'keys', {pk, ...}, long}      too many for one call: the keys of the candidates, to be asked for in
+--                                        portions, followed by name, member if they are the first of a text index
+--   {'ok', 'walk', false, long}          too many for that: to be asked for step by step
+--   {'ok', 'step', place, count, long}   one step done; place of the last object looked at, false at the end; of `keys`
+--                                        how many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them
+-- `long` says that the texts that were read are too long for one call;
 -- with `less`, which no portion or step has, a list of how many meet each of its conditions as one more item, false
 -- where no index tells;
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
@@ -45,6 +49,30 @@ local candidates = require('read.candidates')
 local search, pack_wanted = candidates.search, candidates.pack_wanted
 local request = require('read.request')
 local find = require('read.search')
+local full = require('read.bytes').full
+
+-- What belongs to the rows of the result, but for those that had it from the beginning; false if it is too long for one
+-- call.
+local function belongings(rows)
+  if not search.complete(rows) then return false end
+  if not request.related then return nothing end
+  local related_objects = require('read.related_objects')
+  return (search.row_by_row or related_objects.follow_all(rows)) and related_objects.packed()
+end
+
+-- Of a whole result its keys; of the best rows of a portion or step nothing: the keys of the best ones of all are asked
+-- for next.
+local function too_long(head, rows)
+  if head[2] == 'step' then
+    head[4] = 0
+    local answer_ = {cmsgpack.pack(head), pack_wanted({}, request.columns), ''}
+    for i = 1, #(request.related or nothing) do answer_[3 + i] = pack_wanted({}, request.columns) end
+    return answer_
+  end
+  local keys = {}
+  for i = 1, #rows do keys[i] = rows[i][1] end
+  return {cmsgpack.pack({'ok', 'keys', keys, true, unpack(head, 4)})}
+end
 
 local function complete(head, rows, places)
   if request.explain then
@@ -57,11 +85,8 @@ local function complete(head, rows, places)
     return answer_
   end
   if not rows or request.want == 'count' then return answer_ end
-  search.complete(rows)
-  local related = nothing
-  if request.related then
-    related = require('read.related_objects')(rows)
-  end
+  local related = belongings(rows)
+  if not related then return too_long(head, rows) end
   answer_[2] = pack_wanted(rows, request.want == 'keys' and {1} or request.columns)
   answer_[3] = places and cmsgpack.pack(places) or ''
   extend(answer_, related)
@@ -78,11 +103,13 @@ end
 
 local function answer_query()
   local how, count, rows, places = find()
-  local head = {'ok', how, count}
+  local head = {'ok', how, count or false}
   if how == 'step' then head[4] = #rows end
+  if how ~= 'done' then head[#head + 1] = full() end
   if request.less then head = {'ok', how, count or false, search.lesser} end
   if request.in_parts then head[#head + 1] = search.values or 0 end
   local answer_ = complete(head, rows, places)
+  if how == 'keys' and places then answer_[2], answer_[3] = places[1], places[2] end
   return request.groups and add_groups(answer_) or answer_
 end
 

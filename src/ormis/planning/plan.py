@@ -203,6 +203,7 @@ class Plan:
         if self.related and want == "rows":
             request["related"] = [_packed_related(related, numbers) for related in self.related]
         request |= {"backwards": self.backwards, "budget": self.limits.objects}
+        request |= {"bytes": self.limits.bytes, "long": self.schema.long}
         if "keys" in more or "step" in more:
             return request | more, numbers
         if self.client_where is None and not self.client_sort:
@@ -235,7 +236,9 @@ class Plan:
         if not first:
             return closed
         limit, at = self.limit or False, self.reads.index(self.schema.pk) + 1
-        rows = [walk or False, descending, self.backwards, self.offset, limit, self.limits.objects, at]
+        long = [i for i, column in enumerate(self.reads, 1) if column.codec.traits.may_be_long]
+        limits = self.limits
+        rows = [walk or False, descending, self.backwards, self.offset, limit, limits.objects, at, limits.bytes, long]
         return [want, [*rows, *(column.name for column in self.reads)], *first]
 
     def request(self, want: str, **more: Any) -> tuple[Argument, ...]:

@@ -365,6 +365,11 @@ class Schema:
         return any(column.codec.kind == "bytes" for column in self.columns)
 
     @cached_property
+    def long(self) -> tuple[int, ...]:
+        """The positions of the columns whose texts may have any length."""
+        return tuple(column.position for column in self.columns if column.codec.traits.may_be_long)
+
+    @cached_property
     def alone(self) -> frozenset[Column]:
         """The columns without a part in a constraint, a reference, or an index of many columns or of another kind.
 

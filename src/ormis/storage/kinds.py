@@ -37,6 +37,7 @@ class Kind:
     by_text: values are compared as their stored texts, byte by byte.
     ordered: values are in the order that the type has in Python; else there are no ranges of them.
     may_be_unique: equal values have one text to be claimed.
+    may_be_long: its texts may have any length.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kind:
     by_text: bool = False
     ordered: bool = True
     may_be_unique: bool = True
+    may_be_long: bool = False
 
     @property
     def equal_by_text(self) -> bool:
@@ -60,14 +62,14 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("text", exact_text=True, may_be_key=True, by_text=True),
+        Kind("text", exact_text=True, may_be_key=True, by_text=True, may_be_long=True),
         Kind("uuid", exact_text=True, may_be_key=True, by_text=True),
-        Kind("bytes", exact_text=True, by_text=True),
-        Kind("json", indexable=False, by_text=True, ordered=False),
+        Kind("bytes", exact_text=True, by_text=True, may_be_long=True),
+        Kind("json", indexable=False, by_text=True, ordered=False, may_be_long=True),
         Kind("bool", exact_text=True, may_be_key=True),
         Kind("int", scored=True, reads_scores=True, exact_text=True, arithmetic=True, may_be_key=True),
         Kind("float", scored=True, reads_scores=True, arithmetic=True),
-        Kind("decimal", scored=True, arithmetic=True, may_be_key=True),
+        Kind("decimal", scored=True, arithmetic=True, may_be_key=True, may_be_long=True),
         Kind("date", scored=True, reads_scores=True, exact_text=True, parts=DATE_PARTS, may_be_key=True),
         Kind(
             "datetime",

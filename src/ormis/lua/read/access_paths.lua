@@ -64,9 +64,7 @@ function measures.text(probe, m, conjuncts)
   end
   probe.key, probe.cost = key, call('ZLEXCOUNT', key, probe.low, probe.high)
   function probe.list()
-    local keys, pk_of = call('ZRANGEBYLEX', key, probe.low, probe.high), require('values.text_entries').pk_of
-    for i = 1, #keys do keys[i] = pk_of(keys[i]) end
-    return keys
+    return require('read.text_index')(key, probe.low, probe.high, probe.in_parts)
   end
 end
 

@@ -1,10 +1,11 @@
 -- Looks at candidates: which of some keys are objects that meet the condition, as rows. A row has the texts that were
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
---      at, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`, keyed, walks, fold,
---      fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser, values, taken;
---      CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into);
---      look_at_all(keys, into, enough); pack_wanted(rows, positions).
+--      at, long, stride, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`,
+--      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser,
+--      values, taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into,
+--      enough|nil), which returns the last key that it looked at if it left some, since the texts are too long for one
+--      call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
@@ -17,11 +18,14 @@ local locate = require('read.probes').locate
 local sift = require('read.sift').sift
 local models = require('model.models')
 local open_models = require('read.open_models')
+local reading = require('read.bytes')
+local bytes, full = reading.bytes, reading.full
 local request = require('read.request')
 
 local CHUNK, DEEP_CHUNK = 200, 20
 local QUICK = 0.1   -- cost of a look at an index, relative to a look at an object
 local SCORED, SCORED_CHUNK = 0.2, 1000  -- the same for objects whose scores alone are added up
+local LONG_CHUNK = 100  -- objects of which texts of any length are read at once
 
 local search = {spent = 0}
 -- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
@@ -34,9 +38,9 @@ if not has_clock then
 end
 local started, HELD = seconds(), 0.004
 
--- Whether this call has held the server for so long that what is left should go into another one.
+-- Whether this call has held the server for so long, or read so much, that what is left should go into another one.
 local function held_long()
-  return seconds() - started > HELD
+  return full() or seconds() - started > HELD
 end
 
 -- Whether objects come before a place in the order of creation, or behind it if that is turned round.
@@ -71,8 +75,9 @@ local function prepare(path)
   search.chunk = math.min(open_models.asks_others and DEEP_CHUNK or CHUNK, request.most or CHUNK)
 end
 
--- Completes rows with the columns of related objects that the result alone needs.
-function search.complete(_rows) end
+-- Completes rows with the columns of related objects that the result alone needs. Returns false if these are too long
+-- for one call.
+function search.complete(_rows) return true end
 
 local join_early, join_sorted
 
@@ -105,6 +110,12 @@ local function appends_counts()
   return #positions == width + #request.joins
 end
 
+-- Whether each row of a portion or step is one of the result: then what belongs to it is read with it, so that the
+-- portion ends where the texts are too long for one call.
+local function row_by_row()
+  return request.want == 'rows' and (request.keys or request.step) and not (request.enough and #request.order > 0)
+end
+
 -- Where the numbers of related objects stand: beside the key in rows that have no more, otherwise behind all columns.
 local function place_counts()
   for j, join in ipairs(request.joins or nothing) do
@@ -116,12 +127,15 @@ local function place_counts()
   end
 end
 
--- Reads the hashes of rows that have keys and counts only. Returns false if one is not there.
+-- Reads the hashes of rows that have keys and counts only. Returns false if one is not there, or the texts are too long
+-- for one call.
 function search.read(rows)
   local base, names, at = search.m.base .. KEY.object, search.names, search.at
   for i = 1, #rows do
+    if full() then return false end
     local texts = call('HMGET', base .. rows[i][1], unpack(names))
     if not texts[1] then return false end
+    reading.add(texts)
     local row = {}
     for _, join in ipairs(request.joins or nothing) do row[join.at] = tostring(rows[i][join[4]]) end
     for j = 1, #at do row[at[j]] = texts[j] end
@@ -151,14 +165,19 @@ local function prepare_reading(path_is_sure)
   end
   local sure = path_is_sure and not (search.holds or m.unsure)
   search.keyed = search.keyed ~= false and sure and ordered_by_counts()
+  search.row_by_row = row_by_row()
   local others = #(request.joins or nothing) + #(request.related or nothing)
   if request.joins then
     local related_columns = require('read.related_columns')
     for _, join in ipairs(request.joins) do wanted[join[1]] = true end
+    local sorted = search.row_by_row and #request.joins or request.sorted
     join_early, join_sorted, search.complete =
-      related_columns.prepare_joins(request.joins, request.early, request.sorted, search.keyed)
+      related_columns.prepare_joins(request.joins, request.early, sorted, search.keyed)
   end
-  local names, at = {}, {}
+  local names, at, long = {}, {}, {}
+  for _, position in ipairs(request.long) do
+    if wanted[position] then long[#long + 1] = position end
+  end
   for position = 1, #m.columns do
     if wanted[position] then
       count = count + 1
@@ -172,13 +191,13 @@ local function prepare_reading(path_is_sure)
     if counts and numbers then
       search.count = counts
     elseif counts then
-      search.complete, search.appends = counts, true
+      search.complete, search.appends, join_sorted = counts, true, nil
     end
   end
   place_counts()
   if search.keyed then search.chunk = SCORED_CHUNK end
   search.price = search.keyed and SCORED or (4 + count) / 12 + others / 2
-  search.names, search.at, search.direct = names, at, count == #m.columns
+  search.names, search.at, search.long, search.direct = names, at, long, count == #m.columns
   local uncertain = search.holds or request.joins or m.unsure or not path_is_sure
   search.must_read = count > 1 or uncertain or request.want == 'rows' or request.want == 'aggregate'
   if search.fold then
@@ -190,13 +209,21 @@ local function prepare_reading(path_is_sure)
       local flat_columns = require('read.flat_columns')
       local folding = require('read.column_folding')
       local base, pk_name, read = m.base .. KEY.object, m.columns[1], folding.columns_read(m)
+      local long_at = {}
+      for j = 1, #read do
+        for _, position in ipairs(request.long) do
+          if m.columns[position] == read[j] then long_at[#long_at + 1] = j end
+        end
+      end
       search.fold_keys = search.fold_keys or function(keys)
-        folding.fold_columns(flat_columns.by_keys(base, keys, read, pk_name))
+        local texts, found, gone = flat_columns.by_keys(base, keys, read, pk_name, long_at)
+        folding.fold_columns(texts, found, gone)
+        return found
       end
       if search.walks and #search.checks == 0 and not request.backwards then
-        search.price, search.chunk = (3 + #read) / 20, SCORED_CHUNK
+        search.price, search.chunk = (3 + #read) / 20, #long_at > 0 and LONG_CHUNK or SCORED_CHUNK
         function search.fold_range(start, number)
-          local texts, found, gone = flat_columns.by_rank(base, search.ids, read, pk_name, start, number)
+          local texts, found, gone = flat_columns.by_rank(base, search.ids, read, pk_name, start, number, long_at)
           if not texts then return nil end
           folding.fold_columns(texts, found, gone)
           search.spent = search.spent + found * search.price
@@ -207,8 +234,11 @@ local function prepare_reading(path_is_sure)
   end
 end
 
--- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
-local function look(keys, into)
+-- The rows among these keys (at most CHUNK) that meet the condition, until there are enough; {pk} alone where nothing
+-- has to be read.
+-- The texts are counted in each fifth or sixth row, which stands for those behind it, until a long one is found: to
+-- count them all would cost short rows 5 % of their time.
+local function look(keys, into, enough)
   local checks, holds = search.checks, search.holds
   for i = 1, #checks do
     if #keys > 0 then
@@ -222,8 +252,8 @@ local function look(keys, into)
   end
   if search.fold_keys then
     search.spent = search.spent + #keys * search.price
-    if #keys > 0 then search.fold_keys(keys) end
-    return
+    local done = #keys > 0 and search.fold_keys(keys) or #keys
+    return done < #keys and keys[done] or nil
   end
   if search.keyed then
     local rows, first = {}, #into
@@ -241,7 +271,11 @@ local function look(keys, into)
   end
   local fold = search.fold
   local base, names, at, count, direct = search.m.base .. KEY.object, search.names, search.at, #into, search.direct
-  local width, fill = #at, search.fill
+  local width, fill, long, size, left = #at, search.fill, search.long, 0, bytes.most - bytes.read
+  local many, stride, last = bytes.most / 250, search.stride or 5, enough or math.huge
+  local at_size = #long > 0 and 1 or math.huge
+  local follow = search.row_by_row and request.related and require('read.related_objects').follow
+  local deep, looked = follow or request.joins or open_models.asks_others, #keys
   for i = 1, #keys do
     local row = pcommand('HMGET', base .. keys[i], unpack(names, 1, width))
     if row.err then row = call('HMGET', base .. keys[i], names[1]) end
@@ -250,6 +284,15 @@ local function look(keys, into)
         local texts = row
         row = {}
         for j = 1, width do row[at[j]] = texts[j] end
+      end
+      if i >= at_size then
+        local own = 0
+        for j = 1, #long do own = own + #(row[long[j]] or '') end
+        if own > many then search.stride = 1 end
+        stride = search.stride or 11 - stride
+        size = size + own * stride
+        at_size = i + stride
+        if size > left then last = 0 end
       end
       if fill then fill(row) end
       if join_early then join_early(row) end
@@ -262,19 +305,30 @@ local function look(keys, into)
           into[count] = row
         end
       end
+      if deep then
+        if follow and into[count] == row then follow(row) end
+        if size > bytes.most - bytes.read then last = 0 end
+      end
+      if count >= last then
+        looked = i
+        break
+      end
     end
   end
-  search.spent = search.spent + #keys * search.price
+  bytes.read = bytes.read + size
+  search.spent = search.spent + looked * search.price
+  return looked < #keys and count ~= enough and keys[looked] or nil
 end
 
 -- As look(), for any number of keys, until there are enough rows.
 local function look_at_all(keys, into, enough)
-  if #keys <= CHUNK and not enough then return look(keys, into) end
+  if #keys <= CHUNK and not enough then return not look(keys, into) end
   local first, size = 1, enough and math.min(CHUNK, math.max(enough, 10)) or CHUNK
   while first <= #keys and not (enough and #into >= enough) do
-    look({unpack(keys, first, math.min(first + size - 1, #keys))}, into)
+    if full() or look({unpack(keys, first, math.min(first + size - 1, #keys))}, into, enough) then return false end
     first, size = first + size, CHUNK
   end
+  return true
 end
 
 -- Rows as the caller reads them; packed as they were read if they need no change.

@@ -1,7 +1,8 @@
 -- The second part of the fast path of a query, see cheapest.lua: rows, and counts of objects that several probes allow.
 -- In: the plan, see plan.lua, whose probes are measured; of the plan rows, {number of the probe that has the order that
 --   is asked for or false, descending, backwards, offset, limit or false, how many objects a call may look at, which of
---   the columns is the key, column, ...}.
+--   the columns is the key, how many bytes a call may read, the numbers of the columns whose texts may have any length,
+--   column, ...}.
 -- Out: answer_by_indexes(best, own), the reply as query.lua describes it; nil if the search has to answer. `best` is
 --      the cheapest probe, `own` the beginning of the keys of the model.
 
@@ -74,14 +75,22 @@ local function first_keys(best, needed)
   return require('read.creation_order').in_creation_order(base .. KEY.ids, keys, backwards)
 end
 
--- The rows of keys; nil where one of these or of those before is no object.
+-- The rows of keys; nil where one of these or of those before is no object, or the texts are too long for one call.
 local function rows_at(keys, offset, last)
   local rows, at, width, before = {}, plan[3][7], #plan[3], {}
+  local left, long, stride = plan[3][8], plan[3][9], 5  -- counted as candidates.lua does
+  local many, at_size = left / 250, #long > 0 and offset or math.huge
   for i = 1, math.min(offset, #keys) do before[i] = base .. KEY.object .. keys[i] end
   if before[1] and call('EXISTS', unpack(before)) ~= #before then return nil end
   for i = offset + 1, last do
-    local row = call('HMGET', base .. KEY.object .. keys[i], unpack(plan[3], 8, width))
-    if not row[at] then return nil end
+    local row = call('HMGET', base .. KEY.object .. keys[i], unpack(plan[3], 10, width))
+    if not row[at] or left < 0 then return nil end
+    if i >= at_size then
+      local own = 0
+      for j = 1, #long do own = own + #(row[long[j]] or '') end
+      stride = own < many and stride > 1 and 11 - stride or 1
+      left, at_size = left - own * stride, i + stride
+    end
     rows[i - offset] = row
   end
   return rows
@@ -89,7 +98,7 @@ end
 
 local function rows_of(best)
   local rows = plan[3]
-  local offset, limit, width = tonumber(bound(rows[4])), tonumber(bound(rows[5])), #rows - 7
+  local offset, limit, width = tonumber(bound(rows[4])), tonumber(bound(rows[5])), #rows - 9
   if math.min(limit or best.cost, best.cost) * (4 + width) / 12 > rows[6] then return nil end
   local keys = first_keys(best, limit and offset + limit or best.cost)
   local found = keys and rows_at(keys, offset, math.min(limit and offset + limit or #keys, #keys))

@@ -21,6 +21,7 @@ local comparing = require('values.compare')
 local compare, loose = comparing.compare, comparing.loose
 local models = require('model.models')
 local open_models = require('read.open_models')
+local add_bytes = require('read.bytes').add
 
 local operators = {}
 
@@ -165,6 +166,7 @@ local function reader(m, columns)
   return function(pk)
     local texts = call('HMGET', m.base .. KEY.object .. pk, unpack(names))
     if not texts[1] then return nil end
+    add_bytes(texts)
     local row = {}
     for i = 1, #at do row[at[i]] = texts[i] end
     if fill then fill(row) end

@@ -5,8 +5,9 @@
 -- A join with more items counts instead of reading: {from, model, position of the foreign key, at, {}, 0} the objects
 -- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
 -- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
---      that the condition needs, those that the order needs more, and for the rest of them on a list of rows. Counts
---      stay `numbers`, or become texts; prepare_counts(joins, whole_keys, numbers), which appends counts to rows.
+--      that the condition needs, those that the order needs more, and for the rest of them on a list of rows, which
+--      returns false if the texts are too long for one call. Counts stay `numbers`, or become texts;
+--      prepare_counts(joins, whole_keys, numbers), which appends counts to rows.
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -15,6 +16,7 @@ local key_part = require('server.key_part')
 local nothing = require('server.lists').nothing
 local models = require('model.models')
 local open_models = require('read.open_models')
+local reading = require('read.bytes')
 
 -- The beginning of the keys of the sets whose sizes a join counts; nil if no sizes tell.
 local function sets_of(join)
@@ -66,6 +68,7 @@ local function prepare_counts(joins, whole_keys, numbers)
         end
       end
     end
+    return true
   end
 end
 
@@ -90,6 +93,7 @@ local function prepare_joins(joins, early, sorted, numbers)
         row[join[4]] = numbers and number or tostring(number)
       else
         local texts, at = key and texts_of(join, key) or nothing, join[4] - 1
+        reading.add(texts)
         for i = 1, #join[5] do row[at + i] = texts[i] end
       end
     end
@@ -107,8 +111,12 @@ local function prepare_joins(joins, early, sorted, numbers)
   return early > 0 and function(row) add(row, 1, early) end,
     sorted > early and function(row) add(row, early + 1, sorted) end,
     function(rows)
-      if sorted == #joins then return end
-      for i = 1, #rows do add(rows[i], sorted + 1, #joins) end
+      if sorted == #joins then return true end
+      for i = 1, #rows do
+        if reading.full() then return false end
+        add(rows[i], sorted + 1, #joins)
+      end
+      return true
     end
 end
 

@@ -2,10 +2,12 @@
 -- by several calls.
 -- Out: find(), which returns one of
 --   'done', count, rows            all there is, in order and cut; no rows if only their number was asked for
---   'keys', keys                   too many for one call: the candidates, to be asked for in batches
+--   'keys', keys, nil, behind      too many for one call: the candidates, to be asked for in batches; with `behind`,
+--                                  {name of an index, member}, the first of them: others stand behind it
 --   'walk'                         too many for that: to be asked for step by step
 --   'step', after, rows, places    one step or batch done; `after`: the place of the last object looked at, false at
 --                                  the end; of a batch how many of its keys were looked at
+--   in the last three the texts may have been too long for one call, see bytes.lua
 --   'gone'                         the object whose place is asked for is not among them
 
 local call = require('server.call')
@@ -27,6 +29,7 @@ local creation_order = ordering.creation_order
 local in_place, know_order = ordering.in_place, ordering.know_order
 local first_of, cut = ordering.first_of, ordering.cut
 local plan = require('read.plan').plan
+local full = require('read.bytes').full
 local request = require('read.request')
 
 local SNAPSHOT = 20000
@@ -37,9 +40,11 @@ local function best_of(rows)
   return cut(first_of(rows, request.enough), 1, request.enough)
 end
 
--- The rows with their hashes read, if they have only keys so far; nil if one of these is not there.
+-- The rows with their hashes read, if they have only keys so far; nil if one of these is not there. Rows that are too
+-- long for one call are left out: the caller asks for the keys of the best ones first.
 local function with_hashes(rows)
   if search.keyed and not search.read(rows) then
+    if full() then return {} end
     search.keyed = false
     return nil
   end
@@ -60,10 +65,11 @@ function portion()
   prepare_reading(false)
   local rows, looked, all = {}, 0, #request.keys
   repeat
-    local last = math.min(looked + search.chunk, all)
-    look({unpack(request.keys, looked + 1, last)}, rows)
-    looked = last
-  until looked == all or held_long() and request.want ~= 'change'
+    local keys = {unpack(request.keys, looked + 1, math.min(looked + search.chunk, all))}
+    local stopped, count = look(keys, rows), #keys
+    while stopped and keys[count] ~= stopped do count = count - 1 end
+    looked = looked + count
+  until looked == all or full() or held_long() and request.want ~= 'change'
   if not in_place() then return 'step', looked, rows end
   know_order(rows)
   rows = with_hashes(best_of(rows))
@@ -87,7 +93,7 @@ local function fold_on(place, all)
     looked = search.fold_range(start, search.chunk)
     if not looked then return nil end
     start = start + looked
-  until looked < search.chunk or not all and held_long()
+  until looked < search.chunk or full() or not all and held_long()
   if looked < search.chunk then return false end
   return call('ZRANGE', search.ids, start - 1, start - 1, 'WITHSCORES')[2]
 end
@@ -98,7 +104,7 @@ function step()
   prepare_reading(true)
   local folded_to = search.fold_range and fold_on(request.after)
   if folded_to ~= nil then return 'step', folded_to, {} end
-  local rows, place, keys = {}, request.after, nil
+  local rows, place, keys, last = {}, request.after, nil, false
   local unordered = request.enough and #request.order == 0
   repeat
     local found = members_after(place, search.chunk)
@@ -110,20 +116,23 @@ function step()
         creation_order[found[i]] = tonumber(found[i + 1])
       end
     end
-    place = keys[1] and call('ZSCORE', search.ids, keys[#keys]) or place
     search.spent = search.spent + #keys * QUICK
-    look(keys, rows)
-  until #keys < search.chunk or held_long() or (unordered and #rows >= request.enough)
+    local stopped = look(keys, rows)
+    last = not stopped and #keys < search.chunk
+    place = keys[1] and call('ZSCORE', search.ids, stopped or keys[#keys]) or place
+  until last or held_long() or (unordered and #rows >= request.enough)
   rows = with_hashes(best_of(rows))
   if not rows then return step() end
-  return 'step', #keys == search.chunk and place or false, rows, request.places and places_in(rows)
+  return 'step', not last and place, rows, request.places and places_in(rows)
 end
 
--- Walks in the order of creation until the slice is full; nil where the budget ends first.
+-- Walks in the order of creation until the slice is full; nil where the budget, or that of bytes, ends first.
 local function walk_creation(enough)
   prepare()
   prepare_reading(true)
-  if search.fold_range and fold_on(nil, true) ~= nil then return {} end
+  local folded_to = search.fold_range and fold_on(nil, true)
+  if folded_to then return nil end
+  if folded_to == false then return {} end
   local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
   repeat
@@ -133,9 +142,9 @@ local function walk_creation(enough)
       -- Any numbers that grow will do, to compare rows of one call.
       for i = 1, #keys do creation_order[keys[i]] = request.backwards and -start - i or start + i end
     end
-    look(keys, rows)
+    if look(keys, rows, enough) then return nil end
     start, size = start + size, math.min(CHUNK, 2 * size)
-    if search.spent > request.budget then return nil end
+    if search.spent > request.budget or more and full() and #rows < enough then return nil end
   until not more or #rows >= enough
   request.in_order = #request.order == 0
   return rows
@@ -170,8 +179,17 @@ end
 local function walk_index(probe, enough)
   prepare(probe)
   prepare_reading(true)
-  return (walk(probe, request.order[1][2], enough, function(keys, rows)
-    look(keys, rows)
+  local filtered = #search.checks > 0 or search.holds
+  return (walk(probe, request.order[1][2], enough, function(keys, rows, stands)
+    local first = 1
+    while first <= #keys do
+      -- Where all are kept, those behind the last one need not be read.
+      local left = enough + 1 - #rows
+      if left <= 0 and not filtered and stands[rows[#rows][1]] ~= stands[rows[enough][1]] then break end
+      local last = filtered and #keys or math.min(#keys, first + math.max(left, 4) - 1)
+      if full() or look({unpack(keys, first, last)}, rows) then return false end
+      first = last + 1
+    end
     return search.spent <= request.budget
   end))
 end
@@ -184,6 +202,7 @@ local function done(rows)
   end
   rows = with_hashes(cut(rows, first, request.limit and first + request.limit - 1 or count))
   if not rows then return find() end
+  if search.keyed and full() then return 'walk' end
   return 'done', count, rows
 end
 
@@ -205,18 +224,34 @@ local function first_rows(cost, all)
   return rows
 end
 
+-- The keys of an index on text behind those that the call before has read.
+local function keys_behind(name, member)
+  for _, probe in ipairs(search.probes) do
+    if probe[1] == 'text' and probe[3] == name and bounded(probe) and usable(probe, search.m) then
+      measured(probe, search.m, search.conjuncts)
+      probe.in_parts, probe.low = true, '(' .. member
+      local keys, behind = keys_of(probe)
+      return 'keys', keys, nil, behind and {name, behind}
+    end
+  end
+  return 'walk'
+end
+
 -- The results among the candidates of a path: their rows, or their keys if they are too many for one call.
 local function by_path(path)
+  path.in_parts = request.want ~= 'change'
   prepare(path)
   prepare_reading(path.exact)
-  local keys = keys_of(path)
+  local keys, behind = keys_of(path)
+  if behind then return 'keys', keys, nil, {path[3], behind} end
   if #keys * (search.must_read and search.price or QUICK * #search.checks) > request.budget then return 'keys', keys end
   if #request.order == 0 and in_place() and not request.in_order then
     local ordered = in_creation_order(search.ids, keys, request.backwards)
     keys, request.in_order = ordered or keys, ordered ~= nil
   end
   local rows = {}
-  look_at_all(keys, rows, request.in_order and request.limit and request.limit + (request.offset or 0))
+  local enough = request.in_order and request.limit and request.limit + (request.offset or 0)
+  if full() or not look_at_all(keys, rows, enough) then return 'keys', keys end
   return done(rows)
 end
 
@@ -227,6 +262,7 @@ function find()
   if request.before and not require('read.ranking')() then return 'gone' end
   if request.keys then return portion() end
   if request.step then return step() end
+  if request.behind then return keys_behind(unpack(request.behind)) end
   local conjuncts, all = #search.conjuncts, call('ZCARD', search.ids)
   local path = request.in_parts and require('read.value_batches')()
     or choose(search.m, search.conjuncts, search.probes)
@@ -253,7 +289,9 @@ function find()
   local price = (search.must_read and search.price or 0) + QUICK * (#search.checks + 1)
   if all * price > request.budget then return 'walk' end
   request.budget = math.huge
-  return done(walk_creation(all + 1))
+  rows = not full() and walk_creation(all + 1)
+  if not rows then return 'walk' end
+  return done(rows)
 end
 
 return find

@@ -1,9 +1,9 @@
 -- Keys by measured probes, see probes.lua.
 -- Out: keys_of(probe), those that it allows; sift(keys, probe), of these those that it allows, too: an exact one of a
 --      key, a set or a range of scores; walk(probe, descending, needed, look), which walks a range in its order until
---      as much is kept as is needed, with all that stands with the last: `look` is given keys and the list to which it
---      adds what it keeps of them, themselves or rows that begin with them, and says false to give up. Returns the list
---      and where each key stands, a score or a text; nil if given up.
+--      as much is kept as is needed, with all that stands with the last: `look` is given keys, the list to which it
+--      adds what it keeps of them, themselves or rows that begin with them, and where each key stands, a score or a
+--      text; it says false to give up. Returns the list and where each key stands; nil if given up.
 
 local call = require('server.call')
 
@@ -72,7 +72,7 @@ local function walk(probe, descending, needed, look)
       end
     end
     local more = count == size
-    if look(keys, kept) == false then return nil end
+    if look(keys, kept, stands) == false then return nil end
     start, size = start + size, math.min(PAGE, 2 * size)
   until not more or #kept > needed and stand(#kept) ~= stand(needed)
   return kept, stands

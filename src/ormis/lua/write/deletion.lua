@@ -6,6 +6,7 @@
 --      than `most` objects refer to those that it deletes, and if a foreign key is to be set to a value that the client
 --      computes: 'set_value', for which it then sends 'set_default' or 'set_null'.
 
+local cleared_columns = require('write.cleared_columns')
 local links = require('write.links')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
@@ -13,9 +14,8 @@ local referring = require('write.referring')
 
 -- Deletes the object; first reads the columns needed to clear its derived data.
 local function doom(object, doomed)
-  local m, all = object.m, {}
-  for position = 1, #m.columns do all[position] = position end
-  objects.need(object, all)
+  local m = object.m
+  objects.need(object, cleared_columns(m))
   mutations.reclaim(m, object.new, nil, object.pk)
   if m.links then links.drop(m, object.pk) end
   doomed.rows[object], object.new = object.new, nil

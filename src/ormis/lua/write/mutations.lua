@@ -4,7 +4,7 @@
 --      commit; current, the number of the one at work; awaited, the references to objects that the rest of a commit may
 --      insert, nil if there is no rest; now, the time of the call once it is asked for; links, see links.lua; forget(),
 --      model(number), refuse(code, ...), conflict(m, row, pk, changed|nil, only|nil), check_references(m, row,
---      changed|nil), check_at_end(), reclaim(m, old, new, pk), change(m, pk, changes).
+--      changed|nil), check_at_end(), reclaim(m, old, new, pk), concerning(m, changes), change(m, pk, changes).
 
 local KEY = require('server.keys')
 local server = require('server.server')
@@ -150,7 +150,7 @@ function mutations.reclaim(m, old, new, pk)
 end
 
 -- The changed columns, and those that share an index or a constraint with them: positions to read, set of the changed.
-local function concerning(m, changes)
+function mutations.concerning(m, changes)
   local changed, positions, count, indexes = {}, {}, 0, m.indexes
   for i = 1, #changes, 2 do
     count = count + 1
@@ -172,7 +172,7 @@ end
 
 -- Changes columns of the object with this key, {position, text|false, ...}; returns it, nil where there is none.
 function mutations.change(m, pk, changes)
-  local positions, changed = concerning(m, changes)
+  local positions, changed = mutations.concerning(m, changes)
   local object = objects.find(m, pk, positions)
   if not object then return nil end
   local row, new = {}, object.new

@@ -16,7 +16,7 @@ from ...planning.plan import Plan, Related
 from ...planning.predicates import Compare
 from ...records.state import Keyed, Wire, Wires
 from ...schema.schema import Readable, Schema
-from ...storage.codecs import BadText, raw_rows
+from ...storage.codecs import BadText, packable, raw_rows
 from ...storage.keys import object_key
 from ...storage.scripts import script
 from ..outcomes import raise_refusal, unpack
@@ -84,6 +84,7 @@ class Page:
     ends: the reply of lua/read/ends_only.lua, if that had it.
     covered: how many of the values of an `in` the page is about, if it was asked for as `batch`.
     keys: the candidates that are still to be examined.
+    long: the texts that the call has read were too long for it.
     walking, after: the objects are walked in the order of creation, and the walk goes on after this rank.
     """
 
@@ -94,6 +95,7 @@ class Page:
     ends: Sequence[Any] | None = None
     covered: int = 0
     keys: list[str] = field(default_factory=list[str])
+    long: bool = False
     walking: bool = False
     after: float | None = None
 
@@ -144,9 +146,11 @@ def first_page(
     if how == "done":
         page = Page(plan, head[2], packed, whole=True)
     elif how == "keys":
-        page = Page(plan, keys=head[2])
+        page = Page(plan, keys=head[2], long=head[3])
+        if packed:
+            page.keys = yield from _keys_behind(plan, page.keys, packed)
     else:
-        page = Page(plan, walking=True)
+        page = Page(plan, walking=True, long=head[3])
     if groups:
         page.rows.groups = groups
     if batch is not None:
@@ -169,12 +173,21 @@ def next_page(
     if page.keys:
         keys = {"keys": page.keys[: plan.limits.keys]}
         head, *packed = yield from ask(plan, want, more | keys, meanwhile)
-        return Page(plan, head[3], packed, keys=page.keys[head[2] :])
+        return Page(plan, head[3], packed, keys=page.keys[head[2] :], long=head[4])
     more |= {"step": True, "places": bool(plan.order) and enough is not None}  # all of them come in that order
     more |= {} if page.after is None else {"after": repr(page.after)}
     head, *packed = yield from ask(plan, want, more, meanwhile)
     after = None if head[2] is False else float(head[2])
-    return Page(plan, head[3], packed, walking=after is not None, after=after)
+    return Page(plan, head[3], packed, walking=after is not None, after=after, long=head[4])
+
+
+def _keys_behind(plan: Plan, keys: list[str], behind: Sequence[Any]) -> Operation[list[str]]:
+    """These keys of an index on text, and those behind them, each once: a text may change meanwhile."""
+    found = dict.fromkeys(keys)
+    while behind:
+        head, *behind = yield from ask(plan, "keys", {"behind": packable([*behind])})
+        found |= dict.fromkeys(head[2])
+    return [*found]
 
 
 def ask(

@@ -29,14 +29,24 @@ def fetch(plan: Plan, hydrate: Hydrate | None = None, first: Page | None = None)
         if plan.client_sort and plan.limit is not None:
             return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
         first = yield from first_page(plan)
+    if first.long and _keys_first(plan):
+        return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
     if first.whole and plan.client_where is None and not plan.client_sort:
         return first.rows
-    rows, ranks = yield from _collected(plan, first, hydrate)
+    collected = yield from _collected(plan, first, hydrate)
+    if collected is None:
+        return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
+    rows, ranks = collected
     if plan.client_sort or (plan.order and not first.whole) or (ranks and not first.whole):
         rows = in_order(plan, rows, ranks)
     rows = sliced(plan, rows)
     rows.groups = first.rows.groups
     return rows
+
+
+def _keys_first(plan: Plan) -> bool:
+    """Returns whether long rows are read by their keys: if they were read as they come, few of them would be kept."""
+    return plan.enough is not None and bool(plan.order or plan.offset) and plan.columns != (plan.schema.pk,)
 
 
 @dataclass(slots=True)
@@ -70,8 +80,10 @@ class _Collector:
         take_related(self.rows.related, rows.related)
 
 
-def _collected(plan: Plan, page: Page, hydrate: Hydrate | None) -> Operation[tuple[Rows, list[float]]]:
+def _collected(plan: Plan, page: Page, hydrate: Hydrate | None) -> Operation[tuple[Rows, list[float]] | None]:
     """The rows of this page and of all after it that meet the condition; only as many as needed if they are in order.
+
+    None for long rows that are to be read by their keys.
 
     Each page is decoded while the server reads the next one.
     """
@@ -84,6 +96,8 @@ def _collected(plan: Plan, page: Page, hydrate: Hydrate | None) -> Operation[tup
             if len(collector.rows) >= needed:
                 break
         page = yield from next_page(plan, page, enough=plan.enough, meanwhile=collector.take)
+        if page.long and _keys_first(plan):
+            return None
         collector.take()
         collector.pending = page
     collector.take()

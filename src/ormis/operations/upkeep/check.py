@@ -65,7 +65,7 @@ def _objects(walk: Walk, subject: Subject, mended: Collection[str]) -> Operation
     while after is not None:
         request = {"repair": walk.repair, "references": _references(schema, mended), "width": len(schema.columns)}
         found, (place, count), packed = yield from step(
-            schema, request | {"after": after, "count": walk.limits.checked_objects}
+            schema, request | {"after": after, "count": walk.limits.checked_objects, "bytes": walk.limits.bytes}
         )
         walk.take(schema, found)
         walk.take(schema, _unreadable(subject, packed))

@@ -59,6 +59,7 @@ def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed
             "progress": list(build),
             "after": after,
             "count": walk.limits.checked_objects,
+            "bytes": walk.limits.bytes,
         }
         found, rest, _ = yield from step(schema, request)
         if not rest:

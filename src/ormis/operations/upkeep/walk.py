@@ -111,6 +111,7 @@ def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Ope
             "keys": portion,
             "cursor": cursor,
             "budget": limits.checked_entries,
+            "bytes": limits.bytes,
         }
         found, (done, cursor, entries), _ = yield from step(schema, request)
         walk.take(schema, found)

@@ -14,7 +14,7 @@ from ...records.state import state_of
 from ..reading.source import Source
 from .client_arithmetic import commit_computing
 from .hooks import Occasion, after_save, before_save, watches_saves
-from .mutations import Mutation, commit_call, deliver, results_of
+from .mutations import Mutation, commit_call, deliver, results_of, text_size
 from .save import OnConflict, Record, When, insertion, mutation_for
 from .update import named
 
@@ -26,27 +26,29 @@ def create(
     when: When = None,
     method: str = "bulk_create",
 ) -> Operation[None]:
-    """Inserts the records, `batch_size` in a call. Raises what saving raises; the batches before stay stored.
+    """Inserts the records, `batch_size` in a call; without that 1,000, fewer where they are long.
+
+    Raises what saving raises; the batches before stay stored.
 
     when: the treatment of a record in conflict with an object.
     method: what the application has called. Hooks come before the first batch, and after each.
     """
-    size = _size(batch_size, origin.limits.inserts)
+    size, most = _size(batch_size, origin.limits.inserts), None if batch_size else origin.limits.bytes
     if not records or not watches_saves(type(records[0]), told=False):
-        yield from _create(records, size, when)
+        yield from _create(records, size, when, most)
         return
     occasion = Occasion(method, origin, signals=False)
     yield from before_save(records, occasion)
     for first in range(0, len(records), size):
         batch = records[first : first + size]
-        yield from _create(batch, size, when)
+        yield from _create(batch, size, when, most)
         for record in batch:
             state_of(record).origin = origin
         yield from after_save(batch, not isinstance(when, OnConflict), occasion, if_stored=when is not None)
 
 
-def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]:
-    """Inserts the records.
+def _create(records: Sequence[Record], size: int, when: When, most: int | None) -> Operation[None]:
+    """Inserts the records, at most so many bytes in a call if there is more than one.
 
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.
@@ -54,25 +56,33 @@ def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]
     stored: list[tuple[Mutation, list[Any]]] = []
 
     @lru_cache(1)
-    def batch(first: int) -> tuple[Mutation, ScriptCall]:
-        mutation = insertion(records[first : first + size], when)
-        return mutation, commit_call([mutation])
+    def batch(first: int, size: int) -> tuple[Mutation, ScriptCall, int]:
+        while True:
+            some = records[first : first + size]
+            mutation = insertion(some, when)
+            call = commit_call([mutation])
+            length = text_size(call.args[:1])
+            if most is None or length <= most or len(some) == 1:
+                return mutation, call, len(some)
+            size = max(1, len(some) * most // length)
 
     def take_results() -> None:
         while stored:
             mutation, results = stored.pop()
             deliver([mutation], results)
 
-    def meanwhile(following: int) -> None:
+    def meanwhile(following: int, size: int) -> None:
         take_results()
         if following < len(records):
             with suppress(Exception):  # it comes again when the batch is due
-                batch(following)
+                batch(following, size)
 
     try:
-        for first in range(0, len(records), size):
-            mutation, call = batch(first)
-            call.meanwhile = partial(meanwhile, first + size)
+        first, trying = 0, size
+        while first < len(records):
+            mutation, call, count = batch(first, trying)
+            first, trying = first + count, min(size, 2 * count)
+            call.meanwhile = partial(meanwhile, first, trying)
             stored.append((mutation, results_of([mutation], (yield call))))
     finally:
         take_results()
@@ -81,18 +91,22 @@ def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]
 def update(
     records: Sequence[Record], origin: Origin, fields: Sequence[str], batch_size: int | None = None
 ) -> Operation[int]:
-    """Writes these fields of the records, `batch_size` in a call, each all or nothing; deleted objects are skipped.
+    """Writes these fields of the records, `batch_size` in a call, each all or nothing; without that fewer where the
+    values are long. Deleted objects are skipped.
 
     Returns how many objects there were. Raises what saving raises.
     """
     size, found = _size(batch_size, origin.limits.updates), set[Any]()
+    most = None if batch_size else origin.limits.bytes
     watched = bool(records) and watches_saves(type(records[0]), told=False)
     occasion = Occasion("bulk_update", origin, signals=False)
     waiting = {id(record): record for record in records} if watched else {}  # once for an object that is given twice
     yield from before_save([*waiting.values()], occasion)
-    for first in range(0, len(records), size):
-        some = records[first : first + size]
-        batch = [mutation_for(record, fields) for record in some]
+    first = 0
+    while first < len(records):
+        batch = _batch((mutation_for(record, fields) for record in records[first : first + size]), most)
+        some = records[first : first + len(batch)]
+        first += len(batch)
         for mutation in batch:
             mutation.code, mutation.on_result, mutation.ttl = "amend", _unless_gone(mutation.on_result), None
             mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
@@ -103,6 +117,19 @@ def update(
             stored = [waiting.pop(one) for one in [*waiting] if one in done]
             yield from after_save(stored, False, occasion)
     return len(found)
+
+
+def _batch(mutations: Iterable[Mutation], most: int | None) -> list[Mutation]:
+    """The first of these, until their texts have so many bytes together."""
+    batch: list[Mutation] = []
+    length = 0
+    for mutation in mutations:
+        batch.append(mutation)
+        if most is not None:
+            length += text_size(mutation.arguments[1])
+            if length > most:
+                break
+    return batch
 
 
 def _unless_gone(on_result: Callable[[Any], None] | None) -> Callable[[Any], None] | None:

@@ -7,7 +7,7 @@ Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the key
 `ormis/models`. One round trip.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,11 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
     return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations)
+
+
+def text_size(items: Iterable[Any]) -> int:
+    """The length of the texts among these items."""
+    return sum(len(item) for item in items if isinstance(item, str | bytes))
 
 
 def _changes_referred(mutation: Mutation) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
@@ -36,7 +37,7 @@ from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from .cascade import referred_values, shapes_with_referrers
-from .mutations import ClientArithmetic, Mutation, commit_call
+from .mutations import ClientArithmetic, Mutation, commit_call, text_size
 from .replacements import Replacements
 
 Compute = Callable[[Mapping[str, Any]], list[Any]]
@@ -188,13 +189,16 @@ def _lasts(node: Node, released: AbstractSet[Column]) -> bool:
 def _portions(
     plan: Plan, requested: Change, otherwise: Fallback | None, tally: ChangeCounts, keys: Sequence[str]
 ) -> Operation[None]:
-    for first in range(0, len(keys), requested.most):
-        some = keys[first : first + requested.most]
+    done = 0
+    while done < len(keys):
+        some = keys[done : done + requested.most]
         try:
-            step = yield from _ask(plan, requested, {"keys": some})
-            tally.add(*step[2:4])
+            _, looked, *counts, _ = yield from _ask(plan, requested, {"keys": some})
+            tally.add(*counts)
+            done += looked
         except NotInOneCall:
             tally.include((yield from _present(otherwise)(plan, some)))
+            done += len(some)
 
 
 def _walk(plan: Plan, requested: Change, otherwise: Fallback | None, tally: ChangeCounts) -> Operation[None]:
@@ -243,14 +247,18 @@ def change_each(
     for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
-        for batch in (changes[first : first + most] for first in range(0, len(changes), most)):
+        done = 0
+        while done < len(changes):
+            batch = _batch(changes[done : done + most], plan.limits.bytes)
             try:
-                _, _, count, result, missed = yield from _ask(lasting, how.requested, _expecting(how, batch))
+                _, looked, count, result, missed = yield from _ask(lasting, how.requested, _expecting(how, batch))
             except NotInOneCall:
                 tally.include((yield from _present(otherwise)(lasting, [planned.key for planned in batch])))
+                done += len(batch)
                 continue
             tally.add(count, result)
             stale += missed
+            done += looked
         if not stale:
             return tally
         rows = yield from fetch_keys(reading, stale)
@@ -264,6 +272,12 @@ class _Planned:
     key: str
     expected: list[Any]
     changes: list[Any]
+
+
+def _batch(changes: Sequence[_Planned], most: int) -> Sequence[_Planned]:
+    """The first of these whose texts have at most so many bytes together; one at least."""
+    sizes = accumulate(text_size(planned.expected) + text_size(planned.changes) for planned in changes)
+    return changes[: max(1, sum(size <= most for size in sizes))]
 
 
 def _computed(plan: Plan, how: ClientChange, checked: Iterable[Column], row: Wire) -> _Planned:
@@ -326,7 +340,7 @@ def _in_block(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[
     else:
         keys = yield from _keys(plan)
     yield commit_call(_mutations(plan, requested, keys, more))
-    return ["ok", "step", False, len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
+    return ["ok", "step", len(keys), len(keys), {}, []] if "keys" in more else ["ok", "done", len(keys), {}]
 
 
 def _keys(plan: Plan) -> Operation[list[str]]:
