@@ -6,13 +6,13 @@ from typing import Any, cast
 
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import ServerBusyError, commands, do_without_read_only, raise_reply
 
 
 async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -58,14 +58,10 @@ async def evaluate(
         return await exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
         return await exchange(client, (by_text, call.source, *arguments), once)
-    except NoPermissionError as refused:
-        if not use_read_only(client, call, refused):
+    except ResponseError as refused:
+        if not do_without_read_only(client, by_sha, refused):
             raise
-        try:
-            return await evaluate(client, call, arguments, once)
-        except ResponseError:
-            give_up_read_only(client)
-            raise refused from None
+    return await evaluate(client, call, arguments, once)
 
 
 async def exchange(

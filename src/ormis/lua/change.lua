@@ -19,11 +19,14 @@ local extend, nothing = lists.extend, lists.nothing
 local answer = require('server.server').answer
 local request = require('read.request')
 local find = require('read.search')
+local clear_with = require('read.open_models').clear_with
 local models = require('model.models')
 local actions = require('write.actions')
 local apply = require('write.apply')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
+
+clear_with(require('expiry.cleanup'))
 
 local function holds_still(m, pk)
   local expected = request.expected and request.expected[pk]

@@ -320,6 +320,11 @@ local function is_declared()
   return request.repair
 end
 
+-- Whether the call may change anything; one that only looks is sent as a reading.
+local function writes()
+  return request.repair or request.build or request.progress
+end
+
 local function step()
   -- A wrong type at the key of the list of keys would make every other step fail.
   local listed = ask('ZCARD', KEY.prefix .. cmsgpack.unpack(ARGV[3]).key .. KEY.ids)
@@ -331,7 +336,7 @@ local function step()
   end
   m = models.open(ARGV[3], ARGV[4], request.repair)
   if m.expires and ask('ZCARD', m.base .. KEY.expiry) and ask('HLEN', expiring.records(m)) then
-    m.unsure = require('expiry.cleanup')(m)
+    m.unsure = not writes() or require('expiry.cleanup')(m)
   end
   if request.keys then return walk_keys() end
   if request.progress then

@@ -27,6 +27,8 @@
 --   {'ok', 'step', place, count}   one step done; place of the last object looked at, false at the end; of `keys` how
 --                                  many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them
+-- 'expired' in the place of 'ok' says the same, and that more expired objects than a reading passes over have left
+-- something behind, which a call of clear_expired.lua removes;
 -- with `less`, which no portion or step has, a list of how many meet each of its conditions as one more item, false
 -- where no index tells;
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
@@ -78,9 +80,9 @@ end
 
 local function answer_query()
   local how, count, rows, places = find()
-  local head = {'ok', how, count}
+  local head = {request.expired_left and 'expired' or 'ok', how, count}
   if how == 'step' then head[4] = #rows end
-  if request.less then head = {'ok', how, count or false, search.lesser} end
+  if request.less then head[3], head[4] = count or false, search.lesser end
   if request.in_parts then head[#head + 1] = search.values or 0 end
   local answer_ = complete(head, rows, places)
   return request.groups and add_groups(answer_) or answer_

@@ -210,6 +210,7 @@ end
 -- The rows among these keys (at most CHUNK) that meet the condition; {pk} alone where nothing has to be read.
 local function look(keys, into)
   local checks, holds = search.checks, search.holds
+  if search.m.gone then keys = require('expiry.left_behind').without_gone(search.m, keys) end
   for i = 1, #checks do
     if #keys > 0 then
       search.spent = search.spent + #keys * QUICK
