@@ -169,6 +169,14 @@ class Runner(Protocol):
         """Runs an operation with the async client."""
         ...
 
+    def read(self, operation: Operation[T]) -> T:
+        """Runs an operation that belongs to no write, where readings go, with the sync client."""
+        ...
+
+    async def aread(self, operation: Operation[T]) -> T:
+        """As read(), with the async client."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

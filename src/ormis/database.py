@@ -1,12 +1,15 @@
 """`connect()` and the `Database` it returns: where operations run."""
 
+# A database and its replica are two views of the same thing.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from os import PathLike
 from time import sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from weakref import WeakSet
 
 import redis
@@ -16,6 +19,7 @@ from .calls import Operation, Origin, T
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
+from .drivers.reading_only import reading_only
 from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
@@ -30,6 +34,8 @@ _open = WeakSet["Database"]()
 
 Address = tuple[str, str | None]
 """The identity of a database: its URL without user and password, and the directory of an embedded server."""
+_OF_REPLICA = " (replica)"
+"""At the end of the URL of a replica, in messages and in an address."""
 
 
 class Database:
@@ -42,6 +48,8 @@ class Database:
         self._connections = connections
         self.limits = limits
         self._checked = False
+        self._replica: Database | None = None
+        self._reader: Database | None = None
 
     def __repr__(self) -> str:
         return f"<Database {self.url}>"
@@ -72,9 +80,26 @@ class Database:
         directory = self._connections.directory
         return self._connections.name, None if directory is None else str(directory)
 
+    @property
+    def primary(self) -> "Database":
+        """The database that takes the writes: itself, unless it is the `replica` of another."""
+        return self
+
+    @property
+    def replica(self) -> "Database":
+        """The same database, read from a replica: `Question.objects.using(db.replica)`. It refuses writes.
+
+        The replicas are those that the sentinels know, or that the URL names, `?replicas=host:port,host:port`. Where
+        there are none, or none answers, the primary is read. What it returns may be a little old, see docs/servers.md.
+        Objects that it returns load their related objects from it, too; `save(using=db)` saves one of them.
+        """
+        if self._replica is None:
+            self._replica = Replica(self)
+        return self._replica
+
     def same_as(self, other: "Database") -> bool:
         """Returns whether another object stands for the same database: one address, connected to twice."""
-        return self is other or self.address == other.address
+        return self is other or self.primary.address == other.primary.address
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
@@ -109,6 +134,20 @@ class Database:
         except (ProtectedError, RestrictedError) as error:
             error.origin = error.origin or Origin(self, asynchronous=True)
             raise
+
+    def read(self, operation: Operation[T]) -> T:
+        """Runs an operation that belongs to no write: on a replica, if the database was connected to with
+        `read_from="replica"` and this is no block of atomic().
+        """
+        if self._reader is None or block_of(self) is not None:
+            return self.run(operation)
+        return self._reader.run(operation)
+
+    async def aread(self, operation: Operation[T]) -> T:
+        """As read(), with the async client."""
+        if self._reader is None or block_of(self) is not None:
+            return await self.arun(operation)
+        return await self._reader.arun(operation)
 
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"
@@ -177,11 +216,15 @@ class Database:
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
         _forget(self)
+        if self._replica is not None:
+            self._replica.close()
         self._connections.close()
 
     async def aclose(self) -> None:
         """As close(), from async code."""
         _forget(self)
+        if self._replica is not None:
+            await self._replica.aclose()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -199,12 +242,60 @@ class Database:
         await self.aclose()
 
 
+class Replica(Database):
+    """A database as it is read from its replicas; see Database.replica."""
+
+    def __init__(self, primary: Database) -> None:
+        super().__init__(primary._connections.to_replicas(), primary.limits)
+        self._primary = primary
+
+    @property
+    def url(self) -> str:
+        """The URL of the database, and that a replica is meant."""
+        return self._primary.url + _OF_REPLICA
+
+    @property
+    def address(self) -> Address:
+        """The address of the database, and that a replica is meant."""
+        url, directory = self._primary.address
+        return url + _OF_REPLICA, directory
+
+    @property
+    def primary(self) -> Database:
+        """The database whose replicas are read."""
+        return self._primary
+
+    @property
+    def replica(self) -> Database:
+        """Itself."""
+        return self
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation on a replica. Raises OrmisError if it writes."""
+        return super().run(reading_only(operation))
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """As run(), with the async client."""
+        return await super().arun(reading_only(operation))
+
+    def close(self) -> None:
+        """Closes the connections to the replicas; if there are none, those of the database stay open."""
+        if self._connections is not self._primary._connections:
+            self._connections.close()
+
+    async def aclose(self) -> None:
+        """As close(), from async code."""
+        if self._connections is not self._primary._connections:
+            await self._connections.aclose()
+
+
 def connect(
     url: str | PathLike[str] | None = None,
     *,
     client: redis.Redis | aioredis.Redis | None = None,
     prefix: str | None = None,
     limits: Limits = DEFAULT,
+    read_from: Literal["primary", "replica"] = "primary",
 ) -> Database:
     """Opens a database and makes it the default one.
 
@@ -215,6 +306,8 @@ def connect(
     prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
         also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
     limits: how much one call does; smaller ones hold the server for a shorter time.
+    read_from: "replica" to read from replicas what belongs to no write and to no block of atomic(): what is read may be
+        a little old. The replicas are those of the sentinels, or of `?replicas=host:port,host:port` in the URL.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
@@ -224,7 +317,11 @@ def connect(
             raise TypeError(
                 f"connect({name}={shown(value)}): give {'a text' if kind != Limits else 'ormis.Limits(...)'}"
             )
+    if read_from not in ("primary", "replica"):
+        raise ValueError(f'connect(read_from={shown(read_from)}): give "primary" or "replica"')
     database = Database(Connections.open(url, client=client, prefix=prefix), limits)
+    if read_from == "replica":
+        database._reader = database.replica
     _default = database
     _open.add(database)
     return database
@@ -242,9 +339,11 @@ def default_database(model: str) -> Database:
 
 def database_at(address: Address) -> Database:
     """The open database with this address, the default one first. Raises NotConnected when there is none."""
+    url, directory = address
+    of_primary = url.removesuffix(_OF_REPLICA), directory
     for database in (_default, *_open):
-        if database is not None and database.address == address:
-            return database
+        if database is not None and database.address == of_primary:
+            return database if address == of_primary else database.replica
     raise NotConnected(
         f"an unpickled object is stored in {address[0]}, which is not open here: connect() to it before the object is "
         f"used, or name another database by using="

@@ -108,14 +108,14 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
         """
         database = cls._database_for(None)
-        return cls._loaded(pk, database.run(reading.get(cls._schema(), cls._key(pk))), Origin(database))
+        return cls._loaded(pk, database.read(reading.get(cls._schema(), cls._key(pk))), Origin(database))
 
     @classmethod
     @by_key_alone
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)
-        row = await database.arun(reading.get(cls._schema(), cls._key(pk)))
+        row = await database.aread(reading.get(cls._schema(), cls._key(pk)))
         return cls._loaded(pk, row, Origin(database, asynchronous=True))
 
     @classmethod

@@ -55,6 +55,8 @@ class Target:
     """Options of redis-py's connections and pools; those of the connections to sentinels begin with `sentinel_`."""
     prefix: str = ""
     """The beginning of every key of the database."""
+    replicas: tuple[Address, ...] = ()
+    """The replicas of the server, to read from; sentinels know theirs."""
 
 
 def parse(url: str | os.PathLike[str] | None) -> Target:
@@ -70,8 +72,9 @@ def parse(url: str | os.PathLike[str] | None) -> Target:
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise OrmisError(f"the database URL has no scheme; {_scheme_for(url)}")
-    rest, prefix = _without_prefix(rest)
-    return replace(_parse(scheme, rest), prefix=prefix)
+    rest, own = _without_own_options(rest)
+    target = _parse(scheme, rest)
+    return replace(target, prefix=own.get("prefix", ""), replicas=_parse_replicas(target, own.get("replicas", "")))
 
 
 def _described(value: object) -> str:
@@ -95,13 +98,26 @@ def _of_directory(path: str | bytes) -> Target:
     return Target("embedded", f"embedded://{directory}", directory, "unix", options=_parse_options("unix", ""))
 
 
-def _without_prefix(rest: str) -> tuple[str, str]:
-    """The URL after its scheme without the option `prefix`, and the value of that option."""
+def _without_own_options(rest: str) -> tuple[str, dict[str, str]]:
+    """The URL after its scheme without the options that are not redis-py's, and the values of these."""
     address, mark, query = rest.partition("?")
-    options = query.split("&")
-    own = [option.removeprefix("prefix=") for option in options if option.startswith("prefix=")]
-    others = "&".join(option for option in options if not option.startswith("prefix="))
-    return f"{address}{mark if others else ''}{others}", unquote(own[-1]) if own else ""
+    own: dict[str, str] = {}
+    others: list[str] = []
+    for option in query.split("&"):
+        name, _, value = option.partition("=")
+        if name in ("prefix", "replicas"):
+            own[name] = unquote(value)
+        else:
+            others.append(option)
+    query = "&".join(others)
+    return f"{address}{mark if query else ''}{query}", own
+
+
+def _parse_replicas(target: Target, text: str) -> tuple[Address, ...]:
+    if text and (target.kind != "redis" or target.transport == "unix"):
+        hint = "the sentinels know the replicas" if target.kind == "sentinel" else "write redis:// or rediss://"
+        raise OrmisError(f"{target.name} can't name replicas: {hint}")
+    return tuple(_parse_address(part, _URL_SCHEMES[target.transport], 6379) for part in text.split(",") if text)
 
 
 def named_with(name: str, prefix: str) -> str:
@@ -160,11 +176,11 @@ def _parse_hosts(kind: Kind, scheme: str, transport: Transport, rest: str) -> Ta
     return Target(kind, name, None, transport, addresses, unquote(service), own)
 
 
-def _parse_address(text: str, scheme: str) -> Address:
+def _parse_address(text: str, scheme: str, port: int = 26379) -> Address:
     with _Readable(f"one of the hosts of the {scheme}:// URL"):
         parts = urlsplit(f"//{text}")
         if parts.hostname:
-            return parts.hostname, parts.port or 26379
+            return parts.hostname, parts.port or port
     raise OrmisError(f"a host of the {scheme}:// URL is empty: write {scheme}://host:port,host:port/service_name")
 
 

@@ -56,7 +56,7 @@ class ForwardRelation(RelationDescriptor):
         if self.reference.to_field:
             records = [*self.related_set().using(database).filter(**{self.reference.to_field: key})[:1]]
             return records[0] if records else None
-        row = database.run(reading.get(self.model._schema(), key))
+        row = database.read(reading.get(self.model._schema(), key))
         return None if row is None else load(self.model, [row], Origin(database))[0]
 
     def cached(self, record: Any) -> Any:
