@@ -15,6 +15,7 @@ local access_paths = require('read.access_paths')
 local bounded, covers, usable = access_paths.bounded, access_paths.covers, access_paths.usable
 local locate = require('read.probes').locate
 local sift = require('read.sift').sift
+local held_long = require('server.held_long')
 local models = require('model.models')
 local open_models = require('read.open_models')
 local request = require('read.request')
@@ -24,21 +25,6 @@ local QUICK = 0.1   -- cost of a look at an index, relative to a look at an obje
 local SCORED, SCORED_CHUNK = 0.2, 1000  -- the same for objects whose scores alone are added up
 
 local search = {spent = 0}
--- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
-local has_clock, seconds = pcall(function() return os.clock end)
-if not has_clock then
-  seconds = function()
-    local time = redis.call('TIME')
-    return time[1] + time[2] / 1000000
-  end
-end
-local started, HELD = seconds(), 0.004
-
--- Whether this call has held the server for so long that what is left should go into another one.
-local function held_long()
-  return seconds() - started > HELD
-end
-
 -- Whether objects come before a place in the order of creation, or behind it if that is turned round.
 local function place_check()
   local place = tonumber(search.bound)
