@@ -72,14 +72,15 @@ end
 
 local function walk_objects()
   local pks, place = next_keys(request.after, request.count)
-  local rows = {}
+  local rows, count = {}, #pks
   for i = 1, #pks do
     local row = verify_object(m, pks[i])
+    if not row and expired(m, pks[i]) then count = count - 1 end
     if row and request.width > 0 then rows[#rows + 1] = pack_row(row, request.width) end
   end
   if m.auto and #pks > 0 then verify_counter(pks) end
   local packed = '\221' .. struct.pack('>I4', #rows) .. table.concat(rows)
-  return {cmsgpack.pack({'ok', found, place, #pks}), packed}
+  return {cmsgpack.pack({'ok', found, place, count}), packed}
 end
 
 -- Keys of the model ---------------------------------------------------------------------------------------------------
