@@ -110,7 +110,7 @@ def short_calls(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     query = script("query")
     source = query.source
     for usual, short in (
-        ("HELD = seconds(), 0.004", "HELD = seconds(), 0"),
+        ("HELD = 0.004", "HELD = 0"),
         ("CHUNK, DEEP_CHUNK = 200,", "CHUNK, DEEP_CHUNK = 50,"),
     ):
         assert usual in source

@@ -126,6 +126,7 @@ def test_expired_objects(db: ormis.Database, raw: Any, places: list[Place], rule
     raw.zadd("late_place/expiry", {"2": 1})
     raw.delete("late_place:2")
     assert Place.objects.count() == 2
+    Place.objects.filter(pk=0).delete()  # a write clears away what is left
     assert left(thing) == [("x", 1), *([] if rule == "cascade" else [("y", None)]), ("z", None)]
 
 

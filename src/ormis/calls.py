@@ -129,6 +129,9 @@ class ScriptCall:
     once: the script writes, with lua/server/idempotency.lua; the driver adds what tells this call from its repetition.
     in_block: what to do inside a block of `atomic()` instead of a call that writes: an operation that reads what it
         needs and commits; its result takes the place of the reply. Without it, such a call is refused there.
+    reads: the script only reads: the driver sends EVALSHA_RO, which goes on where writes pause, if the server has it.
+    optional: clearing up, which is left out where nothing can be written.
+    model: the model that a call that writes is about, for messages.
     meanwhile: work that does not need the reply; the driver does it while the server is busy with this call, once more
         where it sends the call again. It raises nothing.
     """
@@ -141,6 +144,9 @@ class ScriptCall:
     once: bool = False
     in_block: "Callable[[], Operation[Any]] | None" = field(default=None, repr=False)
     meanwhile: Callable[[], object] | None = field(default=None, repr=False)
+    reads: bool = False
+    optional: bool = False
+    model: str = ""
 
     def wire(self, prefix: str) -> tuple[Argument, ...]:
         """The keys and arguments as they are sent after the SHA-1 or the text of the script."""
@@ -241,6 +247,14 @@ class Runner(Protocol):
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
+        ...
+
+    def read(self, operation: Operation[T]) -> T:
+        """Runs an operation that belongs to no write, where readings go, with the sync client."""
+        ...
+
+    async def aread(self, operation: Operation[T]) -> T:
+        """As read(), with the async client."""
         ...
 
 

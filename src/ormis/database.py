@@ -1,12 +1,15 @@
 """`connect()` and the `Database` it returns: where operations run."""
 
+# A database and its replica are two views of the same thing.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from os import PathLike
 from time import sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from weakref import WeakSet
 
 import redis
@@ -17,6 +20,7 @@ from .calls import OneCall, Operation, Origin, R, T, steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
+from .drivers.reading_only import reading_only
 from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.upkeep.layout import check_layout
@@ -31,6 +35,8 @@ _open = WeakSet["Database"]()
 
 Address = tuple[str, str | None]
 """The identity of a database: its URL without user and password, and the directory of an embedded server."""
+_OF_REPLICA = " (replica)"
+"""At the end of the URL of a replica, in messages and in an address."""
 
 
 class Database:
@@ -45,6 +51,8 @@ class Database:
         self._checked = False
         self.prefix = connections.prefix
         """The beginning of every key of this database; empty for most."""
+        self._replica: Database | None = None
+        self._reader: Database | None = None
         self.origin, self.async_origin = Origin(self), Origin(self, asynchronous=True)
 
     def __repr__(self) -> str:
@@ -71,9 +79,26 @@ class Database:
         directory = self._connections.directory
         return self._connections.name, None if directory is None else str(directory)
 
+    @property
+    def primary(self) -> "Database":
+        """The database that takes the writes: itself, unless it is the `replica` of another."""
+        return self
+
+    @property
+    def replica(self) -> "Database":
+        """The same database, read from a replica: `Question.objects.using(db.replica)`. It refuses writes.
+
+        The replicas are those that the sentinels know, or that the URL names, `?replicas=host:port,host:port`. Where
+        there are none, or none answers, the primary is read. What it returns may be a little old, see docs/servers.md.
+        Objects that it returns load their related objects from it, too; `save(using=db)` saves one of them.
+        """
+        if self._replica is None:
+            self._replica = Replica(self)
+        return self._replica
+
     def same_as(self, other: "Database") -> bool:
         """Returns whether another object stands for the same database: one address, connected to twice."""
-        return self is other or self.address == other.address
+        return self is other or self.primary.address == other.primary.address
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
@@ -110,8 +135,24 @@ class Database:
             error.origin = error.origin or Origin(self, asynchronous=True)
             raise
 
+    def read(self, operation: Operation[T]) -> T:
+        """Runs an operation that belongs to no write: on a replica, if the database was connected to with
+        `read_from="replica"` and this is no block of atomic().
+        """
+        if self._reader is None or block_of(self) is not None:
+            return self.run(operation)
+        return self._reader.run(operation)
+
+    async def aread(self, operation: Operation[T]) -> T:
+        """As read(), with the async client."""
+        if self._reader is None or block_of(self) is not None:
+            return await self.arun(operation)
+        return await self._reader.arun(operation)
+
     def run_one(self, operation: OneCall[R]) -> R:
-        """Runs an operation of one call, which reads, with the sync client: also inside a block of atomic()."""
+        """Runs an operation of one call, which reads, with the sync client, as read() does."""
+        if self._reader is not None and block_of(self) is None:
+            return self._reader.run_one(operation)
         if not self._checked:
             return self.run(steps(operation))
         try:
@@ -125,6 +166,8 @@ class Database:
 
     async def arun_one(self, operation: OneCall[R]) -> R:
         """As run_one(), with the async client."""
+        if self._reader is not None and block_of(self) is None:
+            return await self._reader.arun_one(operation)
         if not self._checked:
             return await self.arun(steps(operation))
         own = self._connections.loop_client
@@ -204,11 +247,15 @@ class Database:
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
         _forget(self)
+        if self._replica is not None:
+            self._replica.close()
         self._connections.close()
 
     async def aclose(self) -> None:
         """As close(), from async code."""
         _forget(self)
+        if self._replica is not None:
+            await self._replica.aclose()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -226,6 +273,53 @@ class Database:
         await self.aclose()
 
 
+class Replica(Database):
+    """A database as it is read from its replicas; see Database.replica."""
+
+    def __init__(self, primary: Database) -> None:
+        super().__init__(primary._connections.to_replicas(), primary.limits)
+        self._primary = primary
+
+    @property
+    def url(self) -> str:
+        """The URL of the database, and that a replica is meant."""
+        return self._primary.url + _OF_REPLICA
+
+    @property
+    def address(self) -> Address:
+        """The address of the database, and that a replica is meant."""
+        url, directory = self._primary.address
+        return url + _OF_REPLICA, directory
+
+    @property
+    def primary(self) -> Database:
+        """The database whose replicas are read."""
+        return self._primary
+
+    @property
+    def replica(self) -> Database:
+        """Itself."""
+        return self
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation on a replica. Raises OrmisError if it writes."""
+        return super().run(reading_only(operation))
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """As run(), with the async client."""
+        return await super().arun(reading_only(operation))
+
+    def close(self) -> None:
+        """Closes the connections to the replicas; if there are none, those of the database stay open."""
+        if self._connections is not self._primary._connections:
+            self._connections.close()
+
+    async def aclose(self) -> None:
+        """As close(), from async code."""
+        if self._connections is not self._primary._connections:
+            await self._connections.aclose()
+
+
 def connect(
     url: str | PathLike[str] | None = None,
     *,
@@ -233,6 +327,7 @@ def connect(
     prefix: str | None = None,
     shared: bool | None = None,
     limits: Limits = DEFAULT,
+    read_from: Literal["primary", "replica"] = "primary",
 ) -> Database:
     """Opens a database and makes it the default one.
 
@@ -245,6 +340,8 @@ def connect(
     shared: whether the async calls of an event loop share one connection; by default they do. False: each takes a
         connection of a pool; also `?shared=no` in the URL. With `client=` each does.
     limits: how much one call does; smaller ones hold the server for a shorter time.
+    read_from: "replica" to read from replicas what belongs to no write and to no block of atomic(): what is read may be
+        a little old. The replicas are those of the sentinels, or of `?replicas=host:port,host:port` in the URL.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
@@ -256,7 +353,11 @@ def connect(
     ):
         if not isinstance(value, kind):
             raise TypeError(f"connect({name}={shown(value)}): give {wanted}")
+    if read_from not in ("primary", "replica"):
+        raise ValueError(f'connect(read_from={shown(read_from)}): give "primary" or "replica"')
     database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits)
+    if read_from == "replica":
+        database._reader = database.replica
     _default = database
     _open.add(database)
     return database
@@ -274,9 +375,11 @@ def default_database(model: str) -> Database:
 
 def database_at(address: Address) -> Database:
     """The open database with this address, the default one first. Raises NotConnected when there is none."""
+    url, directory = address
+    of_primary = url.removesuffix(_OF_REPLICA), directory
     for database in (_default, *_open):
-        if database is not None and database.address == address:
-            return database
+        if database is not None and database.address == of_primary:
+            return database if address == of_primary else database.replica
     raise NotConnected(
         f"an unpickled object is stored in {address[0]}, which is not open here: connect() to it before the object is "
         f"used, or name another database by using="

@@ -67,13 +67,13 @@ async def areindex(
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """Returns the state of these models, and of others that the database knows: objects, memory, indexes."""
     chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
-    return chosen.run(inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    return chosen.read(inspecting.inspect(schemas, chosen.limits.sampled_objects))
 
 
 async def ainspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """As inspect()."""
     chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
-    return await chosen.arun(inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    return await chosen.aread(inspecting.inspect(schemas, chosen.limits.sampled_objects))
 
 
 def _database(database: Database | None) -> Database:

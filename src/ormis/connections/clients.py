@@ -12,6 +12,7 @@ import redis.sentinel
 
 from .classes import ASYNC, SYNC, Options
 from .pool import Pool, SentinelPool
+from .replicas import AsyncNamedReplicas, NamedReplicas
 from .settings import Sentinels, Settings, arguments_for
 
 # Each thread needs a connection of its own, and redis-py raises when there are none left: a limit no
@@ -21,12 +22,25 @@ SYNC_CONNECTIONS = 1024
 ASYNC_CONNECTIONS = 64
 
 
+_NAMED = "the replicas that the URL names"
+"""In place of the name of a service, in messages of redis-py."""
+
+
+def _primary(arguments: dict[str, Any]) -> tuple[str, int]:
+    """Takes the address of the primary out of the arguments of connections to replicas, which are told another one."""
+    return arguments.pop("host", "localhost"), int(arguments.pop("port", 6379))
+
+
 def make_client(settings: Settings) -> redis.Redis:
     """The sync client; it connects when it is first used."""
     arguments = _sync_arguments(SYNC[settings.transport], settings.options)
     arguments["max_connections"] = settings.max_connections or SYNC_CONNECTIONS
     if settings.sentinels:
         return _make_sentinel_client(settings.sentinels, arguments, tls=settings.transport == "tls")
+    if settings.from_replicas:
+        named = NamedReplicas(_primary(arguments), settings.replicas)
+        made: Any = SentinelPool
+        return redis.Redis.from_pool(made(_NAMED, named, ssl=settings.transport == "tls", is_master=False, **arguments))
     # Connections whose credentials change with time are told so when they come back to the pool: redis-py does it all.
     pool_class = redis.ConnectionPool if arguments.get("credential_provider") else Pool
     pool = pool_class(connection_class=SYNC[settings.transport], **arguments)
@@ -68,6 +82,11 @@ def make_aclient(settings: Settings) -> "redis.asyncio.Redis":
     arguments["timeout"] = settings.wait
     if settings.sentinels:
         return _make_sentinel_aclient(settings.sentinels, arguments, tls=settings.transport == "tls")
+    if settings.from_replicas:
+        named = AsyncNamedReplicas(_primary(arguments), settings.replicas)
+        made: Any = AsyncSentinelPool
+        tls = settings.transport == "tls"
+        return redis.asyncio.Redis.from_pool(made(_NAMED, named, ssl=tls, is_master=False, **arguments))
     pool = redis.asyncio.BlockingConnectionPool(connection_class=ASYNC[settings.transport], **arguments)
     return redis.asyncio.Redis.from_pool(pool)
 

@@ -86,6 +86,11 @@ class Connections:
             f"client must be a redis.Redis or a redis.asyncio.Redis, not {given.__module__}.{given.__name__}"
         )
 
+    def to_replicas(self) -> "Connections":
+        """The way to the replicas of the database; itself if it has none, or none that are known."""
+        settings = self._settings.to_replicas()
+        return self if settings is None else Connections(settings, prefix=self.prefix)
+
     @property
     def name(self) -> str:
         """The URL without user, password and options but the prefix: it can be shown."""

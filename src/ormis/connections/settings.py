@@ -1,6 +1,6 @@
 """The settings of both kinds of clients of one database, read from a URL or from a client."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,9 +36,18 @@ class Settings:
     max_connections: int | None = None
     wait: float | None = ASYNC_WAIT
     sentinels: Sentinels | None = None
+    replicas: tuple[Address, ...] = ()
     name: str = ""
     shared: bool = False
     """Whether the async calls of an event loop share a connection."""
+    from_replicas: bool = False
+    """Whether the clients connect to the replicas, if there are any."""
+
+    def to_replicas(self) -> "Settings | None":
+        """The settings of clients that read from the replicas; None if none are known."""
+        if self.sentinels:
+            return replace(self, sentinels=replace(self.sentinels, is_master=False))
+        return replace(self, from_replicas=True) if self.replicas else None
 
 
 # Made by a pool for itself, or of one world only: a client of the other world makes its own.
@@ -75,7 +84,9 @@ def settings_of_target(target: Target, socket: Path | None) -> Settings:
     # Where a client is made with a URL, redis-py repeats no command on a connection that broke, and before its release
     # 8 it waits for ever.
     options = {**_timeouts(TIMEOUT), "retry": default_retry(), **options}
-    return Settings(target.transport, options, limit, wait, sentinels, target.name, target.shared)
+    return Settings(
+        target.transport, options, limit, wait, sentinels, target.replicas, target.name, target.shared
+    )
 
 
 def _timeouts(seconds: float) -> dict[str, float]:
@@ -91,7 +102,7 @@ def settings_of_client(client: "redis.Redis | redis.asyncio.Redis") -> Settings:
     wait = cast("float | None", getattr(pool, "timeout", ASYNC_WAIT))
     sentinels = _sentinels_of_pool(pool)
     name = f"redis+sentinel:///{sentinels.service}" if sentinels else name_of(transport, options)
-    return Settings(transport, options, pool.max_connections, wait, sentinels, name)
+    return Settings(transport, options, pool.max_connections, wait, sentinels, name=name)
 
 
 def _transport(connection_class: type[Any]) -> Transport:

@@ -57,6 +57,8 @@ class Target:
     """The beginning of every key of the database."""
     shared: bool = True
     """Whether the async calls of an event loop share a connection."""
+    replicas: tuple[Address, ...] = ()
+    """The replicas of the server, to read from; sentinels know theirs."""
 
 
 def parse(url: str | os.PathLike[str] | None) -> Target:
@@ -74,6 +76,7 @@ def parse(url: str | os.PathLike[str] | None) -> Target:
         raise OrmisError(f"the database URL has no scheme; {_scheme_for(url)}")
     rest, own = _without_own(rest)
     target = replace(_parse(scheme, rest), prefix=own.get("prefix", ""))
+    target = replace(target, replicas=_parse_replicas(target, own.get("replicas", "")))
     return replace(target, shared=own["shared"].lower() not in _NO) if "shared" in own else target
 
 
@@ -99,12 +102,19 @@ def _of_directory(path: str | bytes) -> Target:
 
 
 def _without_own(rest: str) -> tuple[str, dict[str, str]]:
-    """The URL after its scheme without the options that are ormis' own, `prefix` and `shared`, and their values."""
+    """The URL after its scheme without the options that are not redis-py's, and the values of these."""
     address, mark, query = rest.partition("?")
     pairs = [option.partition("=") for option in query.split("&")]
     own = {name: unquote(value) for name, _, value in pairs if name in _OWN}
     others = "&".join("".join(pair) for pair in pairs if pair[0] not in _OWN)
     return f"{address}{mark if others else ''}{others}", own
+
+
+def _parse_replicas(target: Target, text: str) -> tuple[Address, ...]:
+    if text and (target.kind != "redis" or target.transport == "unix"):
+        hint = "the sentinels know the replicas" if target.kind == "sentinel" else "write redis:// or rediss://"
+        raise OrmisError(f"{target.name} can't name replicas: {hint}")
+    return tuple(_parse_address(part, _URL_SCHEMES[target.transport], 6379) for part in text.split(",") if text)
 
 
 def named_with(name: str, prefix: str) -> str:
@@ -163,11 +173,11 @@ def _parse_hosts(kind: Kind, scheme: str, transport: Transport, rest: str) -> Ta
     return Target(kind, name, None, transport, addresses, unquote(service), own)
 
 
-def _parse_address(text: str, scheme: str) -> Address:
+def _parse_address(text: str, scheme: str, port: int = 26379) -> Address:
     with _Readable(f"one of the hosts of the {scheme}:// URL"):
         parts = urlsplit(f"//{text}")
         if parts.hostname:
-            return parts.hostname, parts.port or 26379
+            return parts.hostname, parts.port or port
     raise OrmisError(f"a host of the {scheme}:// URL is empty: write {scheme}://host:port,host:port/service_name")
 
 
@@ -181,7 +191,7 @@ _URL_SCHEMES: dict[Transport, str] = {"tcp": "redis", "tls": "rediss", "unix": "
 # redis-py takes these from a URL as text, so that even "False" would be true.
 _FLAGS = ("decode_responses",)
 _NO = ("0", "f", "false", "n", "no", "")
-_OWN = ("prefix", "shared")
+_OWN = ("prefix", "shared", "replicas")
 
 
 def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
 from redis.exceptions import ConnectionError as Broken
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from ..calls import Argument, Call, HashRead, Invocation, Operation, ScriptCall, Sent, T
@@ -20,7 +20,7 @@ from ..connections.retries import ago_on
 from ..connections.shared import LARGE, SharedConnection
 from .capture import note
 from .idempotency import Once, renew
-from .replies import BY_TEXT, ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import BY_TEXT, ServerBusyError, commands, do_without_read_only, raise_reply
 
 
 async def run(
@@ -90,14 +90,10 @@ async def evaluate(
         if shared is None:
             return await exchange(client, (by_text, call.source, *arguments), once)
         return await _evaluate_unknown(client, call, arguments, once, shared)
-    except NoPermissionError as refused:
-        if not use_read_only(client, call, refused):
+    except ResponseError as refused:
+        if not do_without_read_only(client, by_sha, refused):
             raise
-        try:
-            return await evaluate(client, call, arguments, once, shared)
-        except ResponseError:
-            give_up_read_only(client)
-            raise refused from None
+    return await evaluate(client, call, arguments, once, shared)
 
 
 async def _evaluate_unknown(

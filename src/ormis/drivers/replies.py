@@ -1,12 +1,15 @@
-"""Error replies of the server that a driver answers itself: a server that is busy, keys that may only be read."""
+"""Error replies of the server that a driver answers itself: a server that is busy, one without EVALSHA_RO."""
 
+import re
 from typing import Any, NoReturn
 from weakref import WeakSet
 
 import redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import ResponseError
 
 from ..calls import ScriptCall
+
+_NAMES_READ_ONLY = re.compile(r"\beval(sha)?_ro\b", re.IGNORECASE).search
 
 
 class ServerBusyError(redis.TimeoutError):
@@ -24,11 +27,11 @@ def raise_reply(error: ResponseError) -> NoReturn:
     raise error
 
 
-# A user whose keys may only be read (%R~ in its ACL) can run scripts by EVALSHA_RO alone. Redis 6.2 has neither.
-_read_only = WeakSet[Any]()
-"""The connection pools of such users."""
-_any_read_only = False
-"""Whether there was such a user in this process: a look at the pools takes 1 us of each call."""
+# Redis 6.2 has no EVALSHA_RO, nor has a user with rights that were written for it.
+_without = WeakSet[Any]()
+"""The connection pools of such servers and users."""
+_any_without = False
+"""Whether there is such a pool in this process: a look at the pools takes 1 us of each call."""
 
 
 BY_TEXT = frozenset(("EVAL", "EVAL_RO"))
@@ -36,21 +39,19 @@ BY_TEXT = frozenset(("EVAL", "EVAL_RO"))
 
 def commands(client: Any, call: ScriptCall) -> tuple[str, str]:
     """The commands that run the script by its sha, and by its text."""
-    if _any_read_only and not call.once and client.connection_pool in _read_only:
+    if call.reads and not (_any_without and client.connection_pool in _without):
         return "EVALSHA_RO", "EVAL_RO"
     return "EVALSHA", "EVAL"
 
 
-def use_read_only(client: Any, call: ScriptCall, error: NoPermissionError) -> bool:
-    """Whether to send a refused call again, with the commands for read-only keys."""
-    global _any_read_only  # noqa: PLW0603
-    if call.once or client.connection_pool in _read_only or " key" not in str(error):
+def do_without_read_only(client: Any, sent: str, error: ResponseError) -> bool:
+    """Returns whether to send a call again that was refused as `sent`, with the commands that every server has.
+
+    That is where the refusal names EVALSHA_RO, as unknown or as not allowed: the next calls of this pool do without it.
+    """
+    global _any_without  # noqa: PLW0603
+    if sent != "EVALSHA_RO" or not _NAMES_READ_ONLY(str(error)):
         return False
-    _read_only.add(client.connection_pool)
-    _any_read_only = True
+    _without.add(client.connection_pool)
+    _any_without = True
     return True
-
-
-def give_up_read_only(client: Any) -> None:
-    """The commands for read-only keys were refused, too."""
-    _read_only.discard(client.connection_pool)

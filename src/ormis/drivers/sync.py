@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import redis
 from redis.client import NEVER_DECODE
-from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
 from ..connections.exchange import exchange as ask
@@ -15,7 +15,7 @@ from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import ServerBusyError, commands, do_without_read_only, raise_reply
 
 
 def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
@@ -59,14 +59,10 @@ def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, .
         return exchange(client, (by_sha, call.sha, *arguments), once, call.meanwhile)
     except NoScriptError:
         return exchange(client, (by_text, call.source, *arguments), once)
-    except NoPermissionError as refused:
-        if not use_read_only(client, call, refused):
+    except ResponseError as refused:
+        if not do_without_read_only(client, by_sha, refused):
             raise
-        try:
-            return evaluate(client, call, arguments, once)
-        except ResponseError:
-            give_up_read_only(client)
-            raise refused from None
+    return evaluate(client, call, arguments, once)
 
 
 def exchange(

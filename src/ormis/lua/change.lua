@@ -23,11 +23,14 @@ local request = require('read.request')
 local find = require('read.search')
 local reading = require('read.bytes')
 local bytes, full = reading.bytes, reading.full
+local clear_with = require('read.open_models').clear_with
 local models = require('model.models')
 local actions = require('write.actions')
 local apply = require('write.apply')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
+
+clear_with(require('expiry.cleanup'))
 
 local function holds_still(m, pk)
   local expected = request.expected and request.expected[pk]

@@ -81,9 +81,10 @@ end
 
 local function walk_objects()
   local pks, places, place = next_keys(request.after, request.count)
-  local rows = {}
+  local rows, count = {}, 0
   for i = 1, #pks do
     local row = verify_object(m, pks[i])
+    if row or not expired(m, pks[i]) then count = count + 1 end
     if row then
       add_bytes(row)
       if request.width > 0 then rows[#rows + 1] = pack_row(row, request.width) end
@@ -95,7 +96,7 @@ local function walk_objects()
   end
   if m.auto and #pks > 0 then verify_counter(pks) end
   local packed = '\221' .. struct.pack('>I4', #rows) .. table.concat(rows)
-  return {cmsgpack.pack({'ok', found, place, #pks}), packed}
+  return {cmsgpack.pack({'ok', found, place, count}), packed}
 end
 
 -- Keys of the model ---------------------------------------------------------------------------------------------------
@@ -339,6 +340,11 @@ local function is_declared()
   return request.repair
 end
 
+-- Whether the call may change anything; one that only looks is sent as a reading.
+local function writes()
+  return request.repair or request.build or request.progress
+end
+
 local function step()
   -- A wrong type at the key of the list of keys would make every other step fail.
   local listed = ask('ZCARD', KEY.prefix .. cmsgpack.unpack(ARGV[3]).key .. KEY.ids)
@@ -350,7 +356,7 @@ local function step()
   end
   m = models.open(ARGV[3], ARGV[4], request.repair)
   if m.expires and ask('ZCARD', m.base .. KEY.expiry) and ask('HLEN', expiring.records(m)) then
-    m.unsure = require('expiry.cleanup')(m)
+    m.unsure = not writes() or require('expiry.cleanup')(m)
   end
   if request.keys then return walk_keys() end
   if request.progress then

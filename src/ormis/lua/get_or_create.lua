@@ -20,9 +20,12 @@ local candidates = require('read.candidates')
 local search, pack_wanted = candidates.search, candidates.pack_wanted
 local request = require('read.request')
 local find = require('read.search')
+local clear_with = require('read.open_models').clear_with
 local actions = require('write.actions')
 local apply = require('write.apply')
 local mutations = require('write.mutations')
+
+clear_with(require('expiry.cleanup'))
 
 local function found(place, rows)
   local ended = not place

@@ -31,6 +31,8 @@
 --                                        how many were looked at
 --   {'ok', 'gone'}                 the object of `before` is not among them
 -- `long` says that the texts that were read are too long for one call;
+-- 'expired' in the place of 'ok' says the same, and that more expired objects than a reading passes over have left
+-- something behind, which a call of clear_expired.lua removes;
 -- with `less`, which no portion or step has, a list of how many meet each of its conditions as one more item, false
 -- where no index tells;
 -- with `in_parts` how many of the values were asked for as one more item; with `explain` what was done, see
@@ -103,10 +105,10 @@ end
 
 local function answer_query()
   local how, count, rows, places = find()
-  local head = {'ok', how, count or false}
+  local head = {request.expired_left and 'expired' or 'ok', how, count or false}
   if how == 'step' then head[4] = #rows end
   if how ~= 'done' then head[#head + 1] = full() end
-  if request.less then head = {'ok', how, count or false, search.lesser} end
+  if request.less then head[4], head[5] = search.lesser, nil end
   if request.in_parts then head[#head + 1] = search.values or 0 end
   local answer_ = complete(head, rows, places)
   if how == 'keys' and places then answer_[2], answer_[3] = places[1], places[2] end

@@ -30,13 +30,13 @@ def method_of_field(record: Any, name: str) -> Callable[..., Any] | None:
 def _neighbour(record: Any, field: str, backwards: bool, **lookups: Any) -> Any:
     """The next object by the field, of those that meet the lookups. One call. Raises DoesNotExist if there is none."""
     database = record._database_for(state_of(record).database)
-    return database.run(_next(record, field, backwards, lookups, Origin(database)))
+    return database.read(_next(record, field, backwards, lookups, Origin(database)))
 
 
 async def _aneighbour(record: Any, field: str, backwards: bool, **lookups: Any) -> Any:
     """As _neighbour()."""
     database = record._database_for(state_of(record).database)
-    return await database.arun(_next(record, field, backwards, lookups, Origin(database, asynchronous=True)))
+    return await database.aread(_next(record, field, backwards, lookups, Origin(database, asynchronous=True)))
 
 
 def _next(record: Any, field: str, backwards: bool, lookups: Mapping[str, Any], origin: Origin) -> Operation[Any]:

@@ -21,7 +21,7 @@ def prefetch_related_objects(objects: Iterable[Any], *lookups: str | Prefetch) -
     records = [*objects]
     if records:
         database = _database_of(records[0])
-        database.run(prefetch(records, lookups, Origin(database)))
+        database.read(prefetch(records, lookups, Origin(database)))
 
 
 async def aprefetch_related_objects(objects: Iterable[Any], *lookups: str | Prefetch) -> None:
@@ -29,7 +29,7 @@ async def aprefetch_related_objects(objects: Iterable[Any], *lookups: str | Pref
     records = [*objects]
     if records:
         database = _database_of(records[0])
-        await database.arun(prefetch(records, lookups, Origin(database, asynchronous=True)))
+        await database.aread(prefetch(records, lookups, Origin(database, asynchronous=True)))
 
 
 def _database_of(record: Any) -> Any:

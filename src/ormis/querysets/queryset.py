@@ -299,7 +299,7 @@ class QuerySet(Queryable[M], Source[M]):
     async def __aiter__(self) -> AsyncIterator[M]:
         results = self._cache
         if results is None:
-            results = self._cache = await self._aperform(evaluate)
+            results = self._cache = await self._aread(evaluate)
         for record in results:
             yield record
 
@@ -358,7 +358,7 @@ class QuerySet(Queryable[M], Source[M]):
     def _evaluated(self) -> builtins.list[M]:
         results = self._cache
         if results is None:
-            results = self._cache = self._perform(evaluate)
+            results = self._cache = self._read(evaluate)
         return results
 
     def __getstate__(self) -> dict[str, Any]:

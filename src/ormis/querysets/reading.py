@@ -35,78 +35,78 @@ class Reading(Generic[M]):
 
         Raises the model's DoesNotExist or MultipleObjectsReturned.
         """
-        return self._queryset()._perform(evaluate.get, Q(*conditions, **lookups))
+        return self._queryset()._read(evaluate.get, Q(*conditions, **lookups))
 
     async def aget(self, *conditions: Q | bool, **lookups: Any) -> M:
         """As get()."""
-        return await self._queryset()._aperform(evaluate.get, Q(*conditions, **lookups))
+        return await self._queryset()._aread(evaluate.get, Q(*conditions, **lookups))
 
     def first(self) -> M | None:
         """The first object, None if there is none. One call."""
-        return self._queryset()._perform(evaluate.first)
+        return self._queryset()._read(evaluate.first)
 
     async def afirst(self) -> M | None:
         """As first()."""
-        return await self._queryset()._aperform(evaluate.first)
+        return await self._queryset()._aread(evaluate.first)
 
     def last(self) -> M | None:
         """The last object, None if there is none. One call."""
-        return self._queryset()._perform(evaluate.last)
+        return self._queryset()._read(evaluate.last)
 
     async def alast(self) -> M | None:
         """As last()."""
-        return await self._queryset()._aperform(evaluate.last)
+        return await self._queryset()._aread(evaluate.last)
 
     def earliest(self, *fields: str) -> M:
         """The first object by these fields, or by Meta.get_latest_by. One call.
 
         Raises the model's DoesNotExist if there is none, FieldError if nothing says what to go by.
         """
-        return self._queryset()._perform(evaluate.earliest, fields)
+        return self._queryset()._read(evaluate.earliest, fields)
 
     async def aearliest(self, *fields: str) -> M:
         """As earliest()."""
-        return await self._queryset()._aperform(evaluate.earliest, fields)
+        return await self._queryset()._aread(evaluate.earliest, fields)
 
     def latest(self, *fields: str) -> M:
         """The last object by these fields, or by Meta.get_latest_by. One call.
 
         Raises the model's DoesNotExist if there is none, FieldError if nothing says what to go by.
         """
-        return self._queryset()._perform(evaluate.latest, fields)
+        return self._queryset()._read(evaluate.latest, fields)
 
     async def alatest(self, *fields: str) -> M:
         """As latest()."""
-        return await self._queryset()._aperform(evaluate.latest, fields)
+        return await self._queryset()._aread(evaluate.latest, fields)
 
     # Ask -------------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
         """Returns the number of objects. One call if an index or a walk of bounded length tells."""
-        return self._queryset()._perform(evaluate.count)
+        return self._queryset()._read(evaluate.count)
 
     async def acount(self) -> int:
         """As count()."""
-        return await self._queryset()._aperform(evaluate.count)
+        return await self._queryset()._aread(evaluate.count)
 
     def exists(self) -> bool:
         """Returns whether there is an object. One call if an index or a walk of bounded length tells."""
-        return self._queryset()._perform(evaluate.exists)
+        return self._queryset()._read(evaluate.exists)
 
     async def aexists(self) -> bool:
         """As exists()."""
-        return await self._queryset()._aperform(evaluate.exists)
+        return await self._queryset()._aread(evaluate.exists)
 
     def contains(self, record: Any) -> bool:
         """Returns whether this saved object is among them. One call.
 
         Raises TypeError for a value that is no object, ForeignKeyViolation for an unsaved object.
         """
-        return self._queryset()._perform(evaluate.contains, record)
+        return self._queryset()._read(evaluate.contains, record)
 
     async def acontains(self, record: Any) -> bool:
         """As contains()."""
-        return await self._queryset()._aperform(evaluate.contains, record)
+        return await self._queryset()._aread(evaluate.contains, record)
 
     def rank(self, record: Any) -> int:
         """The rank of this object in the order, from 0.
@@ -114,44 +114,44 @@ class Reading(Generic[M]):
         One call if an index counts what comes before; another if none does, more for tens of thousands of ties.
         Raises the model's DoesNotExist for an object that is not among them.
         """
-        return self._queryset()._perform(rank, record)
+        return self._queryset()._read(rank, record)
 
     async def arank(self, record: Any) -> int:
         """As rank()."""
-        return await self._queryset()._aperform(rank, record)
+        return await self._queryset()._aread(rank, record)
 
     def aggregate(self, *aggregates: Aggregate, **expressions: Any) -> dict[str, Any]:
         """The values of aggregates over all objects, or rows: `aggregate(Sum("votes"), best=Max("votes"))`.
 
         Positional ones are named by what they are of: `votes__sum`. Raises TypeError for what is no aggregate.
         """
-        return self._queryset()._perform(aggregate, asked(aggregates, expressions))
+        return self._queryset()._read(aggregate, asked(aggregates, expressions))
 
     async def aaggregate(self, *aggregates: Aggregate, **expressions: Any) -> dict[str, Any]:
         """As aggregate()."""
-        return await self._queryset()._aperform(aggregate, asked(aggregates, expressions))
+        return await self._queryset()._aread(aggregate, asked(aggregates, expressions))
 
     def in_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, M]:
         """The objects by their primary keys, or by another unique field; all of them, or those in `id_list`. One call.
 
         Raises FieldError for a field that is not unique.
         """
-        return self._queryset()._perform(evaluate.in_bulk, id_list, field_name)
+        return self._queryset()._read(evaluate.in_bulk, id_list, field_name)
 
     async def ain_bulk(self, id_list: Iterable[Any] | None = None, *, field_name: str = "pk") -> dict[Any, M]:
         """As in_bulk()."""
-        return await self._queryset()._aperform(evaluate.in_bulk, id_list, field_name)
+        return await self._queryset()._aread(evaluate.in_bulk, id_list, field_name)
 
     def explain(self, *, analyze: bool = False) -> str:
         """Returns the execution of the query as a tree: access path, conditions, work in Python. One call.
 
         analyze: run it, and add the objects looked at, the calls and the time.
         """
-        return self._queryset()._perform(evaluate.explain, analyze)
+        return self._queryset()._read(evaluate.explain, analyze)
 
     async def aexplain(self, *, analyze: bool = False) -> str:
         """As explain()."""
-        return await self._queryset()._aperform(evaluate.explain, analyze)
+        return await self._queryset()._aread(evaluate.explain, analyze)
 
     # Iterate ---------------------------------------------------------------------------------------------------------
 
@@ -177,15 +177,15 @@ class Reading(Generic[M]):
 
 
 def _iterated(source: Source[Any], reader: BatchReader) -> Iterator[Any]:
-    batch: list[Any] | None = source._run(next_batch(reader))
+    batch: list[Any] | None = source.db.read(next_batch(reader))
     while batch is not None:
         yield from batch
-        batch = source._run(next_batch(reader))
+        batch = source.db.read(next_batch(reader))
 
 
 async def _aiterated(source: Source[Any], reader: BatchReader) -> AsyncIterator[Any]:
-    batch: list[Any] | None = await source._arun(next_batch(reader))
+    batch: list[Any] | None = await source.db.aread(next_batch(reader))
     while batch is not None:
         for record in batch:
             yield record
-        batch = await source._arun(next_batch(reader))
+        batch = await source.db.aread(next_batch(reader))

@@ -79,6 +79,14 @@ class UnpickledDatabase:
         """As Runner."""
         return await self.found().arun(operation)
 
+    def read(self, operation: Operation[T]) -> T:
+        """As Runner."""
+        return self.found().read(operation)
+
+    async def aread(self, operation: Operation[T]) -> T:
+        """As Runner."""
+        return await self.found().aread(operation)
+
 
 class State:
     """The state of one object that was saved, changed, or asked for its state.

@@ -1,5 +1,5 @@
--- Clears away the remains of expired objects: a hundred a call, and in a call that writes at least twice as many as it
--- may make, so that they do not pile up.
+-- Clears away the remains of expired objects: a hundred a call, and more of them than the call may make, so that they
+-- do not pile up; up to twice as many while the call has not held the server long.
 -- Only its hash says whether an object is there: while expired ones are left in the indexes, a script has to look.
 -- Out: clear(m, written), which returns whether expired objects may be left; forget_objects(m, pks), which are gone
 --      already.
@@ -15,8 +15,9 @@ local index_kinds = require('model.index_kinds')
 local models = require('model.models')
 local expiring = require('expiry.expiring')
 local collector = require('write.variadic')
+local held_long = require('server.held_long')
 
-local LEAST, AT_ONCE = 100, 1000  -- in a call; in one batch of commands
+local LEAST, AT_ONCE = 100, 500  -- in a call; in one batch of commands
 
 -- The links of an object from both sides.
 local function drop_links(m, ends, pk, add)
@@ -110,17 +111,18 @@ end
 -- That the server refuses to write is no reason not to read.
 -- written: the number of objects that the call may make, nothing for a call that reads.
 local function clear(m, written)
-  local expiry, at, left = m.base .. KEY.expiry, expiring.now(), math.max(LEAST, 2 * (written or 0))
+  local expiry, at, done = m.base .. KEY.expiry, expiring.now(), 0
+  local least, most = math.max(LEAST, math.ceil(1.1 * (written or 0))), math.max(LEAST, 2 * (written or 0))
   call('HLEN', expiring.records(m))
   repeat
-    local size = math.min(left, AT_ONCE)
+    local size = math.min((done < least and least or most) - done, AT_ONCE)
     local due = call('ZRANGEBYSCORE', expiry, '-inf', at, 'LIMIT', 0, size)
     if #due == 0 then return false end
     if not attempt(clear_due, m, due, at) then return true end
     keep()
     if #due < size then return false end
-    left = left - size
-  until left <= 0
+    done = done + size
+  until done >= most or done >= least and held_long()
   return true
 end
 

@@ -19,6 +19,7 @@ local delete = require('write.deletion')
 local stored_holders = require('write.stored_holders')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
+local held_long = require('server.held_long')
 
 local OBJECTS, REFERRERS = 50, 25
 
@@ -129,13 +130,14 @@ local function apply_rules(m, written)
   local opened = mutations.opened
   mutations.opened, acted = {}, 0
   local own = known_model(known, m.key)
+  local least, most = math.max(REFERRERS, math.ceil(1.1 * (written or 0))), math.max(REFERRERS, 2 * (written or 0))
   for _, pk in ipairs(pks) do
     local fine, result = pcall(apply_rules_of, own, pk)
     if not fine then mutations.forget() end
     -- A rule refused for lack of rights is left to a caller with more; one that needs a repair is not tried again.
     local refused = not fine and type(result) == 'table' and result.refusal
     if not refused and (not fine or result) then pcommand('SREM', key, pk) end
-    if refused or acted >= math.max(REFERRERS, 2 * (written or 0)) then break end
+    if refused or acted >= most or acted >= least and held_long() then break end
   end
   mutations.opened = opened
 end

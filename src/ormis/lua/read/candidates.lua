@@ -16,6 +16,7 @@ local access_paths = require('read.access_paths')
 local bounded, covers, usable = access_paths.bounded, access_paths.covers, access_paths.usable
 local locate = require('read.probes').locate
 local sift = require('read.sift').sift
+local held = require('server.held_long')
 local models = require('model.models')
 local open_models = require('read.open_models')
 local reading = require('read.bytes')
@@ -28,19 +29,10 @@ local SCORED, SCORED_CHUNK = 0.2, 1000  -- the same for objects whose scores alo
 local LONG_CHUNK = 100  -- objects of which texts of any length are read at once
 
 local search = {spent = 0}
--- Seconds of the processor; Redis 6.2 shows scripts no `os`, but its TIME goes on while they run.
-local has_clock, seconds = pcall(function() return os.clock end)
-if not has_clock then
-  seconds = function()
-    local time = redis.call('TIME')
-    return time[1] + time[2] / 1000000
-  end
-end
-local started, HELD = seconds(), 0.004
 
 -- Whether this call has held the server for so long, or read so much, that what is left should go into another one.
 local function held_long()
-  return full() or seconds() - started > HELD
+  return full() or held()
 end
 
 -- Whether objects come before a place in the order of creation, or behind it if that is turned round.
@@ -240,6 +232,7 @@ end
 -- count them all would cost short rows 5 % of their time.
 local function look(keys, into, enough)
   local checks, holds = search.checks, search.holds
+  if search.m.gone then keys = require('expiry.left_behind').without_gone(search.m, keys) end
   for i = 1, #checks do
     if #keys > 0 then
       search.spent = search.spent + #keys * QUICK

@@ -10,7 +10,9 @@ local aggregation = require('read.aggregation')
 local covers = require('read.access_paths').covers
 local exact = require('values.exact')
 local search = require('read.candidates').search
-local index_on = require('read.open_models').index_on
+local open_models = require('read.open_models')
+local index_on, gone_in = open_models.index_on, open_models.gone_in
+local nothing = require('server.lists').nothing
 local request = require('read.request')
 
 local TIES = 100  -- objects whose texts are compared, where one score stands for several values
@@ -23,17 +25,23 @@ local function range_of(position, path)
   return nil
 end
 
+local function there(pks)
+  return search.m.gone and require('expiry.left_behind').without_gone(search.m, pks) or pks
+end
+
 -- The texts of which one is the best.
 local function texts_at_end(own, key, low, high)
   local least = own[1] == 'min'
   local command = least and 'ZRANGEBYSCORE' or 'ZREVRANGEBYSCORE'
   local from, to = least and low or high, least and high or low
-  local first = call(command, key, from, to, 'WITHSCORES', 'LIMIT', 0, 1)
-  if not first[1] then return {} end
-  local pks = {first[1]}
-  if not exact(own[3], tonumber(first[2])) then
-    pks = call('ZRANGEBYSCORE', key, first[2], first[2], 'LIMIT', 0, TIES + 1)
+  local first = call(command, key, from, to, 'LIMIT', 0, 1 + #(search.m.gone or nothing))
+  local pks = {there(first)[1]}
+  if not pks[1] then return {} end
+  local score = call('ZSCORE', key, pks[1])
+  if not exact(own[3], tonumber(score)) then
+    pks = call('ZRANGEBYSCORE', key, score, score, 'LIMIT', 0, TIES + 1)
     if #pks > TIES then return nil end
+    pks = there(pks)
   end
   local texts = {}
   for i = 1, #pks do
@@ -44,9 +52,14 @@ local function texts_at_end(own, key, low, high)
 end
 
 local function count_of(own, path)
-  if own[2] == 0 then return path and path.cost or call('ZCARD', search.ids) end
+  local gone
+  if own[2] == 0 then
+    gone = gone_in(search.m, path or {'sorted', key = search.ids})
+    return gone and (path and path.cost or call('ZCARD', search.ids)) - gone
+  end
   local key, low, high = range_of(own[2], path)
-  return key and call('ZCOUNT', key, low, high)
+  gone = key and gone_in(search.m, path or {'sorted', key = key})
+  return gone and call('ZCOUNT', key, low, high) - gone
 end
 
 -- Whether aggregates are of the ends of indexes only, under conditions that one of these meets.

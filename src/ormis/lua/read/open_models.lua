@@ -4,6 +4,7 @@
 --      holders(m, position, value), the keys of those with this value in a column, some of which may be gone;
 --      holder(m, position, value), the key of the one there; index_on(m, kind, position); links_base(m, name), a key of
 --      links but for the primary key at its end; keys_asked(condition), the primary keys it asks for, nil if for more;
+--      clear_with(cleanup), of a call that writes, before a model is opened; gone_in(m, probe), see left_behind.lua;
 --      asks_others, true once a compiled condition reads other objects than the row's own.
 
 local KEY = require('server.keys')
@@ -37,17 +38,34 @@ local function named(m)
   return m
 end
 
+-- What clears expired objects away, see cleanup.lua; nil in a call that only reads.
+local clear_expired
+
+local function clear_with(cleanup)
+  clear_expired = cleanup
+end
+
 -- A model of this call by its number, unpacked on first use. ARGV[3] on: shape and declaration of each. What expired
--- objects left behind is cleared away; `unsure` says that some of it may be there still.
+-- objects left behind is cleared away by a call that writes; `unsure` says that some of it may be there still.
 local function model_at(number)
   local m = opened[number]
   if not m then
     m = models.open(ARGV[2 * number + 1], ARGV[2 * number + 2], false)
-    if m.expires then m.unsure = require('expiry.cleanup')(m, require('read.request').most) end
+    if m.expires and clear_expired then
+      m.unsure = clear_expired(m, require('read.request').most)
+    elseif m.expires and require('expiry.left_behind').look(m) then
+      require('read.request').expired_left = true
+    end
     m = named(m)
     opened[number] = m
   end
   return m
+end
+
+-- How many of its expired objects a measured probe allows, whose remains are still there; nil if it can't be told.
+local function gone_in(m, probe)
+  if not m.gone then return 0 end
+  return require('expiry.left_behind').gone_in(m, probe)
 end
 
 -- Of some keys those of objects that are there: others are expired, or their hashes were deleted by other programs.
@@ -109,5 +127,6 @@ end
 
 return {
   model_at = model_at, existing = existing, holders = holders, holder = holder, links_base = links_base,
-  keys_asked = keys_asked, index_on = index_on, asks_others = false,
+  keys_asked = keys_asked, index_on = index_on, clear_with = clear_with, gone_in = gone_in,
+  asks_others = false,
 }

@@ -10,6 +10,7 @@ local nothing = require('server.lists').nothing
 local access_paths = require('read.access_paths')
 local bounded, choose, covers = access_paths.bounded, access_paths.choose, access_paths.covers
 local measured, usable = access_paths.measured, access_paths.usable
+local gone_in = require('read.open_models').gone_in
 local candidates = require('read.candidates')
 local search, prepare = candidates.search, candidates.prepare
 local prepare_reading, look = candidates.prepare_reading, candidates.look
@@ -21,10 +22,15 @@ local PAGE, MOST = 1000, 20000  -- keys that are looked up in an index, at a tim
 -- How many objects meet these conjuncts, and the probe that allows them and no others; false where no index tells. The
 -- first ones of a longer list have the numbers that its probes name.
 local function count_by_index(conjuncts, probes)
-  if #conjuncts == 0 then return call('ZCARD', search.ids) end
+  if #conjuncts == 0 then
+    return call('ZCARD', search.ids) - gone_in(search.m, {'sorted', key = search.ids})
+  end
   local path = choose(search.m, conjuncts, probes)
   if not path or path.several or #covers(path) < #conjuncts then return false end
-  if path.exact then return path.cost, path end
+  local gone = gone_in(search.m, path)
+  if not gone then return false end
+  if path.exact then return path.cost - gone, path end
+  if search.m.gone then return false end
   if path[1] ~= 'text' and path[1] ~= 'sorted' then return false end
   return require('read.range_counts')(path, search.m, conjuncts) or false
 end
@@ -33,6 +39,7 @@ end
 local function count_within(path, index)
   if not path or path.cost > MOST then return nil end
   local keys, count = sifting.keys_of(path), 0
+  if search.m.gone then keys = require('expiry.left_behind').without_gone(search.m, keys) end
   for first = 1, #keys, PAGE do
     count = count + #sifting.sift({unpack(keys, first, math.min(first + PAGE - 1, #keys))}, index)
   end
@@ -49,7 +56,8 @@ local function count_present(position, kind, conjuncts, probes)
     if not present and ranged and search.m.indexes[probe[2]].last == position and usable(probe, search.m) then
       local cost = measured(probe, search.m, conjuncts)
       if #covers(probe) == #conjuncts then
-        present = cost
+        local gone = gone_in(search.m, probe)
+        present = gone and cost - gone
       elseif #covers(probe) == 0 and probe[1] == 'sorted' then
         present = count_within(path, probe)
       end
@@ -80,7 +88,9 @@ local function find_place()
   if #search.conjuncts == 0 then
     local low, high = '-inf', '(' .. place
     if request.backwards then low, high = '(' .. place, '+inf' end
-    search.earlier = call('ZCOUNT', search.ids, low, high)
+    local before = {'sorted', key = search.ids, most = place + 0, below = true}
+    if request.backwards then before = {'sorted', key = search.ids, least = place + 0, above = true} end
+    search.earlier = call('ZCOUNT', search.ids, low, high) - gone_in(search.m, before)
   end
   search.lesser = {}
   for i, condition in ipairs(request.less or nothing) do

@@ -29,9 +29,12 @@ end
 
 -- The number of objects that a join counts.
 local function number_of(join, key)
-  if join.sets == nil then join.sets = sets_of(join) or false end
-  if join.sets then return call('SCARD', join.sets .. key_part(key)) end
   local other = join.model
+  if join.sets == nil then join.sets = sets_of(join) or false end
+  if join.sets then
+    local set = join.sets .. key_part(key)
+    return call('SCARD', set) - open_models.gone_in(other, {'equal', key = set})
+  end
   if not join[7] then return #open_models.existing(other, open_models.holders(other, join[3], key)) end
   local links = open_models.links_base(open_models.model_at(join[6]), join[7]) .. key_part(key)
   return #open_models.existing(other, call('SMEMBERS', links))
@@ -46,7 +49,7 @@ local function prepare_counts(joins, whole_keys, numbers)
     if not join[6] or join[1] ~= 1 then return nil end
     join.model = open_models.model_at(join[2])
     join.sets = sets_of(join)
-    if not join.sets then return nil end
+    if not join.sets or join.model.gone then return nil end
   end
   return function(rows)
     for j = 1, #joins do

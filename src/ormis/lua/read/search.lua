@@ -22,7 +22,8 @@ local candidates = require('read.candidates')
 local search, CHUNK, QUICK, held_long = candidates.search, candidates.CHUNK, candidates.QUICK, candidates.held_long
 local prepare, prepare_reading = candidates.prepare, candidates.prepare_reading
 local look, look_at_all = candidates.look, candidates.look_at_all
-local model_at = require('read.open_models').model_at
+local open_models = require('read.open_models')
+local model_at, gone_in = open_models.model_at, open_models.gone_in
 local in_creation_order = require('read.creation_order').in_creation_order
 local ordering = require('read.ordering')
 local creation_order = ordering.creation_order
@@ -271,10 +272,15 @@ function find()
     return 'done', 0, {}
   end
   local counting = request.want == 'count' and not search.m.unsure
-  if counting and conjuncts == 0 then return 'done', search.earlier or all, {} end
+  if counting and conjuncts == 0 then
+    return 'done', search.earlier or all - gone_in(search.m, {'sorted', key = search.ids}), {}
+  end
   if counting and not search.bound and path and path.exact and not path.several and #covers(path) == conjuncts then
-    search.taken = path
-    return 'done', path.cost, {}
+    local gone = gone_in(search.m, path)
+    if gone then
+      search.taken = path
+      return 'done', path.cost - gone, {}
+    end
   end
   local cost = path and path.cost or all
   local rows = first_rows(cost, all)

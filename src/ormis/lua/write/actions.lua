@@ -12,9 +12,8 @@ local actions = {}
 -- The object expires so many milliseconds from now; false: never.
 local function set_expires_at(m, object, ttl)
   if ttl then
-    local expiring = require('expiry.expiring')
-    expiring.mark(m)
-    mutations.now = mutations.now or expiring.now()
+    require('expiry.expiring').mark(m)
+    mutations.now = mutations.now or require('expiry.expiring').now()
   end
   object.expires_at, objects.expiring = ttl and mutations.now + ttl, true
 end

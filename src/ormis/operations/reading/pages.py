@@ -4,11 +4,13 @@ Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hash
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import msgspec
+from redis.exceptions import ResponseError
 
 from ...calls import Operation
 from ...planning.columns import ColumnRef
@@ -203,8 +205,16 @@ def ask(
         raise_refusal(reply)
     if not reply[0]:
         return [["ok", "ends"], *reply[1:]]
-    reply[0] = unpack(reply[0])
+    head = reply[0] = unpack(reply[0])
+    if head[0] == "expired" and not more.keys() & {"keys", "step"}:  # once for a reading of several pages
+        yield from clear_expired()
     return reply
+
+
+def clear_expired() -> Operation[None]:
+    """Removes what expired objects have left behind, where that is possible: one call of the script `clear_expired`."""
+    with suppress(ResponseError):
+        yield script("clear_expired")((), optional=True)
 
 
 def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:

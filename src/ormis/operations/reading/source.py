@@ -51,6 +51,16 @@ class Source(Generic[M]):
         database = self.db
         return await database.arun(operation(self._now(), Origin(database, asynchronous=True), *arguments))
 
+    def _read(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+        """As _perform(), for an operation that belongs to no write."""
+        database = self.db
+        return database.read(operation(self._now(), Origin(database), *arguments))
+
+    async def _aread(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
+        """As _read(), with the async client."""
+        database = self.db
+        return await database.aread(operation(self._now(), Origin(database, asynchronous=True), *arguments))
+
     def _now(self) -> Self:
         """The same with the moment in place of Now() in its annotations, which are the same to all that it reads."""
         if not self.query.annotations or (query := at_one_moment(self.query)) is self.query:

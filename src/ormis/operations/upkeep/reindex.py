@@ -74,5 +74,5 @@ def _built(walk: Walk, schema: Schema, build: Any, after: Any, result: Reindexed
 
 
 def _ask(schema: Schema, request: list[Any]) -> Operation[list[Any]]:
-    reply = yield script("reindex")((_pack(request), schema.shape, schema.declaration))
+    reply = yield script("reindex")((_pack(request), schema.shape, schema.declaration), model=schema.name)
     return answer_of(reply)

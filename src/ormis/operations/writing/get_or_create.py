@@ -240,7 +240,7 @@ def _call(
     changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
     arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
-    reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block)
+    reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block, model=plan.schema.name)
     head, *rows = [reply] if isinstance(reply, bytes) else reply
     mutations = (plan,) if creation is None or creation.link is None else (plan, creation.link)
     return [answer_of(head, mutations), *rows]

@@ -129,7 +129,7 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
-    return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations)
+    return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations, model=mutations[0].schema.name)
 
 
 def text_size(items: Iterable[Any]) -> int:

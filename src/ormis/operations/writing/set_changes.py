@@ -319,7 +319,8 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
     while True:
         shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
         arguments = (packed(request, numbers), *shapes)
-        reply: bytes | list[Any] = yield script("change")(arguments, ScriptCall, in_block=in_block)
+        call = script("change")(arguments, ScriptCall, in_block=in_block, model=plan.schema.name)
+        reply: bytes | list[Any] = yield call
         try:
             return answer_of(reply, (plan,))
         except ReplacementsWanted as wanted:

@@ -123,7 +123,8 @@ def _reserve_keys(mutation: Mutation) -> Operation[list[Any]]:
     missing = keys.count(None)
     if not missing:
         return keys
-    (first,) = answer_of((yield script("reserve_keys")((mutation.schema.key, missing))))
+    schema = mutation.schema
+    (first,) = answer_of((yield script("reserve_keys")((schema.key, missing), model=schema.name)))
     counted = count(int(first))
     return [str(next(counted)) if key is None else key for key in keys]
 
