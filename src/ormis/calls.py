@@ -8,7 +8,7 @@ An `Invocation` is the one call that is not sent: the driver runs code of the ap
 """
 
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Collection, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
@@ -66,6 +66,18 @@ class Scan(Command):
         return b"%d" % int(cursor), [name[len(prefix.encode()) :] for name in names] if prefix else names
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a call may change, for caches.
+
+    objects: the texts of the primary keys of objects, by the key of their model.
+    models: keys of models of which it may change any object.
+    """
+
+    objects: Mapping[str, Collection[str]]
+    models: Collection[str] = ()
+
+
 @dataclass(slots=True)
 class ScriptCall:
     """One call of a Lua script; the driver sends EVALSHA, and EVAL if the server does not know the script yet.
@@ -92,6 +104,10 @@ class ScriptCall:
         """The keys and arguments as they are sent after the SHA-1 or the text of the script."""
         keys = tuple([prefix + key for key in self.keys]) if prefix else self.keys
         return str(len(keys)), *keys, prefix, *self.args
+
+    def written(self) -> Written | None:
+        """What a call that writes may change; None if that is not known."""
+        return None
 
     def under(self, prefix: str) -> "ScriptCall":
         """The same call with its keys as the server sees them."""
