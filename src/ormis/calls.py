@@ -8,7 +8,7 @@ An `Invocation` is the one call that is not sent: the driver runs code of the ap
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
@@ -102,6 +102,48 @@ class HashRead:
 
     def __str__(self) -> str:
         return " ".join(map(_shown, ("HMGET", self.key, *self.fields.names)))
+
+
+class PackedHashReads:
+    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, and the commands."""
+
+    __slots__ = ("commands", "packed")
+
+    def __init__(self, fields: HashFields, keys: Iterable[bytes]) -> None:
+        self.commands: list[tuple[Argument, ...]] = []
+        packed: list[bytes] = []
+        for key in keys:
+            self.commands += (("PTTL", key), ("HMGET", key, *fields.names))
+            packed += (b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n" % (len(key), key), PackedHashRead(fields, key).packed)
+        self.packed = b"".join(packed)
+
+
+class HashReads:
+    """PTTL and HMGET of some hashes, in one write. The reply is a list of their replies: an integer, a list of texts,
+    and so on; an error reply stands in its place.
+    """
+
+    __slots__ = ("fields", "keys")
+
+    def __init__(self, fields: HashFields, keys: Sequence[str]) -> None:
+        self.fields = fields
+        self.keys = keys
+
+    def wire(self, prefix: str) -> PackedHashReads:
+        """The commands as they are sent to a database whose keys begin with this prefix."""
+        return PackedHashReads(self.fields, [(prefix + key).encode() for key in self.keys])
+
+    def under(self, prefix: str) -> "HashReads":
+        """The same commands with their keys as the server sees them."""
+        return HashReads(self.fields, [prefix + key for key in self.keys])
+
+    def received(self, reply: Any, prefix: str) -> Any:  # noqa: ARG002 - as Command
+        """The reply as the operation is sent it."""
+        return reply
+
+    def __str__(self) -> str:
+        names = " ".join(self.fields.names)
+        return "; ".join(f"PTTL {_shown(key)}; HMGET {_shown(key)} {names}" for key in self.keys)
 
 
 class Scan(Command):
@@ -211,7 +253,7 @@ class Invocation:
         return OrmisError(f"{self.name} is async, and {self.method} can't wait for it: write {self.instead}")
 
 
-Sent = Command | HashRead | ScriptCall
+Sent = Command | HashRead | HashReads | ScriptCall
 """What goes to the server."""
 Call = Sent | Invocation
 Operation = Generator[Call, Any, T]
@@ -257,6 +299,10 @@ class Runner(Protocol):
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
+        ...
+
+    def kept(self, schema: Any) -> Any:
+        """The `Rows` of this model that are kept in the process, where reads may use them now; else None."""
         ...
 
 

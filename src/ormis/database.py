@@ -2,26 +2,33 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 from inspect import iscoroutinefunction
+from math import inf
 from os import PathLike
 from time import sleep
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import redis
 from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
+from .caching.cache import Cache
+from .caching.rows import Rows
 from .calls import OneCall, Operation, Origin, R, T, steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
+from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
+from .records.state import Wire
 from .reports import Reindexed, Watcher
+from .schema.schema import Schema
 from .transactions import Blocks, block_of, pause
 
 _default: "Database | None" = None
@@ -39,10 +46,18 @@ class Database:
     `client` and `aclient` are the redis-py clients, for anything ormis does not do.
     """
 
-    def __init__(self, connections: Connections, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, connections: Connections, limits: Limits = DEFAULT, cache: int = 0, cache_bound: float = 2.0
+    ) -> None:
         self._connections = connections
         self.limits = limits
+        self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
+        self._rows: dict[Schema | None, Rows] | None = {} if cache else None
+        self._drop = self.cache.drop if cache else None
+        self._own = self
         self._checked = False
+        if cache:
+            finalize(self, self.cache.close)
         self.origin, self.async_origin = Origin(self), Origin(self, asynchronous=True)
 
     def __repr__(self) -> str:
@@ -78,6 +93,65 @@ class Database:
         """Returns whether another object stands for the same database: one address, connected to twice."""
         return self is other or self.address == other.address
 
+    @property
+    def uncached(self) -> "Database":
+        """The same database, whose reads always ask the server: `Question.objects.using(db.uncached).get(pk=1)`."""
+        other = copy(self)
+        other._rows = None
+        other.origin, other.async_origin = Origin(other), Origin(other, asynchronous=True)
+        return other
+
+    def kept(self, schema: Schema) -> Rows | None:
+        """The rows of this model that are kept in this process; None where reads may not use them: inside atomic(), by
+        `uncached`, and where none are kept.
+        """
+        if self._rows is None or not schema.cache or block_of(self._own) is not None:
+            return None
+        rows = self._rows.get(schema)
+        if rows is None:
+            rows = self._rows[schema] = self.cache.rows_of(schema)
+        return rows
+
+    def cached_row(self, schema: Schema | None, pk: Any) -> Wire | None:
+        """The row of an object by its primary key as a caller gives it, if it is kept; see row(). No call."""
+        if self._rows is None:
+            return None
+        rows = self._rows.get(schema)
+        return rows.find(pk) if rows is not None and block_of(self._own) is None else None
+
+    def row(self, schema: Schema, pk: Any, fresh: bool = False) -> Wire | None:
+        """The row of an object by its primary key, None if there is none. One call; none if the row is kept.
+
+        fresh: ask the server in any case.
+        """
+        rows = self.kept(schema)
+        if rows is None:
+            return self.run_one(RowRead(schema, pk))
+        text = str(schema.pk.codec.encode(pk))
+        row = None if fresh else rows.find_text(text)
+        if row is not None:
+            return row
+        read = KeptRowRead(rows, text)
+        try:
+            return self.run_one(read)
+        finally:
+            read.close()
+
+    async def arow(self, schema: Schema, pk: Any, fresh: bool = False) -> Wire | None:
+        """As row()."""
+        rows = self.kept(schema)
+        if rows is None:
+            return await self.arun_one(RowRead(schema, pk))
+        text = str(schema.pk.codec.encode(pk))
+        row = None if fresh else rows.find_text(text)
+        if row is not None:
+            return row
+        read = KeptRowRead(rows, text)
+        try:
+            return await self.arun_one(read)
+        finally:
+            read.close()
+
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
         client = self._connections.client
@@ -86,8 +160,10 @@ class Database:
                 with unseen():
                     sync.run(client, check_layout(), self.prefix)
                 self._checked = True
-            block = block_of(self)
-            return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+            block = block_of(self._own)
+            if block is not None:
+                operation = block.gather(self._own, operation)
+            return sync.run(client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -103,8 +179,10 @@ class Database:
                 with unseen():
                     await aio.run(client, check_layout(), self.prefix)
                 self._checked = True
-            block = block_of(self)
-            return await aio.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+            block = block_of(self._own)
+            if block is not None:
+                operation = block.gather(self._own, operation)
+            return await aio.run(client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -146,7 +224,7 @@ class Database:
     @property
     def atomic(self) -> Blocks:
         """`db.atomic()`, a block whose writes to this database are sent together at its end; see ormis.atomic()."""
-        return Blocks("db.atomic", self)
+        return Blocks("db.atomic", self._own)
 
     def transaction(self, function: Callable[[], T], retries: int = 10) -> T:
         """Calls the function in a block of atomic() and returns its result; up to `retries` times on conflicts.
@@ -204,12 +282,14 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
-        _forget(self)
+        _forget(self._own)
+        self.cache.close()
         self._connections.close()
 
     async def aclose(self) -> None:
         """As close(), from async code."""
-        _forget(self)
+        _forget(self._own)
+        self.cache.close()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -233,6 +313,8 @@ def connect(
     client: redis.Redis | aioredis.Redis | None = None,
     prefix: str | None = None,
     limits: Limits = DEFAULT,
+    cache: int = 0,
+    cache_bound: float = 2.0,
 ) -> Database:
     """Opens a database and makes it the default one.
 
@@ -243,6 +325,10 @@ def connect(
     prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
         also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
     limits: how much one call does; smaller ones hold the server for a shorter time.
+    cache: how many objects of models with `Meta.cache` are kept in this process, 0 for none: reads by key of an object
+        that is kept ask nobody.
+    cache_bound: seconds; what is served from the cache was stored at some moment in that time, usually some
+        milliseconds ago.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
@@ -252,7 +338,11 @@ def connect(
             raise TypeError(
                 f"connect({name}={shown(value)}): give {'a text' if kind != Limits else 'ormis.Limits(...)'}"
             )
-    database = Database(Connections.open(url, client=client, prefix=prefix), limits)
+    if type(cache) is not int or cache < 0:
+        raise TypeError(f"connect(cache={shown(cache)}): give the number of objects to keep, 10_000 for instance")
+    if not isinstance(cache_bound, int | float) or not 0 < cache_bound < inf:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"connect(cache_bound={shown(cache_bound)}): give seconds, 2.0 for instance")
+    database = Database(Connections.open(url, client=client, prefix=prefix), limits, cache, cache_bound)
     _default = database
     _open.add(database)
     return database

@@ -14,10 +14,12 @@ cache stays off, with one warning in the log.
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from socket import SHUT_RDWR
 from threading import Event, Thread
 from typing import Any, Protocol
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from .clock import clock
 
@@ -89,9 +91,10 @@ class Listener:
     def close(self) -> None:
         """Ends the thread and closes its connection."""
         self._closed.set()
-        connection = self._connection
-        if connection is not None:
-            connection.disconnect()  # wakes the thread
+        sock = getattr(self._connection, "_sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(SHUT_RDWR)  # wakes the thread, which closes the connection
         self._thread.join(1)
 
     def leave(self) -> None:
@@ -106,7 +109,7 @@ class Listener:
             began = clock()
             try:
                 self._listen()
-            except (RedisError, OSError, ValueError) as error:  # ValueError: close() has closed the socket
+            except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on with another connection
                 _log.debug("the cache lost its connection: %s", error)
                 if isinstance(error, ResponseError) and not self._confirmed and not self._closed.is_set():
                     self._refused(error)

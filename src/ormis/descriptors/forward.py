@@ -6,7 +6,6 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, shown
 from ..operations.reading.evaluate import evaluate
-from ..operations.reading.get import RowRead
 from ..operations.reading.prefetch import PrefetchTarget, among, with_field
 from ..operations.reading.source import Source
 from ..records.hydration import load_one
@@ -56,7 +55,7 @@ class ForwardRelation(RelationDescriptor):
         if self.reference.to_field:
             records = [*self.related_set().using(database).filter(**{self.reference.to_field: key})[:1]]
             return records[0] if records else None
-        row = database.run_one(RowRead(self.model._schema(), key))
+        row = database.row(self.model._schema(), key)
         return None if row is None else load_one(self.model, row, database.origin)
 
     def cached(self, record: Any) -> Any:

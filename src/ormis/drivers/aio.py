@@ -8,20 +8,25 @@ from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..calls import Argument, Call, Invocation, Operation, PackedHashReads, ScriptCall, T, Written
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import ServerBusyError, commands, error_in_list, give_up_read_only, raise_reply, use_read_only
+
+Drop = Callable[[Written | None], object]
 
 
-async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
+async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "", drop: Drop | None = None) -> T:
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
+
+    drop: as of send().
+    """
     try:
         call = next(operation)
         while True:
             try:
-                reply = await send(client, call, prefix)
+                reply = await send(client, call, prefix, drop)
             except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
@@ -32,8 +37,11 @@ async def run(client: aioredis.Redis, operation: Operation[T], prefix: str = "")
         operation.close()
 
 
-async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
-    """Sends one call and returns the raw reply."""
+async def send(client: aioredis.Redis, call: Call, prefix: str = "", drop: Drop | None = None) -> Any:
+    """Sends one call and returns the raw reply.
+
+    drop: called before and after a call that writes; it drops from a cache what that may change.
+    """
     if isinstance(call, Invocation):
         return await call.ainvoke()
     note(call, prefix)
@@ -43,10 +51,18 @@ async def send(client: aioredis.Redis, call: Call, prefix: str = "") -> Any:
     if not call.once:
         return await evaluate(client, call, arguments)
     once = Once()
+    if drop is None:
+        try:
+            return await evaluate(client, call, arguments, once)
+        finally:
+            once.end()
+    written = call.written()
+    drop(written)
     try:
         return await evaluate(client, call, arguments, once)
     finally:
         once.end()
+        drop(written)
 
 
 async def evaluate(
@@ -70,7 +86,7 @@ async def evaluate(
 
 async def exchange(
     client: Any,
-    arguments: Iterable[Argument],
+    arguments: Iterable[Argument] | PackedHashReads,
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
@@ -89,13 +105,18 @@ async def exchange(
 
 
 async def _exchange(
-    loan: AsyncLoan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: AsyncLoan,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
     async def attempt() -> Any:
         await loan.reconnect()
         await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
+        if isinstance(arguments, PackedHashReads):
+            return [await _reply(connection) for _ in arguments.commands]
         try:
             return await connection.read_response(disable_decoding=True)
         except ResponseError as error:
@@ -109,7 +130,7 @@ async def _exchange(
             connection = await loan.take()
             if loan.was_broken:
                 renew()
-            packed = connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
+            packed = _packed(connection, arguments, once)
             reply = await connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
@@ -124,9 +145,28 @@ async def _exchange(
             loan.settle()
 
 
+def _packed(connection: Any, arguments: Iterable[Argument] | PackedHashReads, once: Once | None) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [arguments.packed]
+    return connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
+
+
+async def _reply(connection: Any) -> Any:
+    """The next reply, an error reply too."""
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error_in_list(error)
+
+
 async def _exchange_by_client(
-    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [await _exchange_in_list(client, command) for command in arguments.commands]
     if meanwhile is not None:
         meanwhile()
     if once is not None:
@@ -147,6 +187,13 @@ async def _exchange_by_client(
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+async def _exchange_in_list(client: Any, arguments: Iterable[Argument]) -> Any:
+    try:
+        return await _exchange_by_client(client, arguments, None, None)
+    except ResponseError as error:
+        return error_in_list(error)
 
 
 async def _go_on(_: Exception) -> None:

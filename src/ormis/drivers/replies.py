@@ -24,6 +24,16 @@ def raise_reply(error: ResponseError) -> NoReturn:
     raise error
 
 
+def error_in_list(error: ResponseError) -> ResponseError:
+    """An error reply among others, as it is; raises BUSY as a time-out."""
+    try:
+        raise_reply(error)
+    except ServerBusyError:
+        raise
+    except ResponseError:
+        return error
+
+
 # A user whose keys may only be read (%R~ in its ACL) can run scripts by EVALSHA_RO alone. Redis 6.2 has neither.
 _read_only = WeakSet[Any]()
 """The connection pools of such users."""

@@ -8,22 +8,27 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..calls import Argument, Call, Invocation, Operation, PackedHashReads, ScriptCall, T, Written
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
+from .replies import ServerBusyError, commands, error_in_list, give_up_read_only, raise_reply, use_read_only
+
+Drop = Callable[[Written | None], object]
 
 
-def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
+def run(client: redis.Redis, operation: Operation[T], prefix: str = "", drop: Drop | None = None) -> T:
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
+
+    drop: as of send().
+    """
     try:
         call = next(operation)
         while True:
             try:
-                reply = send(client, call, prefix)
+                reply = send(client, call, prefix, drop)
             except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
@@ -34,8 +39,11 @@ def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
         operation.close()
 
 
-def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
-    """Sends one call and returns the raw reply."""
+def send(client: redis.Redis, call: Call, prefix: str = "", drop: Drop | None = None) -> Any:
+    """Sends one call and returns the raw reply.
+
+    drop: called before and after a call that writes; it drops from a cache what that may change.
+    """
     if isinstance(call, Invocation):
         return call.invoke()
     note(call, prefix)
@@ -45,10 +53,18 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
     if not call.once:
         return evaluate(client, call, arguments)
     once = Once()
+    if drop is None:
+        try:
+            return evaluate(client, call, arguments, once)
+        finally:
+            once.end()
+    written = call.written()
+    drop(written)
     try:
         return evaluate(client, call, arguments, once)
     finally:
         once.end()
+        drop(written)
 
 
 def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
@@ -70,7 +86,7 @@ def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, .
 
 def exchange(
     client: Any,
-    arguments: Iterable[Argument],
+    arguments: Iterable[Argument] | PackedHashReads,
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
@@ -90,14 +106,20 @@ def exchange(
 
 
 def _exchange(
-    loan: Loan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: Loan,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
     try:
         try:
             connection = loan.take()
             if loan.was_broken:
                 renew()
-            packed = [pack(arguments if once is None else (*arguments, once.token))]
+            if isinstance(arguments, PackedHashReads):
+                packed = arguments
+            else:
+                packed = [pack(arguments if once is None else (*arguments, once.token))]
             began = monotonic()
             try:
                 reply = _ask(connection, packed, meanwhile)
@@ -116,7 +138,10 @@ def _exchange(
             loan.settle()
 
 
-def _ask(connection: Any, packed: list[bytes], meanwhile: Callable[[], object] | None) -> Any:
+def _ask(connection: Any, packed: list[bytes] | PackedHashReads, meanwhile: Callable[[], object] | None) -> Any:
+    if isinstance(packed, PackedHashReads):
+        connection.send_packed_command([packed.packed])
+        return [_reply(connection) for _ in packed.commands]
     connection.send_packed_command(packed)
     if meanwhile is not None:
         meanwhile()
@@ -126,8 +151,20 @@ def _ask(connection: Any, packed: list[bytes], meanwhile: Callable[[], object] |
         raise_reply(error)
 
 
+def _reply(connection: Any) -> Any:
+    """The next reply, an error reply too."""
+    try:
+        return connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error_in_list(error)
+
+
 def _ask_again(
-    loan: Loan, packed: list[bytes], meanwhile: Callable[[], object] | None, error: Exception, began: float
+    loan: Loan,
+    packed: list[bytes] | PackedHashReads,
+    meanwhile: Callable[[], object] | None,
+    error: Exception,
+    began: float,
 ) -> Any:
     """Repeats a call that has failed, as the retry of the connection says; raises the error if it says no."""
     connection = loan.connection
@@ -144,8 +181,13 @@ def _ask_again(
 
 
 def _exchange_by_client(
-    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [_exchange_in_list(client, command) for command in arguments.commands]
     if meanwhile is not None:
         meanwhile()
     if once is not None:
@@ -166,6 +208,13 @@ def _exchange_by_client(
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+def _exchange_in_list(client: Any, arguments: Iterable[Argument]) -> Any:
+    try:
+        return _exchange_by_client(client, arguments, None, None)
+    except ResponseError as error:
+        return error_in_list(error)
 
 
 def _go_on(_: Exception) -> None:

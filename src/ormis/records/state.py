@@ -79,6 +79,10 @@ class UnpickledDatabase:
         """As Runner."""
         return await self.found().arun(operation)
 
+    def kept(self, schema: Any) -> Any:
+        """As Runner."""
+        return self.found().kept(schema)
+
 
 class State:
     """The state of one object that was saved, changed, or asked for its state.
