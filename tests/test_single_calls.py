@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 import ormis
 from ormis import F, ForeignKey
+from ormis.connections import exchange as exchanges
 from ormis.connections import loans
 from ormis.storage.codecs import BadText
 
@@ -233,3 +234,49 @@ def test_connections_of_given_clients_are_polled(
         raw.client_kill_filter(_id=own.client_id())
         assert Kept.objects.using(given_).get(pk=1).name == "a"
         assert polls.count
+
+
+def test_calls_go_past_the_layers_of_redis_py(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attributes of redis-py that a short exchange needs are there; where one is not, redis-py sends and reads."""
+    Kept(name="a").save()
+    kinds = redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection
+    plain = exchanges._plain  # pyright: ignore[reportPrivateUsage]
+    assert [plain(kind) for kind in kinds] == [True, True, True]
+    counts = {"send": 0}
+    send = redis.connection.AbstractConnection.send_packed_command
+
+    def counted(own: Any, command: Any, check_health: bool = True) -> None:
+        counts["send"] += 1
+        send(own, command, check_health)
+
+    for kind in kinds:
+        monkeypatch.setattr(kind, "send_packed_command", counted)
+    assert Kept.get(1).name == "a"
+    assert counts["send"] == 0
+    monkeypatch.setattr(exchanges, "_plain", plain.__wrapped__)
+    assert Kept.get(1).name == "a"
+    assert counts["send"] == 1
+
+
+@pytest.mark.parametrize("size", [0, 60_000, 200_000, 3_000_000])
+def test_calls_of_any_size(db: ormis.Database, size: int) -> None:
+    """A command, or a reply, that does not fit one read or write of the socket."""
+    kept = Kept(name="x" * size).save()
+    assert len(Kept.get(kept.pk).name) == size
+
+
+def test_a_reply_that_does_not_come(db: ormis.Database, raw: redis.Redis) -> None:
+    """A time-out is redis-py's, with its text; the connection is not used again."""
+    Kept(name="a").save()
+    pool = db.client.connection_pool
+    options = {name: value for name, value in pool.connection_kwargs.items() if name in ("path", "host", "port", "db")}
+    made: Any = redis.ConnectionPool(
+        connection_class=pool.connection_class, **options, socket_timeout=0.2, retry=Retry(NoBackoff(), 0)
+    )
+    with redis.Redis(connection_pool=made) as own, ormis.connect(client=own, prefix=db.prefix) as given_:
+        assert Kept.objects.using(given_).get(pk=1).name == "a"
+        raw.execute_command("CLIENT", "PAUSE", 500, "ALL")
+        with pytest.raises(redis.TimeoutError, match="Timeout reading from"):
+            Kept.objects.using(given_).get(pk=1)
+        raw.execute_command("CLIENT", "UNPAUSE")
+        assert Kept.objects.using(given_).get(pk=1).name == "a"

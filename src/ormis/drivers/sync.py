@@ -9,6 +9,8 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Invocation, Operation, PackedHashReads, ScriptCall, T, Written
+from ..connections.exchange import exchange as ask
+from ..connections.exchange import next_reply
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
@@ -119,7 +121,7 @@ def _exchange(
             if isinstance(arguments, PackedHashReads):
                 packed = arguments
             else:
-                packed = [pack(arguments if once is None else (*arguments, once.token))]
+                packed = pack(arguments if once is None else (*arguments, once.token))
             began = monotonic()
             try:
                 reply = _ask(connection, packed, meanwhile)
@@ -138,30 +140,29 @@ def _exchange(
             loan.settle()
 
 
-def _ask(connection: Any, packed: list[bytes] | PackedHashReads, meanwhile: Callable[[], object] | None) -> Any:
+def _ask(connection: Any, packed: bytes | PackedHashReads, meanwhile: Callable[[], object] | None) -> Any:
     if isinstance(packed, PackedHashReads):
-        connection.send_packed_command([packed.packed])
-        return [_reply(connection) for _ in packed.commands]
-    connection.send_packed_command(packed)
-    if meanwhile is not None:
-        meanwhile()
+        return _ask_each(connection, packed)
     try:
-        return connection.read_response(disable_decoding=True)
+        return ask(connection, packed, meanwhile)
     except ResponseError as error:
         raise_reply(error)
 
 
-def _reply(connection: Any) -> Any:
-    """The next reply, an error reply too."""
-    try:
-        return connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error_in_list(error)
+def _ask_each(connection: Any, reads: PackedHashReads) -> list[Any]:
+    """The replies to commands that are sent at once, error replies among them."""
+    replies: list[Any] = []
+    for _ in reads.commands:
+        try:
+            replies.append(next_reply(connection) if replies else ask(connection, reads.packed, None))
+        except ResponseError as error:
+            replies.append(error_in_list(error))
+    return replies
 
 
 def _ask_again(
     loan: Loan,
-    packed: list[bytes] | PackedHashReads,
+    packed: bytes | PackedHashReads,
     meanwhile: Callable[[], object] | None,
     error: Exception,
     began: float,
