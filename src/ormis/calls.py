@@ -64,6 +64,11 @@ class HashFields:
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]
         self.tail = b"\r\n" + b"".join(packed)
 
+    def with_lifetime(self, key: bytes) -> bytes:
+        """PTTL and HMGET of this key."""
+        size = len(key)
+        return b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n%b%d\r\n%b%b" % (size, key, self.head, size, key, self.tail)
+
 
 class PackedHashRead:
     """HMGET with its key as the server sees it: the bytes that are sent, and its arguments one by one."""
@@ -105,17 +110,21 @@ class HashRead:
 
 
 class PackedHashReads:
-    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, and the commands."""
+    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, the number of replies."""
 
-    __slots__ = ("commands", "packed")
+    __slots__ = ("fields", "keys", "packed", "replies")
 
-    def __init__(self, fields: HashFields, keys: Iterable[bytes]) -> None:
-        self.commands: list[tuple[Argument, ...]] = []
-        packed: list[bytes] = []
-        for key in keys:
-            self.commands += (("PTTL", key), ("HMGET", key, *fields.names))
-            packed += (b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n" % (len(key), key), PackedHashRead(fields, key).packed)
-        self.packed = b"".join(packed)
+    def __init__(self, fields: HashFields, keys: Sequence[bytes]) -> None:
+        self.fields = fields
+        self.keys = keys
+        self.replies = 2 * len(keys)
+        packed = fields.with_lifetime
+        self.packed = packed(keys[0]) if len(keys) == 1 else b"".join(map(packed, keys))
+
+    @property
+    def commands(self) -> list[tuple[Argument, ...]]:
+        """The commands one by one."""
+        return [command for key in self.keys for command in (("PTTL", key), ("HMGET", key, *self.fields.names))]
 
 
 class HashReads:

@@ -6,19 +6,20 @@ news of the object since that load began. Without the first rule, a reader that 
 the older one until the news arrives.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(slots=True, eq=False)
 class Load:
     """One load: where it is noted, when it was sent, and the counts of its object at that moment."""
 
-    text: str
-    loads: "Loads"
-    sent: float
-    ended: int
-    changes: int
+    __slots__ = ("changes", "ended", "loads", "sent", "text")
+
+    def __init__(self, text: str, loads: "Loads", sent: float) -> None:
+        self.text = text
+        self.loads = loads
+        self.sent = sent
+        self.ended = loads.ended
+        self.changes = loads.changes
 
 
 class Loads:
@@ -37,7 +38,7 @@ class Loads:
     def begin(self, text: str, now: float) -> Load:
         """Notes a load that is sent after this."""
         self.under_way += 1
-        return Load(text, self, now, self.ended, self.changes)
+        return Load(text, self, now)
 
     def end(self, load: Load, row: Any) -> bool:
         """Notes the row that a load has read, None for an absent one; returns whether it may be kept."""

@@ -130,26 +130,26 @@ class Rows:
 
         lifetime: the reply of PTTL, which was sent before: milliseconds, or -1 for an object that does not expire.
         """
+        text, loads = load.text, load.loads
         with self._room.lock:
-            may_keep = load.loads.end(load, row)
-            self._forget(load)
-            kept = self.young.get(load.text) or self.old.get(load.text)
-            if kept is not None and kept[0] != row:
-                self._pop(load.text)  # which of the two is the newer one is not known
-            elif may_keep and row is not None and lifetime != -2:
-                self._pop(load.text)
+            may_keep = loads.end(load, row)
+            if not loads.under_way:
+                del self.loads[text]
+            kept = self.young.get(text) or self.old.get(text)
+            if kept is not None:
+                self._pop(text)
+                if kept[0] != row:
+                    return  # which of the two is the newer one is not known
+            if may_keep and row is not None and lifetime != -2:
                 # The server counts its time in whole milliseconds.
-                self._put(load.text, (row, load.sent + (lifetime - 1) / 1000 if lifetime >= 0 else inf))
+                self._put(text, (row, load.sent + (lifetime - 1) / 1000 if lifetime >= 0 else inf))
 
     def abandon(self, load: Load) -> None:
         """A load has read nothing."""
         with self._room.lock:
             load.loads.under_way -= 1
-            self._forget(load)
-
-    def _forget(self, load: Load) -> None:
-        if not load.loads.under_way and self.loads.get(load.text) is load.loads:
-            del self.loads[load.text]
+            if not load.loads.under_way:
+                del self.loads[load.text]
 
     # Dropping --------------------------------------------------------------------------------------------------------
 

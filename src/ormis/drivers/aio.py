@@ -116,7 +116,7 @@ async def _exchange(
         if meanwhile is not None:
             meanwhile()
         if isinstance(arguments, PackedHashReads):
-            return [await _reply(connection) for _ in arguments.commands]
+            return [await _reply(connection) for _ in range(arguments.replies)]
         try:
             return await connection.read_response(disable_decoding=True)
         except ResponseError as error:

@@ -152,7 +152,7 @@ def _ask(connection: Any, packed: bytes | PackedHashReads, meanwhile: Callable[[
 def _ask_each(connection: Any, reads: PackedHashReads) -> list[Any]:
     """The replies to commands that are sent at once, error replies among them."""
     replies: list[Any] = []
-    for _ in reads.commands:
+    for _ in range(reads.replies):
         try:
             replies.append(next_reply(connection) if replies else ask(connection, reads.packed, None))
         except ResponseError as error:
