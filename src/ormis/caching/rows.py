@@ -15,11 +15,11 @@ from math import inf
 from threading import Lock
 from typing import Any
 
+from ..records.state import Wire
 from ..schema.schema import Schema
 from .clock import clock
 from .loads import Load, Loads
 
-Wire = tuple[Any, ...]
 Kept = tuple[Wire, float]
 """A row, and until when its object lives, by `clock`."""
 
@@ -108,6 +108,12 @@ class Rows:
         finally:
             lock.release()
         return kept
+
+    def is_watched(self) -> bool:
+        """Returns whether the server says what changes; begins to listen to it, if nobody does."""
+        if not self.watched:
+            self._room.listen()
+        return self.watched
 
     # Loads -----------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, shown
 from ..operations.reading.evaluate import evaluate
+from ..operations.reading.kept import by_keys, kept_rows
 from ..operations.reading.prefetch import PrefetchTarget, among, with_field
 from ..operations.reading.source import Source
 from ..records.hydration import load_one
@@ -86,6 +87,11 @@ class ForwardRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the related objects in the queryset, by key."""
+        rows = kept_rows(queryset, origin) if not self.reference.to_field else None
+        if rows is not None:
+            found = yield from by_keys(queryset, rows, keys, origin)
+            target({key: [record] for key, record in found.items()})
+            return
         name = self.referred.name
         related: list[Any] = yield from evaluate(among(with_field(queryset, name), name, keys), origin)
         target({self.key_to(record): [record] for record in related})

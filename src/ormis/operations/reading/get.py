@@ -60,11 +60,14 @@ class KeptRowRead(RowRead):
         """The row of the texts that are stored."""
         if self._load is None:
             return super().result(reply)
-        lifetime, texts = reply
+        return self.take(*reply)
+
+    def take(self, lifetime: Any, texts: Any) -> Wire | None:
+        """The row of the replies of PTTL and HMGET."""
         if isinstance(texts, Exception):
             raise self.error(texts)
         row = super().result(texts)
-        if isinstance(lifetime, int):  # else a user who may not ask for it
+        if self._load is not None and isinstance(lifetime, int):  # else a user who may not ask for it
             load, self._load = self._load, None
             self._rows.end(load, row, lifetime)
         return row
@@ -76,11 +79,16 @@ class KeptRowRead(RowRead):
             self._load = None
 
 
-def get(schema: Schema, pk: Any, origin: Origin) -> Operation[Wire | None]:
-    """The same as a part of another operation. It asks the server in any case."""
+def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
+    """The same as a part of another operation."""
+    return steps(RowRead(schema, pk))
+
+
+def get_again(schema: Schema, pk: Any, origin: Origin) -> Operation[Wire | None]:
+    """The same, which asks the server in any case, and keeps the row where rows are kept."""
     rows: Rows | None = origin.database.kept(schema)
     if rows is None:
-        return (yield from steps(RowRead(schema, pk)))
+        return (yield from get(schema, pk))
     read = KeptRowRead(rows, str(schema.pk.codec.encode(pk)))
     try:
         return (yield from steps(read))
