@@ -107,7 +107,7 @@ class ModelState:
     """The state of a model in the database.
 
     memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
-    known to the database alone.
+    known to the database alone. cached: it has Meta.cache.
     """
 
     name: str
@@ -116,6 +116,7 @@ class ModelState:
     memory: float | None
     indexes: tuple[IndexState, ...]
     declared: bool = True
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

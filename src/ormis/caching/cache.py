@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 from weakref import WeakSet
 
@@ -163,7 +163,7 @@ class Cache:
         with _forking:
             if self._room.process == os.getpid():
                 return
-            self._room.lock, self._starting = Lock(), Lock()
+            self._room.lock, self._starting = RLock(), Lock()
             listener, self._listener = self._listener, None
             if listener is not None:
                 listener.leave()

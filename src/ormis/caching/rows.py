@@ -12,7 +12,7 @@ are not confused.
 import os
 from collections.abc import Callable, Iterable
 from math import inf
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from ..records.state import Wire
@@ -35,7 +35,7 @@ class Room:
     def __init__(self, limit: int, listen: Callable[[], object]) -> None:
         self.limit = limit
         self.listen = listen
-        self.lock = Lock()
+        self.lock = RLock()
         self.process = os.getpid()
         self.good_until = -inf
         self.models: list[Rows] = []
