@@ -134,7 +134,8 @@ ASKING: list[Callable[[], Any]] = [
     lambda: Town.objects.get(name="Brno"),
     lambda: Town.objects.filter(size=4).get(pk=1),
     lambda: Town.objects.only("name").get(pk=1),
-    lambda: Town.objects.select_related("country").get(pk=1),
+    lambda: Town.objects.select_related("country").get(name="Brno"),
+    lambda: list(Town.objects.select_related("country")),
     lambda: Town.objects.count(),
     lambda: Town.objects.filter(pk=1).first(),
     lambda: Town.objects.get_or_create(id=1),
@@ -151,6 +152,27 @@ def test_other_reads_ask_the_server(cached: ormis.Database, town: Town, read: Ca
     with capture_calls() as calls:
         read()
     assert len(calls) == 1
+
+
+@MODES
+async def test_related_objects_that_are_kept(cached: ormis.Database, town: Town, mode: str) -> None:
+    """select_related() with a key is served from memory if all of its objects are kept, else by one call."""
+    related = Town.objects.select_related("country")
+    Town(name="Salta", country=Country(code="ar", name="Argentina").save()).save()
+    Town(name="nowhere").save()
+    for keys, calls_needed in (([1], 0), ([1, 2], 1), ([1, 99], 1)):
+        with capture_calls() as calls:
+            found = await do(mode, related, "in_bulk", keys)
+            assert found[1].country.name == "Czechia"
+            assert (await do(mode, related, "get", pk=1)).country.name == "Czechia"
+        assert len(calls) == calls_needed
+    warm(cached, lambda: Town.get(2), lambda: Town.get(3), lambda: Country.get("ar"))
+    with capture_calls() as calls:
+        found = await do(mode, related, "in_bulk", [1, 2, 3])
+        assert [one.country and one.country.name for one in found.values()] == ["Czechia", "Argentina", None]
+    assert calls == []
+    cached.client.hset(f"{cached.prefix}cache_country:ar", "name", "changed")
+    until(lambda: Town.objects.select_related("country").get(pk=2).country.name == "changed")  # type: ignore[union-attr]
 
 
 def test_refreshing_asks_the_server(cached: ormis.Database, town: Town) -> None:

@@ -66,7 +66,8 @@ class Cache:
 
     def rows_of(self, schema: Schema) -> Rows:
         """The rows of this model."""
-        return self._rows.get(schema) or self._add(schema)
+        rows = self._rows.get(schema)
+        return self._add(schema) if rows is None else rows
 
     def _add(self, schema: Schema) -> Rows:
         with self._room.lock:

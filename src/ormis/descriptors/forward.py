@@ -90,8 +90,9 @@ class ForwardRelation(RelationDescriptor):
         rows = kept_rows(queryset, origin) if not self.reference.to_field else None
         if rows is not None:
             found = yield from by_keys(queryset, rows, keys, origin)
-            target({key: [record] for key, record in found.items()})
-            return
+            if found is not None:
+                target({key: [record] for key, record in found.items()})
+                return
         name = self.referred.name
         related: list[Any] = yield from evaluate(among(with_field(queryset, name), name, keys), origin)
         target({self.key_to(record): [record] for record in related})

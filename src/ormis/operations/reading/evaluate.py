@@ -145,17 +145,18 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
     rows = kept_rows(source, origin)
-    key = None if rows is None else key_of(rows, more)
+    key, found = None if rows is None else key_of(rows, more), None
     if rows is not None and key is not None:
-        records = [*(yield from by_keys(source, rows, (key,), origin)).values()]
-        source = narrowed(source, more)
-    else:
-        source = narrowed(source, more)
+        found = yield from by_keys(source, rows, (key,), origin)
+    source = narrowed(source, more)
+    if found is None:
         if source.query.empty:
             check_condition(scope_for(source.query, more), more)
         if not source.query.sliced:
             source = source._copy_of(source.query.slice(0, 2))
         records = yield from evaluate(source, origin)
+    else:
+        records = [*found.values()]
     if len(records) == 1:
         return records[0]
     name = source._schema.name
@@ -294,7 +295,9 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
         given: Any = [*keys] if several else keys
         rows = kept_rows(source, origin) if several and column is schema.pk else None
         if rows is not None and (converted_keys := converted(rows, given)):
-            return (yield from by_keys(source, rows, converted_keys, origin))
+            found = yield from by_keys(source, rows, converted_keys, origin)
+            if found is not None:
+                return found
         among = Q((f"{column.name}__in", given))
         if query.combined is None and _filtered_by_window(query):
             wanted = condition(Query(schema, where=(among,)))
