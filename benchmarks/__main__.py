@@ -13,6 +13,7 @@ from rich.table import Table
 
 from . import (
     bulk,
+    caching,
     computing,
     holding,
     linking,
@@ -48,6 +49,7 @@ LINES: dict[str, type[Line]] = {
         computing,
         long_texts,
         holding,
+        caching,
     )
     for line in module.LINES
 }

@@ -6,6 +6,8 @@
         held = proxy.hold()        # keeps the next request and cuts the connection of the client ...
         held.deliver()             # ... and sends it to the server now
         proxy.weather = rain(0.1)  # called before each request: returns a fault for it, or None
+        proxy.news.clear()         # what a connection with CLIENT TRACKING is sent waits for proxy.news.set()
+        proxy.late = 0.01          # it comes so many seconds late
 
 Each fault applies to the connection that is the first to pass a byte in that direction. A request is the data that the
 client sends before it waits.
@@ -17,6 +19,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -83,6 +86,9 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.target = target
         self.weather: Weather | None = None
+        self.news = threading.Event()
+        self.news.set()
+        self.late = 0.0
         self.passed: dict[Direction, int] = {"request": 0, "reply": 0}
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
@@ -140,10 +146,14 @@ class Proxy:
             ready.register(client, selectors.EVENT_READ, ("request", server))
             ready.register(server, selectors.EVENT_READ, ("reply", client))
             cut: Cut | None = None
+            listens = False
             while not self._closing:
                 for key, _ in ready.select(0.2):
                     direction, target = key.data
                     data = cast(socket.socket, key.fileobj).recv(SIZE)
+                    listens = listens or (direction == "request" and b"TRACKING" in data)
+                    if listens and direction == "reply":
+                        self._wait_for_news()
                     fault = cut if cut and cut.direction == direction else self._take(direction, data)
                     if isinstance(fault, Held):
                         return self._keep(fault, client, server, data)
@@ -155,6 +165,11 @@ class Proxy:
                     if cut and cut.direction == direction:
                         cut.after -= len(data)
         return None
+
+    def _wait_for_news(self) -> None:
+        time.sleep(self.late)
+        while not self.news.wait(0.01) and not self._closing:
+            pass
 
     def _take(self, direction: Direction, data: bytes) -> Fault | None:
         with self._lock:

@@ -10,6 +10,7 @@ import redis
 from typer.testing import CliRunner, Result
 
 import ormis
+from caching import Town, caching, warm
 from ormis import Field
 from ormis.cli import app
 
@@ -93,6 +94,19 @@ def test_inspect(db: ormis.Database, url: str, module: str) -> None:
     shown = run("inspect", "--url", url, "--models", module).stdout
     assert "CliShelf" in shown
     assert "size (sorted)" in shown
+
+
+def test_inspect_of_models_that_are_cached(db: ormis.Database, url: str, module: str) -> None:
+    """It names the models with Meta.cache, and how many connections listen to their changes."""
+    shown = run("inspect", "--url", url, "--models", "caching").stdout
+    assert "kept in processes (Meta.cache): " in shown
+    assert "Town" in shown
+    assert "connections told of changes: 0" in shown
+    with caching(url) as database:
+        Town(name="x").save(using=database)
+        warm(database, lambda: Town.objects.using(database).get(pk=1))
+        shown = run("inspect", "--url", url, "--models", "caching").stdout
+    assert "connections told of changes: 1" in shown
 
 
 @pytest.mark.parametrize(

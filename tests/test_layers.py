@@ -24,6 +24,7 @@ LAYERS = """
     query
     planning
     records
+    caching
     operations
     operations.reading
     operations.writing

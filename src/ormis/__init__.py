@@ -46,7 +46,7 @@ from .query.windows import Window
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
-from .reports import Finding, IndexState, ModelState, Progress, Reindexed, Report
+from .reports import CacheStats, Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
 from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
@@ -69,7 +69,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "atomic",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
-    "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
+    "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
     "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
     "MultipleObjectsReturned", "NotConnected", "OrmisError", "ProtectedError", "RelationNotLoaded", "RestrictedError",

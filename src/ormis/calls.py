@@ -8,7 +8,7 @@ An `Invocation` is the one call that is not sent: the driver runs code of the ap
 """
 
 import re
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
@@ -64,6 +64,11 @@ class HashFields:
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]
         self.tail = b"\r\n" + b"".join(packed)
 
+    def with_lifetime(self, key: bytes) -> bytes:
+        """PTTL and HMGET of this key."""
+        size = len(key)
+        return b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n%b%d\r\n%b%b" % (size, key, self.head, size, key, self.tail)
+
 
 class PackedHashRead:
     """HMGET with its key as the server sees it: the bytes that are sent, and its arguments one by one."""
@@ -104,6 +109,52 @@ class HashRead:
         return " ".join(map(_shown, ("HMGET", self.key, *self.fields.names)))
 
 
+class PackedHashReads:
+    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, the number of replies."""
+
+    __slots__ = ("fields", "keys", "packed", "replies")
+
+    def __init__(self, fields: HashFields, keys: Sequence[bytes]) -> None:
+        self.fields = fields
+        self.keys = keys
+        self.replies = 2 * len(keys)
+        packed = fields.with_lifetime
+        self.packed = packed(keys[0]) if len(keys) == 1 else b"".join(map(packed, keys))
+
+    @property
+    def commands(self) -> list[tuple[Argument, ...]]:
+        """The commands one by one."""
+        return [command for key in self.keys for command in (("PTTL", key), ("HMGET", key, *self.fields.names))]
+
+
+class HashReads:
+    """PTTL and HMGET of some hashes, in one write. The reply is a list of their replies: an integer, a list of texts,
+    and so on; an error reply stands in its place.
+    """
+
+    __slots__ = ("fields", "keys")
+
+    def __init__(self, fields: HashFields, keys: Sequence[str]) -> None:
+        self.fields = fields
+        self.keys = keys
+
+    def wire(self, prefix: str) -> PackedHashReads:
+        """The commands as they are sent to a database whose keys begin with this prefix."""
+        return PackedHashReads(self.fields, [(prefix + key).encode() for key in self.keys])
+
+    def under(self, prefix: str) -> "HashReads":
+        """The same commands with their keys as the server sees them."""
+        return HashReads(self.fields, [prefix + key for key in self.keys])
+
+    def received(self, reply: Any, prefix: str) -> Any:  # noqa: ARG002 - as Command
+        """The reply as the operation is sent it."""
+        return reply
+
+    def __str__(self) -> str:
+        names = " ".join(self.fields.names)
+        return "; ".join(f"PTTL {_shown(key)}; HMGET {_shown(key)} {names}" for key in self.keys)
+
+
 class Scan(Command):
     """SCAN: some names of the database's keys, without the prefix. The reply is (cursor, names); b"0" ends the scan."""
 
@@ -118,6 +169,18 @@ class Scan(Command):
         """The reply with names that lack the prefix."""
         cursor, names = reply  # some clients convert the cursor to an int
         return b"%d" % int(cursor), [name[len(prefix.encode()) :] for name in names] if prefix else names
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a call may change, for caches.
+
+    objects: the texts of the primary keys of objects, by the key of their model.
+    models: keys of models of which it may change any object.
+    """
+
+    objects: Mapping[str, Collection[str]]
+    models: Collection[str] = ()
 
 
 @dataclass(slots=True)
@@ -152,6 +215,10 @@ class ScriptCall:
         """The keys and arguments as they are sent after the SHA-1 or the text of the script."""
         keys = tuple([prefix + key for key in self.keys]) if prefix else self.keys
         return str(len(keys)), *keys, prefix, *self.args
+
+    def written(self) -> Written | None:
+        """What a call that writes may change; None if that is not known."""
+        return None
 
     def under(self, prefix: str) -> "ScriptCall":
         """The same call with its keys as the server sees them."""
@@ -201,7 +268,7 @@ class Invocation:
         return OrmisError(f"{self.name} is async, and {self.method} can't wait for it: write {self.instead}")
 
 
-Sent = Command | HashRead | ScriptCall
+Sent = Command | HashRead | HashReads | ScriptCall
 """What goes to the server."""
 Call = Sent | Invocation
 Operation = Generator[Call, Any, T]
@@ -255,6 +322,10 @@ class Runner(Protocol):
 
     async def aread(self, operation: Operation[T]) -> T:
         """As read(), with the async client."""
+        ...
+
+    def kept(self, schema: Any) -> Any:
+        """The `Rows` of this model that are kept in the process, where reads may use them now; else None."""
         ...
 
 

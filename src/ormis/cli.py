@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import redis
 import typer
@@ -83,6 +83,7 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         _load(models, needed=False)
         with ormis.connect(url) as database:
             states = ormis.inspect(database)
+            listening = _listening(database)
     table = _table("model", "key", "objects", "bytes each", "indexes and constraints")
     for state in states:
         plain = not state.declared  # what of it is declared is not known here
@@ -91,8 +92,20 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         name = state.name if state.declared else "(not declared)" if models else "-"
         table.add_row(*map(Text, (name, state.key, f"{state.objects:,}", memory, _lines(indexes))))
     _console().print(table)
+    cached = [state.name for state in states if state.cached]
+    if cached or listening:
+        _print(f"kept in processes (Meta.cache): {', '.join(cached) or '-'}; connections told of changes: {listening}")
     if not models:
         _print("name the modules of your models, --models package.module, to see which of these are declared")
+
+
+def _listening(database: ormis.Database) -> int | None:
+    """How many connections to the server listen for changed keys; None if the user may not ask."""
+    client: Any = database.client
+    try:
+        return client.info("clients")["tracking_clients"]
+    except redis.ResponseError:
+        return None
 
 
 def _counted(models: int) -> str:

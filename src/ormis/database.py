@@ -5,17 +5,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 from inspect import iscoroutinefunction
+from math import inf
 from os import PathLike
 from time import sleep
 from types import TracebackType
 from typing import Any, Literal, Self
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import redis
 from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
+from .caching.cache import Cache
+from .caching.rows import Rows
 from .calls import OneCall, Operation, Origin, R, T, steps
 from .connections import Connections
 from .drivers import aio, sync
@@ -23,9 +27,12 @@ from .drivers.capture import unseen
 from .drivers.reading_only import reading_only
 from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
+from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
+from .records.state import Wire
 from .reports import Reindexed, Watcher
+from .schema.schema import Schema
 from .transactions import Blocks, block_of, pause
 
 _default: "Database | None" = None
@@ -45,14 +52,22 @@ class Database:
     `client` and `aclient` are the redis-py clients, for anything ormis does not do.
     """
 
-    def __init__(self, connections: Connections, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self, connections: Connections, limits: Limits = DEFAULT, cache: int = 0, cache_bound: float = 2.0
+    ) -> None:
         self._connections = connections
         self.limits = limits
+        self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
+        self._rows: dict[Schema | None, Rows] | None = {} if cache else None
+        self._drop = self.cache.drop if cache else None
+        self._own = self
         self._checked = False
         self.prefix = connections.prefix
         """The beginning of every key of this database; empty for most."""
         self._replica: Database | None = None
         self._reader: Database | None = None
+        if cache:
+            finalize(self, self.cache.close)
         self.origin, self.async_origin = Origin(self), Origin(self, asynchronous=True)
 
     def __repr__(self) -> str:
@@ -100,6 +115,65 @@ class Database:
         """Returns whether another object stands for the same database: one address, connected to twice."""
         return self is other or self.primary.address == other.primary.address
 
+    @property
+    def uncached(self) -> "Database":
+        """The same database, whose reads always ask the server: `Question.objects.using(db.uncached).get(pk=1)`."""
+        other = copy(self)
+        other._rows = None
+        other.origin, other.async_origin = Origin(other), Origin(other, asynchronous=True)
+        return other
+
+    def kept(self, schema: Schema) -> Rows | None:
+        """The rows of this model that are kept in this process; None where reads may not use them: inside atomic(), by
+        `uncached`, and where none are kept.
+        """
+        if self._rows is None or not schema.cache or block_of(self._own) is not None:
+            return None
+        rows = self._rows.get(schema)
+        if rows is None:
+            rows = self._rows[schema] = self.cache.rows_of(schema)
+        return rows
+
+    def cached_row(self, schema: Schema | None, pk: Any) -> Wire | None:
+        """The row of an object by its primary key as a caller gives it, if it is kept; see row(). No call."""
+        if self._rows is None:
+            return None
+        rows = self._rows.get(schema)
+        return rows.find(pk) if rows is not None and block_of(self._own) is None else None
+
+    def row(self, schema: Schema, pk: Any, fresh: bool = False) -> Wire | None:
+        """The row of an object by its primary key, None if there is none. One call; none if the row is kept.
+
+        fresh: ask the server in any case.
+        """
+        rows = self.kept(schema)
+        if rows is None:
+            return self.run_one(RowRead(schema, pk))
+        text = str(schema.pk.codec.encode(pk))
+        row = None if fresh else rows.find_text(text)
+        if row is not None:
+            return row
+        read = KeptRowRead(rows, text)
+        try:
+            return self.run_one(read)
+        finally:
+            read.close()
+
+    async def arow(self, schema: Schema, pk: Any, fresh: bool = False) -> Wire | None:
+        """As row()."""
+        rows = self.kept(schema)
+        if rows is None:
+            return await self.arun_one(RowRead(schema, pk))
+        text = str(schema.pk.codec.encode(pk))
+        row = None if fresh else rows.find_text(text)
+        if row is not None:
+            return row
+        read = KeptRowRead(rows, text)
+        try:
+            return await self.arun_one(read)
+        finally:
+            read.close()
+
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
         client = self._connections.client
@@ -108,8 +182,10 @@ class Database:
                 with unseen():
                     sync.run(client, check_layout(), self.prefix)
                 self._checked = True
-            block = block_of(self)
-            return sync.run(client, operation if block is None else block.gather(self, operation), self.prefix)
+            block = block_of(self._own)
+            if block is not None:
+                operation = block.gather(self._own, operation)
+            return sync.run(client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -125,9 +201,10 @@ class Database:
                 with unseen():
                     await aio.run(own.client, check_layout(), self.prefix, own.shared)
                 self._checked = True
-            block = block_of(self)
-            gathered = operation if block is None else block.gather(self, operation)
-            return await aio.run(own.client, gathered, self.prefix, own.shared)
+            block = block_of(self._own)
+            if block is not None:
+                operation = block.gather(self._own, operation)
+            return await aio.run(own.client, operation, self.prefix, own.shared, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -139,19 +216,19 @@ class Database:
         """Runs an operation that belongs to no write: on a replica, if the database was connected to with
         `read_from="replica"` and this is no block of atomic().
         """
-        if self._reader is None or block_of(self) is not None:
+        if self._reader is None or block_of(self._own) is not None:
             return self.run(operation)
         return self._reader.run(operation)
 
     async def aread(self, operation: Operation[T]) -> T:
         """As read(), with the async client."""
-        if self._reader is None or block_of(self) is not None:
+        if self._reader is None or block_of(self._own) is not None:
             return await self.arun(operation)
         return await self._reader.arun(operation)
 
     def run_one(self, operation: OneCall[R]) -> R:
         """Runs an operation of one call, which reads, with the sync client, as read() does."""
-        if self._reader is not None and block_of(self) is None:
+        if self._reader is not None and block_of(self._own) is None:
             return self._reader.run_one(operation)
         if not self._checked:
             return self.run(steps(operation))
@@ -166,7 +243,7 @@ class Database:
 
     async def arun_one(self, operation: OneCall[R]) -> R:
         """As run_one(), with the async client."""
-        if self._reader is not None and block_of(self) is None:
+        if self._reader is not None and block_of(self._own) is None:
             return await self._reader.arun_one(operation)
         if not self._checked:
             return await self.arun(steps(operation))
@@ -188,7 +265,7 @@ class Database:
     @property
     def atomic(self) -> Blocks:
         """`db.atomic()`, a block whose writes to this database are sent together at its end; see ormis.atomic()."""
-        return Blocks("db.atomic", self)
+        return Blocks("db.atomic", self._own)
 
     def transaction(self, function: Callable[[], T], retries: int = 10) -> T:
         """Calls the function in a block of atomic() and returns its result; up to `retries` times on conflicts.
@@ -246,16 +323,18 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
-        _forget(self)
+        _forget(self._own)
         if self._replica is not None:
             self._replica.close()
+        self.cache.close()
         self._connections.close()
 
     async def aclose(self) -> None:
         """As close(), from async code."""
-        _forget(self)
+        _forget(self._own)
         if self._replica is not None:
             await self._replica.aclose()
+        self.cache.close()
         await self._connections.aclose()
 
     def __enter__(self) -> Self:
@@ -328,6 +407,8 @@ def connect(
     shared: bool | None = None,
     limits: Limits = DEFAULT,
     read_from: Literal["primary", "replica"] = "primary",
+    cache: int = 0,
+    cache_bound: float = 2.0,
 ) -> Database:
     """Opens a database and makes it the default one.
 
@@ -342,6 +423,10 @@ def connect(
     limits: how much one call does; smaller ones hold the server for a shorter time.
     read_from: "replica" to read from replicas what belongs to no write and to no block of atomic(): what is read may be
         a little old. The replicas are those of the sentinels, or of `?replicas=host:port,host:port` in the URL.
+    cache: how many objects of models with `Meta.cache` are kept in this process, 0 for none: reads by key of an object
+        that is kept ask nobody. Not with `read_from="replica"`: a replica may be behind what the primary has said.
+    cache_bound: seconds; what is served from the cache was stored at some moment in that time, usually some
+        milliseconds ago.
 
     Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
     """
@@ -355,7 +440,16 @@ def connect(
             raise TypeError(f"connect({name}={shown(value)}): give {wanted}")
     if read_from not in ("primary", "replica"):
         raise ValueError(f'connect(read_from={shown(read_from)}): give "primary" or "replica"')
-    database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits)
+    if type(cache) is not int or cache < 0:
+        raise TypeError(f"connect(cache={shown(cache)}): give the number of objects to keep, 10_000 for instance")
+    if not isinstance(cache_bound, int | float) or not 0 < cache_bound < inf:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"connect(cache_bound={shown(cache_bound)}): give seconds, 2.0 for instance")
+    if cache and read_from == "replica":
+        raise ValueError(
+            'connect(cache=..., read_from="replica"): a replica may be behind what the primary says has changed; '
+            "leave out one of them, and read from replicas by using(db.replica)"
+        )
+    database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound)
     if read_from == "replica":
         database._reader = database.replica
     _default = database

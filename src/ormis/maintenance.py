@@ -31,7 +31,9 @@ def check(
     progress: called as the work goes on.
     """
     chosen = _database(database)
-    return chosen.run(checking.check(_subjects(models), chosen.limits, repair, progress))
+    report = chosen.run(checking.check(_subjects(models), chosen.limits, repair, progress))
+    chosen.cache.clear()  # repairs may have changed objects
+    return report
 
 
 async def acheck(
@@ -43,7 +45,9 @@ async def acheck(
 ) -> Report:
     """As check()."""
     chosen = _database(database)
-    return await chosen.arun(checking.check(_subjects(models), chosen.limits, repair, progress))
+    report = await chosen.arun(checking.check(_subjects(models), chosen.limits, repair, progress))
+    chosen.cache.clear()
+    return report
 
 
 def reindex(

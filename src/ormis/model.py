@@ -26,7 +26,6 @@ from .descriptors.misused_models import (
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
 from .metaclass import HIDEABLE, ModelMeta, complete
-from .operations.reading.get import RowRead
 from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
 from .operations.writing import save as saving
@@ -102,24 +101,27 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     @classmethod
     @by_key_alone
-    def get(cls, pk: Any) -> Self:
-        """The object with this primary key. One call: HMGET of its hash.
+    def get(cls, pk: Any, *, fresh: bool = False) -> Self:
+        """The object with this primary key. One call: HMGET of its hash; none if the cache has it.
 
+        fresh: ask the server in any case.
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
         """
         database = cls._database_for(None)
-        row = database.run_one(RowRead(cls.__schema__ or cls._schema(), cls._key(pk)))
+        row = None if fresh else database.cached_row(cls.__schema__, pk)
+        if row is None:
+            row = database.row(cls.__schema__ or cls._schema(), cls._key(pk), fresh)
         return cls._loaded(pk, row, database.origin)
 
     @classmethod
     @by_key_alone
-    async def aget(cls, pk: Any) -> Self:
+    async def aget(cls, pk: Any, *, fresh: bool = False) -> Self:
         """As get()."""
         database = cls._database_for(None)
-        row = await database.arun_one(RowRead(cls.__schema__ or cls._schema(), cls._key(pk)))
-        return (
-            cls._loaded(pk, None, database.async_origin) if row is None else load_one(cls, row, database.async_origin)
-        )
+        row = None if fresh else database.cached_row(cls.__schema__, pk)
+        if row is None:
+            row = await database.arow(cls.__schema__ or cls._schema(), cls._key(pk), fresh)
+        return cls._loaded(pk, row, database.async_origin)
 
     @classmethod
     def list(cls) -> builtins.list[Self]:

@@ -107,7 +107,7 @@ class ModelState:
     """The state of a model in the database.
 
     memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
-    known to the database alone.
+    known to the database alone. cached: it has Meta.cache.
     """
 
     name: str
@@ -116,6 +116,7 @@ class ModelState:
     memory: float | None
     indexes: tuple[IndexState, ...]
     declared: bool = True
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +129,34 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """The state of `db.cache` in this process.
+
+    limit: how many objects may be kept. objects: how many are, those that have expired since among them.
+    hits, misses: how many reads were answered from memory, and how many asked the server.
+    invalidated: how many keys the server has said to be changed.
+    age: seconds since the last sign of life of the connection that brings these; None if there is none, so that every
+        read asks the server.
+    refused: why the server refuses to say what changes; empty if it does not.
+    """
+
+    limit: int
+    objects: int
+    hits: int
+    misses: int
+    invalidated: int
+    age: float | None
+    refused: str
+
+    def __str__(self) -> str:
+        if not self.limit:
+            return "off"
+        state = f"off: {self.refused}" if self.refused else "not connected"
+        if self.age is not None:
+            state = f"heard of {self.age:.1f} s ago"
+        reads = self.hits + self.misses
+        share = f", {100 * self.hits / reads:.0f}% of {reads:,} reads" if reads else ""
+        return f"{self.objects:,} of {self.limit:,} objects{share}, {state}"

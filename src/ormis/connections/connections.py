@@ -4,9 +4,12 @@ import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import redis
 import redis.asyncio
+import redis.backoff
+import redis.retry
 
 from ..errors import NotConnected, OrmisError
 from .clients import close_client, make_client
@@ -145,6 +148,17 @@ class Connections:
             self._aclients.pop(old, None)
         own = self._aclients[loop, process] = LoopClient(self._settings, loop)
         return own
+
+    def listening(self) -> Any:
+        """A connection to the same server that no call uses; it is not connected yet, and speaks RESP3."""
+        pool: Any = self.client.connection_pool
+        once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+        return pool.connection_class(**{**pool.connection_kwargs, "protocol": 3, "retry": once})
+
+    def leads_to(self, connection: Any) -> bool:
+        """Returns whether calls go where this connection, one of listening(), goes: sentinels may name another."""
+        master = getattr(self.client.connection_pool, "master_address", None)
+        return master is None or master == (connection.host, connection.port)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -57,6 +57,18 @@ def exchange(connection: Any, packed: bytes, meanwhile: Callable[[], object] | N
     if not size:
         raise Broken("Connection closed by server.")
     reader.feed(buffer, 0, size)
+    return _next(connection, reader)
+
+
+def next_reply(connection: Any) -> Any:
+    """The next reply to commands that were sent together; raises as exchange()."""
+    reader = getattr(connection._parser, "_reader", None)
+    if reader is None or not _plain(connection.__class__):
+        return connection.read_response(disable_decoding=True)
+    return _next(connection, reader)
+
+
+def _next(connection: Any, reader: Any) -> Any:
     reply = reader.gets(False)
     if reply.__class__ in _WHOLE:
         return reply

@@ -84,9 +84,7 @@ def settings_of_target(target: Target, socket: Path | None) -> Settings:
     # Where a client is made with a URL, redis-py repeats no command on a connection that broke, and before its release
     # 8 it waits for ever.
     options = {**_timeouts(TIMEOUT), "retry": default_retry(), **options}
-    return Settings(
-        target.transport, options, limit, wait, sentinels, target.replicas, target.name, target.shared
-    )
+    return Settings(target.transport, options, limit, wait, sentinels, target.replicas, target.name, target.shared)
 
 
 def _timeouts(seconds: float) -> dict[str, float]:

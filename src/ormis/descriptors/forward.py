@@ -6,7 +6,7 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, shown
 from ..operations.reading.evaluate import evaluate
-from ..operations.reading.get import RowRead
+from ..operations.reading.kept import by_keys, kept_rows
 from ..operations.reading.prefetch import PrefetchTarget, among, with_field
 from ..operations.reading.source import Source
 from ..records.hydration import load_one
@@ -56,7 +56,7 @@ class ForwardRelation(RelationDescriptor):
         if self.reference.to_field:
             records = [*self.related_set().using(database).filter(**{self.reference.to_field: key})[:1]]
             return records[0] if records else None
-        row = database.run_one(RowRead(self.model._schema(), key))
+        row = database.row(self.model._schema(), key)
         return None if row is None else load_one(self.model, row, database.origin)
 
     def cached(self, record: Any) -> Any:
@@ -87,6 +87,12 @@ class ForwardRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the related objects in the queryset, by key."""
+        rows = kept_rows(queryset, origin) if not self.reference.to_field else None
+        if rows is not None:
+            found = yield from by_keys(queryset, rows, keys, origin)
+            if found is not None:
+                target({key: [record] for key, record in found.items()})
+                return
         name = self.referred.name
         related: list[Any] = yield from evaluate(among(with_field(queryset, name), name, keys), origin)
         target({self.key_to(record): [record] for record in related})

@@ -50,7 +50,7 @@ def by_key_alone(method: Method) -> Method:
 
 
 def _check_key_alone(model: Any, name: str, keys: tuple[Any, ...], lookups: dict[str, Any]) -> None:
-    if not keys and lookups.keys() == {"pk"}:
+    if len(keys) + len(lookups.keys() & {"pk"}) == 1 and lookups.keys() <= {"pk", "fresh"}:
         return
     own, pk = model.__name__, model._schema().pk.name
     given = ", ".join([*map(shown, keys), *(f"{lookup}={shown(value)}" for lookup, value in lookups.items())])

@@ -12,7 +12,18 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from ..calls import Argument, Call, HashRead, Invocation, Operation, ScriptCall, Sent, T
+from ..calls import (
+    Argument,
+    Call,
+    HashRead,
+    Invocation,
+    Operation,
+    PackedHashReads,
+    ScriptCall,
+    Sent,
+    T,
+    Written,
+)
 from ..connections.aloans import AsyncLoan, aloan_of, close_idle
 from ..connections.lane import Lane
 from ..connections.packing import pack
@@ -20,21 +31,28 @@ from ..connections.retries import ago_on
 from ..connections.shared import LARGE, SharedConnection
 from .capture import note
 from .idempotency import Once, renew
-from .replies import BY_TEXT, ServerBusyError, commands, do_without_read_only, raise_reply
+from .replies import BY_TEXT, ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
+
+Drop = Callable[[Written | None], object]
 
 
 async def run(
-    client: aioredis.Redis, operation: Operation[T], prefix: str = "", shared: SharedConnection | None = None
+    client: aioredis.Redis,
+    operation: Operation[T],
+    prefix: str = "",
+    shared: SharedConnection | None = None,
+    drop: Drop | None = None,
 ) -> T:
     """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
 
     shared: the connection of all calls of this loop; without it each takes a connection of the client's pool.
+    drop: as of send().
     """
     try:
         call = next(operation)
         while True:
             try:
-                reply = await send(client, call, prefix, shared)
+                reply = await send(client, call, prefix, shared, drop)
             except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
@@ -45,8 +63,17 @@ async def run(
         operation.close()
 
 
-async def send(client: aioredis.Redis, call: Call, prefix: str = "", shared: SharedConnection | None = None) -> Any:
-    """Sends one call and returns the raw reply."""
+async def send(
+    client: aioredis.Redis,
+    call: Call,
+    prefix: str = "",
+    shared: SharedConnection | None = None,
+    drop: Drop | None = None,
+) -> Any:
+    """Sends one call and returns the raw reply.
+
+    drop: called before and after a call that writes; it drops from a cache what that may change.
+    """
     if isinstance(call, Invocation):
         return await call.ainvoke()
     note(call, prefix)
@@ -56,10 +83,18 @@ async def send(client: aioredis.Redis, call: Call, prefix: str = "", shared: Sha
     if not call.once:
         return await evaluate(client, call, arguments, None, shared)
     once = Once()
+    if drop is None:
+        try:
+            return await evaluate(client, call, arguments, once, shared)
+        finally:
+            once.end()
+    written = call.written()
+    drop(written)
     try:
         return await evaluate(client, call, arguments, once, shared)
     finally:
         once.end()
+        drop(written)
 
 
 async def ask(client: aioredis.Redis, call: Sent, prefix: str, shared: SharedConnection | None) -> Any:
@@ -119,7 +154,7 @@ async def _evaluate_unknown(
 
 async def exchange(
     client: Any,
-    arguments: Iterable[Argument],
+    arguments: Iterable[Argument] | PackedHashReads,
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
     shared: SharedConnection | None = None,
@@ -135,6 +170,8 @@ async def exchange(
         if shared.broke_idle:
             shared.broke_idle = False
             renew()
+    if isinstance(arguments, PackedHashReads):
+        return await _read_together(client, shared, lane, arguments)
     began = monotonic()
     request = pack(arguments if once is None else (*arguments, once.token))
     if len(request) > LARGE and next(iter(arguments)) not in BY_TEXT:  # a text is sent once
@@ -143,6 +180,18 @@ async def exchange(
     if isinstance(reply, Exception):
         return await _repeat(shared, lane, request, reply, began)
     return reply
+
+
+async def _read_together(client: Any, shared: SharedConnection, lane: Lane, reads: PackedHashReads) -> Any:
+    """Sends several readings in one write; a connection of the pool repeats them if the shared one breaks."""
+    if len(reads.packed) > LARGE:
+        return await _exchange_by_pool(client, reads, None, None)
+    sent = [lane.send(pack(command)) for command in reads.commands]
+    replies = [await reply for reply in sent]
+    errors = [shared.refuses(reply, lane) for reply in replies if isinstance(reply, Exception)]
+    if any(isinstance(error, Broken | TimedOut) or str(error).startswith("BUSY ") for error in errors):
+        return await _exchange_by_pool(client, reads, None, None)
+    return replies
 
 
 async def _repeat(shared: SharedConnection, lane: Lane, request: bytes, error: Exception, began: float) -> Any:
@@ -175,7 +224,10 @@ def _checked(shared: SharedConnection, lane: Lane, reply: Any) -> Any:
 
 
 async def _exchange_by_pool(
-    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
     loan, task = aloan_of(client), asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -191,13 +243,18 @@ async def _exchange_by_pool(
 
 
 async def _exchange(
-    loan: AsyncLoan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: AsyncLoan,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
     async def attempt() -> Any:
         await loan.reconnect()
         await connection.send_packed_command(packed)
         if meanwhile is not None:
             meanwhile()
+        if isinstance(arguments, PackedHashReads):
+            return [await _reply(connection) for _ in range(arguments.replies)]
         try:
             return await connection.read_response(disable_decoding=True)
         except ResponseError as error:
@@ -211,7 +268,7 @@ async def _exchange(
             connection = await loan.take()
             if loan.was_broken:
                 renew()
-            packed = connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
+            packed = _packed(connection, arguments, once)
             reply = await connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
         except ResponseError:
             loan.clean = True
@@ -226,9 +283,28 @@ async def _exchange(
             loan.settle()
 
 
+def _packed(connection: Any, arguments: Iterable[Argument] | PackedHashReads, once: Once | None) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [arguments.packed]
+    return connection.pack_command(*(arguments if once is None else (*arguments, once.token)))
+
+
+async def _reply(connection: Any) -> Any:
+    """The next reply, an error reply too."""
+    try:
+        return await connection.read_response(disable_decoding=True)
+    except ResponseError as error:
+        return error_in_list(error)
+
+
 async def _exchange_by_client(
-    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [await _exchange_in_list(client, command) for command in arguments.commands]
     if meanwhile is not None:
         meanwhile()
     if once is not None:
@@ -249,6 +325,13 @@ async def _exchange_by_client(
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+async def _exchange_in_list(client: Any, arguments: Iterable[Argument]) -> Any:
+    try:
+        return await _exchange_by_client(client, arguments, None, None)
+    except ResponseError as error:
+        return error_in_list(error)
 
 
 async def _go_on(_: Exception) -> None:

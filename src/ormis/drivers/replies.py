@@ -27,6 +27,16 @@ def raise_reply(error: ResponseError) -> NoReturn:
     raise error
 
 
+def error_in_list(error: ResponseError) -> ResponseError:
+    """An error reply among others, as it is; raises BUSY as a time-out."""
+    try:
+        raise_reply(error)
+    except ServerBusyError:
+        raise
+    except ResponseError:
+        return error
+
+
 # Redis 6.2 has no EVALSHA_RO, nor has a user with rights that were written for it.
 _without = WeakSet[Any]()
 """The connection pools of such servers and users."""

@@ -8,23 +8,29 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..calls import Argument, Call, Invocation, Operation, PackedHashReads, ScriptCall, T, Written
 from ..connections.exchange import exchange as ask
+from ..connections.exchange import next_reply
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
 from .capture import note
 from .idempotency import Once, renew
-from .replies import ServerBusyError, commands, do_without_read_only, raise_reply
+from .replies import ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
+
+Drop = Callable[[Written | None], object]
 
 
-def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
-    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation."""
+def run(client: redis.Redis, operation: Operation[T], prefix: str = "", drop: Drop | None = None) -> T:
+    """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
+
+    drop: as of send().
+    """
     try:
         call = next(operation)
         while True:
             try:
-                reply = send(client, call, prefix)
+                reply = send(client, call, prefix, drop)
             except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
                 call = operation.throw(error)
             else:
@@ -35,8 +41,11 @@ def run(client: redis.Redis, operation: Operation[T], prefix: str = "") -> T:
         operation.close()
 
 
-def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
-    """Sends one call and returns the raw reply."""
+def send(client: redis.Redis, call: Call, prefix: str = "", drop: Drop | None = None) -> Any:
+    """Sends one call and returns the raw reply.
+
+    drop: called before and after a call that writes; it drops from a cache what that may change.
+    """
     if isinstance(call, Invocation):
         return call.invoke()
     note(call, prefix)
@@ -46,10 +55,18 @@ def send(client: redis.Redis, call: Call, prefix: str = "") -> Any:
     if not call.once:
         return evaluate(client, call, arguments)
     once = Once()
+    if drop is None:
+        try:
+            return evaluate(client, call, arguments, once)
+        finally:
+            once.end()
+    written = call.written()
+    drop(written)
     try:
         return evaluate(client, call, arguments, once)
     finally:
         once.end()
+        drop(written)
 
 
 def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
@@ -67,7 +84,7 @@ def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, .
 
 def exchange(
     client: Any,
-    arguments: Iterable[Argument],
+    arguments: Iterable[Argument] | PackedHashReads,
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
@@ -87,14 +104,20 @@ def exchange(
 
 
 def _exchange(
-    loan: Loan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: Loan,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
     try:
         try:
             connection = loan.take()
             if loan.was_broken:
                 renew()
-            packed = pack(arguments if once is None else (*arguments, once.token))
+            if isinstance(arguments, PackedHashReads):
+                packed = arguments
+            else:
+                packed = pack(arguments if once is None else (*arguments, once.token))
             began = monotonic()
             try:
                 reply = _ask(connection, packed, meanwhile)
@@ -113,15 +136,32 @@ def _exchange(
             loan.settle()
 
 
-def _ask(connection: Any, packed: bytes, meanwhile: Callable[[], object] | None) -> Any:
+def _ask(connection: Any, packed: bytes | PackedHashReads, meanwhile: Callable[[], object] | None) -> Any:
+    if isinstance(packed, PackedHashReads):
+        return _ask_each(connection, packed)
     try:
         return ask(connection, packed, meanwhile)
     except ResponseError as error:
         raise_reply(error)
 
 
+def _ask_each(connection: Any, reads: PackedHashReads) -> list[Any]:
+    """The replies to commands that are sent at once, error replies among them."""
+    replies: list[Any] = []
+    for _ in range(reads.replies):
+        try:
+            replies.append(next_reply(connection) if replies else ask(connection, reads.packed, None))
+        except ResponseError as error:
+            replies.append(error_in_list(error))
+    return replies
+
+
 def _ask_again(
-    loan: Loan, packed: bytes, meanwhile: Callable[[], object] | None, error: Exception, began: float
+    loan: Loan,
+    packed: bytes | PackedHashReads,
+    meanwhile: Callable[[], object] | None,
+    error: Exception,
+    began: float,
 ) -> Any:
     """Repeats a call that has failed, as the retry of the connection says; raises the error if it says no."""
     connection = loan.connection
@@ -138,8 +178,13 @@ def _ask_again(
 
 
 def _exchange_by_client(
-    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any,
+    arguments: Iterable[Argument] | PackedHashReads,
+    once: Once | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Any:
+    if isinstance(arguments, PackedHashReads):
+        return [_exchange_in_list(client, command) for command in arguments.commands]
     if meanwhile is not None:
         meanwhile()
     if once is not None:
@@ -160,6 +205,13 @@ def _exchange_by_client(
     except BaseException:  # an interrupt
         close_idle(client)
         raise
+
+
+def _exchange_in_list(client: Any, arguments: Iterable[Argument]) -> Any:
+    try:
+        return _exchange_by_client(client, arguments, None, None)
+    except ResponseError as error:
+        return error_in_list(error)
 
 
 def _go_on(_: Exception) -> None:

@@ -43,7 +43,7 @@ def read(record: Any, origin: Origin, queryset: QuerySet[Any] | None) -> Operati
     pk = record._own_key()
     if queryset is not None:
         return (yield from results.get(queryset, origin, Q(pk=pk)))
-    row = yield from reading.get(record._schema(), pk)
+    row = yield from reading.get_again(record._schema(), pk, origin)
     return record._loaded(pk, row, origin)
 
 

@@ -87,6 +87,10 @@ class UnpickledDatabase:
         """As Runner."""
         return await self.found().aread(operation)
 
+    def kept(self, schema: Any) -> Any:
+        """As Runner."""
+        return self.found().kept(schema)
+
 
 class State:
     """The state of one object that was saved, changed, or asked for its state.

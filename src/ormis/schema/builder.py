@@ -94,6 +94,7 @@ def build_schema(
         options.ordering,
         does_not_exist,
         ttl=ttl_of(options),
+        cache=options.cache,
         hooks=hooks,
     )
 

@@ -64,6 +64,7 @@ class Options:
     database: the database its objects are in, instead of the one connected last.
     get_latest_by: the field or fields that latest() and earliest() order by.
     default_related_name: the name of its objects on the models that it refers to.
+    cache: whether its objects are kept in the process, where connect() says how many; a number: at most so many of it.
     """
 
     key: str = ""
@@ -75,6 +76,7 @@ class Options:
     database: Any = None
     get_latest_by: str | tuple[str, ...] | None = None
     default_related_name: str | None = None
+    cache: bool | int = False
 
 
 def ttl_of(options: Options) -> int | None:
@@ -151,6 +153,8 @@ def _check(model: str, options: Options) -> None:
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
     if options.database is not None and not hasattr(options.database, "arun"):
         raise ModelError(f"{model}.Meta.database={options.database!r}: give a database, as connect() returns it")
+    if not isinstance(options.cache, int) or options.cache < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.cache={options.cache!r}: give True, or how many objects to keep")
     try:
         ttl_of(options)
     except ValueError as error:

@@ -22,6 +22,7 @@ from . import explain as explaining
 from .complete_rows import count as rows_counted
 from .complete_rows import rows_of
 from .group_rows import explained, group_rows
+from .kept import by_keys, converted, kept_rows, key_of
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows
 from .prefetch import prefetch
@@ -143,12 +144,19 @@ def narrowed(source: Source[Any], more: Q) -> Source[Any]:
 
 def get(source: Source[Any], origin: Origin, more: Q) -> Operation[Any]:
     """The one object that meets the conditions, of the source and more of them."""
+    rows = kept_rows(source, origin)
+    key, found = None if rows is None else key_of(rows, more), None
+    if rows is not None and key is not None:
+        found = yield from by_keys(source, rows, (key,), origin)
     source = narrowed(source, more)
-    if source.query.empty:
-        check_condition(scope_for(source.query, more), more)
-    if not source.query.sliced:
-        source = source._copy_of(source.query.slice(0, 2))
-    records = yield from evaluate(source, origin)
+    if found is None:
+        if source.query.empty:
+            check_condition(scope_for(source.query, more), more)
+        if not source.query.sliced:
+            source = source._copy_of(source.query.slice(0, 2))
+        records = yield from evaluate(source, origin)
+    else:
+        records = [*found.values()]
     if len(records) == 1:
         return records[0]
     name = source._schema.name
@@ -284,7 +292,13 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
     wanted: Node | None = None
     if keys is not None:
         several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)  # pyright: ignore[reportUnnecessaryIsInstance]
-        among = Q((f"{column.name}__in", [*keys] if several else keys))
+        given: Any = [*keys] if several else keys
+        rows = kept_rows(source, origin) if several and column is schema.pk else None
+        if rows is not None and (converted_keys := converted(rows, given)):
+            found = yield from by_keys(source, rows, converted_keys, origin)
+            if found is not None:
+                return found
+        among = Q((f"{column.name}__in", given))
         if query.combined is None and _filtered_by_window(query):
             wanted = condition(Query(schema, where=(among,)))
         else:

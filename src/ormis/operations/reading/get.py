@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ...calls import HashRead, Operation, steps
+from ...caching.loads import Load
+from ...caching.rows import Rows
+from ...calls import HashRead, HashReads, Operation, Origin, steps
 from ...errors import StoredDataError
 from ...records.state import Wire
 from ...schema.schema import Schema
@@ -16,12 +18,13 @@ class RowRead:
     Raises StoredDataError if the key holds something else or a text does not convert.
     """
 
-    __slots__ = ("call", "schema")
+    __slots__ = ("call", "key", "schema")
 
     def __init__(self, schema: Schema, pk: Any) -> None:
         text = pk if pk.__class__ is int else schema.pk.codec.encode(pk)
         self.schema = schema
-        self.call = HashRead(schema.hash_fields, object_key(schema.key, str(text)))
+        self.key = object_key(schema.key, str(text))
+        self.call: HashRead | HashReads = HashRead(schema.hash_fields, self.key)
 
     def result(self, reply: Any) -> Wire | None:
         """The row of the texts that are stored."""
@@ -30,16 +33,67 @@ class RowRead:
         try:
             return self.schema.decoder.row(reply)
         except BadText as bad:
-            raise bad_text(bad, self.schema, self.call.key) from None
+            raise bad_text(bad, self.schema, self.key) from None
 
     def error(self, error: Exception) -> Exception:
         """The error to raise for one of the server."""
-        return wrong_type(error, self.call.key)
+        return wrong_type(error, self.key)
+
+
+class KeptRowRead(RowRead):
+    """The same, whose row is kept for later reads unless something changes it meanwhile. It is to be closed.
+
+    PTTL and HMGET in one write: a row is kept no longer than its object lives.
+    """
+
+    __slots__ = ("_load", "_rows")
+
+    def __init__(self, rows: Rows, text: str) -> None:
+        self.schema = schema = rows.schema
+        self.key = object_key(schema.key, text)
+        self._rows = rows
+        self._load: Load | None = rows.begin(text)
+        fields = schema.hash_fields
+        self.call = HashRead(fields, self.key) if self._load is None else HashReads(fields, (self.key,))
+
+    def result(self, reply: Any) -> Wire | None:
+        """The row of the texts that are stored."""
+        if self._load is None:
+            return super().result(reply)
+        return self.take(*reply)
+
+    def take(self, lifetime: Any, texts: Any) -> Wire | None:
+        """The row of the replies of PTTL and HMGET."""
+        if isinstance(texts, Exception):
+            raise self.error(texts)
+        row = super().result(texts)
+        if self._load is not None and isinstance(lifetime, int):  # else a user who may not ask for it
+            load, self._load = self._load, None
+            self._rows.end(load, row, lifetime)
+        return row
+
+    def close(self) -> None:
+        """Ends the load, if it has read nothing."""
+        if self._load is not None:
+            self._rows.abandon(self._load)
+            self._load = None
 
 
 def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
     """The same as a part of another operation."""
     return steps(RowRead(schema, pk))
+
+
+def get_again(schema: Schema, pk: Any, origin: Origin) -> Operation[Wire | None]:
+    """The same, which asks the server in any case, and keeps the row where rows are kept."""
+    rows: Rows | None = origin.database.kept(schema)
+    if rows is None:
+        return (yield from get(schema, pk))
+    read = KeptRowRead(rows, str(schema.pk.codec.encode(pk)))
+    try:
+        return (yield from steps(read))
+    finally:
+        read.close()
 
 
 def wrong_type(error: Exception, key: str) -> Exception:

@@ -43,7 +43,9 @@ def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, sam
             size = yield Command(("MEMORY", "USAGE", object_key(key, "").encode() + pk), key=2)
             sizes += [size] if size else []
     indexes = _indexes(schema, stored, objects > 0)
-    return ModelState(name, key, objects, sum(sizes) / len(sizes) if sizes else None, indexes, schema is not None)
+    memory = sum(sizes) / len(sizes) if sizes else None
+    cached = schema is not None and bool(schema.cache)
+    return ModelState(name, key, objects, memory, indexes, schema is not None, cached)
 
 
 def _indexes(schema: Schema | None, stored: bytes | None, populated: bool) -> tuple[IndexState, ...]:

@@ -88,6 +88,16 @@ def _packed(
     return [number, reference.column.position, rule, False if text is None else text, own]
 
 
+def reached(schema: Schema) -> frozenset[str]:
+    """The keys of the models that a deletion of objects of this one may change, its own among them."""
+    return _reached(schema, registry.changes())
+
+
+@lru_cache(256)
+def _reached(schema: Schema, _changes: int) -> frozenset[str]:
+    return frozenset(one.key for one in closure(schema))
+
+
 def closure(root: Schema) -> dict[Schema, Reached]:
     """The models that a deletion of objects of this one may reach, itself included."""
     reached: dict[Schema, Reached] = {}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from ...calls import Operation, Origin, ScriptCall
+from ...calls import Operation, Origin
 from ...errors import ConflictError, FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.plan import Plan, packed
@@ -33,9 +33,9 @@ from ..reading.row_shapes import attach_known
 from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import referred_values, shapes_with_referrers
+from .cascade import reached, referred_values, shapes_with_referrers
 from .creation import Creation, Creator, RelatedLink, called
-from .mutations import commit_call
+from .mutations import ModelCall, commit_call
 from .set_changes import check_whole
 from .update import Writes, writes
 
@@ -240,7 +240,9 @@ def _call(
     changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
     arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
-    reply: Any = yield script("get_or_create")(arguments, ScriptCall, in_block=in_block, model=plan.schema.name)
+    models = () if update is None else reached(plan.schema) if changed else (plan.schema.key,)
+    call = script("get_or_create")(arguments, ModelCall, in_block=in_block, model=plan.schema.name, models=models)
+    reply: Any = yield call
     head, *rows = [reply] if isinstance(reply, bytes) else reply
     mutations = (plan,) if creation is None or creation.link is None else (plan, creation.link)
     return [answer_of(head, mutations), *rows]

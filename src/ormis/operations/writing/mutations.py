@@ -7,18 +7,18 @@ Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the key
 `ormis/models`. One round trip.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from ...calls import Operation, ScriptCall
+from ...calls import Operation, ScriptCall, Written
 from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.scripts import script
 from ..outcomes import ReplacementsWanted, answer_of
-from .cascade import referred_values, shapes_with_referrers
+from .cascade import reached, referred_values, shapes_with_referrers
 from .replacements import Replacements
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -78,6 +78,46 @@ class CommitCall(ScriptCall):
     """The call of `commit`, and the mutations it stands for."""
 
     mutations: Sequence[Mutation] = field(default=(), repr=False)
+
+    def written(self) -> Written:
+        """As ScriptCall."""
+        objects: dict[str, list[str]] = {}
+        models: set[str] = set()
+        for mutation in self.mutations:
+            keys = _keys_of(mutation)
+            if keys is None or _changes_referred(mutation):
+                models |= reached(mutation.schema)
+            else:
+                objects.setdefault(mutation.schema.key, []).extend(keys)
+        return Written(objects, models)
+
+
+@dataclass(slots=True)
+class ModelCall(ScriptCall):
+    """A call that may change any object of some models."""
+
+    models: Collection[str] = ()
+
+    def written(self) -> Written:
+        """As ScriptCall."""
+        return Written({}, self.models)
+
+
+def _keys_of(mutation: Mutation) -> list[str] | None:
+    """The texts of the keys of the objects that a mutation changes; None if it may change others as well."""
+    code, arguments = mutation.code, mutation.arguments
+    if code in ("update", "amend"):
+        keys = arguments[:1]
+    elif code == "expire":
+        keys = arguments[0]
+    elif code in ("insert", "save") and len(arguments) == 2:
+        count, texts = arguments
+        keys = [key for key in texts[:: len(texts) // count] if key is not None]
+    elif code in ("link", "unlink"):  # links are kept outside of the objects
+        keys = []
+    else:
+        return None
+    return [key if isinstance(key, str) else key.decode("utf-8", "surrogateescape") for key in keys]
 
 
 def commit(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> Operation[list[Any]]:

@@ -19,7 +19,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from ...calls import Operation, Origin, ScriptCall
+from ...calls import Operation, Origin
 from ...errors import FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.columns import ColumnRef, needed
@@ -36,8 +36,8 @@ from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import referred_values, shapes_with_referrers
-from .mutations import ClientArithmetic, Mutation, commit_call, text_size
+from .cascade import reached, referred_values, shapes_with_referrers
+from .mutations import ClientArithmetic, ModelCall, Mutation, commit_call, text_size
 from .replacements import Replacements
 
 Compute = Callable[[Mapping[str, Any]], list[Any]]
@@ -316,10 +316,11 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
     deleted = [plan.schema] if requested.code == "delete" else []
     changed = [plan.schema] if requested.code == "update" and referred_values(plan.schema) else []
     in_block = partial(_in_block, plan, requested, more)
+    models = reached(plan.schema) if deleted or changed else (plan.schema.key,)
     while True:
         shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
         arguments = (packed(request, numbers), *shapes)
-        call = script("change")(arguments, ScriptCall, in_block=in_block, model=plan.schema.name)
+        call = script("change")(arguments, ModelCall, in_block=in_block, model=plan.schema.name, models=models)
         reply: bytes | list[Any] = yield call
         try:
             return answer_of(reply, (plan,))
