@@ -157,7 +157,7 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
     if len(mutations) == 1 and (mutation := mutations[0]).code != "delete" and not _changes_referred(mutation):
         batch = [mutation.packed(1)]
         packed = _pack(packable(batch) if mutation.schema.binary else batch)
-        return script("commit")((packed, *_shape_and_quick(mutation)), CommitCall, mutations=mutations)
+        return _call((packed, *_shape_and_quick(mutation)), mutations)
     numbers: dict[Schema, int] = {}
     batch = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
@@ -169,7 +169,11 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
         more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
-    return script("commit")((_pack(batch), *more), CommitCall, mutations=mutations, model=mutations[0].schema.name)
+    return _call((_pack(batch), *more), mutations)
+
+
+def _call(arguments: tuple[str | bytes, ...], mutations: Sequence[Mutation]) -> CommitCall:
+    return script("commit")(arguments, CommitCall, mutations=mutations, model=mutations[0].schema.name)
 
 
 def text_size(items: Iterable[Any]) -> int:
