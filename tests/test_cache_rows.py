@@ -51,6 +51,7 @@ class World:
         self.dice = Random(seed)
         self.rows = rows_of()
         self.version = 0
+        self.tracked = True  # the server broadcasts
         self.news: list[int] = []  # written, and not heard of yet
         self.seen = [0] * 3  # per reader the newest version it was given
         self.loads: list[list[Any]] = []  # [reader, load, version or None]
@@ -59,7 +60,18 @@ class World:
 
     def step(self) -> None:
         """Something happens."""
-        self.dice.choice([self.read, self.read, self.execute, self.reply, self.write, self.hear, self.own_write])()
+        often = [self.read, self.execute, self.reply, self.write, self.hear]
+        self.dice.choice([*often, *often, self.read, self.own_write, self.lose, self.listen, self.listen])()
+
+    def lose(self) -> None:
+        """The connection that brings the news is lost, with what is on its way."""
+        self.tracked, self.news = False, []
+        self.rows._room.lose()
+
+    def listen(self) -> None:
+        """There is another one."""
+        self.tracked = True
+        self.rows.watched, self.rows._room.good_until = True, inf
 
     def read(self) -> None:
         """A reader that does not wait reads: from memory, or by a call."""
@@ -69,6 +81,8 @@ class World:
         row = self.rows.find(1)
         if row is not None:
             self.give(reader, row[0], "from memory")
+            if row[0] != self.version and not self.news:
+                self.faults.append(f"{row[0]} is served of {self.version}, and all news has come")
         else:
             self.loads.append([reader, self.rows.begin("1"), None])
 
@@ -91,7 +105,8 @@ class World:
     def write(self) -> None:
         """Another process writes."""
         self.version += 1
-        self.news.append(self.version)
+        if self.tracked:
+            self.news.append(self.version)
 
     def own_write(self) -> None:
         """Reader 0, whose process this is, writes; its answer comes some steps later."""
@@ -118,6 +133,19 @@ class World:
             self.news.pop(0)
             self.drop()
 
+    def rest(self) -> None:
+        """Nobody writes any more, replies and news come, and somebody listens: what is kept is what is stored."""
+        while self.loads:
+            self.execute()
+            self.reply()
+        if not self.tracked:
+            self.listen()
+        while self.news:
+            self.hear()
+        row = self.rows.find(1)
+        if row is not None and row[0] != self.version:
+            self.faults.append(f"{row[0]} is kept of {self.version} at rest")
+
     def give(self, reader: int, version: int, how: str) -> None:
         """A reader is given a version."""
         if version < self.seen[reader]:
@@ -125,13 +153,14 @@ class World:
         self.seen[reader] = max(self.seen[reader], version)
 
 
-def faults(runs: int = 60, steps: int = 150) -> int:
+def faults(runs: int = 150, steps: int = 150) -> int:
     """How many faults some runs have."""
     found = 0
     for seed in range(runs):
         world = World(seed)
         for _ in range(steps):
             world.step()
+        world.rest()
         found += len(world.faults)
     return found
 
@@ -142,6 +171,7 @@ def test_values_never_go_back(seed: int) -> None:
     world = World(seed)
     for _ in range(120):
         world.step()
+    world.rest()
     assert not world.faults
 
 
@@ -184,7 +214,46 @@ def nothing_is_dropped_after_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "hear", by_hearing)
 
 
-RULES = [no_change_is_noted, overlapping_loads_need_not_agree, nothing_is_dropped_after_a_write]
+def a_lost_connection_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept before the connection was lost is served when there is another."""
+
+    def lose(self: Room) -> None:
+        self.good_until = -inf
+        for rows in self.models:
+            rows.watched = False
+
+    monkeypatch.setattr(Room, "lose", lose)
+
+
+def loads_are_kept_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that was sent while there was no connection keeps its row."""
+    monkeypatch.setattr(Loads, "begin", lambda self, text, now, _watched: begin(self, text, now, True))
+
+
+begin = Loads.begin
+
+
+def loads_are_not_noted_while_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that was sent while there was no connection need not agree with later ones."""
+
+    def end(self: Rows, load: Any, row: Any, lifetime: Any) -> None:
+        if load.watched:
+            ended(self, load, row, lifetime)
+        else:
+            self.abandon(load)
+
+    monkeypatch.setattr(Rows, "end", end)
+
+
+ended = Rows.end
+RULES = [
+    a_lost_connection_drops_nothing,
+    loads_are_kept_while_nobody_listens,
+    loads_are_not_noted_while_nobody_listens,
+    no_change_is_noted,
+    overlapping_loads_need_not_agree,
+    nothing_is_dropped_after_a_write,
+]
 
 
 @pytest.mark.parametrize("without", RULES)

@@ -183,6 +183,9 @@ class Written:
     models: Collection[str] = ()
 
 
+NOTHING = Written({})
+
+
 @dataclass(slots=True)
 class ScriptCall:
     """One call of a Lua script; the driver sends EVALSHA, and EVAL if the server does not know the script yet.

@@ -127,7 +127,7 @@ class Database:
         """The rows of this model that are kept in this process; None where reads may not use them: inside atomic(), by
         `uncached`, and where none are kept.
         """
-        if self._rows is None or not schema.cache or block_of(self._own) is not None:
+        if self._rows is None or not schema.cache or self.cache.refused or block_of(self._own) is not None:
             return None
         rows = self._rows.get(schema)
         if rows is None:

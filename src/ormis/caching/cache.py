@@ -7,7 +7,7 @@ from threading import Lock, RLock
 from typing import Any
 from weakref import WeakSet
 
-from ..calls import Written
+from ..calls import NOTHING, Written
 from ..reports import CacheStats
 from ..schema.schema import Schema
 from .clock import clock
@@ -23,6 +23,7 @@ class Cache:
     limit: how many rows at most; 0 keeps none.
     bound: how old, in seconds, the news of the server may be for a row to be served.
     connect, is_current: as of Listener.
+    refused: why the server refuses to say what changes; empty if it does not.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Cache:
         self._listener: Listener | None = None
         self._starting = Lock()
         self._closed = False
-        self._refused = ""
+        self.refused = ""
         self._invalidated = 0
         _caches.add(self)
 
@@ -57,7 +58,7 @@ class Cache:
             misses=sum(rows.misses for rows in models),
             invalidated=self._invalidated,
             age=None if heard == -inf else clock() - heard,
-            refused=self._refused,
+            refused=self.refused,
         )
 
     def clear(self) -> None:
@@ -83,6 +84,8 @@ class Cache:
 
     def drop(self, written: Written | None) -> None:
         """Drops what a call of this process writes; None: it may be anything."""
+        if written is NOTHING:
+            return
         room = self._room
         if room.process != os.getpid():
             self._leave_to_parent()
@@ -144,7 +147,7 @@ class Cache:
 
     def refuse(self, reason: str) -> None:
         """As Heard."""
-        self._refused = reason
+        self.refused = reason
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
@@ -152,7 +155,7 @@ class Cache:
         """Starts the thread, where there is none in this process."""
         if self._room.process != os.getpid():
             self._leave_to_parent()
-        if self._listener is not None or self._closed or self._refused:
+        if self._listener is not None or self._closed or self.refused:
             return
         with self._starting:
             if self._listener is None and not self._closed:

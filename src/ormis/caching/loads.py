@@ -3,18 +3,23 @@
 Replies come by several connections, and the news of a change by one more, so the order of two reads of one object is
 not known when they overlap. A row is kept if no load that overlapped with its own read another one, and if there was no
 news of the object since that load began. Without the first rule, a reader that has seen the newer row would be given
-the older one until the news arrives.
+the older one until the news arrives. So loads are noted also while nobody listens to the server: they keep nothing,
+and others that overlap with them must agree with them.
 """
 
 from typing import Any
 
 
 class Load:
-    """One load: where it is noted, when it was sent, and the counts of its object at that moment."""
+    """One load: where it is noted, when it was sent, and the counts of its object at that moment.
 
-    __slots__ = ("changes", "ended", "loads", "sent", "text")
+    watched: its row may be kept; else it was sent while nobody listened to the server.
+    """
 
-    def __init__(self, text: str, loads: "Loads", sent: float) -> None:
+    __slots__ = ("changes", "ended", "loads", "sent", "text", "watched")
+
+    def __init__(self, text: str, loads: "Loads", sent: float, watched: bool) -> None:
+        self.watched = watched
         self.text = text
         self.loads = loads
         self.sent = sent
@@ -35,10 +40,10 @@ class Loads:
         self.under_way = self.ended = self.changes = self.same_since = 0
         self.last: Any = None
 
-    def begin(self, text: str, now: float) -> Load:
+    def begin(self, text: str, now: float, watched: bool = True) -> Load:
         """Notes a load that is sent after this."""
         self.under_way += 1
-        return Load(text, self, now)
+        return Load(text, self, now, watched)
 
     def end(self, load: Load, row: Any) -> bool:
         """Notes the row that a load has read, None for an absent one; returns whether it may be kept."""
@@ -47,4 +52,4 @@ class Loads:
         if self.last != row or not self.ended:
             self.last, self.same_since = row, self.ended
         self.ended += 1
-        return agrees and self.changes == load.changes and row is not None
+        return agrees and load.watched and self.changes == load.changes and row is not None

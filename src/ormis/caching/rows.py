@@ -109,32 +109,25 @@ class Rows:
             lock.release()
         return kept
 
-    def is_watched(self) -> bool:
-        """Returns whether the server says what changes; begins to listen to it, if nobody does."""
-        if not self.watched:
-            self._room.listen()
-        return self.watched
-
     # Loads -----------------------------------------------------------------------------------------------------------
 
-    def begin(self, text: str) -> Load | None:
-        """Notes a load that is about to be sent; None if its row can't be kept, as nobody listens to the server."""
+    def begin(self, text: str) -> Load:
+        """Notes a load that is about to be sent; begins to listen to the server, if nobody does."""
         room = self._room
         self.misses += 1
         if not self.watched or room.process != os.getpid():
             room.listen()
         with room.lock:
-            if not self.watched:
-                return None
             loads = self.loads.get(text)
             if loads is None:
                 loads = self.loads[text] = Loads()
-            return loads.begin(text, clock())
+            return loads.begin(text, clock(), self.watched)
 
-    def end(self, load: Load, row: Wire | None, lifetime: int) -> None:
+    def end(self, load: Load, row: Wire | None, lifetime: int | None) -> None:
         """Keeps the row that a load has read, unless the load was overtaken.
 
-        lifetime: the reply of PTTL, which was sent before: milliseconds, or -1 for an object that does not expire.
+        lifetime: the reply of PTTL, which was sent before: milliseconds, or -1 for an object that does not expire; None
+            if it is not known.
         """
         text, loads = load.text, load.loads
         with self._room.lock:
@@ -146,7 +139,7 @@ class Rows:
                 self._pop(text)
                 if kept[0] != row:
                     return  # which of the two is the newer one is not known
-            if may_keep and row is not None and lifetime != -2:
+            if may_keep and row is not None and lifetime is not None and lifetime != -2:
                 # The server counts its time in whole milliseconds.
                 self._put(text, (row, load.sent + (lifetime - 1) / 1000 if lifetime >= 0 else inf))
 

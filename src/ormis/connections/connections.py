@@ -153,7 +153,8 @@ class Connections:
         """A connection to the same server that no call uses; it is not connected yet, and speaks RESP3."""
         pool: Any = self.client.connection_pool
         once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-        return pool.connection_class(**{**pool.connection_kwargs, "protocol": 3, "retry": once})
+        own = {"protocol": 3, "retry": once, "decode_responses": False}
+        return pool.connection_class(**{**pool.connection_kwargs, **own})
 
     def leads_to(self, connection: Any) -> bool:
         """Returns whether calls go where this connection, one of listening(), goes: sentinels may name another."""

@@ -53,23 +53,22 @@ class KeptRowRead(RowRead):
         self.key = object_key(schema.key, text)
         self._rows = rows
         self._load: Load | None = rows.begin(text)
-        fields = schema.hash_fields
-        self.call = HashRead(fields, self.key) if self._load is None else HashReads(fields, (self.key,))
+        fields, keeps = schema.hash_fields, self._load.watched
+        self.call = HashReads(fields, (self.key,)) if keeps else HashRead(fields, self.key)
 
     def result(self, reply: Any) -> Wire | None:
         """The row of the texts that are stored."""
-        if self._load is None:
-            return super().result(reply)
-        return self.take(*reply)
+        return self.take(*reply) if isinstance(self.call, HashReads) else self.take(None, reply)
 
     def take(self, lifetime: Any, texts: Any) -> Wire | None:
-        """The row of the replies of PTTL and HMGET."""
+        """The row of the replies of PTTL, None if it was not asked for, and HMGET."""
         if isinstance(texts, Exception):
             raise self.error(texts)
         row = super().result(texts)
-        if self._load is not None and isinstance(lifetime, int):  # else a user who may not ask for it
+        if self._load is not None:
             load, self._load = self._load, None
-            self._rows.end(load, row, lifetime)
+            # An error in place of the lifetime is that of a user who may not ask for it.
+            self._rows.end(load, row, lifetime if isinstance(lifetime, int) else None)
         return row
 
     def close(self) -> None:

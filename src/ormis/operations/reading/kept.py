@@ -25,7 +25,7 @@ _OPEN = ("order", "backwards", "related")
 
 def kept_rows(source: Source[Any], origin: Origin) -> Rows | None:
     """The rows by which the objects of this queryset can be had by their keys: it is of a whole model, whose rows are
-    kept, and the server says what changes. Else None.
+    kept. Else None.
     """
     query = source.query
     if not query.schema.cache or query.where or source._known:
@@ -34,7 +34,7 @@ def kept_rows(source: Source[Any], origin: Origin) -> Rows | None:
     if any(own[name] != plain[name] for name in plain if name not in _OPEN):
         return None
     rows: Rows | None = origin.database.kept(query.schema)
-    return rows if rows is not None and rows.is_watched() else None
+    return rows
 
 
 def by_keys(source: Source[Any], rows: Rows, keys: Iterable[Any], origin: Origin) -> Operation[dict[Any, Any] | None]:

@@ -88,14 +88,14 @@ def _packed(
     return [number, reference.column.position, rule, False if text is None else text, own]
 
 
-def reached(schema: Schema) -> frozenset[str]:
-    """The keys of the models that a deletion of objects of this one may change, its own among them."""
-    return _reached(schema, registry.changes())
+def cached_models(schema: Schema) -> frozenset[str]:
+    """The keys of the models with Meta.cache that a deletion of objects of this one may change, its own among them."""
+    return _cached_models(schema, registry.changes())
 
 
 @lru_cache(256)
-def _reached(schema: Schema, _changes: int) -> frozenset[str]:
-    return frozenset(one.key for one in closure(schema))
+def _cached_models(schema: Schema, _changes: int) -> frozenset[str]:
+    return frozenset(one.key for one in closure(schema) if one.cache)
 
 
 def closure(root: Schema) -> dict[Schema, Reached]:

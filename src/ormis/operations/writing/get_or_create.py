@@ -33,7 +33,7 @@ from ..reading.row_shapes import attach_known
 from ..reading.select import fetch, meets
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import reached, referred_values, shapes_with_referrers
+from .cascade import referred_values, shapes_with_referrers
 from .creation import Creation, Creator, RelatedLink, called
 from .mutations import ModelCall, commit_call
 from .set_changes import check_whole
@@ -240,8 +240,14 @@ def _call(
     changed = [plan.schema] if update is not None and referred_values(plan.schema) else []
     arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed))
     in_block = partial(_in_block, plan, creation)
-    models = () if update is None else reached(plan.schema) if changed else (plan.schema.key,)
-    call = script("get_or_create")(arguments, ModelCall, in_block=in_block, model=plan.schema.name, models=models)
+    call = script("get_or_create")(
+        arguments,
+        ModelCall,
+        in_block=in_block,
+        model=plan.schema.name,
+        changed=None if update is None else plan.schema,
+        wide=bool(changed),
+    )
     reply: Any = yield call
     head, *rows = [reply] if isinstance(reply, bytes) else reply
     mutations = (plan,) if creation is None or creation.link is None else (plan, creation.link)

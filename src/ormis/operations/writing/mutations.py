@@ -7,18 +7,18 @@ Touched by a commit, per object: its hash, `model/ids`, `model/next_id`, the key
 `ormis/models`. One round trip.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from ...calls import Operation, ScriptCall, Written
+from ...calls import NOTHING, Operation, ScriptCall, Written
 from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.scripts import script
 from ..outcomes import ReplacementsWanted, answer_of
-from .cascade import reached, referred_values, shapes_with_referrers
+from .cascade import cached_models, referred_values, shapes_with_referrers
 from .replacements import Replacements
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -84,23 +84,32 @@ class CommitCall(ScriptCall):
         objects: dict[str, list[str]] = {}
         models: set[str] = set()
         for mutation in self.mutations:
+            reached = cached_models(mutation.schema)
+            if not reached:
+                continue
             keys = _keys_of(mutation)
             if keys is None or _changes_referred(mutation):
-                models |= reached(mutation.schema)
-            else:
+                models |= reached
+            elif mutation.schema.cache:
                 objects.setdefault(mutation.schema.key, []).extend(keys)
-        return Written(objects, models)
+        return Written(objects, models) if objects or models else NOTHING
 
 
 @dataclass(slots=True)
 class ModelCall(ScriptCall):
-    """A call that may change any object of some models."""
+    """A call that may change any object of some models.
 
-    models: Collection[str] = ()
+    changed: one of them, None if there is none; wide: and those that a deletion of its objects may reach.
+    """
+
+    changed: Schema | None = None
+    wide: bool = False
 
     def written(self) -> Written:
         """As ScriptCall."""
-        return Written({}, self.models)
+        if self.changed is None:
+            return NOTHING
+        return Written({}, cached_models(self.changed) if self.wide else (self.changed.key,))
 
 
 def _keys_of(mutation: Mutation) -> list[str] | None:

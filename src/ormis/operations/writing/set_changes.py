@@ -36,7 +36,7 @@ from ..reading.pages import Page, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import reached, referred_values, shapes_with_referrers
+from .cascade import referred_values, shapes_with_referrers
 from .mutations import ClientArithmetic, ModelCall, Mutation, commit_call, text_size
 from .replacements import Replacements
 
@@ -315,12 +315,13 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
     )
     deleted = [plan.schema] if requested.code == "delete" else []
     changed = [plan.schema] if requested.code == "update" and referred_values(plan.schema) else []
-    in_block = partial(_in_block, plan, requested, more)
-    models = reached(plan.schema) if deleted or changed else (plan.schema.key,)
+    in_block, wide = partial(_in_block, plan, requested, more), bool(deleted or changed)
     while True:
         shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
         arguments = (packed(request, numbers), *shapes)
-        call = script("change")(arguments, ModelCall, in_block=in_block, model=plan.schema.name, models=models)
+        call = script("change")(
+            arguments, ModelCall, in_block=in_block, model=plan.schema.name, changed=plan.schema, wide=wide
+        )
         reply: bytes | list[Any] = yield call
         try:
             return answer_of(reply, (plan,))
