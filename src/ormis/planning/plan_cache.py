@@ -12,6 +12,7 @@ from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
+from ..schema.parts import PartColumn
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
 from .lookup_compiler import key_for, normalised, with_text
@@ -97,6 +98,8 @@ def _prepared_plan(
         if path.hops or len(path.lookups) > 1 or lookup not in _COMPARED:
             return None
         traits = path.column.codec.traits
+        if isinstance(path.column, PartColumn) and not path.column.served:
+            return None
         if not (traits.equal_by_text if lookup == "exact" else traits.ordered):
             return None
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))

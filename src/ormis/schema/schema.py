@@ -51,6 +51,8 @@ class Column:
 
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
+    parts: "dict[str, Column | None]" = field(init=False, default_factory=dict[str, Any], repr=False)
+    """The parts of its values that were asked for, see parts.py."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutable", self.codec.kind == "json")
