@@ -15,7 +15,7 @@ from pydantic import Field as Inner
 from typing_extensions import TypedDict
 
 import ormis
-from ormis import ForeignKey, Q
+from ormis import Field, ForeignKey, Index, Q
 
 
 class Kind(Enum):
@@ -56,7 +56,7 @@ class Note(TypedDict):
     stars: NotRequired[int]
 
 
-class Place(ormis.Model):
+class PlaceFields(ormis.Model):
     name: str
     address: Address | None = None
     size: Size | None = None
@@ -71,7 +71,37 @@ class Place(ormis.Model):
     history: list[Address] = []
 
     class Meta:
+        abstract = True
+
+
+class Place(PlaceFields):
+    class Meta:
         key = "inside_place"
+
+
+class IndexedPlace(PlaceFields):
+    tags: list[str] = Field(default=[], index="members")
+    scores: list[int] | None = Field(default=None, index="members")
+    numbers: set[int] = Field(default=set(), index="members")
+
+    class Meta:
+        key = "inside_indexed"
+        indexes = [
+            Index("address__city"),
+            Index("address__geo__lat"),
+            Index("address__geo__floor"),
+            Index("address__since"),
+            Index("address__price"),
+            Index("address__kind"),
+            Index("address__open"),
+            Index("address__lines__0"),
+            Index("tags__len"),
+            Index("pair__0"),
+            Index("size__unit", "size__width"),
+            Index("name", "address__day"),
+            Index("address__zip", "counts__a"),
+            Index("history__1__city"),
+        ]
 
 
 class Visit(ormis.Model):

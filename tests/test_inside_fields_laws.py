@@ -8,32 +8,35 @@ from hypothesis import strategies as st
 
 import ormis
 from ormis import Count, F, Max, Min, Q, Sum
-from places import CONDITIONS, LOOKUPS, PARTS, PLACES, Condition, Place, Visit
+from places import CONDITIONS, LOOKUPS, PARTS, PLACES, Condition, IndexedPlace, Place, Visit
 
 LAW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = st.lists(PLACES, min_size=1, max_size=6)
 
 
-def stored(db: ormis.Database, rows: list[dict[str, Any]]) -> list[Any]:
+def stored(db: ormis.Database, rows: list[dict[str, Any]], model: Any = Place) -> list[Any]:
     """Objects with these values, and nothing else."""
     db.client.flushall()
-    Place.objects.bulk_create([Place(**row) for row in rows])
-    return [*Place.objects.order_by("pk")]
+    model.objects.bulk_create([model(**row) for row in rows])
+    return [*model.objects.order_by("pk")]
 
 
 @LAW
-@given(ROWS, CONDITIONS)
-def test_a_condition_finds_what_python_finds(db: ormis.Database, rows: list[dict[str, Any]], one: Condition) -> None:
-    """filter(), count(), exists(), and exclude() as the exact complement."""
+@pytest.mark.parametrize("model", [Place, IndexedPlace])
+@given(rows=ROWS, one=CONDITIONS)
+def test_a_condition_finds_what_python_finds(
+    db: ormis.Database, model: Any, rows: list[dict[str, Any]], one: Condition
+) -> None:
+    """filter(), count(), exists(), and exclude() as the exact complement, with indexes and without."""
     q, holds = one
-    places = stored(db, rows)
+    places = stored(db, rows, model)
     expected = [place.pk for place in places if holds(place)]
-    found = Place.objects.filter(q).order_by("pk")
+    found = model.objects.filter(q).order_by("pk")
     assert [place.pk for place in found] == expected
     assert found.count() == len(expected)
     assert found.exists() is bool(expected)
     others = [place.pk for place in places if not holds(place)]
-    assert [*Place.objects.exclude(q).order_by("pk").values_list("pk", flat=True)] == others
+    assert [*model.objects.exclude(q).order_by("pk").values_list("pk", flat=True)] == others
 
 
 @LAW
@@ -55,21 +58,24 @@ def test_a_condition_across_a_relation(db: ormis.Database, rows: list[dict[str, 
 
 
 @LAW
-@given(ROWS, st.sampled_from([*PARTS]), st.booleans(), st.integers(1, 6))
+@pytest.mark.parametrize("model", [Place, IndexedPlace])
+@given(rows=ROWS, name=st.sampled_from([*PARTS]), descending=st.booleans(), size=st.integers(1, 6))
 def test_orders_and_values(
-    db: ormis.Database, rows: list[dict[str, Any]], name: str, descending: bool, size: int
+    db: ormis.Database, model: Any, rows: list[dict[str, Any]], name: str, descending: bool, size: int
 ) -> None:
     """Absent parts come first ascending and last descending; values() and F() have the values that Python takes."""
     get, _ = PARTS[name]
-    places = stored(db, rows)
+    places = stored(db, rows, model)
     absent = [place for place in places if get(place) is None]
     present = sorted((place for place in places if get(place) is not None), key=get, reverse=descending)
     expected = present + absent if descending else absent + present
-    ordered = Place.objects.order_by(f"-{name}" if descending else name, "pk")
+    ordered = model.objects.order_by(f"-{name}" if descending else name, "pk")
     assert [place.pk for place in ordered] == [place.pk for place in expected]
     assert [place.pk for place in ordered[:size]] == [place.pk for place in expected[:size]]
     assert [*ordered.values_list(name, flat=True)] == [get(place) for place in expected]
     assert [row["x"] for row in ordered.annotate(x=F(name)).values("x")] == [get(place) for place in expected]
+    if model is not Place:
+        return
     Visit.objects.bulk_create([Visit(place=place) for place in places])
     across = Visit.objects.order_by(f"-place__{name}" if descending else f"place__{name}", "pk")
     assert [*across.values_list(f"place__{name}", flat=True)] == [get(place) for place in expected]

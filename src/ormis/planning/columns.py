@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..query.value_types import UNKNOWN, ValueType
-from ..schema.parts import PartColumn
-from ..schema.schema import Column, Link, Reference, Schema
+from ..schema.schema import Column, Link, PartColumn, Reference, Schema
 from ..storage.codecs import Codec, codec_for
 
 Row = Mapping[str, Any]

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from ..errors import FieldError, reason, shown
 from ..query.lookups import LOOKUPS, RANGES
-from ..schema.parts import PartColumn, element_column, inside_column, part_column
-from ..schema.schema import Column
+from ..schema.parts import element_column, inside_column, part_column
+from ..schema.schema import Column, PartColumn
 from .columns import readable
 from .predicates import COMPARISONS, Compare, Constant, HasKey, Member, Node, Not, PythonTest, join
 from .python_tests import text_test

@@ -17,8 +17,8 @@ from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
-from ..schema.parts import PartColumn, inside_column
-from ..schema.schema import Column, Reference, Schema
+from ..schema.parts import inside_column
+from ..schema.schema import Column, PartColumn, Reference, Schema
 from .bound import Bound, ResolvedLookup, value_in_row
 from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell, readable
 from .inside_lookups import check_inside, lookup_inside, lookups_inside

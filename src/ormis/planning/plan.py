@@ -269,7 +269,9 @@ def _in_hash(column: ColumnRef) -> bool:
 def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
     assert not isinstance(term.cell, Computed)
     position = numbers.position(term.cell)
-    return [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
+    packed = [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
+    own = next(iter(numbers.models))
+    return [*packed, own.position(term.cell)] if term.cell in own.parts else packed
 
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:

@@ -12,8 +12,7 @@ from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
-from ..schema.parts import PartColumn
-from ..schema.schema import Column, Schema
+from ..schema.schema import Column, PartColumn, Schema
 from ..storage.codecs import Text
 from .lookup_compiler import key_for, normalised, with_text
 from .names import resolve

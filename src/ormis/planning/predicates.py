@@ -14,8 +14,7 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..errors import FieldError
 from ..limits import Limits
-from ..schema.parts import PartColumn
-from ..schema.schema import Column, Link, Readable, Schema
+from ..schema.schema import Column, Link, PartColumn, Readable, Schema
 from ..storage.codecs import Codec
 from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row, readable
 

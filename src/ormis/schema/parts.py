@@ -1,7 +1,6 @@
 """Parts of fields that are kept as JSON, as columns: `address__city`, `scores__0`, `tags__len`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -9,27 +8,7 @@ from pydantic import TypeAdapter
 from ..storage.annotations import without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.inside import Inside, Part, inside_of
-from .schema import Column
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PartColumn(Column):
-    """A part of the values of a column, of the type that it has there. No hash holds it: its position is 0.
-
-    source: the column. get: the part of a value of the column, None if it is absent.
-    way: the steps to it as lua/values/inside.lua follows them, None if only Python can tell it.
-    served: the texts that the server finds there are those of a column of this type.
-    """
-
-    source: Column = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    get: Callable[[Any], Any] = lambda value: value
-    way: tuple[Any, ...] | None = None
-    served: bool = False
-
-    def packed(self, position: int) -> list[Any]:
-        """As lua/values/inside.lua reads it: the position of the column, the kind, the steps."""
-        assert self.way is not None
-        return [position, self.codec.kind, *self.way]
+from .schema import Column, PartColumn
 
 
 def inside_column(column: Column) -> Inside | None:

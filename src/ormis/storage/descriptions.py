@@ -96,9 +96,9 @@ class Description:
                 continue
             if node["type"] == "default":
                 computed = bool(node.get("validate_default"))
-                make = cast(Any, node.get("default_factory"))
+                make = node.get("default_factory")
                 computed = computed or make not in (None, *_EMPTY)
-                default = cast(Any, make)() if make in _EMPTY else node.get("default")
+                default = make() if make is not None and make in _EMPTY else node.get("default")
             node = node["schema"]
         return cls(node, others, default, computed, keys)
 

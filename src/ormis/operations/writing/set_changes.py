@@ -26,9 +26,8 @@ from ...planning.plan import Plan, packed
 from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...planning.windows import window_among
 from ...records.state import Wire
-from ...schema.parts import PartColumn
 from ...schema.relations import OnDelete
-from ...schema.schema import Column
+from ...schema.schema import Column, stored_column
 from ...storage.scripts import script
 from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
 from ..reading.complete_rows import keys_of
@@ -237,7 +236,7 @@ def change_each(
     Everything is computed before anything is written. Raises what `compute` raises.
     """
     client_where = needed(() if plan.client_where is None else plan.client_where.columns()).stored
-    stored = [column.source if isinstance(column, PartColumn) else column for column in client_where]
+    stored = [stored_column(column) if isinstance(column, Column) else column for column in client_where]
     checked = [column for column in dict.fromkeys([*how.reads, *stored]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most, lasting = how.requested.most, _lasting(plan, how.requested)
