@@ -78,6 +78,7 @@ def _made(column: Column, name: str) -> PartColumn | None:
         get=_chained(before, part),
         way=way,
         served=way is not None and part.by_text,
+        annotation=part.annotation,
     )
 
 

@@ -71,12 +71,14 @@ class PartColumn(Column):
     source: the column. get: the part of a value of the column, None if it is absent.
     way: the steps to it as lua/values/inside.lua follows them, None if only Python can tell it.
     served: the texts that the server finds there are those of a column of this type.
+    annotation: its type, with the constraints that it has there.
     """
 
     source: Column = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
     get: Callable[[Any], Any] = lambda value: value
     way: tuple[Any, ...] | None = None
     served: bool = False
+    annotation: Any = None
 
     def packed(self, place: int | str) -> list[Any]:
         """As lua/values/inside.lua reads it: the position or the name of the column, the kind, the steps."""

@@ -125,6 +125,11 @@ class Description:
         return fine and (self.node.get("config") or {}).keys() <= _CONFIG
 
     @property
+    def is_free(self) -> bool:
+        """Whether there are no limits to the number of elements."""
+        return self.is_plain and not self.node.keys() & _SIZES
+
+    @property
     def keys_are_texts(self) -> bool:
         """Whether the keys of a dict are those of its JSON."""
         keys: Node = self.node.get("keys_schema") or {"type": "any"}

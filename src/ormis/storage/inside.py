@@ -13,10 +13,11 @@ value is.
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import is_dataclass
+from copy import copy
+from dataclasses import is_dataclass, replace
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, JsonValue, RootModel, TypeAdapter
 
@@ -78,9 +79,28 @@ class Inside:
         """Whether the keys of a dict are those of its JSON."""
         return self.kind == "dict" and self._described.keys_are_texts
 
+    @property
+    def is_free(self) -> bool:
+        """Whether a list, a set or a dict may have any number of elements, so that a change needs no further check."""
+        return self._described.is_free
+
     def key(self, name: Any) -> Any:
         """A key of a dict as its type has it. Raises ValueError for one that is none."""
         return _adapter(_arguments(self.annotation, 2)[0]).validate_python(name)
+
+    def with_part(self, value: Any, name: str, new: Any) -> Any:
+        """A copy of a value with another part; the value itself if it has no place for it."""
+        if self.kind == "object":
+            return _with_field(value, name, new)
+        copied: Any = copy(value)
+        if isinstance(copied, dict):
+            copied[self.key(name) if self.kind == "dict" else name] = new
+        elif (
+            isinstance(copied, list | tuple | deque) and name.isdigit() and int(name) < len(cast(Sequence[Any], copied))
+        ):
+            make: Any = value.__class__
+            return make(new if at == int(name) else item for at, item in enumerate(cast(Sequence[Any], copied)))
+        return cast(Any, copied)
 
     def _field(self, name: str) -> Part | None:
         if _is_root(self.annotation):
@@ -178,11 +198,15 @@ def _fields(plain: Any) -> dict[str, Any]:
     """The fields of an object by their names, and their types."""
     origin: Any = get_origin(plain) or plain
     if isinstance(plain, type) and issubclass(plain, BaseModel):
-        return {name: info.annotation for name, info in plain.model_fields.items()}
+        return {name: _constrained(info.annotation, info.metadata) for name, info in plain.model_fields.items()}
     hints = get_type_hints(origin, include_extras=True)
     names = origin.__annotations__ if _is_typed_dict(origin) else origin.__dataclass_fields__
     known = {*names, *(hints if _is_typed_dict(origin) else ())}
     return {name: _without_qualifiers(hint) for name, hint in hints.items() if name in known}
+
+
+def _constrained(annotation: Any, metadata: Sequence[Any]) -> Any:
+    return cast(Any, Annotated)[(annotation, *metadata)] if metadata else annotation
 
 
 def _without_qualifiers(hint: Any) -> Any:
@@ -192,6 +216,22 @@ def _without_qualifiers(hint: Any) -> Any:
 
 
 # Values --------------------------------------------------------------------------------------------------------------
+
+
+def _with_field(value: Any, name: str, new: Any) -> Any:
+    """A copy of an object with another value of a field, checked by the validators of its class."""
+    cls = value.__class__
+    if isinstance(value, dict):
+        return {**cast(dict[str, Any], value), name: new}
+    if not isinstance(value, BaseModel):
+        return replace(value, **{name: new})
+    if _is_root(cls):
+        return cls(inside_of(Nested(cls.model_fields["root"].annotation)).with_part(cast(Any, value).root, name, new))
+    if cls.model_config.get("frozen"):
+        return value.model_copy(update={name: new})
+    copied = value.model_copy()
+    cls.__pydantic_validator__.validate_assignment(copied, name, new)
+    return copied
 
 
 def _item(key: Any) -> Callable[[Any], Any]:

@@ -9,7 +9,8 @@
 -- a value of a type; fields are called by their names there.
 -- Out: reader(part), a function from the text of the column to that of the part, as a column of that kind has it, nil
 --      if it is absent; each_member(text, kind, visit), which calls the function with the text of each element of a
---      list until that returns true, and returns whether it did; has_key(text, key).
+--      list until that returns true, and returns whether it did; has_key(text, key); for inside_changes.lua each(text,
+--      at, visit), text_at(text, at, kind, marked), place_of(text, steps).
 
 local find, sub, byte = string.find, string.sub, string.byte
 local MARK = '{"$ormis":'
@@ -64,25 +65,25 @@ local function unquoted(text, first, last)
   return fine and list[1] or nil
 end
 
--- Calls visit(first, last, key) for each value within the object or the list at this place, until it returns true.
--- Returns how many were visited.
+-- Calls visit(first, last, key, key as it is written) for each value within the object or the list at this place, until
+-- it returns true. Returns how many were visited.
 local function each(text, at, visit)
   local object, count = byte(text, at) == OPEN, 0
   if not object and byte(text, at) ~= LIST then return 0 end
   local place = skip_space(text, at + 1)
   while place <= #text do
-    local sign, key = byte(text, place), nil
+    local sign, key, raw = byte(text, place), nil, nil
     if sign == 125 or sign == 93 then return count end
     if object then
       local stop = string_end(text, place + 1)
       if not stop then return count end
-      key = unquoted(text, place, stop)
+      key, raw = unquoted(text, place, stop), sub(text, place, stop)
       place = skip_space(text, skip_space(text, stop + 1) + 1)
     end
     local last = value_end(text, place)
     if not last then return count end
     count = count + 1
-    if visit(place, last, key) then return count end
+    if visit(place, last, key, raw) then return count end
     place = skip_space(text, last + 1)
     if byte(text, place) == 44 then place = skip_space(text, place + 1) end
   end
@@ -228,4 +229,19 @@ local function has_key(text, key)
   return field_at(text, at, {key, false, key}, marked) ~= nil
 end
 
-return {reader = reader, each_member = each_member, has_key = has_key}
+-- The beginning and the end of the value at the end of some steps, in a text that is not in the exact form; if it is
+-- not there nil, nil and whether it would be within a null.
+local function place_of(text, steps)
+  local at = skip_space(text, 1)
+  for i = 1, #steps do
+    local step = steps[i]
+    if byte(text, at) == 110 then return nil, nil, true end
+    if type(step) == 'table' then at = field_at(text, at, step, false) else at = element_at(text, at, step) end
+    if not at then return nil end
+  end
+  return at, value_end(text, at)
+end
+
+return {
+  reader = reader, each_member = each_member, has_key = has_key, each = each, text_at = text_at, place_of = place_of,
+}
