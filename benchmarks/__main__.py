@@ -15,6 +15,7 @@ from . import (
     bulk,
     computing,
     holding,
+    inside,
     linking,
     marking,
     memory,
@@ -32,7 +33,20 @@ from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
     line.name: line
-    for module in (saving, marking, reading, bulk, linking, memory, voting, relating, querying, computing, holding)
+    for module in (
+        saving,
+        marking,
+        reading,
+        bulk,
+        linking,
+        memory,
+        voting,
+        relating,
+        querying,
+        computing,
+        holding,
+        inside,
+    )
     for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}

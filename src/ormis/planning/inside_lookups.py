@@ -95,6 +95,22 @@ def _member(column: Column, element: PartColumn, value: Any, place: str) -> Node
     return _test(column, lambda own: operand in own, f"contains {shown(value)}")
 
 
+def has_members(column: Column) -> bool:
+    """Whether the server can tell if a list has an element."""
+    inside = inside_column(column)
+    known = inside is not None and inside.kind in ("list", "set", "tuple") and _is_known(column)
+    return known and element_column(column).served
+
+
+def member_of(column: Column, value: Any, place: str) -> Member | None:
+    """The condition that such a list has this element; None for several. Raises FieldError for another type."""
+    element = element_column(column)
+    if not _is_element(element, value):
+        return None
+    operand = _converted(element, value, place)
+    return None if operand is None else Member(column, "member", (operand,), element=element.codec)
+
+
 def _is_known(column: Column) -> bool:
     return column.position > 0 or (isinstance(column, PartColumn) and column.way is not None)
 

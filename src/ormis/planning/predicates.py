@@ -161,6 +161,18 @@ class Member(Compare):
 
 
 @dataclass(frozen=True, slots=True)
+class MemberParameter(Member):
+    """A member to come, as Parameter."""
+
+    number: int = 0
+
+    @property
+    def texts(self) -> list[Any]:
+        """The number in the place of the text."""
+        return [self.number]
+
+
+@dataclass(frozen=True, slots=True)
 class HasKey(Compare):
     """A dict that has this key."""
 
