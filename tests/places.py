@@ -311,7 +311,7 @@ def _of_dict(name: str, get: Get) -> st.SearchStrategy[Condition]:
         several.map(
             lambda some: (Q((f"{name}__has_any_keys", some)), known(get, lambda own: any(key in own for key in some)))
         ),
-        st.dictionaries(NAMES.filter(lambda key: key != "len"), values, max_size=2).map(
+        st.dictionaries(NAMES, values, max_size=2).map(
             lambda items: (
                 Q((f"{name}__contains", items)),
                 known(get, lambda own: all(key in own and own[key] == value for key, value in items.items())),

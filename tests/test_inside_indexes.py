@@ -37,7 +37,7 @@ def test_entries_follow_the_hash(db: ormis.Database, writes: list[tuple[str, dic
                 for name, value in row.items():
                     setattr(one, name, value)
                 one.save()
-        assert ormis.check().findings == []
+        assert ormis.check(models=[IndexedPlace]).findings == []
     IndexedPlace.objects.all().delete()
     assert [*db.client.scan_iter("*inside_indexed/index/*")] == []
 
@@ -53,9 +53,9 @@ def test_reindex_builds_what_writes_would(db: ormis.Database, rows: list[dict[st
     for key in entries:
         db.client.delete(key)
     db.client.hdel(f"{db.prefix}ormis/models", "inside_indexed")
-    ormis.reindex(db)
+    ormis.reindex(db, models=[IndexedPlace])
     assert {*db.client.scan_iter("*inside_indexed/index/*")} == {*entries}
-    assert ormis.check().findings == []
+    assert ormis.check(models=[IndexedPlace]).findings == []
 
 
 class Inner(BaseModel):
@@ -129,7 +129,7 @@ def test_a_unique_part(db: ormis.Database) -> None:
     assert Person.objects.get(address__email="x@y") == other
     found, created = Person.objects.get_or_create(address__email="x@y", defaults={"name": "d"})
     assert (found, created) == (other, False)
-    assert ormis.check().findings == []
+    assert ormis.check(models=[Person]).findings == []
 
 
 def test_check_mends_entries_of_members_and_parts(db: ormis.Database, raw: redis.Redis) -> None:
@@ -140,9 +140,9 @@ def test_check_mends_entries_of_members_and_parts(db: ormis.Database, raw: redis
     raw.zrem("inside_person/index/address__city", "Paris\x001")
     raw.zadd("inside_person/index/address__city", {"Rome\x001": 0})
     raw.hdel("inside_person/unique/address__email", "e")
-    found = sorted(finding.kind for finding in ormis.check(repair=True).findings)
+    found = sorted(finding.kind for finding in ormis.check(repair=True, models=[Person]).findings)
     assert found == ["index-extra", "index-missing", "index-missing", "index-stale", "index-stale", "unique-missing"]
-    assert ormis.check().findings == []
+    assert ormis.check(models=[Person]).findings == []
     assert raw.smembers("inside_person/index/tags=x") == {b"1"}
     assert not raw.exists("inside_person/index/tags=y")
 
@@ -156,7 +156,7 @@ def test_what_expires_leaves_no_entries(db: ormis.Database, raw: redis.Redis) ->
     Person(name="a", address=address("Paris", email="e"), tags=["y"]).save()
     assert Person.objects.filter(tags__contains="y", address__email="e").count() == 1
     assert not raw.exists("inside_person/index/tags=x")
-    assert ormis.check().findings == []
+    assert ormis.check(models=[Person]).findings == []
 
 
 def declare(*indexes: Index, model: type[BaseModel] = Inner, tags: Any = []) -> Any:  # noqa: B006 - it is not changed
@@ -177,15 +177,15 @@ def test_indexes_come_and_go(db: ormis.Database, raw: redis.Redis) -> None:
     query = indexed.objects.filter(tags__contains="x")
     assert query.count() == indexed.objects.filter(address__city__gte="A").count() == 2
     assert "not used until reindexed" in str(query.explain())
-    ormis.reindex()
+    ormis.reindex(models=[indexed])
     assert "index of the members of tags: 2 of 2" in str(query.explain())
     plain = declare()
     plain(address=address("Oslo"), tags=["x"]).save()
     assert raw.scard("made_changing/index/tags=x") == 3
     assert raw.zcard("made_changing/index/address__city") == 3
-    ormis.reindex()
+    ormis.reindex(models=[plain])
     assert [*raw.scan_iter("made_changing/index/*")] == []
-    assert ormis.check().findings == []
+    assert ormis.check(models=[plain]).findings == []
 
 
 class Elsewhere(BaseModel):
@@ -202,9 +202,9 @@ def test_a_part_that_is_found_elsewhere_is_built_again(db: ormis.Database) -> No
     second(address={"town": "Rome"}).save()
     assert "not used until reindexed" in str(second.objects.filter(address__city="Rome").explain())
     assert second.objects.filter(address__city="Rome").count() == 1
-    ormis.reindex()
+    ormis.reindex(models=[second])
     assert "text index on address__city: 1 of 2" in str(second.objects.filter(address__city="Rome").explain())
-    assert ormis.check().findings == []
+    assert ormis.check(models=[second]).findings == []
 
 
 class Shouted(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from ..errors import FieldError, reason, shown
 from ..query.lookups import LOOKUPS, RANGES
-from ..schema.parts import element_column, inside_column, part_column
+from ..schema.parts import element_column, inside_column, key_column
 from ..schema.schema import Column, PartColumn
 from .columns import readable
 from .predicates import COMPARISONS, Compare, Constant, HasKey, Member, Node, Not, PythonTest, join
@@ -163,7 +163,7 @@ def _of_dict(column: Column, name: str, value: Any, place: str, compared: Callab
 
 
 def _item(column: Column, key: Any, value: Any, place: str, compared: Callable[..., Node]) -> list[Node]:
-    part = part_column(column, str(key))
+    part = key_column(column, str(key))
     if part is None:
         return [_key(column, key, place)]  # says what is wrong with it
     own = compared(part, (), value, place)

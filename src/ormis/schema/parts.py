@@ -25,6 +25,15 @@ def part_column(column: Column, name: str) -> PartColumn | None:
     return known[name]
 
 
+def key_column(column: Column, key: str) -> PartColumn | None:
+    """The value of this key of the dicts of a column, also of the key `len`; None if it can't be a key."""
+    known: Any = column.parts
+    if f"={key}" not in known:
+        inside = inside_column(column)
+        known[f"={key}"] = _part_of(column, key, None if inside is None else inside.value_of(key))
+    return known[f"={key}"]
+
+
 def part_at(column: Column, names: Sequence[str]) -> PartColumn | None:
     """The part at the end of several names."""
     found: Column | None = column
@@ -58,7 +67,10 @@ def _codec(annotation: Any) -> tuple[Codec, Callable[[Any], Any]]:
 
 def _made(column: Column, name: str) -> PartColumn | None:
     inside = inside_column(column)
-    part = None if inside is None else inside.part(name)
+    return _part_of(column, name, None if inside is None else inside.part(name))
+
+
+def _part_of(column: Column, name: str, part: Part | None) -> PartColumn | None:
     if part is None:
         return None
     codec, convert = _codec(without_none(part.annotation)[0])

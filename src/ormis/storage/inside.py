@@ -53,7 +53,7 @@ class Inside:
         if name == "len" and self.kind in _SIZED:
             return Part(int, _size, LENGTH if self._described.is_plain else None, by_text=self._described.is_plain)
         if self.kind == "dict":
-            return self._value_of(name)
+            return self.value_of(name)
         if self.kind in ("list", "tuple"):
             return self._at(int(name)) if name.isascii() and name.isdigit() else None
         if self.kind == "any":
@@ -115,7 +115,8 @@ class Inside:
         get = _item(name) if _is_typed_dict(self.annotation) else attrgetter(name)
         return self._described.field(name).part(annotation, get, name)
 
-    def _value_of(self, name: str) -> Part | None:
+    def value_of(self, name: str) -> Part | None:
+        """The value of this key of a dict; None if it can't be a key."""
         try:
             key = self.key(name)
         except ValueError:
