@@ -56,7 +56,7 @@ def check_inside(column: Column, name: str, place: str) -> None:
         raise _unfit(column, name, place)
     if column.codec.kind != "json" and LOOKUPS[name].takes == "inside":
         raise FieldError(
-            f"{place}: {name} is for values with elements or keys, and {column.name} is {column.codec.kind}"
+            f"{place}: {name} is for values with elements or keys, and {column.name} is of the type {column.codec.kind}"
         )
 
 
@@ -205,6 +205,17 @@ def _of_anything(column: Column, name: str, value: Any, place: str) -> Node:
         return of_text(own) if isinstance(own, str) else has and _has(own, value)
 
     return _test(column, holds, f"{name} {value!r}")
+
+
+def holds_inside(name: str, own: Any, value: Any) -> bool:
+    """Whether a value has what a lookup asks for, if the operand is known only beside each object."""
+    if name in _TESTS:
+        return _TESTS[name](own, value)
+    if name in COMPARISONS and name in RANGES:
+        return _ordered(name, own, value)
+    if isinstance(own, str) and isinstance(value, str):
+        return text_test(name, value, name)(own)
+    return name == "contains" and _has(own, value)
 
 
 def _pair(value: Any, place: str) -> tuple[Any, Any]:

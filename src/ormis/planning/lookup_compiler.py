@@ -21,7 +21,7 @@ from ..schema.parts import inside_column
 from ..schema.schema import Column, PartColumn, Reference, Schema
 from .bound import Bound, ResolvedLookup, value_in_row
 from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell, readable
-from .inside_lookups import check_inside, lookup_inside, lookups_inside
+from .inside_lookups import check_inside, holds_inside, lookup_inside, lookups_inside
 from .names import Path, resolve
 from .predicates import (
     COMPARISONS,
@@ -434,13 +434,32 @@ def _back(hop: Step, place: str) -> RelationStep:
     return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 
 
+def _text_or_inside(
+    own: ColumnRef, path: Path, name: str, value: Expression, cells: dict[str, Cell], place: str
+) -> Node | None:
+    """A lookup of texts, or of what is inside of a value, whose operand is an expression; None for a comparison."""
+    check_inside(path.column, name, place)
+    if own.codec.kind != "json":
+        by_text = LOOKUPS[name].takes == "pattern"
+        return text_lookup_of_expression(own, name, value, cells, place) if by_text else None
+    if name in ("exact", "in", "isnull"):
+        return None
+
+    def test(row: Any) -> bool:
+        left, right = row[own.name], value_in_row(value, row, cells)
+        return left is not None and right is not None and holds_inside(name, left, right)
+
+    return PythonTest((own, *cells.values()), test, f"{own.name} {name} {value}")
+
+
 def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
     part, lookups = None, path.lookups
     if lookups and lookups[0] in own.codec.traits.parts:
         part, *lookups = lookups
     name = _lookup(path.column, lookups, place)
-    if LOOKUPS[name].takes == "pattern" and part is None:
-        return text_lookup_of_expression(own, name, value, cells, place)
+    found = None if part is not None else _text_or_inside(own, path, name, value, cells, place)
+    if found is not None:
+        return found
     name = "eq" if name == "exact" else name
     if name not in COMPARISONS or name in PATTERNS:
         raise FieldError(f"{place}: {name} can't be compared with an expression")
