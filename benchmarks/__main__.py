@@ -16,6 +16,7 @@ from . import (
     caching,
     computing,
     holding,
+    inside,
     linking,
     long_texts,
     many_tasks,
@@ -50,6 +51,7 @@ LINES: dict[str, type[Line]] = {
         long_texts,
         holding,
         caching,
+        inside,
     )
     for line in module.LINES
 }

@@ -1,9 +1,11 @@
 """What a type checker sees of conditions and expressions: pairs of an expression and its type."""
 
-from typing import assert_type
+from typing import Any, assert_type
+
+from pydantic import BaseModel
 
 import ormis
-from ormis import F, Field, ForeignKey, Q, QuerySet, col
+from ormis import F, Field, ForeignKey, Index, Q, QuerySet, col
 
 
 class Question(ormis.Model):
@@ -20,6 +22,25 @@ class Choice(ormis.Model):
     votes: int = Field(default=0, index=True)
     share: float = 0.0
     label: str | None = None
+
+
+class Address(BaseModel):
+    """What is inside of a field."""
+
+    city: str
+    number: int = 0
+
+
+class Place(ormis.Model):
+    """A model with fields that are kept as JSON."""
+
+    address: Address
+    former: Address | None = None
+    tags: list[str] = Field(default=[], index="members")
+    meta: dict[str, Any] = {}
+
+    class Meta:
+        indexes = [Index("address__city")]
 
 
 def class_attributes() -> None:
@@ -46,6 +67,15 @@ def optional_fields() -> None:
     assert_type(col(Choice.question.rank) >= 3, Q)
     assert_type(Question.id > 3, Q)
     assert_type(Choice.objects.filter(Choice.id >= 3, Choice.votes < Choice.id), QuerySet[Choice])
+
+
+def parts_of_fields() -> None:
+    """Checked by type checkers, never run: parts of fields have their types; col() names those of optional objects."""
+    assert_type(Place.objects.filter(Place.address.city == "Paris"), QuerySet[Place])
+    assert_type(Place.address.number >= 3, bool)
+    assert_type(col(Place.former).city == "Paris", Q)
+    Place.objects.filter(Q(Place.address.number > 3) | Q(tags__contains="x"), col(Place.tags).len >= 2)
+    Place.objects.order_by("address__city").update(tags=F("tags") - ["x"], meta=F("meta") | {"k": 1})
 
 
 def expressions(choice: Choice) -> None:

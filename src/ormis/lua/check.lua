@@ -201,7 +201,7 @@ local function look_at_claims(key, name, fields, cursor)
   for at = 1, #claims, 2 do
     local value, pk = claims[at], claims[at + 1]
     local row = row_at(m, pk, fields)
-    if not row and not expired(m, pk) or row and models.claim(fields, row) ~= value then
+    if not row and not expired(m, pk) or row and models.claim(m, fields, row) ~= value then
       note(row and 'unique-stale' or 'unique-extra', key, name, value, function() call('HDEL', key, value) end)
     end
   end

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from ..schema.index_kinds import EQUAL, SORTED, TEXT
+from ..schema.index_kinds import EQUAL, MEMBERS, SORTED, TEXT
 from ..schema.schema import Column, IndexSpec, Schema
 from .predicates import (
     BoolOp,
@@ -17,6 +17,7 @@ from .predicates import (
     Constant,
     ForwardMatch,
     LinkMatch,
+    Member,
     Node,
     ReverseMatch,
     conjuncts,
@@ -111,6 +112,8 @@ def _probes(schema: Schema, parts: Sequence[Node], order: Column | None = None) 
     for index, number in sorted(zip(schema.indexes, count(1)), key=lambda pair: -len(pair[0].columns)):
         if index.kind.lookups:
             yield from _lookup_probes(index, number, parts)
+        elif index.type == MEMBERS:
+            yield from _member_probes(index, number, parts)
         elif index.type == EQUAL and len(index.columns) == 1:
             yield from _equality_probes("equal", number, index.last, parts, index)
         elif index.type in (EQUAL, SORTED, TEXT):
@@ -130,6 +133,13 @@ def _equality_probes(
         if isinstance(part, Compare) and part.column is column and part.operator in ("eq", "in"):
             single = exact and part.operator == "eq"
             yield IndexProbe([kind if single else f"{kind}_in", number, column.name, i, i], index, single)
+
+
+def _member_probes(index: IndexSpec, number: int, parts: Sequence[Node]) -> Iterator[IndexProbe]:
+    """Probes of the sets of members: what an equality index has for values."""
+    for i, part in enumerate(parts, 1):
+        if isinstance(part, Member) and part.column is index.last:
+            yield IndexProbe(["equal", number, index.last.name, i, i], index, True)
 
 
 def _lookup_probes(index: IndexSpec, number: int, parts: Sequence[Node]) -> Iterator[IndexProbe]:

@@ -6,9 +6,10 @@ from typing import Any
 from ..errors import FieldError
 from ..query.expressions import Arithmetic, Expression, F, Value, expression
 from ..query.moments import expressions_at_one_moment
-from ..schema.schema import Column, Schema
+from ..schema.schema import Column, PartColumn, Schema, stored_column
 from .binding import Binder
 from .columns import compute, needed
+from .part_changes import WithParts
 
 
 class Assigned(Expression):
@@ -25,7 +26,8 @@ class Assigned(Expression):
                 f"objects: annotate() the objects that you read, assign the values, and bulk_update() them"
             )
         self.annotated = cells.annotated
-        self._names = {cell.name for cell in cells.stored}
+        self.taken = [cell for cell in cells.stored if isinstance(cell, PartColumn)]
+        self._names = {stored_column(cell).name for cell in cells.stored if isinstance(cell, Column)}
 
     def names(self) -> set[str]:
         """The stored columns that it reads."""
@@ -33,8 +35,8 @@ class Assigned(Expression):
 
     def result(self, values: Mapping[str, Any], /) -> Any:
         """The value for an object with these stored values."""
-        if self.annotated:
-            values = {**values}
+        if self.annotated or self.taken:
+            values = {**values, **{part.name: part.get(values[part.source.name]) for part in self.taken}}
             compute(values, self.annotated)
         return self.bound.result(values)
 
@@ -53,6 +55,6 @@ def assigned(scope: Schema, name: str, value: Any) -> Expression:
 
 def _is_arithmetic(scope: Schema, value: Expression) -> bool:
     """Whether the server may be able to compute it."""
-    if isinstance(value, Arithmetic):
+    if isinstance(value, Arithmetic | WithParts):
         return all(_is_arithmetic(scope, part) for part in value.parts())
     return isinstance(value, Value) or (isinstance(value, F) and value.name in ("pk", *scope.by_name))

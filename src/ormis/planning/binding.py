@@ -33,6 +33,7 @@ from .columns import (
     RelatedCount,
     Step,
     cell,
+    compute,
     needed,
     segments,
 )
@@ -54,11 +55,13 @@ class _Holds(Expression):
     def __init__(self, node: Node, shown: str) -> None:
         self.node = node
         self.shown = shown
-        self.columns = [column for column in node.columns() if isinstance(column, AnnotatedColumn)]
+        self.annotated = needed(node.columns()).annotated
 
     def result(self, values: Mapping[str, Any], /) -> Any:
         """True or False."""
-        return self.node.holds({**values, **{column.name: column.compute(values) for column in self.columns}})
+        cells = {**values}
+        compute(cells, self.annotated)
+        return self.node.holds(cells)
 
     def __str__(self) -> str:
         return self.shown
@@ -87,8 +90,8 @@ class Binder:
             return value.tree, value.type
         if isinstance(value, Condition):
             node = self.condition(value.q)
-            for column in node.columns():
-                self.reads |= dict.fromkeys(column.reads if isinstance(column, AnnotatedColumn) else (column,))
+            cells = needed(node.columns())
+            self.reads |= dict.fromkeys((*cells.stored, *cells.derived))
             return _Holds(node, str(value)), value_type(bool)
         if isinstance(value, Aggregate):
             found = self.aggregate(value)

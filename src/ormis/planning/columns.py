@@ -6,10 +6,11 @@ column of a related object a position of lua/read/related_columns.lua.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..query.value_types import UNKNOWN, ValueType
-from ..schema.schema import Column, Link, Reference, Schema
+from ..schema.schema import Column, Link, PartColumn, Reference, Schema
 from ..storage.codecs import Codec, codec_for
 
 Row = Mapping[str, Any]
@@ -197,6 +198,29 @@ class AnnotatedColumn(Column):
     """The field of the object itself that it is another name of."""
 
 
+@lru_cache(maxsize=1024)
+def computed_part(part: PartColumn, hops: tuple[RelationStep, ...] = ()) -> AnnotatedColumn:
+    """A part of a column of the object at the end of these steps, as it is computed from the value of that column."""
+    source: ColumnRef = RelatedColumn(hops, part.source) if hops else part.source
+    name, get = source.name, part.get
+    return AnnotatedColumn(
+        "__".join([*(hop.name for hop in hops), part.name]),
+        0,
+        part.codec,
+        nullable=True,
+        convert=part.convert,
+        write=part.write,
+        reads=(source,),
+        compute=lambda row: get(row[name]),
+        shown=part.name,
+    )
+
+
+def readable(column: Column) -> Column:
+    """The column itself; of a part whose texts are not those of its type, the computed one."""
+    return computed_part(column) if isinstance(column, PartColumn) and not column.served else column
+
+
 def compute(cells: dict[str, Any], annotated: Iterable[AnnotatedColumn]) -> None:
     """Adds annotations to the cells of a row, each of which may be read by those after it."""
     for column in annotated:
@@ -256,6 +280,8 @@ def needed(cells: "Iterable[Cell | Computed]") -> Needed:
 def cell(steps: Sequence[Step], column: Column) -> ColumnRef:
     """The column at the end of these steps, which lead to one object each."""
     hops = tuple(step for step in steps if isinstance(step, RelationStep))
+    if isinstance(column, PartColumn) and not column.served:
+        return computed_part(column, hops)
     return RelatedColumn(hops, column) if hops else column
 
 
@@ -275,7 +301,7 @@ class Positions:
 
     def __init__(self, schema: Schema) -> None:
         self.models: dict[Schema, int] = {schema: 1}
-        self._joins: dict[tuple[Step, ...], list[Any]] = {}
+        self._joins: dict[Any, list[Any]] = {}
 
     def model(self, schema: Schema) -> int:
         """The number of a model in this request."""
@@ -283,10 +309,14 @@ class Positions:
 
     def position(self, ref: ColumnRef) -> int:
         """The position of a cell in the rows of this request."""
+        if isinstance(ref, PartColumn):
+            return self._part(ref, self.position(ref.source))
         if isinstance(ref, Column):
             return ref.position
         if isinstance(ref, RelatedCount):
             return (self._joins.get(ref.hops) or self._new_count(ref.hops))[3]
+        if isinstance(ref.column, PartColumn):
+            return self._part(ref.column, self.position(RelatedColumn(ref.hops, ref.column.source)))
         join = self._joins.get(ref.hops) or self._new_join(ref.hops)
         positions = join[4]
         if ref.column.position not in positions:
@@ -297,6 +327,13 @@ class Positions:
     def joins(self) -> list[list[Any]]:
         """The joins so far, as lua/read/related_columns.lua reads them."""
         return list(self._joins.values())
+
+    def _part(self, part: PartColumn, source: int) -> int:
+        """The position of a part of what stands at another position."""
+        if (part, source) not in self._joins:
+            at = _STEP * (len(self._joins) + 1) + 1
+            self._joins[part, source] = [source, 0, part.packed(source), at, []]
+        return self._joins[part, source][3]
 
     def _new_join(self, hops: tuple[RelationStep, ...]) -> list[Any]:
         hop = hops[-1]

@@ -24,7 +24,7 @@ from .predicates import (
 )
 from .subquery_cells import SubqueryCell
 
-_OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
+_OPERATORS = {"eq": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "member": "contains", "key": "has key"}
 
 
 @dataclass(frozen=True, slots=True)

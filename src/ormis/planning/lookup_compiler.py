@@ -17,9 +17,11 @@ from ..query.lookups import LOOKUPS, RANGES
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
-from ..schema.schema import Column, Reference, Schema
+from ..schema.parts import inside_column
+from ..schema.schema import Column, PartColumn, Reference, Schema
 from .bound import Bound, ResolvedLookup, value_in_row
-from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell
+from .columns import AnnotatedColumn, Cell, ColumnRef, LinkStep, RelatedColumn, RelationStep, Step, cell, readable
+from .inside_lookups import check_inside, holds_inside, lookup_inside, lookups_inside
 from .names import Path, resolve
 from .predicates import (
     COMPARISONS,
@@ -140,10 +142,15 @@ class _Keys:
 def compare(column: Column, lookups: Sequence[str], value: Any, place: str) -> Node:
     """The comparison of a column with a value. Raises FieldError naming `place` and the value."""
     if lookups and lookups[0] in column.codec.traits.parts:
-        return _compare_part(column, lookups, value, place)
+        return _compare_part(readable(column), lookups, value, place)
     name = _lookup(column, lookups, place)
     if name == "isnull" or (name == "exact" and value is None):
         return _null(column, True if value is None else value, place)
+    inside = lookup_inside(column, name, value, place, compare)
+    if inside is not None:
+        return inside
+    check_inside(column, name, place)
+    column = readable(column)
     if name == "exact":
         return _equal(column, value, place)
     if name == "in":
@@ -202,6 +209,12 @@ def _lookup(column: Column, lookups: Sequence[str], place: str) -> str:
         known = [*(n for n in LOOKUPS if _has_lookup(column, n)), *column.codec.traits.parts]
         if unknown in known:
             raise FieldError(f"{place}: {unknown!r} can't follow {name!r}")
+        inside = inside_column(column)
+        if inside is not None and name not in LOOKUPS:
+            known = [*inside.names, *known]
+            raise FieldError(
+                f"{place}: {column.name} has no part and no lookup {unknown!r}: {hint_for(unknown, known)}"
+            )
         raise FieldError(f"{place}: there is no lookup {unknown!r} for {column.codec.kind}: {hint_for(unknown, known)}")
     return name
 
@@ -212,6 +225,9 @@ def check_lookups(column: Column, lookups: Sequence[str], place: str) -> None:
         _part_operator(lookups[1:], place)
         return
     name = _lookup(column, lookups, place)
+    check_inside(column, name, place)
+    if column.codec.kind == "json":
+        return
     if name in RANGES:
         check_ordered(column, place, name)
     if LOOKUPS[name].takes == "pattern":
@@ -219,6 +235,10 @@ def check_lookups(column: Column, lookups: Sequence[str], place: str) -> None:
 
 
 def _has_lookup(column: Column, name: str) -> bool:
+    if column.codec.kind == "json":
+        return name in lookups_inside(column)
+    if LOOKUPS[name].takes == "inside":
+        return False
     if name in RANGES:
         return column.codec.traits.ordered
     return LOOKUPS[name].takes != "pattern" or column.codec.kind in WITH_TEXT
@@ -375,6 +395,8 @@ def _outer(schema: Schema, path: Path, value: Expression, before: tuple[Step, ..
     name = path.lookups[0] if path.lookups else "exact"
     own, other = path.column, found.column
     by_text = own.codec.traits.equal_by_text and other.codec.traits.equal_by_text
+    if isinstance(own, PartColumn) or isinstance(other, PartColumn):
+        return None
     name = "eq" if name == "exact" else name
     if name not in COMPARISONS or own.codec.kind != other.codec.kind or not by_text:
         return None
@@ -412,13 +434,32 @@ def _back(hop: Step, place: str) -> RelationStep:
     return RelationStep(hop.reference, not hop.forward, hop.origin, hop.schema)
 
 
+def _text_or_inside(
+    own: ColumnRef, path: Path, name: str, value: Expression, cells: dict[str, Cell], place: str
+) -> Node | None:
+    """A lookup of texts, or of what is inside of a value, whose operand is an expression; None for a comparison."""
+    check_inside(path.column, name, place)
+    if own.codec.kind != "json":
+        by_text = LOOKUPS[name].takes == "pattern"
+        return text_lookup_of_expression(own, name, value, cells, place) if by_text else None
+    if name in ("exact", "in", "isnull"):
+        return None
+
+    def test(row: Any) -> bool:
+        left, right = row[own.name], value_in_row(value, row, cells)
+        return left is not None and right is not None and holds_inside(name, left, right)
+
+    return PythonTest((own, *cells.values()), test, f"{own.name} {name} {value}")
+
+
 def _comparison(own: ColumnRef, path: Path, value: Expression, cells: dict[str, Cell], place: str) -> Node:
     part, lookups = None, path.lookups
     if lookups and lookups[0] in own.codec.traits.parts:
         part, *lookups = lookups
     name = _lookup(path.column, lookups, place)
-    if LOOKUPS[name].takes == "pattern" and part is None:
-        return text_lookup_of_expression(own, name, value, cells, place)
+    found = None if part is not None else _text_or_inside(own, path, name, value, cells, place)
+    if found is not None:
+        return found
     name = "eq" if name == "exact" else name
     if name not in COMPARISONS or name in PATTERNS:
         raise FieldError(f"{place}: {name} can't be compared with an expression")

@@ -7,6 +7,7 @@ from functools import lru_cache
 from ..errors import FieldError, hint_for, shown
 from ..query.lookups import LOOKUPS
 from ..schema import registry
+from ..schema.parts import inside_column, part_column
 from ..schema.schema import Column, Link, Schema, is_hidden
 from .columns import ColumnRef, LinkStep, RelationStep, Step, cell
 
@@ -77,7 +78,7 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
         if hop is None:
             if part != "pk" and part not in at.by_name:
                 raise _unknown(name, at, part)
-            return Path(tuple(hops), at.column(part), rest)
+            return _inside(tuple(hops), at.column(part), rest)
         hops += first
         by_key = isinstance(hop, RelationStep) and hop.forward and not whole
         key = hop.arrival if isinstance(hop, RelationStep) and hop.forward else hop.schema.pk
@@ -85,12 +86,25 @@ def _resolved(schema: Schema, name: str, whole: bool, _changes: int) -> Path:
         if rest and not _may_follow(hop.schema, key, rest[0]):
             raise _unknown(name, hop.schema, rest[0])
         if isinstance(hop, RelationStep) and by_key and (key_named or not (rest and _is_name(hop.schema, rest[0]))):
-            return Path(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
+            return _inside(tuple(hops), hop.reference.column, rest[1:] if key_named else rest)
         hops.append(hop)
         at = hop.schema
         if not (rest and _is_name(at, rest[0])):
-            return Path(tuple(hops), at.pk, rest)
+            return _inside(tuple(hops), at.pk, rest)
     raise AssertionError("the last part has returned")
+
+
+def _inside(hops: tuple[Step, ...], column: Column, rest: tuple[str, ...]) -> Path:
+    """The path of a column, or of the part of its values that the names behind it lead to; lookups are left."""
+    while rest:
+        inside = inside_column(column)
+        if inside is None or (rest[0] in LOOKUPS and rest[0] not in inside.fields):
+            break
+        part = part_column(column, rest[0])
+        if part is None:
+            break
+        column, rest = part, rest[1:]
+    return Path(hops, column, rest)
 
 
 def _annotation(schema: Schema, name: str, parts: list[str]) -> Path | None:
@@ -98,7 +112,7 @@ def _annotation(schema: Schema, name: str, parts: list[str]) -> Path | None:
     for i in range(len(parts), 0, -1):
         column = schema.annotations.get("__".join(parts[:i]))
         if column is not None and not (schema.grouped and i < len(parts) and not _is_lookup(column, parts[i])):
-            return Path((), column, tuple(parts[i:]))
+            return _inside((), column, tuple(parts[i:]))
     if schema.grouped:
         raise FieldError(
             f"{schema.name}: {name!r} is none of the groups, which have {', '.join(schema.annotations)}: give it to "

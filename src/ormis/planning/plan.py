@@ -223,7 +223,7 @@ class Plan:
         if want == "aggregate" and self.aggregates is not None and len(first) < 2:
             ends = self.aggregates.ends(self.schema)
             return closed if ends is None else ["ends", ends, *first]
-        if want != "rows" or len(self.order) > 1 or not all(isinstance(column, Column) for column in self.reads):
+        if want != "rows" or len(self.order) > 1 or not all(_in_hash(column) for column in self.reads):
             return closed
         walk, descending = 0, False
         if self.order:
@@ -265,10 +265,16 @@ def packed(request: Any, numbers: Positions) -> bytes:
 _pack = msgspec.msgpack.Encoder().encode
 
 
+def _in_hash(column: ColumnRef) -> bool:
+    return isinstance(column, Column) and column.position > 0
+
+
 def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
     assert not isinstance(term.cell, Computed)
     position = numbers.position(term.cell)
-    return [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
+    packed = [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
+    own = next(iter(numbers.models))
+    return [*packed, own.position(term.cell)] if term.cell in own.parts else packed
 
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:

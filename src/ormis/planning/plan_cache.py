@@ -12,12 +12,14 @@ from ..query.expressions import Expression
 from ..query.state import Query
 from ..schema import registry
 from ..schema.field_validation import RefusedValue
-from ..schema.schema import Column, Schema
+from ..schema.parts import element_column
+from ..schema.schema import Column, PartColumn, Schema
 from ..storage.codecs import Text
+from .inside_lookups import has_members, member_of
 from .lookup_compiler import key_for, normalised, with_text
 from .names import resolve
 from .plan import Plan, plan_of
-from .predicates import BoolOp, Compare, Constant, Parameter, join
+from .predicates import BoolOp, Compare, Constant, MemberParameter, Parameter, join
 
 _COMPARED = {"exact": "eq", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
 _OFFSET, _LIMIT = -2, -1
@@ -42,6 +44,13 @@ class CachedPlan:
                 if isinstance(getattr(value, "query", None), Query):
                     return None
                 value = key_for(self.plan.schema, column, value, place)  # noqa: PLW2901 - it stands for the value
+            if operator == "member":
+                member = member_of(column, value, place)
+                if member is None:
+                    return None
+                nodes.append(member)
+                texts += member.texts
+                continue
             if column.normalise is not None and operator == "eq":
                 try:
                     value = normalised(column, value, place)  # noqa: PLW2901
@@ -79,6 +88,12 @@ def cached_plan(query: Query, limits: Limits) -> Plan | None:
     return None if prepared is None else prepared.bind(values, query.offset, query.limit, limits)
 
 
+def _parameter(column: Column, operator: str, number: int) -> Compare:
+    if operator == "member":
+        return MemberParameter(column, operator, (), element_column(column).codec, number)
+    return Parameter(column, operator, (), number)
+
+
 @lru_cache(maxsize=1024)
 def _prepared_plan(
     schema: Schema,
@@ -95,15 +110,21 @@ def _prepared_plan(
     for name in names:
         path = resolve(schema, name)
         lookup = path.lookups[0] if path.lookups else "exact"
-        if path.hops or len(path.lookups) > 1 or lookup not in _COMPARED:
+        member = lookup == "contains" and has_members(path.column)
+        if path.hops or len(path.lookups) > 1 or not (member or lookup in _COMPARED):
             return None
+        if member:
+            comparisons.append((path.column, "member", f"{schema.name}.{name}"))
+            continue
         traits = path.column.codec.traits
+        if isinstance(path.column, PartColumn) and not path.column.served:
+            return None
         if not (traits.equal_by_text if lookup == "exact" else traits.ordered):
             return None
         comparisons.append((path.column, _COMPARED[lookup], f"{schema.name}.{name}"))
     limit = _LIMIT if limited else None
     query = Query(schema, order=order, backwards=backwards, offset=_OFFSET, limit=limit, fields=fields)
     first = _OFFSET - len(comparisons)
-    compared = [Parameter(column, operator, (), first + i) for i, (column, operator, _) in enumerate(comparisons)]
+    compared = [_parameter(column, operator, first + i) for i, (column, operator, _) in enumerate(comparisons)]
     plan = plan_of(query, join("and", [*compared]), Limits(objects=objects, bytes=bytes_))
     return None if plan.client_sort else CachedPlan(plan, tuple(comparisons))

@@ -14,9 +14,9 @@ from typing import Any
 from ..calls import Operation, Origin
 from ..errors import FieldError
 from ..limits import Limits
-from ..schema.schema import Column, Link, Readable, Schema
+from ..schema.schema import Column, Link, PartColumn, Readable, Schema
 from ..storage.codecs import Codec
-from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row
+from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row, readable
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -87,7 +87,8 @@ class Compare(Node):
 
     def client_side(self, limits: Limits, /) -> bool:
         """With more values than every call of the server should carry, and of what no hash holds."""
-        return len(self.values) > limits.values or not (self.column.position or self._count)
+        known = self.column.position or self._count or (isinstance(self.column, PartColumn) and self.column.way)
+        return len(self.values) > limits.values or not known
 
     @property
     def _count(self) -> RelatedCount | None:
@@ -100,17 +101,26 @@ class Compare(Node):
         return self._count is not None
 
     @property
+    def compared(self) -> Codec:
+        """The codec of what is compared."""
+        return self.column.codec
+
+    @property
     def texts(self) -> list[Any]:
-        """The texts of its values; a part of a text is one already."""
+        """The texts of its values; a piece of a text is one already."""
         if self.operator in PATTERNS:
             return [*self.values]
         encode = self.column.codec.encode
         return [encode(value) for value in self.values]
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """{'cmp', position, kind, operator, text, ...}."""
-        position = numbers.position(self._count or self.column)
-        return ["cmp", position, self.column.codec.kind, self.operator, *self.texts]
+        """{'cmp', position, kind, operator, text, ...}; of a part {position, kind, ...} stands for the position."""
+        column = self.column
+        if isinstance(column, PartColumn):
+            position: Any = column.packed(column.source.position)
+        else:
+            position = numbers.position(self._count or column)
+        return ["cmp", position, self.compared.kind, self.operator, *self.texts]
 
     def holds(self, row: Row, /) -> bool:
         """False where the column is absent, except for `null`."""
@@ -124,7 +134,57 @@ class Compare(Node):
 
     def columns(self) -> set[Cell]:
         """Its column."""
-        return {self.column}
+        return {readable(self.column)}
+
+
+@dataclass(frozen=True, slots=True)
+class Member(Compare):
+    """A list, a set or a tuple that has an element of this value."""
+
+    element: Codec | None = None
+
+    @property
+    def compared(self) -> Codec:
+        """The codec of the elements."""
+        assert self.element is not None
+        return self.element
+
+    @property
+    def texts(self) -> list[Any]:
+        """The text of the element."""
+        return [self.compared.encode(value) for value in self.values]
+
+    def holds(self, row: Row, /) -> bool:
+        """False where the column is absent."""
+        own = row[self.column.name]
+        return own is not None and self.values[0] in own
+
+
+@dataclass(frozen=True, slots=True)
+class MemberParameter(Member):
+    """A member to come, as Parameter."""
+
+    number: int = 0
+
+    @property
+    def texts(self) -> list[Any]:
+        """The number in the place of the text."""
+        return [self.number]
+
+
+@dataclass(frozen=True, slots=True)
+class HasKey(Compare):
+    """A dict that has this key."""
+
+    @property
+    def texts(self) -> list[Any]:
+        """The key."""
+        return [*self.values]
+
+    def holds(self, row: Row, /) -> bool:
+        """False where the column is absent."""
+        own = row[self.column.name]
+        return own is not None and self.values[0] in own
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +209,8 @@ class CompareFields(Node):
 
     @property
     def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Where one of them is a related object's."""
-        return isinstance(self.column, RelatedColumn) or isinstance(self.other, RelatedColumn)
+        """Where one of them is a related object's, or a part."""
+        return isinstance(self.column, RelatedColumn | PartColumn) or isinstance(self.other, RelatedColumn | PartColumn)
 
     def client_side(self, _limits: Limits, /) -> bool:
         """Where one of them is an annotation."""

@@ -14,7 +14,7 @@ from ..limits import Limits
 from ..query.aggregates import Aggregate, Avg, Count, Max, Min, StdDev, Sum
 from ..query.expressions import F, Value
 from ..schema.index_kinds import SORTED
-from ..schema.schema import Schema
+from ..schema.schema import PartColumn, Schema
 from ..storage.codecs import codec_for
 from .bound import Bound
 from .bound_conditions import bound_values
@@ -60,7 +60,7 @@ class ServerAggregate:
         if self.what == "count" and self.column is None:
             return ["count"]
         kind = None if self.column is None else self.column.codec.kind
-        if self.what not in ("min", "max") or kind not in _SCORED:
+        if self.what not in ("min", "max") or kind not in _SCORED or isinstance(self.column, PartColumn):
             return None
         sorted_by = [index.last for index in schema.indexes if index.type == SORTED and len(index.columns) == 1]
         found = next((column for column in sorted_by if column is self.column), None)

@@ -7,10 +7,11 @@ and says of which type the result is, by `type_of`.
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import DivisionByZero, InvalidOperation
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..errors import FieldError, shown
 from .q import Q
@@ -28,9 +29,35 @@ def _power(base: Any, exponent: Any) -> Any:
     return None if isinstance(power, complex) else power
 
 
+def _difference(left: Any, right: Any) -> Any:
+    """A difference: of a list without these elements, of a dict without these keys too."""
+    try:
+        return left - right
+    except TypeError:
+        if isinstance(right, str | bytes) or not isinstance(right, Iterable):
+            raise
+        out = [*cast(Iterable[Any], right)]
+        if isinstance(left, dict):
+            return {key: value for key, value in cast(dict[Any, Any], left).items() if key not in out}
+        if not isinstance(left, list | tuple | deque | set | frozenset):
+            raise
+        make = cast(Any, left).__class__
+        return make(item for item in cast(Iterable[Any], left) if item not in out)
+
+
+def _union(left: Any, right: Any) -> Any:
+    """A dict with the items of another, a set with more elements."""
+    if isinstance(left, dict) and isinstance(right, Mapping):
+        return cast(dict[Any, Any], left) | {**cast(Mapping[Any, Any], right)}
+    if isinstance(left, set | frozenset) and isinstance(right, list | tuple | set | frozenset):
+        return cast(set[Any], left).union(cast(Iterable[Any], right))
+    raise TypeError(f"| takes two dicts, or a set and more elements, not {shown(left)} and {shown(right)}")
+
+
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
-    "-": operator.sub,
+    "-": _difference,
+    "|": _union,
     "*": operator.mul,
     "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
@@ -91,6 +118,12 @@ class Expression(Assignable):
 
     def __rpow__(self, other: Any) -> Any:
         return Arithmetic("**", expression(other), self)
+
+    def __or__(self, other: Any) -> Any:
+        return Arithmetic("|", self, expression(other))
+
+    def __ror__(self, other: Any) -> Any:
+        return Arithmetic("|", expression(other), self)
 
     def __neg__(self) -> Any:
         return Arithmetic("-", Value(0), self)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Arity = Literal["one", "many", "two", "flag", "pattern"]
+Arity = Literal["one", "many", "two", "flag", "pattern", "inside"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ LOOKUPS = {
         Lookup("iendswith", "pattern", False),
         Lookup("regex", "pattern", False),
         Lookup("iregex", "pattern", False),
+        Lookup("overlap", "inside", True),
+        Lookup("contained_by", "inside", False),
+        Lookup("has_key", "inside", True),
+        Lookup("has_keys", "inside", True),
+        Lookup("has_any_keys", "inside", True),
     )
 }
 

@@ -109,6 +109,8 @@ def type_of_arithmetic(operator: str, left: ValueType | None, right: ValueType |
     if left is None or right is None:
         return None
     one, other = left.kind, right.kind
+    if operator == "|":
+        return None
     if one in NUMBERS and other in NUMBERS:
         return _type_of_numbers(operator, one, other)
     if operator == "+" and one == other == "text":

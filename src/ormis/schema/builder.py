@@ -19,11 +19,12 @@ from .constraints import check_constraints
 from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .hooks import Hooks
-from .index_kinds import EQUAL, SORTED, TEXT, kind_for
+from .index_kinds import EQUAL, MEMBERS, SORTED, TEXT, kind_for
 from .options import Options, ttl_of
+from .parts import element_column, inside_column, part_at
 from .relation_names import Names
 from .relations import RelationDeclaration
-from .schema import Column, IndexSpec, Link, Reference, Schema, UniqueSpec
+from .schema import Column, IndexSpec, Link, PartColumn, Reference, Schema, UniqueSpec
 
 _BOUND_BY: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "decimal": (int, Decimal)}
 
@@ -242,6 +243,8 @@ def _reference(
 def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOptions) -> list[IndexSpec]:
     if not declared.index:
         return []
+    if declared.index == MEMBERS:
+        return [IndexSpec(MEMBERS, (column,), _members(model, column))]
     if declared.index is True:
         by_equality = _named_values(info.annotation) or not column.codec.traits.scored
         return [IndexSpec(EQUAL if by_equality else SORTED, (_indexable(model, column),))]
@@ -252,10 +255,28 @@ def _single_index(model: str, column: Column, info: FieldInfo, declared: FieldOp
     return [IndexSpec(kind.name, (_indexable(model, column),))]
 
 
+def _members(model: str, column: Column) -> str:
+    """The kind of the members of a list. Raises ModelError for values without members, or whose texts do not tell."""
+    inside = inside_column(column)
+    if inside is None or inside.kind not in ("list", "set", "tuple"):
+        kind = column.codec.kind
+        raise ModelError(f'{model}.{column.name}: index="members" is for lists, tuples and sets, not {kind}')
+    element = element_column(column)
+    if not (element.served and element.codec.traits.exact_text):
+        raise ModelError(
+            f'{model}.{column.name}: index="members" is for members of which equal ones have equal texts: texts, ints, '
+            f"bools, dates, UUIDs, choices; not for {element.codec.kind}"
+        )
+    return element.codec.kind
+
+
 def _index(model: str, columns: tuple[Column, ...]) -> IndexSpec:
     for column in columns:
         _indexable(model, column)
-    return IndexSpec(SORTED if columns[-1].codec.traits.scored else TEXT, columns)
+    last = columns[-1].codec.traits
+    if len(columns) == 1 and isinstance(columns[0], PartColumn) and not last.scored and last.name != "text":
+        return IndexSpec(EQUAL, columns)
+    return IndexSpec(SORTED if last.scored else TEXT, columns)
 
 
 def _unique(model: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
@@ -269,10 +290,17 @@ def _unique(model: str, columns: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 def _indexable(model: str, column: Column) -> Column:
+    if isinstance(column, PartColumn) and column.codec.traits.indexable and not column.served:
+        raise ModelError(
+            f"{model}.{column.name}: its values are converted by validators, or their type is not known, so that the "
+            f"server can't index it; index a plain field beside it"
+        )
+    if isinstance(column, PartColumn) and not column.codec.traits.indexable:
+        raise ModelError(f"{model}.{column.name} is stored as JSON itself: index one of its parts")
     if not column.codec.traits.indexable:
         raise ModelError(
             f"{model}.{column.name}: a field that is stored as JSON has no index and is never unique; "
-            f"index a plain field beside it"
+            f"index a part of it, as in Index('{column.name}__name'), or a plain field beside it"
         )
     return column
 
@@ -285,12 +313,20 @@ def _named_values(annotation: Any) -> bool:
 def _columns(model: str, aliases: Mapping[str, Column], names: Iterable[str], where: object) -> tuple[Column, ...]:
     found: list[Column] = []
     for name in names:
-        if name not in aliases:
+        column = aliases.get(name) or _part(aliases, name)
+        if column is None:
             raise ModelError(f"{model}.Meta: {where!r} names {name!r}, which is no field: {hint_for(name, aliases)}")
-        found.append(aliases[name])
+        found.append(column)
     if len(set(found)) < len(found):
         raise ModelError(f"{model}.Meta: {where!r} names a field twice")
     return tuple(found)
+
+
+def _part(aliases: Mapping[str, Column], name: str) -> Column | None:
+    """The part of a field that a name such as `address__city` means, None if there is none."""
+    first, *inner = name.split("__")
+    column = aliases.get(first) if name.isidentifier() else None
+    return part_at(column, inner) if column is not None and column.name == first else None
 
 
 def _check_order(model: str, option: str, order: Iterable[Any], columns: Mapping[str, Column]) -> None:
@@ -306,7 +342,7 @@ def _check_order(model: str, option: str, order: Iterable[Any], columns: Mapping
             continue
         if not more:
             raise ModelError(f"{model}.Meta.{option} names {name!r}, which is no field: {hint_for(name, columns)}")
-        if name in columns and columns[name].name == name:
+        if name in columns and columns[name].name == name and part_at(columns[name], more) is None:
             raise ModelError(f"{model}.Meta.{option} names {item!r}: {name} is a field, and nothing follows it")
 
 

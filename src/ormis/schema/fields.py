@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import Discriminator
     from typing_extensions import deprecated
 
-IndexOption = bool | Literal["sorted"]
+IndexOption = bool | Literal["sorted", "members"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,8 @@ def Field(  # pyright: ignore[reportInconsistentOverload] - the first two name t
     """A field of a model: `pydantic.Field` with five more options; the others are pydantic's.
 
     index: True keeps the index that fits the type: numbers, dates and times get a sorted index (equality, ranges,
-        order); strings, booleans, enums and UUIDs an equality index. `"sorted"` on a string gives range, prefix, order.
+        order); strings, booleans, enums and UUIDs an equality index. `"sorted"` on a string gives range, prefix, order;
+        `"members"` on a list, a tuple or a set finds the objects that have a member.
     unique: no two objects have the same value; objects without a value do not clash.
     primary_key: the value is the object's key, instead of an automatic `id`.
     auto_now: every write sets this date, time or datetime to the time of the write, in UTC; save(update_fields=...)

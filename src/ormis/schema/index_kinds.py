@@ -3,7 +3,7 @@
 from ..errors import ModelError
 from ..storage.kinds import Kind
 
-EQUAL, SORTED, TEXT = "equal", "sorted", "text"
+EQUAL, SORTED, TEXT, MEMBERS = "equal", "sorted", "text", "members"
 
 
 class IndexKind:
@@ -71,6 +71,19 @@ class SortedIndex(IndexKind):
         return kind.scored
 
 
+class MembersIndex(IndexKind):
+    """A set of primary keys for each member of a list, a tuple or a set."""
+
+    name = MEMBERS
+    option = "members"
+    values = "lists, tuples and sets"
+    shown = "index of the members of {index}"
+
+    def fits(self, kind: Kind) -> bool:
+        """What is kept as JSON: builder.py looks at the members."""
+        return kind.name == "json"
+
+
 INDEX_KINDS: dict[str, IndexKind] = {}
 """Every kind of index by its name."""
 
@@ -80,7 +93,7 @@ def register(kind: type[IndexKind]) -> None:
     INDEX_KINDS[kind.name] = kind()
 
 
-for _kind in (EqualIndex, TextIndex, SortedIndex):
+for _kind in (EqualIndex, TextIndex, SortedIndex, MembersIndex):
     register(_kind)
 
 

@@ -11,7 +11,10 @@ from .unknown_options import refuses_unknown_options
 
 
 class Index:
-    """An index over several fields: equality on all but the last, order and ranges on the last."""
+    """An index over several fields: equality on all but the last, order and ranges on the last.
+
+    A part of a field that is kept as JSON is named as in a query: `Index("address__city")`.
+    """
 
     @refuses_unknown_options(fields='write Index("field", ...)', name="its columns are its name")
     def __init__(self, *fields: str) -> None:
@@ -22,7 +25,10 @@ class Index:
 
 
 class UniqueConstraint:
-    """Fields whose values together no two objects share; an object without one of the values does not clash."""
+    """Fields whose values together no two objects share; an object without one of the values does not clash.
+
+    A part of a field that is kept as JSON is named as in a query: `UniqueConstraint("address__email")`.
+    """
 
     @refuses_unknown_options(
         fields='write UniqueConstraint("field", ...)',

@@ -52,6 +52,8 @@ class Column:
 
     mutable: bool = field(init=False)
     """True where a value may change in place: a list, a dict, a model."""
+    parts: "dict[str, Column | None]" = field(init=False, default_factory=dict[str, Any], repr=False)
+    """The parts of its values that were asked for, see parts.py."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutable", self.codec.kind == "json")
@@ -61,6 +63,28 @@ class Column:
 
     def __repr__(self) -> str:
         return f"<Column {self.name}: {self.codec.kind}>"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartColumn(Column):
+    """A part of the values of a column, of the type that it has there. No hash holds it: its position is 0.
+
+    source: the column. get: the part of a value of the column, None if it is absent.
+    way: the steps to it as lua/values/inside.lua follows them, None if only Python can tell it.
+    served: the texts that the server finds there are those of a column of this type.
+    annotation: its type, with the constraints that it has there.
+    """
+
+    source: Column = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    get: Callable[[Any], Any] = lambda value: value
+    way: tuple[Any, ...] | None = None
+    served: bool = False
+    annotation: Any = None
+
+    def packed(self, place: int | str) -> list[Any]:
+        """As lua/values/inside.lua reads it: the position or the name of the column, the kind, the steps."""
+        assert self.way is not None
+        return [place, self.codec.kind, *self.way]
 
 
 class Readable(Protocol):
@@ -82,12 +106,19 @@ class Readable(Protocol):
         ...
 
 
+def stored_column(column: Column) -> Column:
+    """The column that a hash holds: that of a part."""
+    return column.source if isinstance(column, PartColumn) else column
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexSpec:
     """One index: equality on all columns but the last, on the last what its kind allows; `type` names that."""
 
     type: str
     columns: tuple[Column, ...]
+    members: str = ""
+    """The kind of the members of a list, if it is an index of these."""
 
     @property
     def kind(self) -> IndexKind:
@@ -102,12 +133,17 @@ class IndexSpec:
     @property
     def definition(self) -> str:
         """How the database knows it: type, kind of the last column, columns."""
-        return f"{self.type} {self.last.codec.kind} {','.join(c.name for c in self.columns)}"
+        return f"{self.type} {self.values} {','.join(c.name for c in self.columns)}"
 
-    def packed(self) -> list[Any]:
+    @property
+    def values(self) -> str:
+        """The kind of the values that it is ordered by, or that are found by it."""
+        return self.members or self.last.codec.kind
+
+    def packed(self, position: Callable[[Column], int]) -> list[Any]:
         """The five slots of lua/model/models.lua."""
-        before = [column.position for column in self.columns[:-1]]
-        return [self.type, self.last.codec.kind, self.last.name, self.last.position, before or False]
+        before = [position(column) for column in self.columns[:-1]]
+        return [self.type, self.values, self.last.name, position(self.last), before or False]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -292,6 +328,16 @@ class Schema:
             raise FieldError(f"{self.name}: {place} takes a list of names of fields: write [{shown(names)}]")
         return [self.column(name) for name in names]
 
+    @cached_property
+    def parts(self) -> tuple[PartColumn, ...]:
+        """The parts of columns that indexes and constraints are of."""
+        columns = [column for some in (*self.indexes, *self.unique) for column in some.columns]
+        return tuple(dict.fromkeys(column for column in columns if isinstance(column, PartColumn)))
+
+    def position(self, column: Column) -> int:
+        """The position of a column as lua/model/models.lua knows it: of a part below 0."""
+        return -1 - self.parts.index(column) if isinstance(column, PartColumn) else column.position
+
     def reference(self, name: str) -> Reference:
         """The reference of this name."""
         return next(reference for reference in self.references if reference.name == name)
@@ -342,6 +388,7 @@ class Schema:
             "expires": self.ttl is not None,
             "indexes": sorted(index.definition for index in self.indexes),
             "links": sorted(link.definition for link in self.links if not link.through),
+            "parts": {part.name: part.packed(part.source.name) for part in self.parts},
             "pk": self.pk.name,
             "references": sorted(reference.definition for reference in self.references),
             "unique": sorted(unique.name for unique in self.unique),
@@ -357,7 +404,7 @@ class Schema:
     @cached_property
     def plain(self) -> bool:
         """True where no column depends on another one or on other objects: lua/write/fast_commit.lua may serve."""
-        alone = all(len(index.columns) == 1 and index.kind.fast_insert for index in self.indexes)
+        alone = all(len(index.columns) == 1 and index.kind.fast_insert for index in self.indexes) and not self.parts
         return alone and not self.unique and not self.references and self.ttl is None
 
     @cached_property
@@ -376,7 +423,7 @@ class Schema:
 
         None where objects end: what is kept to clear them away depends on all.
         """
-        bound = {column for unique in self.unique for column in unique.columns}
+        bound = {column for unique in self.unique for column in unique.columns} | {part.source for part in self.parts}
         bound |= {reference.column for reference in self.references}
         for index in self.indexes:
             if len(index.columns) > 1 or not index.kind.fast_insert:
@@ -419,19 +466,21 @@ class Schema:
         self, changed: set[int] | None, referrers: Sequence[Sequence[Any]] = (), links: Sequence[str] = ()
     ) -> bytes:
         def concerned(*columns: Column) -> bool:
-            return changed is None or any(column.position in changed for column in columns)
+            return changed is None or any(stored_column(column).position in changed for column in columns)
 
+        indexes = [index for index in self.indexes if concerned(*index.columns)]
+        parts = [slot for part in self.parts for slot in (part.name, part.packed(part.source.name))]
         return msgspec.msgpack.encode(
             {
                 "key": self.key,
                 "auto": self.automatic,
                 "columns": [column.name for column in self.columns],
-                "indexes": [slot for index in self.indexes if concerned(*index.columns) for slot in index.packed()],
+                "indexes": [slot for index in indexes for slot in index.packed(self.position)],
                 "unique": [
                     slot
                     for unique in self.unique
                     if concerned(*unique.columns)
-                    for slot in (unique.name, [column.position for column in unique.columns])
+                    for slot in (unique.name, [self.position(column) for column in unique.columns])
                 ],
                 "references": [
                     slot
@@ -442,6 +491,7 @@ class Schema:
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.ttl is not None else {}),
                 **({"links": links} if links else {}),
+                **({"parts": parts} if parts and concerned(*self.parts) else {}),
                 **({"defaults": packable(self._defaults)} if self._defaults else {}),
             }
         )

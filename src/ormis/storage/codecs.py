@@ -45,6 +45,8 @@ class Codec:
     read: Callable[[bytes], Any]
     finish: Callable[[Any], Any] | None = None
     variant: Kind | None = None
+    nested: Nested | None = None
+    """The type of values that are kept as JSON."""
 
     @property
     def traits(self) -> Kind:
@@ -298,7 +300,7 @@ def _pydantic_codec(annotation: Any) -> Codec:
     nested = Nested(annotation)
     if not _is_string(nested.adapter):
         variant = CANONICAL_JSON if nested.exact_text else None
-        return Codec("json", nested.encode, str, _utf8, guarded(nested.decode), variant)
+        return Codec("json", nested.encode, str, _utf8, guarded(nested.decode), variant, nested)
 
     def encode(value: Any) -> str:
         text = _text(nested.adapter.dump_python(value, mode="json", warnings=False))
@@ -381,7 +383,7 @@ class RowDecoder:
         kinds = [kind for kind in _ODD if any(codec.wire is kind for codec in codecs)]
         self._odd = [re.compile(pattern).search for kind in kinds for pattern in _ODD[kind]]
         self._whole_takes_null = False
-        if not self._raw and nullable is not None:
+        if not self._raw and nullable is not None and all(map(str.isidentifier, names)):  # keys of dicts need not be
             fields = [*zip(names, _wires(codecs, nullable), strict=True)]
             struct = msgspec.defstruct("Row", fields, array_like=True, gc=False)
             self._decode_whole = _decoder_of(struct)

@@ -29,14 +29,14 @@ class Nested:
     """The values of one type, as JSON."""
 
     def __init__(self, annotation: Any) -> None:
-        self._annotation = annotation
+        self.annotation = annotation
         self.adapter = _adapter(annotation)
         self._lossless = lossless(self.adapter.core_schema)
 
     @cached_property
     def classes(self) -> Classes:
         """The classes that its values may be of."""
-        found = [*_nodes(self.adapter.core_schema), *parts(self._annotation)]
+        found = [*_nodes(self.adapter.core_schema), *parts(self.annotation)]
         return Classes(node for node in found if isinstance(node, type))
 
     @cached_property

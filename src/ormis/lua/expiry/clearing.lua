@@ -37,7 +37,7 @@ local function drop_derived(m, row, pk, add)
     models.each_entry(m, i, row, pk, function(key, member) add(remove, key, member) end)
   end
   for i = 1, #m.unique, 2 do
-    local key, value = m.base .. KEY.unique .. m.unique[i], models.claim(m.unique[i + 1], row)
+    local key, value = m.base .. KEY.unique .. m.unique[i], models.claim(m, m.unique[i + 1], row)
     if value and pcommand('HGET', key, value) == pk then add('HDEL', key, value) end
   end
 end

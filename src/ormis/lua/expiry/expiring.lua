@@ -8,6 +8,7 @@
 
 local KEY = require('server.keys')
 local call, pcommand = require('server.call'), redis.pcall
+local source = require('model.models').source
 
 local function now()
   local time = pcommand('TIME')
@@ -24,6 +25,7 @@ local function watched(m)
   if not m.watched then
     local list, set = {}, {}
     local function add(position)
+      position = source(m, position)
       if not set[position] then
         set[position] = true
         list[#list + 1] = position

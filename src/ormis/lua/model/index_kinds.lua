@@ -45,6 +45,18 @@ local function define(name, kind)
   index_kinds[name] = kind
 end
 
+-- Of each of the members of a list one entry: that of an equality index of these values.
+define('members', {stored = SET, suffix = '=', primary_key = whole_member, entries = function(key, text, pk, kind)
+  local list, seen = {}, {}
+  require('values.inside').each_member(text, kind, function(own)
+    if not seen[own] then
+      local count = #list
+      seen[own], list[count + 1], list[count + 2], list[count + 3] = true, value_key(key, own), pk, false
+    end
+  end)
+  return list
+end})
+
 define('equal', {stored = SET, suffix = '=', primary_key = whole_member, entry = function(key, text, pk)
   return value_key(key, text), pk
 end})

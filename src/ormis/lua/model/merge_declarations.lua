@@ -2,8 +2,8 @@
 -- leaves something stale in an index that another client uses.
 -- A declaration is JSON, {"indexes": ["type kind field,field", ...], "unique": ["field,field", ...], "pk": field,
 -- "references", "links": see catalog.lua, "expires": true if objects may expire, "defaults": the fields of which an
--- absent text counts as a default}; a stored one may have "incomplete": ["indexes ...",
--- "unique ..."], those declared when there were objects already.
+-- absent text counts as a default, "parts": {name: part}, see parts.lua}; a stored one may have "incomplete":
+-- ["indexes ...", "unique ..."], those declared when there were objects already.
 -- In: KEYS[1] ormis/models.
 -- Out: merge_declarations(m, text, declaration, may_write), which completes m.indexes and m.unique, and says in
 --      m.incomplete which can't be trusted yet, indexes by slot, constraints by name, and in m.expires whether objects
@@ -19,7 +19,9 @@ local extend, as_set, nothing = lists.extend, lists.as_set, lists.nothing
 local MOST_LOOKED_AT = 1000  -- objects
 
 local function column_at(m, at, name)
-  if not at[name] then
+  if not at[name] and m.parts and m.parts[name] then
+    require('model.parts').add(m, at, name, m.parts[name])
+  elseif not at[name] then
     m.columns[#m.columns + 1] = name
     at[name] = #m.columns
   end
@@ -67,6 +69,9 @@ local function complete_with(stored, incomplete, name)
     for _, definition in ipairs(stored[part]) do
       local whole, fields = part .. ' ' .. definition, string.match(definition, '^%S+ %S+ (%S+)$') or definition
       local has_it = string.find(',' .. fields .. ',', ',' .. name .. ',', 1, true)
+      for own, place in pairs(stored.parts or nothing) do
+        has_it = has_it or place[1] == name and string.find(',' .. fields .. ',', ',' .. own .. ',', 1, true)
+      end
       if has_it and not incomplete[whole] then found[#found + 1] = whole end
     end
   end
@@ -90,7 +95,21 @@ local function adopt_defaults(m, stored, declared, populated, may_look)
   return news
 end
 
--- The same for parts that need no building.
+-- What is complete with a part that is found elsewhere from now on, or of another kind, is to be built again.
+local function adopt_parts(stored, declared, populated)
+  local news = false
+  for name, part in pairs(declared.parts or nothing) do
+    local known = stored.parts and stored.parts[name]
+    if not known or cjson.encode(known) ~= cjson.encode(part) then
+      if known and populated then extend(stored.incomplete, complete_with(stored, as_set(stored.incomplete), name)) end
+      stored.parts = stored.parts or {}
+      stored.parts[name], news = part, true
+    end
+  end
+  return news
+end
+
+-- The same for parts of a declaration that need no building.
 local function adopt_rest(stored, declared)
   local news = stored.pk ~= declared.pk or declared.expires ~= nil and not stored.expires
   stored.pk, stored.expires = declared.pk, stored.expires or declared.expires
@@ -156,6 +175,7 @@ local function merge_declarations(m, text, declaration, may_write)
   local populated = call('ZCARD', m.base .. KEY.ids) > 0
   local more = adopt(stored, declared, 'indexes', populated)
   more = adopt(stored, declared, 'unique', populated) or more or not text
+  more = adopt_parts(stored, declared, populated) or more
   more = adopt_defaults(m, stored, declared, populated and text, may_write) or more
   more = adopt_rest(stored, declared) or more
   m.expires = stored.expires
@@ -166,6 +186,8 @@ local function merge_declarations(m, text, declaration, may_write)
   end
   local at, incomplete = {}, as_set(stored.incomplete)
   for i, name in ipairs(m.columns) do at[name] = i end
+  for i in pairs(m.part_at or nothing) do at[m.columns[i]] = i end
+  m.parts = stored.parts
   local indexes, unique = definitions_of(m)
   m.indexes, m.unique, m.incomplete = {}, {}, {}
   for _, definition in ipairs(in_order_of(indexes, stored.indexes)) do

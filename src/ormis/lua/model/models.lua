@@ -6,13 +6,16 @@
 --    unique = {name, positions, ...}, references = {position, target, field|false, ...},
 --    expires = true if objects may expire,
 --    links = {name, target, name there, ...} if a deletion has to know them
---    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it}
+--    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it,
+--    parts = {name, part, ...} of columns that are kept as JSON, whose positions in indexes and unique are below 0, see
+--    parts.lua}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
 -- Out: open(packed, declaration, may_write), entry(m, i, row, pk), each_entry(m, i, row, pk, visit),
---      equality_set(m, position, text), filler(m, positions), text_or_default(m, position, text), claim(fields, row),
---      touches(positions, changed), concerned(m, i, changed).
+--      equality_set(m, position, text), filler(m, positions), text_or_default(m, position, text),
+--      claim(m, fields, row), touches(m, positions, changed), concerned(m, i, changed), source(m, position), that of
+--      the column itself.
 
 local call = require('server.call')
 local KEY = require('server.keys')
@@ -24,11 +27,18 @@ local index_kinds = require('model.index_kinds')
 local function open(packed, declaration, may_write)
   local m = cmsgpack.unpack(packed)
   m.base = KEY.prefix .. m.key
+  if m.parts then require('model.parts').open(m) end
   local text = call('HGET', KEYS[1], m.key)
   if text ~= declaration then
     require('model.merge_declarations')(m, text, declaration, may_write)
   end
   return m
+end
+
+-- What a row has at a position, also of a part.
+local function text_at(m, row, position)
+  if position > 0 then return row[position] end
+  return require('model.parts').text(m, row, position)
 end
 
 -- The key of the index at slot i for the fields before its last; nil if one of them is absent.
@@ -48,7 +58,7 @@ local function index_key(m, i, row)
   end
   local key = m.base .. KEY.index
   for j = 1, #prefix do
-    local value = row[prefix[j]]
+    local value = text_at(m, row, prefix[j])
     if not value then return nil end
     key = key .. m.columns[prefix[j]] .. '=' .. key_part(value) .. '/'
   end
@@ -59,7 +69,7 @@ end
 -- set); nothing if a value is absent.
 local function entry(m, i, row, pk)
   local indexes = m.indexes
-  local text = row[indexes[i + 3]]
+  local text = text_at(m, row, indexes[i + 3])
   local key = text and index_key(m, i, row)
   if key then return index_kinds[indexes[i]].entry(key, text, pk, indexes[i + 1]) end
 end
@@ -67,7 +77,7 @@ end
 -- Calls visit(key, member, score|nil) for each entry of one object in the index at slot i.
 local function each_entry(m, i, row, pk, visit)
   local indexes = m.indexes
-  local text = row[indexes[i + 3]]
+  local text = text_at(m, row, indexes[i + 3])
   local key, kind = text and index_key(m, i, row), index_kinds[indexes[i]]
   if not key then return end
   if not kind.entries then
@@ -90,11 +100,11 @@ local function equality_set(m, position, text)
 end
 
 -- The claim of one object for a unique constraint on these positions; nothing if a value is absent.
-local function claim(fields, row)
-  if #fields == 1 then return row[fields[1]] or nil end
+local function claim(m, fields, row)
+  if #fields == 1 then return text_at(m, row, fields[1]) or nil end
   local values = {}
   for i = 1, #fields do
-    values[i] = row[fields[i]]
+    values[i] = text_at(m, row, fields[i])
     if not values[i] then return nil end
   end
   return (string.gsub(cjson.encode(values), '\\/', '/'))
@@ -120,9 +130,13 @@ local function text_or_default(m, position, text)
   return text or m.defaults and m.defaults[position] or false
 end
 
-local function touches(positions, changed)
+local function source(m, position)
+  return position > 0 and position or require('model.parts').source(m, position)
+end
+
+local function touches(m, positions, changed)
   for i = 1, #positions do
-    if changed[positions[i]] then return true end
+    if changed[source(m, positions[i])] then return true end
   end
   return false
 end
@@ -131,10 +145,10 @@ end
 local function concerned(m, i, changed)
   local indexes = m.indexes
   local prefix = indexes[i + 4]
-  return changed[indexes[i + 3]] or prefix and touches(prefix, changed)
+  return changed[source(m, indexes[i + 3])] or prefix and touches(m, prefix, changed)
 end
 
 return {
   open = open, entry = entry, each_entry = each_entry, equality_set = equality_set, claim = claim, touches = touches,
-  concerned = concerned, filler = filler, text_or_default = text_or_default,
+  concerned = concerned, filler = filler, text_or_default = text_or_default, source = source,
 }

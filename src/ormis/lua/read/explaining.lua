@@ -1,7 +1,7 @@
 -- The steps that a query took, or would take, as data for explain().
 -- Out: explanation(), {by, what, cost, {explanation of a part, ...}, quick checks, objects looked at, objects in all,
 --      model, indexes that are left alone since they are incomplete}, `by` being one of key, unique, equal, sorted,
---      text, order, creation, all, union, forward, reverse, links, nothing, portion.
+--      text, members, order, creation, all, union, forward, reverse, links, nothing, portion.
 
 local prefix = require('server.keys').prefix
 local call = require('server.call')
@@ -21,9 +21,12 @@ local function index_name(probe)
 end
 
 -- cmsgpack packs no more than 16 levels: deeper parts are left out.
-local function described(path, depth)
+local function described(path, depth, m)
   local parts, kind = {}, path.by or string.gsub(path[1], '_in$', '')
-  for i, inner in ipairs(depth < 5 and path.paths or nothing) do parts[i] = described(inner, depth + 1) end
+  if kind == 'equal' then kind = m.indexes[path[2]].type end
+  for i, inner in ipairs(depth < 5 and path.paths or nothing) do
+    parts[i] = described(inner, depth + 1, path.model or m)
+  end
   return {kind, index_name(path.probe or path), path.cost or 0, parts, path.model and path.model.key or ''}
 end
 
@@ -34,7 +37,7 @@ local function explanation()
     if not index.complete then lacking[#lacking + 1] = joined(index.names, index.name) end
   end
   for i, check in ipairs(search.checks or nothing) do checks[i] = string.sub(check.key, #prefix + 1) end
-  return {described(search.taken or {by = 'portion'}, 0), checks, search.spent, call('ZCARD', search.ids), lacking}
+  return {described(search.taken or {by = 'portion'}, 0, m), checks, search.spent, call('ZCARD', search.ids), lacking}
 end
 
 return explanation

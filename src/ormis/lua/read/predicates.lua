@@ -1,6 +1,8 @@
 -- Conditions as functions of a row. Two-valued: a comparison with an absent text is false.
 -- A condition is {'and', ...}, {'or', ...}, {'xor', ...}, {'not', c}, {'true'}, {'false'} or
---   {'cmp', position, kind, operator, text, ...}     eq in lt lte gt gte contains startswith endswith null
+--   {'cmp', position, kind, operator, text, ...}     eq in lt lte gt gte contains startswith endswith null; of JSON
+--                                                    member and key; in place of the position a part, see
+--                                                    values/inside.lua
 --   {'field', position, kind, operator, position}    two fields of the object
 --   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
 --                                                    so many relations lead here
@@ -49,6 +51,11 @@ function operators.startswith(_, a, b) return string.sub(a, 1, #b) == b end
 
 function operators.endswith(_, a, b) return b == '' or string.sub(a, -#b) == b end
 
+function operators.member(kind, a, b)
+  return require('values.inside').each_member(a, kind, function(own) return operators.eq(kind, own, b) end)
+end
+
+function operators.key(_, a, b) return require('values.inside').has_key(a, b) end
 
 local function within(kind, texts)
   local set = {}
@@ -113,8 +120,22 @@ builders['not'] = function(m, node, columns)
   return function(row, pk) return not inner(row, pk) end
 end
 
+-- A comparison of a part of a column, as one of a row that has it.
+local function of_part(node, columns)
+  local read, source, own = require('values.inside').reader(node[2]), node[2][1], {}
+  for i = 1, #node do own[i] = node[i] end
+  own[2] = 1
+  local holds = builders.cmp(nil, own, {})
+  columns[source] = true
+  return function(row)
+    local text = row[source]
+    return holds({text and read(text) or false})
+  end
+end
+
 function builders.cmp(_, node, columns)
   local position, kind, operator, text = node[2], node[3], node[4], node[5]
+  if type(position) == 'table' then return of_part(node, columns) end
   columns[position] = true
   if operator == 'null' then
     return function(row) return not row[position] end

@@ -33,8 +33,11 @@ function around.sorted(probe, m, part)
   if call('ZCOUNT', probe.key, score, score) > MOST then return nil end
   local below, equal = call('ZCOUNT', probe.key, '-inf', '(' .. score), 0
   local compare, text_or_default = require('values.compare').compare, require('model.models').text_or_default
+  local of_part = type(part[2]) == 'table' and require('values.inside').reader(part[2])
+  local position = of_part and part[2][1] or part[2]
   for _, pk in ipairs(call('ZRANGEBYSCORE', probe.key, score, score)) do
-    local text = text_or_default(m, part[2], call('HGET', m.base .. KEY.object .. pk, probe[3]))
+    local text = text_or_default(m, position, call('HGET', m.base .. KEY.object .. pk, m.columns[position]))
+    if of_part then text = text and of_part(text) end
     local order = text and compare(part[3], text, part[5])
     if order == -1 then below = below + 1 elseif order == 0 then equal = equal + 1 end
   end

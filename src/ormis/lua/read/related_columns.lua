@@ -4,6 +4,7 @@
 -- `by` above 0 the one whose column at that position holds it); its columns become `at`, `at` + 1, ...
 -- A join with more items counts instead of reading: {from, model, position of the foreign key, at, {}, 0} the objects
 -- of `model` that refer to the key, {from, model, 0, at, {}, model of the key, name} those in its set of links.
+-- One without a model, {from, 0, part, at, {}}, is a part of what stands at `from`, see values/inside.lua.
 -- Out: prepare_joins(joins, early, sorted, numbers): three functions, each nil if there is nothing to do, for the joins
 --      that the condition needs, those that the order needs more, and for the rest of them on a list of rows, which
 --      returns false if the texts are too long for one call. Counts stay `numbers`, or become texts;
@@ -91,7 +92,9 @@ local function prepare_joins(joins, early, sorted, numbers)
     for j = first, last do
       local join = joins[j]
       local key = row[join[1]]
-      if join[6] then
+      if join.part then
+        row[join[4]] = key and join.part(key) or false
+      elseif join[6] then
         local number = key and number_of(join, key) or 0
         row[join[4]] = numbers and number or tostring(number)
       else
@@ -101,7 +104,7 @@ local function prepare_joins(joins, early, sorted, numbers)
       end
     end
   end
-  for _, join in ipairs(joins) do
+  local function prepare(join)
     join.model, join.known, join.names = open_models.model_at(join[2]), {}, {}
     local defaults = {}
     for i, position in ipairs(join[5]) do
@@ -110,6 +113,9 @@ local function prepare_joins(joins, early, sorted, numbers)
     end
     join.names[#join.names + 1] = join.model.columns[1]  -- whether the object is there
     join.fill = models.filler({defaults = defaults}, join[5])
+  end
+  for _, join in ipairs(joins) do
+    if join[2] == 0 then join.part = require('values.inside').reader(join[3]) else prepare(join) end
   end
   return early > 0 and function(row) add(row, 1, early) end,
     sorted > early and function(row) add(row, early + 1, sorted) end,

@@ -167,7 +167,7 @@ local function ordered_probe()
   local term, m, best = request.order[1], search.m, nil
   for _, probe in ipairs(term and search.probes or {}) do
     local ranged = probe[1] == 'sorted' or probe[1] == 'text'
-    if ranged and usable(probe, m) and m.indexes[probe[2]].last == term[1] then
+    if ranged and usable(probe, m) and m.indexes[probe[2]].last == (term[6] or term[1]) then
       local cost = measured(probe, m, search.conjuncts)
       if (not best or cost < best.cost) and (bounded(probe) or has_all(probe, term[5])) then best = probe end
     end

@@ -27,11 +27,11 @@ end
 -- Some columns of an object by their positions, the primary key among them; nil where there is no such object.
 local function row_at(m, pk, positions)
   local names, row = {m.columns[1]}, {}
-  for i = 1, #positions do names[i + 1] = m.columns[positions[i]] end
+  for i = 1, #positions do names[i + 1] = m.columns[models.source(m, positions[i])] end
   local texts = pcommand('HMGET', m.base .. KEY.object .. pk, unpack(names))
   if texts.err or not texts[1] then return nil end
   row[1] = texts[1]
-  for i = 1, #positions do row[positions[i]] = texts[i + 1] end
+  for i = 1, #positions do row[models.source(m, positions[i])] = texts[i + 1] end
   return row
 end
 
@@ -90,7 +90,7 @@ end
 local function verify_claims(m, object_key, row, pk)
   for i = 1, #m.unique, 2 do
     local name, fields = m.unique[i], m.unique[i + 1]
-    local value, key = models.claim(fields, row), m.base .. KEY.unique .. name
+    local value, key = models.claim(m, fields, row), m.base .. KEY.unique .. name
     if value and (request.build or not (m.incomplete and m.incomplete[name])) then
       local holder_pk = ask('HGET', key, value)
       local claim = function() call('HSET', key, value, pk) end
@@ -98,7 +98,7 @@ local function verify_claims(m, object_key, row, pk)
         note('unique-missing', object_key, name, value, claim)
       elseif holder_pk ~= pk then
         local other = row_at(m, holder_pk, fields)
-        if other and models.claim(fields, other) == value then
+        if other and models.claim(m, fields, other) == value then
           note('unique-duplicate', object_key, name, m.key .. ':' .. holder_pk)
         else
           note('unique-stale', object_key, name, value, claim)

@@ -1,6 +1,7 @@
--- Sums, differences and products of stored numbers, if doubles can hold them exactly.
--- Out: calculate(kind, operator, a, b), the operator one of + - *: the text of the result, as Python writes it; nil if
---      the result is not exact, is NaN or no number, or if kind or operator is another.
+-- Sums, differences and products of stored numbers, if doubles can hold them exactly; changes of JSON.
+-- Out: calculate(kind, operator, a, b), the operator one of + - *, of JSON one of inside_changes.lua: the text of the
+--      result, as Python writes it; nil if the result is not exact, is NaN or no number, or if kind or operator is
+--      another.
 
 local score = require('values.scores')
 
@@ -51,6 +52,7 @@ local function decimal_text(number, scale)
 end
 
 local function calculate(kind, operator, a, b)
+  if kind == 'json' then return require('values.inside_changes')(operator, a, b) end
   local x, y, scale
   if kind == 'int' or kind == 'float' then
     x, y = score(kind, a), score(kind, b)

@@ -24,8 +24,8 @@ local function claim_changes(object, old, new, emit)
   end
   for i = 1, #m.unique, 2 do
     local fields = m.unique[i + 1]
-    if not (old and new and changed) or models.touches(fields, changed) then
-      local before, after = old and models.claim(fields, old), new and models.claim(fields, new)
+    if not (old and new and changed) or models.touches(m, fields, changed) then
+      local before, after = old and models.claim(m, fields, old), new and models.claim(m, fields, new)
       if before ~= after then
         local key = m.base .. KEY.unique .. m.unique[i]
         if before and not others(key, before, m.unique[i]) then emit('HDEL', key, before) end

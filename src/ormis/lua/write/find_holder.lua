@@ -16,9 +16,9 @@ local function row_of(m, pk, positions)
     if object.new then objects.need(object, positions) end
     return object.new
   end
-  for i = 1, #positions do names[i] = m.columns[positions[i]] end
+  for i = 1, #positions do names[i] = m.columns[models.source(m, positions[i])] end
   local texts = call('HMGET', key, unpack(names))
-  for i = 1, #positions do row[positions[i]] = texts[i] end
+  for i = 1, #positions do row[models.source(m, positions[i])] = texts[i] end
   return row
 end
 
@@ -26,7 +26,7 @@ local function find_holder(m, fields, value)
   if call('ZCARD', m.base .. KEY.ids) > FEW then return false end
   for _, pk in ipairs(call('ZRANGE', m.base .. KEY.ids, 0, -1)) do
     local row = row_of(m, pk, fields)
-    if row and models.claim(fields, row) == value then return pk end
+    if row and models.claim(m, fields, row) == value then return pk end
   end
   return false
 end

@@ -119,8 +119,8 @@ end
 function mutations.conflict(m, row, pk, changed, only)
   for i = 1, #m.unique, 2 do
     local name, fields = m.unique[i], m.unique[i + 1]
-    local meant = (not only or only[name]) and (not changed or models.touches(fields, changed))
-    local value = meant and models.claim(fields, row)
+    local meant = (not only or only[name]) and (not changed or models.touches(m, fields, changed))
+    local value = meant and models.claim(m, fields, row)
     if value then
       local claims = m.claims and m.claims[name]
       local other = claims and claims[value]
@@ -138,7 +138,7 @@ end
 function mutations.reclaim(m, old, new, pk)
   for i = 1, #m.unique, 2 do
     local name, fields = m.unique[i], m.unique[i + 1]
-    local before, after = old and models.claim(fields, old), new and models.claim(fields, new)
+    local before, after = old and models.claim(m, fields, old), new and models.claim(m, fields, new)
     if before ~= after then
       m.claims = m.claims or {}
       local claims = m.claims[name] or {}
@@ -165,7 +165,7 @@ function mutations.concerning(m, changes)
   end
   for i = 2, #m.unique, 2 do
     local fields = m.unique[i]
-    if #fields > 1 and models.touches(fields, changed) then extend(positions, fields) end
+    if #fields > 1 and models.touches(m, fields, changed) then extend(positions, fields) end
   end
   return positions, changed
 end

@@ -8,6 +8,7 @@
 
 local KEY = require('server.keys')
 local call = require('server.call')
+local models = require('model.models')
 
 local objects = {by_key = {}, count = 0}
 
@@ -22,7 +23,7 @@ function objects.need(object, positions)
   if not loaded then return end
   local columns, names, at, count = object.m.columns, {}, {}, 0
   for i = 1, #positions do
-    local position = positions[i]
+    local position = models.source(object.m, positions[i])
     if not loaded[position] then
       loaded[position] = true
       count = count + 1

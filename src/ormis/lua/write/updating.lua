@@ -19,8 +19,8 @@ local function check_unchanged(m, object, expected)
 end
 
 -- sums: {position, kind, operator, left position, right position|0, right text, bounds, ...}; bounds: {'ge'|'gt'|'le'|
--- 'lt', text, ...}; an operator of '' for what can't be done here, the right text is {position, ...} then, what that is
--- computed from.
+-- 'lt', text, ...}, of JSON {'absent'} if it may be; an operator of '' for what can't be done here, the right text is
+-- {position, ...} then, what that is computed from.
 local SUM = 7
 
 -- The columns that sums read, and those that they write.
@@ -38,12 +38,14 @@ local function stored(object, position)
   return models.text_or_default(object.m, position, object.new[position])
 end
 
--- The text of one sum; nil where it can't be done here or is out of bounds.
+-- The text of one sum; nil where it can't be done here or is out of bounds; false for a change of JSON that is absent,
+-- where bounds say that it may be.
 local function result_of(object, sums, i)
   local kind, operator, right, bounds = sums[i + 1], sums[i + 2], sums[i + 4], sums[i + 6]
   local a, b = stored(object, sums[i + 3]), right > 0 and stored(object, right) or sums[i + 5]
+  if kind == 'json' and operator ~= '' and not a and bounds[1] then return false end
   local text = operator ~= '' and a and b and require('values.arithmetic')(kind, operator, a, b)
-  if not text or #bounds == 0 then return text or nil end
+  if not text or #bounds == 0 or kind == 'json' then return text or nil end
   return require('values.bounds')(kind, text, bounds) and text or nil
 end
 
@@ -58,7 +60,7 @@ local function operands()
     local object = summed and objects.find(mutations.model(model), pk, positions)
     if object and not seen[object] then
       local all, own = true, {number}
-      for i = 1, #sums, SUM do all = all and result_of(object, sums, i) end
+      for i = 1, #sums, SUM do all = all and result_of(object, sums, i) ~= nil end
       for _, position in ipairs(positions) do extend(own, {position, stored(object, position)}) end
       if not all then found[#found + 1] = own end
       seen[object] = true
@@ -73,7 +75,7 @@ local function apply_arithmetic(m, object, sums)
   objects.need(object, positions_of(sums))
   for i = 1, #sums, SUM do
     local text = result_of(object, sums, i)
-    if not text then mutations.refuse('inexact', m.key, operands()) end
+    if text == nil then mutations.refuse('inexact', m.key, operands()) end
     extend(changes, {sums[i], text})
     texts[#texts + 1] = text
   end

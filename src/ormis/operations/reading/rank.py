@@ -44,7 +44,7 @@ def rank(source: Source[Any], origin: Origin, record: Any) -> Operation[int]:
     if query.sliced or query.combined is not None:
         return _index((yield from evaluate(source._copy(prefetch=(), related=()), origin)), record, source, record)
     plan = yield from planned(query.having(fields=("pk",), related=()), origin)
-    by_columns = all(isinstance(term.cell, Column) for term in plan.order)
+    by_columns = all(isinstance(term.cell, Column) and term.cell.position > 0 for term in plan.order)
     if plan.client_where is None and plan.keys is None and by_columns:
         counted = yield from _by_server(source, origin, plan, record)
         if counted is not None:

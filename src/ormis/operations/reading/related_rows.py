@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...calls import Operation, Origin
-from ...planning.columns import Cell, ColumnRef, LinkStep, RelatedCell, Step, needed, segments
+from ...planning.columns import Cell, ColumnRef, LinkStep, RelatedCell, Step, compute, needed, segments
 from ...planning.derived import Matches
 from ...planning.plan import Plan
 from ...planning.predicates import Compare
@@ -131,6 +131,7 @@ def _among(
             assert isinstance(derived, Matches)
             yield from fill_matches(derived, rows, origin)
         for row in rows:
+            compute(row, cells.annotated)
             seen.add(row[column.name])
             for owner in owners.get(row[column.name], ()):
                 reached(owner, row)

@@ -18,6 +18,7 @@ from ... import signals
 from ...calls import Operation, Origin
 from ...errors import FieldError, IntegrityError, reason, shown
 from ...planning.assigned import assigned
+from ...planning.part_changes import json_change
 from ...query.expressions import Arithmetic, Expression, F, Value
 from ...records.hydration import validated
 from ...records.state import PENDING, UNKNOWN, State, Text, state_of
@@ -258,7 +259,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     def on_result(result: Any) -> None:
         for column, value, text in written:
             state.mark_stored(schema, column, value, text)
-        for column, text in zip(summed, result if summed else (), strict=True):
+        texts = [None if text is False else text for text in result] if summed else ()
+        for column, text in zip(summed, texts, strict=True):
             if text is PENDING:  # a copy: the same expression may be assigned once more
                 summed[column] = copy(summed[column])
             values[column.name] = summed[column] if text is PENDING else _decoded(column, text)
@@ -294,7 +296,8 @@ def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequenc
 def _take_late_result(record: Record, state: State, summed: dict[Column, Expression], texts: Any) -> None:
     """Takes the sums of a mutation that was part of a block, where nothing came after them there."""
     schema, values = record.__schema__, vars(record)
-    for (column, expression), text in zip(summed.items(), texts, strict=True):
+    found = [None if text is False else text for text in texts]
+    for (column, expression), text in zip(summed.items(), found, strict=True):
         value = _decoded(column, text)
         if values[column.name] is expression:
             values[column.name] = value
@@ -361,6 +364,11 @@ def sum_of(schema: Schema, column: Column, value: Expression) -> list[Any]:
     It can't where the field has constraints that are no plain bounds: results are held to these here.
     """
     bounds = column.bounds
+    if column.codec.kind == "json":
+        change = json_change(column, value)
+        if change is not None:
+            absent = ("absent",) if column.nullable else ()
+            return [column.position, "json", change[0], column.position, 0, change[1], absent]
     if (
         bounds is not None
         and isinstance(value, Arithmetic)

@@ -28,7 +28,7 @@ from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, R
 from ...planning.windows import window_among
 from ...records.state import Wire
 from ...schema.relations import OnDelete
-from ...schema.schema import Column
+from ...schema.schema import Column, stored_column
 from ...storage.scripts import script
 from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
 from ..reading.complete_rows import keys_of
@@ -240,7 +240,8 @@ def change_each(
     Everything is computed before anything is written. Raises what `compute` raises.
     """
     client_where = needed(() if plan.client_where is None else plan.client_where.columns()).stored
-    checked = [column for column in dict.fromkeys([*how.reads, *client_where]) if isinstance(column, Column)]
+    stored = [stored_column(column) if isinstance(column, Column) else column for column in client_where]
+    checked = [column for column in dict.fromkeys([*how.reads, *stored]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most, lasting = how.requested.most, _lasting(plan, how.requested)
     tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))

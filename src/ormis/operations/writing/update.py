@@ -13,8 +13,9 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...limits import Limits
 from ...planning.assigned import assigned
+from ...planning.part_changes import WithParts, converted, part_of
 from ...planning.scopes import scopes
-from ...query.expressions import Expression, is_expression
+from ...query.expressions import Expression, expression, is_expression
 from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from ..reading import evaluate as results
@@ -54,6 +55,7 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
     schema = source._schema
     if schema.auto_now:
         values = times(schema.auto_now) | dict(values)
+    values = _with_parts(schema, values)
     constants: list[Any] = []
     computed: dict[Column, Expression] = {}
     scope = scopes(source.query).rows if any(map(is_expression, values.values())) else schema
@@ -69,6 +71,22 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
             constants += (column.position, _present(text_of_result(schema, column, value, source.model._fitted, {})))
             del computed[column]
     return Writes(constants, computed, [i for column, value in computed.items() for i in sum_of(schema, column, value)])
+
+
+def _with_parts(schema: Schema, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The values, parts of fields as expressions of these. Raises FieldError for a field and parts of it."""
+    parts = {name: part for name in values if "__" in name and (part := part_of(schema, name)) is not None}
+    if not parts:
+        return values
+    whole = {name: value for name, value in values.items() if name not in parts}
+    changed: dict[Column, dict[tuple[str, ...], Expression]] = {}
+    for name, (column, names) in parts.items():
+        if column.name in whole:
+            raise FieldError(f"{schema.name}: {column.name} and its part {name} can't be written in one update()")
+        value = values[name]
+        given = value if is_expression(value) else converted(schema, column, names, value)
+        changed.setdefault(column, {})[names] = expression(given)
+    return whole | {column.name: WithParts(column, some) for column, some in changed.items()}
 
 
 def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Operation[int]:
