@@ -13,6 +13,7 @@ from rich.table import Table
 
 from . import (
     bulk,
+    claiming,
     computing,
     holding,
     linking,
@@ -32,7 +33,20 @@ from .profiling import profile
 
 LINES: dict[str, type[Line]] = {
     line.name: line
-    for module in (saving, marking, reading, bulk, linking, memory, voting, relating, querying, computing, holding)
+    for module in (
+        saving,
+        marking,
+        reading,
+        bulk,
+        linking,
+        memory,
+        voting,
+        relating,
+        querying,
+        computing,
+        holding,
+        claiming,
+    )
     for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}

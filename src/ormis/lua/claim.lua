@@ -10,30 +10,41 @@
 -- found in one call, or {outcome, 1, ...}; then nothing has changed.
 -- The reply that is kept for a repeated call has the keys alone: the rows are read when it is answered.
 
-local KEY = require('server.keys')
 local idempotency = require('server.idempotency')
+local claim_first = require('write.fast_claim')
+local pack_rows = require('server.pack_rows')
 
-local kept, pks = idempotency.reply, nil
-
-if kept then
-  local reply = type(kept) == 'string' and cmsgpack.unpack(kept) or {}
-  pks = reply[1] == 'ok' and reply[3]
-else
-  local request = require('read.request')
-  kept = idempotency.remember(require('server.server').answer(function()
-    local how, _, rows = require('read.search')()
-    if not rows then return {'ok', how} end
-    local _, _, stale, keys = require('write.set_change')(rows, request.most)
-    pks = keys
-    return {'ok', how, keys, stale}
-  end))
+if not idempotency.reply then
+  local claimed, rows, width = claim_first()
+  if claimed then
+    return {idempotency.remember(cmsgpack.pack({'ok', 'done', claimed})), pack_rows(rows, width)}
+  end
 end
 
-if not pks or type(kept) ~= 'string' then return kept end
+local KEY = require('server.keys')
+local answer = require('server.server').answer
+local find = require('read.search')
+local first = require('read.plan')
+local request = require('read.request')
+local set_change = require('write.set_change')
 
+local function claim()
+  local changes = request.mutation[2]
+  for i = 2, #changes, 2 do changes[i] = first.bound(changes[i]) end
+  local how, _, rows = find()
+  if not rows then return {'ok', how} end
+  local _, _, stale, keys = set_change(rows, request.most)
+  return {'ok', how, keys, stale}
+end
+
+local kept = idempotency.reply or idempotency.remember(answer(claim))
+local reply = type(kept) == 'string' and cmsgpack.unpack(kept) or {}
+if reply[1] ~= 'ok' or not reply[3] then return kept end
+
+-- The objects as they are now. Another caller may have deleted one of them before a repeated call.
 local m, rows = cmsgpack.unpack(ARGV[3]), {}
-for i = 1, #pks do
-  local row = redis.pcall('HMGET', KEY.prefix .. m.key .. KEY.object .. pks[i], unpack(m.columns))
-  if row[1] then rows[#rows + 1] = row end  -- another one has deleted it before a repeated call
+for i = 1, #reply[3] do
+  local row = redis.pcall('HMGET', KEY.prefix .. m.key .. KEY.object .. reply[3][i], unpack(m.columns))
+  if row[1] then rows[#rows + 1] = row end
 end
-return {kept, require('server.pack_rows')(rows, #m.columns)}
+return {kept, pack_rows(rows, #m.columns)}

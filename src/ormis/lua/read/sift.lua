@@ -2,8 +2,9 @@
 -- Out: keys_of(probe), those that it allows; sift(keys, probe), of these those that it allows, too: an exact one of a
 --      key, a set or a range of scores; walk(probe, descending, needed, look), which walks a range in its order until
 --      as much is kept as is needed, with all that stands with the last: `look` is given keys and the list to which it
---      adds what it keeps of them, themselves or rows that begin with them, and says false to give up. Returns the list
---      and where each key stands, a score or a text; nil if given up.
+--      adds what it keeps of them, themselves or rows that begin with them, and says false to give up, 'enough' to
+--      leave out further ones that stand with the last. Returns the list and where each key stands, a score or a text;
+--      nil if given up.
 
 local call = require('server.call')
 
@@ -72,9 +73,10 @@ local function walk(probe, descending, needed, look)
       end
     end
     local more = count == size
-    if look(keys, kept) == false then return nil end
+    local going_on = look(keys, kept)
+    if going_on == false then return nil end
     start, size = start + size, math.min(PAGE, 2 * size)
-  until not more or #kept > needed and stand(#kept) ~= stand(needed)
+  until not more or going_on == 'enough' or #kept > needed and stand(#kept) ~= stand(needed)
   return kept, stands
 end
 

@@ -219,6 +219,11 @@ def rows_of(plan: Plan, packed: bytes) -> Rows:
     return _decoded_rows(plan.schema, plan.reads, packed)
 
 
+def whole_rows(schema: Schema, packed: bytes) -> Rows:
+    """Rows of all columns of a model. Raises StoredDataError."""
+    return _decoded_rows(schema, schema.columns, packed)
+
+
 def _decoded_rows(schema: Schema, columns: tuple[Readable, ...], packed: bytes) -> Rows:
     decoder = schema.decoder_for(columns)
     whole = decoder.whole_rows(packed)

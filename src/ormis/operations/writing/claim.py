@@ -10,29 +10,31 @@ Touched: as by update().
 # Modules of the package use private names of each other.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, NoReturn
 
-from ...calls import Operation, Origin, ScriptCall
+from ...calls import Argument, Operation, Origin
 from ...errors import FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.columns import Cell, needed
 from ...planning.plan import Plan, packed
-from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
+from ...planning.predicates import BoolOp, Compare, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...query.q import Q
 from ...records.hydration import load
 from ...schema.schema import Column
 from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, answer_of
 from ..reading.evaluate import evaluate
-from ..reading.pages import rows_of
+from ..reading.pages import whole_rows
 from ..reading.row_shapes import attach_known
 from ..reading.select import fetch
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from .cascade import referred_values, shapes_with_referrers
+from .fast_claim import claim_arguments
 from .set_changes import ClientChange, _computed, _expecting, _key, _Planned, check_whole
 from .subquery_values import _has_subquery
 from .update import Writes, _client_change, _may_be_null, writes
@@ -48,21 +50,26 @@ class _Claims:
     source: Source[Any]
     origin: Origin
     wanted: int
-    objects: dict[str, Any] = field(default_factory=dict[str, Any])
+    objects: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     @property
     def left(self) -> int:
         """How many are still to be claimed."""
         return self.wanted - len(self.objects)
 
-    def take(self, plan: Plan, rows: bytes) -> None:
-        """The objects that one call has changed."""
-        whole = replace(plan, client_where=None, order=(), columns=plan.schema.columns)
-        records = load(self.source.model, rows_of(whole, rows), self.origin)
+    def has(self, key: str) -> bool:
+        """Returns whether the object with this key, as its text, is among them."""
+        return self.source._schema.pk.codec.decode(key.encode()) in self.objects
+
+    def take(self, rows: bytes) -> int:
+        """Takes the objects that one call has changed; returns how many of them are new."""
+        schema, before = self.source._schema, len(self.objects)
+        records = load(self.source.model, whole_rows(schema, rows), self.origin)
         if self.source._known:
             attach_known(records, self.source._known)
-        encode = plan.schema.pk.codec.encode
-        self.objects |= {str(encode(record.pk)): record for record in records}
+        for record in records:
+            self.objects[record.pk] = record
+        return len(self.objects) - before
 
 
 def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str, Any]) -> Operation[list[Any]]:
@@ -76,8 +83,8 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
         raise FieldError(f"{name}: claim() can't write {subquery}: values of subqueries are those of update()")
     source._cache = None
     query = source.query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects")
-    plan = replace((yield from planned(query, origin)), columns=query.schema.columns)
-    if plan.derived:
+    plan = yield from planned(query, origin)
+    if plan.prepared is None and plan.derived:
         raise FieldError(
             f"{name}: a queryset that is filtered or ordered by {plan.derived[0].name} can't be claimed: that is "
             f"about other objects, which may change meanwhile; keep it in a field of {name}"
@@ -97,7 +104,6 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
 
 
 def _claim(plan: Plan, claims: _Claims, assigned: Writes) -> Operation[None]:
-    by_client = _client_change(claims.source, assigned, claims.origin.limits)
     by_server = assigned.by_server and not _may_be_null(plan.schema, assigned)
     if by_server and plan.client_where is None and not plan.client_sort and plan.keys is None:
         try:
@@ -105,19 +111,17 @@ def _claim(plan: Plan, claims: _Claims, assigned: Writes) -> Operation[None]:
                 return
         except InexactArithmetic:
             pass
-    yield from _by_keys(plan, claims, by_client)
+    yield from _by_keys(plan, claims, _client_change(claims.source, assigned, claims.origin.limits))
 
 
 def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes) -> Operation[bool]:
     """Claims by calls that find the objects themselves; returns False if the server can't find them in one call."""
     while claims.left:
         some = min(claims.left, claims.origin.limits.changed)
-        how, *rest = yield from _ask(replace(plan, limit=some), claims, assigned.arguments, {"want": "claim"})
+        how, *rest = yield from _ask(plan, claim_arguments(plan, some, assigned))
         if how != "done":
             return False
-        before = len(claims.objects)
-        claims.take(plan, rest[-1])
-        if len(claims.objects) - before < some:
+        if claims.take(rest[-1]) < some:
             return True
     return True
 
@@ -130,7 +134,7 @@ def _by_keys(plan: Plan, claims: _Claims, how: ClientChange) -> Operation[None]:
     for _ in range(ATTEMPTS):
         asked = claims.left + len(claims.objects) + _SPARE
         rows = yield from fetch(replace(reading, limit=asked))
-        rows = [row for row in rows if _key(reading, row) not in claims.objects]
+        rows = [row for row in rows if not claims.has(_key(reading, row))]
         yield from _take_first(plan, claims, how, (_computed(reading, how, checked, row) for row in rows))
         if not claims.left or not rows:
             return
@@ -145,21 +149,18 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         batch = [*islice(found, min(most, claims.left + (0 if how.reads else _SPARE)))]
         if not batch:
             return
-        more = {"want": "change", "most": min(most, claims.left), **_expecting(how, batch)}
-        *_, rows = yield from _ask(plan, claims, how.requested.arguments, more)
-        claims.take(plan, rows)
+        mutation, left = ["update", *how.requested.arguments], min(most, claims.left)
+        request, numbers = plan.asked("change", mutation=mutation, most=left, **_expecting(how, batch))
+        referred = [plan.schema] if referred_values(plan.schema) else []
+        arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
+        claims.take((yield from _ask(plan, arguments))[-1])
 
 
-def _ask(plan: Plan, claims: _Claims, arguments: Sequence[Any], more: dict[str, Any]) -> Operation[list[Any]]:
-    want = more.pop("want")
-    request, numbers = plan.asked(want, mutation=["update", *arguments], **more)
-    changed = [plan.schema] if referred_values(plan.schema) else []
-    call = script("claim")((packed(request, numbers), *shapes_with_referrers(numbers.models, (), changed)), ScriptCall)
-    call.in_block = lambda: _refused_in_block(claims.source._schema.name)
+def _ask(plan: Plan, arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
+    call = script("claim")(arguments)
+    call.in_block = partial(_refused_in_block, plan.schema.name)
     reply: bytes | list[bytes] = yield call
-    if isinstance(reply, bytes):
-        return answer_of(reply, (plan,))
-    return [*answer_of(reply[0]), reply[1]]
+    return answer_of(reply, (plan,)) if isinstance(reply, bytes) else [*answer_of(reply[0]), reply[1]]
 
 
 def _refused_in_block(name: str) -> NoReturn:
@@ -169,12 +170,12 @@ def _refused_in_block(name: str) -> NoReturn:
     )
 
 
-def _completed(source: Source[Any], origin: Origin, claimed: dict[str, Any]) -> Operation[list[Any]]:
+def _completed(source: Source[Any], origin: Origin, claimed: dict[Any, Any]) -> Operation[list[Any]]:
     """The objects, read once more where the queryset wants more of them, or less, than their fields."""
     query = source.query
     if not claimed or not (query.fields or query.related or query.prefetch or query.shown):
         return [*claimed.values()]
-    keys = [record.pk for record in claimed.values()]
+    keys = [*claimed]
     again = source._copy(where=(Q(pk__in=keys),), order=())
     found = {record.pk: record for record in (yield from evaluate(again, origin))}
     return [found[key] for key in keys if key in found]
@@ -185,8 +186,14 @@ def _completed(source: Source[Any], origin: Origin, claimed: dict[str, Any]) -> 
 
 def _check_leaving(plan: Plan, assigned: Writes, values: Mapping[str, Any]) -> None:
     """Raises ValueError if the changed objects are known to meet the conditions as before, to be claimed again."""
+    written = dict(zip(assigned.constants[::2], assigned.constants[1::2], strict=True))
+    for part in conjuncts(plan.where):
+        if isinstance(part, Compare) and part.operator == "eq" and part.column.codec.traits.equal_by_text:
+            text = written.get(part.column.position)
+            if text is not None and text != part.texts[0]:
+                return
     constants = dict[Column, Any]()
-    for position, text in zip(assigned.constants[::2], assigned.constants[1::2], strict=True):
+    for position, text in written.items():
         column = plan.schema.columns[int(position) - 1]
         constants[column] = None if text is False else column.codec.decode(_bytes(text))
     row = {column.name: value for column, value in constants.items()}
