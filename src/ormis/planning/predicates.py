@@ -227,6 +227,19 @@ class CompareOuter(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CreatedBehind(Node):
+    """Stands behind this rank in the order of creation, or in its reverse. Only the server evaluates it."""
+
+    rank: float
+    backwards: bool
+    inclusive: bool = False
+
+    def packed(self, _numbers: Positions, /) -> list[Any]:
+        """{'created', rank, backwards, inclusive}."""
+        return ["created", repr(self.rank), self.backwards, self.inclusive]
+
+
+@dataclass(frozen=True, slots=True)
 class BoolOp(Node):
     """Conditions joined by and, or, xor."""
 

@@ -1,7 +1,7 @@
 -- Runs the search of a request: by the cheapest access path in one call, or, if that would hold the server too long,
 -- by several calls.
 -- Out: find(), which returns one of
---   'done', count, rows            all there is, in order and cut; no rows if only their number was asked for
+--   'done', count, rows, places    all there is, in order and cut; no rows if only their number was asked for
 --   'keys', keys                   too many for one call: the candidates, to be asked for in batches
 --   'walk'                         too many for that: to be asked for step by step
 --   'step', after, rows, places    one step or batch done; `after`: the place of the last object looked at, false at
@@ -119,12 +119,23 @@ function step()
   return 'step', #keys == search.chunk and place or false, rows, request.places and places_in(rows)
 end
 
+-- How many objects come before the place in the order of creation that a condition names, see predicates.lua.
+local function passed()
+  for _, part in ipairs(search.conjuncts) do
+    if part[1] == 'created' and part[3] == request.backwards then
+      if part[3] then return call('ZCOUNT', search.ids, '(' .. part[2], '+inf') end
+      return call('ZCOUNT', search.ids, '-inf', '(' .. part[2])
+    end
+  end
+  return 0
+end
+
 -- Walks in the order of creation until the slice is full; nil where the budget ends first.
 local function walk_creation(enough)
   prepare()
   prepare_reading(true)
   if search.fold_range and fold_on(nil, true) ~= nil then return {} end
-  local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
+  local rows, start, size = {}, passed(), math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
   repeat
     local keys = call(command, search.ids, start, start + size - 1)
@@ -144,10 +155,17 @@ end
 -- Whether an index has all objects that its prefix allows. It lacks those in which its last field is absent, as that of
 -- one declared later is, required or not. What can't be counted is taken to be there if it is required.
 local function has_all(probe, nullable)
+  local last = search.m.indexes[probe[2]].last
+  for _, part in ipairs(nullable and search.conjuncts or {}) do
+    local null = part[1] == 'not' and part[2]
+    if null and null[1] == 'cmp' and null[4] == 'null' and null[2] == last then return true end
+  end
   if #probe == 5 then return probe.cost == call('ZCARD', search.ids) end
   for _, other in ipairs(#probe == 7 and search.probes or {}) do
     local covered = covers(other)
-    if other.cost and other.exact and #covered == 1 and covered[1] == probe[7] then return probe.cost == other.cost end
+    if bounded(other) and other.cost and other.exact and #covered == 1 and covered[1] == probe[7] then
+      return probe.cost == other.cost
+    end
   end
   return not nullable
 end
@@ -178,6 +196,13 @@ local function walk_index(probe, enough)
   end))
 end
 
+-- Where the rows stand in the order of creation, if that is asked for.
+local function known_places(rows)
+  if not request.places or #rows == 0 then return nil end
+  know_order(rows)
+  return places_in(rows)
+end
+
 local function done(rows)
   if request.want == 'count' then return 'done', #rows, {} end
   local first, count = (request.offset or 0) + 1, #rows
@@ -186,7 +211,7 @@ local function done(rows)
   end
   rows = with_hashes(cut(rows, first, request.limit and first + request.limit - 1 or count))
   if not rows then return find() end
-  return 'done', count, rows
+  return 'done', count, rows, known_places(rows)
 end
 
 -- The first rows by the order that an index or the creation has; nil where that takes too long or another path is
