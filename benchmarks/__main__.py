@@ -19,6 +19,7 @@ from . import (
     linking,
     marking,
     memory,
+    paging,
     peers,
     querying,
     reading,
@@ -46,6 +47,7 @@ LINES: dict[str, type[Line]] = {
         computing,
         holding,
         claiming,
+        paging,
     )
     for line in module.LINES
 }

@@ -15,7 +15,7 @@ from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn
 from .condition_compiler import along
 from .ordering import OrderTerm, may_be_nan
 from .plan import Plan
-from .predicates import Compare, Constant, CreatedBehind, Node, Not, join
+from .predicates import BehindPlace, Compare, Constant, CreatedBehind, Node, Not, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ def behind(plan: Plan, place: Place) -> list[Node]:
     tied = join("and", [first.same(value), _behind(plan, place, 1)])
     if value is None:
         return [tied, first.present] if first.nulls_first else [tied]
-    further = join("or", [first.beyond(value), tied])
+    ties = CreatedBehind(place.rank, plan.backwards, place.inclusive) if len(plan.order) == 1 else None
+    further = BehindPlace(join("or", [first.beyond(value), tied]), ties)
     nodes = [join("and", [*first.bound(value), further])]
     return nodes if first.nulls_first or not first.nullable else [*nodes, first.absent]
 

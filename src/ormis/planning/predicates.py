@@ -240,6 +240,34 @@ class CreatedBehind(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class BehindPlace(Node):
+    """The condition of the objects behind a place in an order, which no index finds: a bound stands beside it.
+
+    ties: if the order has one term, what is the same in it stands behind by this.
+    """
+
+    part: Node
+    ties: CreatedBehind | None = None
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part does."""
+        return self.part.joined
+
+    def client_side(self, limits: Limits, /) -> bool:
+        """Where its part is."""
+        return self.part.client_side(limits)
+
+    def packed(self, numbers: Positions, /) -> list[Any]:
+        """Its condition."""
+        return self.part.packed(numbers)
+
+    def columns(self) -> set[Cell]:
+        """The columns of its condition."""
+        return self.part.columns()
+
+
+@dataclass(frozen=True, slots=True)
 class BoolOp(Node):
     """Conditions joined by and, or, xor."""
 

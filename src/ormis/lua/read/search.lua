@@ -183,17 +183,33 @@ local function ordered_probe()
   return best
 end
 
+-- The keys without those that stand at the place from which a walk begins and are not behind it. behind: {conjunct,
+-- rank, backwards, inclusive}, see predicates.lua, of a condition in which nothing else is left to check.
+local function behind_ties(keys, stands, from, behind)
+  local ties, kept, rank = {}, {}, tonumber(behind[2])
+  for i = 1, #keys do
+    if tonumber(stands[keys[i]]) == from then ties[#ties + 1] = keys[i] else kept[#kept + 1] = keys[i] end
+  end
+  if #ties == 0 then return keys end
+  for i, place in ipairs(require('read.creation_order').creation_order_of(search.ids, ties)) do
+    if place == rank and behind[4] or place ~= rank and (place < rank) == behind[3] then kept[#kept + 1] = ties[i] end
+  end
+  return kept
+end
+
 -- Walks an index from one end until the slice is full, ties of its last included; nil if the
 -- budget ends first.
 local function walk_index(probe, enough)
-  prepare(probe)
+  local descending, behind = request.order[1][2], probe.exact and bounded(probe) and request.behind
+  prepare(probe, behind and behind[1])
   prepare_reading(true)
-  return (walk(probe, request.order[1][2], enough, function(keys, rows)
-    look(keys, rows)
+  local from = descending and probe.most or probe.least
+  return (walk(probe, descending, enough, function(keys, rows, stands)
+    look(behind and behind_ties(keys, stands, from, behind) or keys, rows)
     if search.spent <= request.budget then return true end
     -- A claim takes any of many objects that stand at one place in the order.
     return request.want == 'claim' and #rows >= enough and 'enough'
-  end))
+  end, behind and 1))
 end
 
 -- Where the rows stand in the order of creation, if that is asked for.
