@@ -388,13 +388,13 @@ class LinkMatch(Node):
 class InSubquery(Node):
     """A column's value is among those that another query finds; `values` runs it first.
 
-    again: that query, if it is a slice of objects: its condition is evaluated once more where the column's is. Of two
-        clients that update the first object of a queue the second does not find it any more.
+    query: that query. A write evaluates its condition once more where the column's is: of two clients that update the
+        first object of a queue the second does not find it any more.
     """
 
     column: Column
     values: Callable[[Origin], Operation[list[Any]]]
-    again: Any = None
+    query: Any
 
     def client_side(self, _limits: Limits, /) -> bool:
         """Until its values are known."""

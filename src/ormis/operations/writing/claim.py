@@ -83,7 +83,7 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
         raise FieldError(f"{name}: claim() can't write {subquery}: values of subqueries are those of update()")
     source._cache = None
     query = source.query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects")
-    plan = yield from planned(query, origin)
+    plan = yield from planned(query, origin, writing=True)
     if plan.prepared is None and plan.derived:
         raise FieldError(
             f"{name}: a queryset that is filtered or ordered by {plan.derived[0].name} can't be claimed: that is "
