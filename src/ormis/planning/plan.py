@@ -33,7 +33,7 @@ from .columns import (
 )
 from .names import cell_of, names_of, parts_of, steps
 from .ordering import OrderTerm, order_terms
-from .predicates import Compare, Constant, Node, conjuncts, join
+from .predicates import BehindPlace, Compare, Constant, Node, conjuncts, join
 from .scopes import condition, scope_of
 
 _ADDING = 64  # plans that are kept of one, for what may be added up of its objects
@@ -187,6 +187,9 @@ class Plan:
         request: dict[str, Any] = {"want": want, "where": head}
         head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
         request["probes"] = [probe.packed for probe in paths.others]
+        for number, part in enumerate(conjuncts(self.where), 1):
+            if isinstance(part, BehindPlace) and part.ties is not None:
+                request["ties"] = [number, *part.ties.packed(numbers)[1:]]
         if "less" in more:
             more["less"] = [
                 [[part.packed(numbers) for part in conjuncts(node)], probes(self.schema, node, column)]
