@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from ...calls import Command, Operation, Origin
+from ...planning.columns import Computed
 from ...planning.keyset import Place, behind, behind_ties, order_cells
 from ...planning.plan import Plan
 from ...planning.predicates import Node, join
@@ -136,8 +137,9 @@ def _plan(source: Source[Any], origin: Origin, turned: bool, method: str) -> Ope
 
 
 def _place(plan: Plan, found: _Ranked, at: int) -> Place:
-    values = decoded(plan.schema, plan.reads, found.rows[at])
-    return Place(tuple(values[term.cell.name] for term in plan.order), found.ranks[at])
+    row, cells = found.rows[at], [term.cell for term in plan.order if not isinstance(term.cell, Computed)]
+    values = decoded(plan.schema, cells, tuple(row[plan.reads.index(cell)] for cell in cells))
+    return Place(tuple(values[cell.name] for cell in cells), found.ranks[at])
 
 
 def _cut(found: _Ranked, size: int, turned: bool) -> _Ranked:
