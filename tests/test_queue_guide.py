@@ -27,7 +27,7 @@ database = ormis.connect(sys.argv[1])
 log = sys.argv[3]
 print("ready", flush=True)
 while True:
-    job = jobs.take(str(sys.argv[4]))
+    job = next(iter(jobs.take(str(sys.argv[4]))), None)
     if job is None:
         if not jobs.Job.objects.filter(state__in=["queued", "running"]).exists():
             break
