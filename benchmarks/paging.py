@@ -23,8 +23,10 @@ class DeepPage(Line):
         catalogue.fill(self.place)
         self.pages: ormis.QuerySet[Any] = Gadget.objects.order_by("price")
         token: str | None = None
-        for _ in range(self.place.sizes.objects // 2 // 1000):
-            token = self.pages.page(1000, after=token).next
+        half = self.place.sizes.objects // 2
+        step = min(1000, half)
+        for _ in range(half // step):
+            token = self.pages.page(step, after=token).next
         self.token = token
 
     def prepare(self) -> None:

@@ -299,7 +299,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> Sizes:
         return (
             sum(map(length, item))
             if isinstance(item, list | tuple)
-            else len(str(item) if isinstance(item, int) else item or b"")
+            else len(str(item) if isinstance(item, int | float) else item or b"")
         )
 
     def noted(client: Any, arguments: Any, *more: Any) -> Any:

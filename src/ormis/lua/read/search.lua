@@ -216,10 +216,6 @@ local function walk_index(probe, enough)
   prepare(probe, ties and ties[1])
   prepare_reading(true)
   local filtered, from = #search.checks > 0 or search.holds, descending and probe.most or probe.least
-  -- Beyond what one call may read a claim takes any of many objects that stand at one place in the order.
-  local function ended(rows)
-    return request.want == 'claim' and #rows >= enough and 'enough'
-  end
   return (walk(probe, descending, enough, function(keys, rows, stands)
     if ties then keys = behind_ties(keys, stands, from, ties) end
     local first = 1
@@ -228,10 +224,11 @@ local function walk_index(probe, enough)
       local left = enough + 1 - #rows
       if left <= 0 and not filtered and stands[rows[#rows][1]] ~= stands[rows[enough][1]] then break end
       local last = filtered and #keys or math.min(#keys, first + math.max(left, 4) - 1)
-      if full() or look({unpack(keys, first, last)}, rows) then return ended(rows) end
+      if full() or look({unpack(keys, first, last)}, rows) then return false end
       first = last + 1
     end
-    return search.spent <= request.budget or ended(rows)
+    -- A claim takes any of many objects that stand at one place in the order.
+    return search.spent <= request.budget or request.want == 'claim' and #rows >= enough and 'enough'
   end, ties and 1))
 end
 
