@@ -27,12 +27,13 @@ database = ormis.connect(sys.argv[1])
 log = sys.argv[3]
 print("ready", flush=True)
 while True:
-    job = next(iter(jobs.take(str(sys.argv[4]))), None)
-    if job is None:
+    taken = jobs.take(str(sys.argv[4]))
+    if not taken:
         if not jobs.Job.objects.filter(state__in=["queued", "running"]).exists():
             break
         time.sleep(0.01)
         continue
+    (job,) = taken
     database.client.rpush(log, f"claimed {job.pk} {job.attempts}")
     if job.pk % 10 == 0 and job.attempts == 1:
         jobs.end(job, "queued")
