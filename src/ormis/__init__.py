@@ -32,6 +32,7 @@ from .errors import (
     StoredDataError,
     UniqueViolation,
 )
+from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
 from .limits import Limits
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
@@ -62,6 +63,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
+    "FETCH_ONE", "FETCH_PEERS", "RAISE", "FetchMode",
     # computing
     "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
     "When", "functions", "RowRange", "ValueRange", "Window", "WindowFrameExclusion",

@@ -14,6 +14,7 @@ from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
 
 from .errors import OrmisError
+from .fetching import FETCH_ONE, Fetching, FetchMode
 from .limits import Limits
 
 T = TypeVar("T")
@@ -175,6 +176,36 @@ class Origin:
     def limits(self) -> Limits:
         """The limits of the database."""
         return self.database.limits
+
+    @property
+    def fetching(self) -> Fetching | None:
+        """The fetch mode of the objects that it loads, None for FETCH_ONE."""
+        return None
+
+    def of_result(self, mode: FetchMode | None = None) -> "Origin":
+        """The origin of the objects of one more result, under this fetch mode, or that of this origin."""
+        if mode is None and self.fetching is None:
+            return self
+        mode = mode or (FETCH_ONE if self.fetching is None else self.fetching.mode)
+        return self.under(None if mode is FETCH_ONE else Fetching(mode))
+
+    def under(self, fetching: Fetching | None) -> "Origin":
+        """The same for objects with this fetch mode."""
+        if fetching is None:
+            return Origin(self.database, self.asynchronous)
+        return _ResultOrigin(self.database, self.asynchronous, fetching)
+
+
+@dataclass(frozen=True, slots=True)
+class _ResultOrigin(Origin):
+    """A class of its own: one field more takes 0.2 us of each call of an application."""
+
+    of_objects: Fetching | None = field(default=None, compare=False)
+
+    @property
+    def fetching(self) -> Fetching | None:
+        """The fetch mode of the objects of one result."""
+        return self.of_objects
 
 
 def _after(prefix: str, key: Argument) -> Argument:

@@ -50,6 +50,7 @@ class LinkRelation(RelationDescriptor):
 
     def _linked(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
         """One call for up to `limits.link_sets` keys: the objects, and the sets that say where each is linked."""
+        origin = origin.of_result(queryset.query.fetch_mode)
         schema, grouped, size = self.owner._schema(), dict[Any, list[Any]](), origin.limits.link_sets
         for first in range(0, len(keys), size):
             batch = keys[first : first + size]

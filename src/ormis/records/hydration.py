@@ -49,9 +49,12 @@ def load(
         rows = _cut(rows, width)
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
-        return _initialised(model, _hydrated(model, rows, states))
-    with without_collector():
         records = _hydrated(model, rows, states)
+    else:
+        with without_collector():
+            records = _hydrated(model, rows, states)
+    if origin.fetching is not None:
+        origin.fetching.add(records)
     return _initialised(model, records)
 
 
@@ -75,6 +78,8 @@ def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], orig
         for name in missing:
             del record.__dict__[name]
         _set(record, "__pydantic_fields_set__", set(record.__dict__))
+    if origin.fetching is not None:
+        origin.fetching.add(records)
     return _initialised(model, records)
 
 

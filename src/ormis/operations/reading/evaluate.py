@@ -18,6 +18,7 @@ from ...planning.windows import window_among
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
+from ...records.state import become_peers
 from . import explain as explaining
 from .complete_rows import count as rows_counted
 from .complete_rows import rows_of
@@ -37,6 +38,7 @@ from .subqueries import planned
 def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     """The results of the query, in the shape that it asks for."""
     query = source.query
+    origin = origin.of_result(query.fetch_mode)
     if query.empty or query.limit == 0:
         condition(query)  # for its errors
         return []
@@ -48,6 +50,8 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
             same = part if query.shape == "objects" else part._copy(shape="tuples")
             parts.append((yield from evaluate(same, origin)))
         records = combined(query, parts)
+        if origin.fetching is not None and query.shape == "objects":
+            become_peers(records, origin)
         if query.prefetch:
             yield from prefetch(records, query.prefetch, origin)
         return records

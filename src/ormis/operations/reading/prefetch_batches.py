@@ -82,6 +82,7 @@ def referring(
     related_by_key: the related objects to cache with the objects that refer to a key.
     """
     column, limits = source._schema.column(name), origin.limits
+    origin = origin.of_result(source.query.fetch_mode)
     batches, hydrate = _Batches(source, column, origin, take, related_by_key), hydrator(source, origin)
     whole = yield from planned(with_field(source, name).query, origin)
     left, size = [*keys], limits.values

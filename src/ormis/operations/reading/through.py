@@ -35,6 +35,7 @@ def linked_through(
 ) -> Operation[dict[Any, list[Any]]]:
     """The objects of the queryset by the key that they are linked to, each once, in the order of the queryset."""
     query, through = queryset.query, registry.schema_for(link.through)
+    origin = origin.of_result(query.fetch_mode)
     near, hop = (
         through.reference(link.near).column,
         RelationStep(through.reference(link.far), True, query.schema, through),
