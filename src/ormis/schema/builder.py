@@ -20,7 +20,7 @@ from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .hooks import Hooks
 from .index_kinds import EQUAL, SORTED, TEXT, kind_for
-from .options import Options, ttl_of
+from .options import Options, renewal_of, ttl_of
 from .relation_names import Names
 from .relations import RelationDeclaration
 from .schema import Column, IndexSpec, Link, Reference, Schema, UniqueSpec
@@ -94,6 +94,7 @@ def build_schema(
         options.ordering,
         does_not_exist,
         ttl=ttl_of(options),
+        renewal=renewal_of(options),
         hooks=hooks,
     )
 

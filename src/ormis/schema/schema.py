@@ -228,7 +228,7 @@ class Schema:
     """A model as the layers below the façade see it.
 
     `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
-    `ttl` how many milliseconds an object lives from each save.
+    `ttl` how many milliseconds an object lives from each save, `renewal` how many from each reading as well, if any.
     annotations: of the scope of a query, its names beyond those of the model; `grouped`: there are no others.
     """
 
@@ -243,6 +243,7 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
+    renewal: int | None = None
     hooks: Hooks | None = None
     annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])
     grouped: bool = False

@@ -26,6 +26,7 @@ from .group_rows import explained, group_rows
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows
 from .prefetch import prefetch
+from .renewal import renew_rows
 from .row_shapes import attach_annotations, attach_known, attach_related, shaped
 from .select import Hydrate, cells_of
 from .set_operations import combined, each_once
@@ -57,8 +58,10 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
         return records
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source, origin)))
-    plan = yield from planned(query, origin)
+    plan = (yield from planned(query, origin)).renewing()
     rows = yield from rows_of(plan, origin, hydrator(source, origin) if plan.limit is None else None)
+    if plan.renews and not rows.renewed:
+        yield from renew_rows(plan, rows)
     if plan.related or query.prefetch:
         return (yield from completed(source, origin, plan, rows))
     return objects(source, origin, plan, rows)

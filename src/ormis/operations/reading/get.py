@@ -1,4 +1,6 @@
-"""Reading objects by key. HMGET of one hash, one round trip."""
+"""Reading objects by key. HMGET of one hash, one round trip; of a model with Meta.ttl_on the script `get`, which renews
+the time to live as well.
+"""
 
 from typing import Any
 
@@ -10,6 +12,7 @@ from ...records.state import Wire
 from ...schema.schema import Schema
 from ...storage.codecs import BadText
 from ...storage.keys import object_key
+from .renewal import renewing_read
 
 
 def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
@@ -17,9 +20,13 @@ def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
 
     Raises StoredDataError if the key holds something else or a text does not convert.
     """
-    key = object_key(schema.key, str(schema.pk.codec.encode(pk)))
+    text = str(schema.pk.codec.encode(pk))
+    key = object_key(schema.key, text)
     try:
-        texts = yield Command(("HMGET", key, *(column.name for column in schema.columns)))
+        if schema.renewal is None:
+            texts = yield Command(("HMGET", key, *(column.name for column in schema.columns)))
+        else:
+            texts = yield renewing_read(schema, text)
     except ResponseError as error:
         raise wrong_type(error, key) from None
     if texts[0] is None:

@@ -33,6 +33,7 @@ class Rows(Wires):
     groups: the members of the sets of links that `plan.groups` names.
     objects: the objects of the rows, if they were made while the next rows were read.
     complete: known to have a value in every column that must have one.
+    renewed: the call that read them has renewed their time to live, if the plan says so.
     """
 
     def __init__(self, rows: Iterable[Wire] = (), related: list[Keyed] | None = None) -> None:
@@ -41,6 +42,7 @@ class Rows(Wires):
         self.groups: list[list[str]] = []
         self.objects: list[Any] | None = None
         self.complete = False
+        self.renewed = False
 
     def picked(self, order: Sequence[int]) -> "Rows":
         """These of the rows, in this order."""

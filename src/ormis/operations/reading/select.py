@@ -30,6 +30,7 @@ def fetch(plan: Plan, hydrate: Hydrate | None = None, first: Page | None = None)
             return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
         first = yield from first_page(plan)
     if first.whole and plan.client_where is None and not plan.client_sort:
+        first.rows.renewed = plan.renews
         return first.rows
     rows, ranks = yield from _collected(plan, first, hydrate)
     if plan.client_sort or (plan.order and not first.whole) or (ranks and not first.whole):

@@ -45,7 +45,7 @@ def linked_through(
     plan = yield from planned(Query(through, order=()), origin, _condition(hop, query))
     columns = dict.fromkeys([near, far, *(column for term in order for column in _reads(term))])
     along = [replace(one, parent=one.parent + 1) for one in related_of(query.schema, query.related)]
-    plan = replace(plan, columns=tuple(columns), related=(Related(0, hop, link.far, ranked=True), *along))
+    plan = replace(plan, columns=tuple(columns), related=(Related(0, hop, link.far, ranked=True), *along)).renewing()
     rows = yield from _links(plan, near, keys)
     if not rows:
         return {}
