@@ -8,16 +8,19 @@ An `Invocation` is the one call that is not sent: the driver runs code of the ap
 """
 
 import re
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable, iscoroutine
 from typing import Any, Protocol, TypeVar
+
+from redis.exceptions import ResponseError
 
 from .errors import OrmisError
 from .fetching import FETCH_ONE, Fetching, FetchMode
 from .limits import Limits
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)  # noqa: PLC0105
 Argument = str | bytes | int | float
 _GLOB = re.compile(r"[*?\[\]\\^-]")
 """The characters with a meaning in the patterns of SCAN."""
@@ -49,6 +52,57 @@ class Command:
 
     def __str__(self) -> str:
         return " ".join(_shown(arg) for arg in self.args)
+
+
+class HashFields:
+    """Fields that are read of many hashes: their part of HMGET, packed once."""
+
+    __slots__ = ("head", "names", "tail")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self.head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(self.names) + 2)
+        packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]
+        self.tail = b"\r\n" + b"".join(packed)
+
+
+class PackedHashRead:
+    """HMGET with its key as the server sees it: the bytes that are sent, and its arguments one by one."""
+
+    __slots__ = ("fields", "key", "packed")
+
+    def __init__(self, fields: HashFields, key: bytes) -> None:
+        self.fields = fields
+        self.key = key
+        self.packed = b"%b%d\r\n%b%b" % (fields.head, len(key), key, fields.tail)
+
+    def __iter__(self) -> Iterator[Argument]:
+        return iter(("HMGET", self.key, *self.fields.names))
+
+
+class HashRead:
+    """HMGET of one hash. The reply is a list of texts, None for each absent one."""
+
+    __slots__ = ("fields", "key")
+
+    def __init__(self, fields: HashFields, key: str) -> None:
+        self.fields = fields
+        self.key = key
+
+    def wire(self, prefix: str) -> PackedHashRead:
+        """The command as it is sent to a database whose keys begin with this prefix."""
+        return PackedHashRead(self.fields, (prefix + self.key).encode())
+
+    def under(self, prefix: str) -> "HashRead":
+        """The same command with its key as the server sees it."""
+        return HashRead(self.fields, prefix + self.key)
+
+    def received(self, reply: Any, prefix: str) -> Any:  # noqa: ARG002 - as Command
+        """The reply as the operation is sent it."""
+        return reply
+
+    def __str__(self) -> str:
+        return " ".join(map(_shown, ("HMGET", self.key, *self.fields.names)))
 
 
 class Scan(Command):
@@ -142,10 +196,36 @@ class Invocation:
         return OrmisError(f"{self.name} is async, and {self.method} can't wait for it: write {self.instead}")
 
 
-Sent = Command | ScriptCall
+Sent = Command | HashRead | ScriptCall
 """What goes to the server."""
 Call = Sent | Invocation
 Operation = Generator[Call, Any, T]
+
+
+class OneCall(Protocol[R]):
+    """An operation of one call, run without a generator."""
+
+    @property
+    def call(self) -> Sent:
+        """The call."""
+        ...
+
+    def result(self, reply: Any) -> R:
+        """The result of the operation, or its error."""
+        ...
+
+    def error(self, error: Exception) -> Exception:
+        """The error of the operation for one of the call."""
+        ...
+
+
+def steps(operation: OneCall[R]) -> Operation[R]:
+    """The same as a generator, to be a part of another operation."""
+    try:
+        reply = yield operation.call
+    except ResponseError as error:
+        raise operation.error(error) from None
+    return operation.result(reply)
 
 
 class Runner(Protocol):

@@ -11,8 +11,9 @@ from weakref import WeakSet
 
 import redis
 from redis import asyncio as aioredis
+from redis.exceptions import ResponseError
 
-from .calls import Operation, Origin, T
+from .calls import OneCall, Operation, Origin, R, T, steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
@@ -42,6 +43,7 @@ class Database:
         self._connections = connections
         self.limits = limits
         self._checked = False
+        self.origin, self.async_origin = Origin(self), Origin(self, asynchronous=True)
 
     def __repr__(self) -> str:
         return f"<Database {self.url}>"
@@ -109,6 +111,32 @@ class Database:
         except (ProtectedError, RestrictedError) as error:
             error.origin = error.origin or Origin(self, asynchronous=True)
             raise
+
+    def run_one(self, operation: OneCall[R]) -> R:
+        """Runs an operation of one call, which reads, with the sync client: also inside a block of atomic()."""
+        if not self._checked:
+            return self.run(steps(operation))
+        try:
+            reply = sync.send(self._connections.client, operation.call, self.prefix)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
+        except ResponseError as error:
+            raise operation.error(error) from None
+        return operation.result(reply)
+
+    async def arun_one(self, operation: OneCall[R]) -> R:
+        """As run_one(), with the async client."""
+        if not self._checked:
+            return await self.arun(steps(operation))
+        try:
+            reply = await aio.send(self._connections.aclient, operation.call, self.prefix)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
+        except ResponseError as error:
+            raise operation.error(error) from None
+        return operation.result(reply)
 
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"

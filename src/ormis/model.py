@@ -27,7 +27,7 @@ from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
 from .fetching import FETCH_PEERS, RAISE
 from .metaclass import HIDEABLE, ModelMeta, complete
-from .operations.reading import get as reading
+from .operations.reading.get import RowRead
 from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
 from .operations.writing import save as saving
@@ -39,7 +39,7 @@ from .querysets import refreshing
 from .querysets.field_methods import method_of_field
 from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
-from .records.hydration import load
+from .records.hydration import load_one
 from .records.state import State, UnpickledDatabase, Wire, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.field_validation import RefusedValue, validated
@@ -109,15 +109,15 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
         """
         database = cls._database_for(None)
-        return cls._loaded(pk, database.run(reading.get(cls._schema(), cls._key(pk))), Origin(database))
+        return cls._loaded(pk, database.run_one(RowRead(cls._schema(), cls._key(pk))), database.origin)
 
     @classmethod
     @by_key_alone
     async def aget(cls, pk: Any) -> Self:
         """As get()."""
         database = cls._database_for(None)
-        row = await database.arun(reading.get(cls._schema(), cls._key(pk)))
-        return cls._loaded(pk, row, Origin(database, asynchronous=True))
+        row = await database.arun_one(RowRead(cls._schema(), cls._key(pk)))
+        return cls._loaded(pk, row, database.async_origin)
 
     @classmethod
     def list(cls) -> builtins.list[Self]:
@@ -480,6 +480,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     @classmethod
     def _key(cls, pk: Any) -> Any:
         schema = cls._schema()
+        if pk.__class__ is schema.pk.exact is int and schema.pk.normalise is None:
+            return pk
         try:
             key = schema.pk.convert(pk)
             schema.pk.codec.encode(key)  # half a surrogate pair is a str, and no text
@@ -496,7 +498,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _loaded(cls, pk: Any, row: Wire | None, origin: Origin) -> Self:
         if row is None:
             raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
-        return load(cls, (row,), origin)[0]
+        return load_one(cls, row, origin)
 
     def _assign(self, origin: Origin) -> None:
         """The object is to be saved there. Raises ForeignKeyViolation if a related object is in another database."""

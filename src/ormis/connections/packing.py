@@ -3,11 +3,13 @@
 hiredis formats numbers itself, and fails in C where a signal's exception comes meanwhile: it is given text only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, cast
 
 import hiredis
 import redis.connection
+
+from ..calls import PackedHashRead
 
 _Serializer: Any = redis.connection.HiredisRespSerializer
 _pack: Any = cast(Any, hiredis).pack_command
@@ -15,11 +17,14 @@ _TEXT = frozenset((str, bytes))
 _NUMBERS = frozenset((int, float))
 
 
-def pack(arguments: Sequence[object]) -> bytes:
+def pack(arguments: Iterable[object]) -> bytes:
     """The command, as redis-py packs it, without a look at what each argument might be, which takes it 4 us."""
+    if isinstance(arguments, PackedHashRead):
+        return arguments.packed
+    arguments = tuple(arguments)
     if not _TEXT.issuperset(map(type, arguments)):
-        arguments = [_as_text(argument) for argument in arguments]
-    return _pack(tuple(arguments))
+        arguments = tuple(map(_as_text, arguments))
+    return _pack(arguments)
 
 
 def _as_text(argument: object) -> object:

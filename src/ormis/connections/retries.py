@@ -28,9 +28,9 @@ RETRIED_FOR = 12.0
 _Test = Callable[[Exception], bool]
 
 
-def _in_time(also: _Test | None) -> _Test:
-    """A test whether to repeat what has failed, for the retries of one call."""
-    ends, failures = monotonic() + RETRIED_FOR, 0
+def _in_time(also: _Test | None, began: float) -> _Test:
+    """A test whether to repeat what has failed, for the retries of one call that began at this time."""
+    ends, failures = began + RETRIED_FOR, 0
 
     def repeats(error: Exception) -> bool:
         nonlocal failures
@@ -51,7 +51,18 @@ class TimedRetry(redis.retry.Retry):
         with_failure_count: bool = False,
     ) -> Any:
         """As redis-py's."""
-        return super().call_with_retry(do, fail, _in_time(is_retryable), with_failure_count)
+        return self.go_on(do, fail, is_retryable, with_failure_count, monotonic())
+
+    def go_on(
+        self,
+        do: Callable[[], Any],
+        fail: Callable[..., Any],
+        is_retryable: _Test | None,
+        with_failure_count: bool,
+        began: float,
+    ) -> Any:
+        """The same for a call that began at this time."""
+        return super().call_with_retry(do, fail, _in_time(is_retryable, began), with_failure_count)
 
 
 class AsyncTimedRetry(redis.asyncio.retry.Retry):
@@ -65,7 +76,30 @@ class AsyncTimedRetry(redis.asyncio.retry.Retry):
         with_failure_count: bool = False,
     ) -> Any:
         """As redis-py's."""
-        return await super().call_with_retry(do, fail, _in_time(is_retryable), with_failure_count)
+        return await super().call_with_retry(do, fail, _in_time(is_retryable, monotonic()), with_failure_count)
+
+
+def go_on(
+    retry: Any,
+    error: Exception,
+    do: Callable[[], Any],
+    fail: Callable[[Exception], object],
+    is_retryable: _Test,
+    began: float,
+) -> Any:
+    """The retries of a call whose first try, begun at this time, has raised the error. A call that does not fail pays
+    nothing for them.
+    """
+    errors = [error]
+
+    def do_after_error() -> Any:
+        if errors:
+            raise errors.pop()
+        return do()
+
+    if isinstance(retry, TimedRetry):
+        return retry.go_on(do_after_error, fail, is_retryable, False, began)
+    return retry.call_with_retry(do_after_error, fail, is_retryable)
 
 
 def default_retry() -> TimedRetry:

@@ -5,11 +5,11 @@ from typing import Any
 
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, shown
-from ..operations.reading import get as reading
 from ..operations.reading.evaluate import evaluate
+from ..operations.reading.get import RowRead
 from ..operations.reading.prefetch import PrefetchTarget, among, with_field
 from ..operations.reading.source import Source
-from ..records.hydration import load
+from ..records.hydration import load_one
 from ..records.state import cache_related, drop_related, state_of
 from ..schema.schema import Column, Reference
 from .base import RelationDescriptor
@@ -56,8 +56,8 @@ class ForwardRelation(RelationDescriptor):
         if self.reference.to_field:
             records = [*self.related_set().using(database).filter(**{self.reference.to_field: key})[:1]]
             return records[0] if records else None
-        row = database.run(reading.get(self.model._schema(), key))
-        return None if row is None else load(self.model, [row], Origin(database))[0]
+        row = database.run_one(RowRead(self.model._schema(), key))
+        return None if row is None else load_one(self.model, row, database.origin)
 
     def cached(self, record: Any) -> Any:
         """The cached related object if it still is the one that the foreign key points at."""

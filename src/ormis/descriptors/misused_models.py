@@ -45,21 +45,23 @@ def by_key_alone(method: Method) -> Method:
 
         @wraps(method)
         async def aget(model: Any, *keys: Any, **lookups: Any) -> Any:
-            _check_key_alone(model, name, keys, lookups)
+            if lookups or len(keys) != 1:
+                _check_key_alone(model, name, keys, lookups)
             return await method(model, *keys, **lookups)
 
         return cast(Method, aget)
 
     @wraps(method)
     def get(model: Any, *keys: Any, **lookups: Any) -> Any:
-        _check_key_alone(model, name, keys, lookups)
+        if lookups or len(keys) != 1:
+            _check_key_alone(model, name, keys, lookups)
         return method(model, *keys, **lookups)
 
     return cast(Method, get)
 
 
 def _check_key_alone(model: Any, name: str, keys: tuple[Any, ...], lookups: dict[str, Any]) -> None:
-    if (len(keys) == 1 and not lookups) or (not keys and lookups.keys() == {"pk"}):
+    if not keys and lookups.keys() == {"pk"}:
         return
     own, pk = model.__name__, model._schema().pk.name
     given = ", ".join([*map(shown, keys), *(f"{lookup}={shown(value)}" for lookup, value in lookups.items())])

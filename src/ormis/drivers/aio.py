@@ -1,7 +1,7 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from redis import asyncio as aioredis
@@ -70,7 +70,7 @@ async def evaluate(
 
 async def exchange(
     client: Any,
-    arguments: tuple[Argument, ...],
+    arguments: Iterable[Argument],
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
@@ -89,7 +89,7 @@ async def exchange(
 
 
 async def _exchange(
-    loan: AsyncLoan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: AsyncLoan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     async def attempt() -> Any:
         await loan.reconnect()
@@ -125,7 +125,7 @@ async def _exchange(
 
 
 async def _exchange_by_client(
-    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     if meanwhile is not None:
         meanwhile()

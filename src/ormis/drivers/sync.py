@@ -1,6 +1,7 @@
 """The sync driver: one operation, one redis-py client, calls one after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any, cast
 
 import redis
@@ -8,8 +9,10 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoPermissionError, NoScriptError, RedisError, ResponseError
 
 from ..calls import Argument, Call, Invocation, Operation, ScriptCall, T
+from ..connections.exchange import exchange as ask
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
+from ..connections.retries import go_on
 from .capture import note
 from .idempotency import Once, renew
 from .replies import ServerBusyError, commands, give_up_read_only, raise_reply, use_read_only
@@ -68,7 +71,7 @@ def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, .
 
 def exchange(
     client: Any,
-    arguments: tuple[Argument, ...],
+    arguments: Iterable[Argument],
     once: Once | None = None,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
@@ -88,29 +91,19 @@ def exchange(
 
 
 def _exchange(
-    loan: Loan, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    loan: Loan, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
-    def attempt() -> Any:
-        loan.reconnect()
-        connection.send_packed_command(packed)
-        if meanwhile is not None:
-            meanwhile()
-        try:
-            return connection.read_response(disable_decoding=True)
-        except ResponseError as error:
-            raise_reply(error)
-
-    def reset(_: Exception) -> None:
-        use_packer(connection)
-        connection.disconnect()
-
     try:
         try:
             connection = loan.take()
             if loan.was_broken:
                 renew()
-            packed = [pack(arguments if once is None else (*arguments, once.token))]
-            reply = connection.retry.call_with_retry(attempt, reset, loan.may_repeat)
+            packed = pack(arguments if once is None else (*arguments, once.token))
+            began = monotonic()
+            try:
+                reply = _ask(connection, packed, meanwhile)
+            except (RedisError, OSError) as error:
+                reply = _ask_again(loan, packed, meanwhile, error, began)
         except ResponseError:
             loan.clean = True
             raise
@@ -124,8 +117,32 @@ def _exchange(
             loan.settle()
 
 
+def _ask(connection: Any, packed: bytes, meanwhile: Callable[[], object] | None) -> Any:
+    try:
+        return ask(connection, packed, meanwhile)
+    except ResponseError as error:
+        raise_reply(error)
+
+
+def _ask_again(
+    loan: Loan, packed: bytes, meanwhile: Callable[[], object] | None, error: Exception, began: float
+) -> Any:
+    """Repeats a call that has failed, as the retry of the connection says; raises the error if it says no."""
+    connection = loan.connection
+
+    def attempt() -> Any:
+        loan.reconnect()
+        return _ask(connection, packed, meanwhile)
+
+    def reset(_: Exception) -> None:
+        use_packer(connection)
+        connection.disconnect()
+
+    return go_on(connection.retry, error, attempt, reset, loan.may_repeat, began)
+
+
 def _exchange_by_client(
-    client: Any, arguments: tuple[Argument, ...], once: Once | None, meanwhile: Callable[[], object] | None
+    client: Any, arguments: Iterable[Argument], once: Once | None, meanwhile: Callable[[], object] | None
 ) -> Any:
     if meanwhile is not None:
         meanwhile()

@@ -44,6 +44,11 @@ def load(
     A field that is absent, because it was declared after the object was stored, has its default.
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
+    if len(rows) == 1:
+        record = load_one(model, rows[0], origin, None if related is None else related[0])
+        if origin.fetching is not None:
+            origin.fetching.add([record])
+        return [record]
     width = len(model._schema().columns)
     if rows and len(rows[0]) > width:
         rows = _cut(rows, width)
@@ -56,6 +61,28 @@ def load(
     if origin.fetching is not None:
         origin.fetching.add(records)
     return _initialised(model, records)
+
+
+def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | None = None) -> Any:
+    """The object of one row, as load(): in 1.4 us, of which the loops in C for many rows would make 5."""
+    fields: _Fields | None = model.__dict__.get("__loading__")
+    names, finishing, absent, fields_set = fields or _look_up(model)
+    if len(row) > len(names):
+        row = row[: len(names)]
+    values = dict(zip(names, row, strict=True))
+    for name, finish in finishing:
+        _finish(model, name, finish, (values,))
+    if None in row:
+        _fill(model, (values,), absent)
+    record = _new(model)
+    _set_values(record, values)
+    _set_fields_set(record, fields_set)
+    _set_extra(record, None)
+    _set_private(record, None)
+    model.__state__.__set__(record, (row, origin, related))
+    if model.__pydantic_post_init__:
+        record.model_post_init(None)
+    return record
 
 
 def _cut(rows: Sequence[Wire], width: int) -> Sequence[Wire]:
@@ -133,7 +160,7 @@ def _initialised(model: Any, records: list[Any]) -> list[Any]:
     return records
 
 
-def _fill(model: Any, values: list[dict[str, Any]], absent: list[tuple[str, Any]]) -> None:
+def _fill(model: Any, values: Sequence[dict[str, Any]], absent: list[tuple[str, Any]]) -> None:
     """Sets the defaults of absent values."""
     for one in values:
         for name, info in absent:
@@ -154,7 +181,7 @@ def _look_up(model: Any) -> _Fields:
     return fields
 
 
-def _finish(model: Any, name: str, finish: Callable[[Any], Any], values: list[dict[str, Any]]) -> None:
+def _finish(model: Any, name: str, finish: Callable[[Any], Any], values: Sequence[dict[str, Any]]) -> None:
     one: dict[str, Any] = {}
     try:
         for one in values:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..calls import HashFields
 from ..errors import DoesNotExist, FieldError, hint_for, shown
 from ..storage.codecs import Codec, RowDecoder, packable
 from .auto_now import AutoNow
@@ -314,6 +315,11 @@ class Schema:
     def required(self) -> tuple[int, ...]:
         """The places in a row, from 0, of the columns beside the primary key that must have a value."""
         return tuple(i for i, column in enumerate(self.columns) if i and not column.nullable)
+
+    @cached_property
+    def hash_fields(self) -> HashFields:
+        """All columns, as they are read of one hash."""
+        return HashFields(column.name for column in self.columns)
 
     @cached_property
     def decoder(self) -> RowDecoder:

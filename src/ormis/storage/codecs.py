@@ -32,6 +32,7 @@ from .nested import Nested
 
 Text = str | bytes
 _NIL = b"\xc0"
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,15 +408,23 @@ class RowDecoder:
         except ValueError:  # msgspec's own errors, and those of a datetime beyond the year 9999
             rows = None
         if rows is None:
-            return [self.row(texts, number) for number, texts in enumerate(raw_rows(packed))]
+            return [self._row_by_texts(texts, number) for number, texts in enumerate(raw_rows(packed))]
         return [self._without_raw(row) for row in rows] if self._raw else rows
 
     def _is_odd(self, packed: bytes) -> bool:
         """Whether there may be texts that msgspec takes for values, and `Codec.read` does not."""
         return any(search(packed) for search in self._odd)
 
-    def row(self, texts: Sequence[bytes | None], number: int = 0) -> tuple[Any, ...]:
-        """The wire values of one row of texts. Raises BadText, which names this number."""
+    def row(self, texts: Sequence[bytes | None]) -> tuple[Any, ...]:
+        """The wire values of one row of texts. Raises BadText."""
+        try:
+            packed = _encode([[None if text is None else text.decode() for text in texts]])
+        except UnicodeDecodeError:
+            return self._row_by_texts(texts, 0)
+        return self.rows(packed)[0]  # msgspec packs and unpacks a row in a third of the time of seven `Codec.read`
+
+    def _row_by_texts(self, texts: Sequence[bytes | None], number: int) -> tuple[Any, ...]:
+        """The same, text by text. Raises BadText, which names this number."""
         values: list[Any] = []
         for codec, name, text in zip(self._codecs, self._names, texts, strict=True):
             try:

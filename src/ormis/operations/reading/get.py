@@ -4,9 +4,7 @@ the time to live as well.
 
 from typing import Any
 
-from redis.exceptions import ResponseError
-
-from ...calls import Command, Operation
+from ...calls import HashRead, Operation, steps
 from ...errors import StoredDataError
 from ...records.state import Wire
 from ...schema.schema import Schema
@@ -15,29 +13,41 @@ from ...storage.keys import object_key
 from .renewal import renewing_read
 
 
-def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
-    """The row of the object with this key, None if there is none.
+class RowRead:
+    """Reads the row of the object with a key: an operation of one call, whose result is None if there is none.
 
     Raises StoredDataError if the key holds something else or a text does not convert.
     """
-    text = str(schema.pk.codec.encode(pk))
-    key = object_key(schema.key, text)
-    try:
-        if schema.renewal is None:
-            texts = yield Command(("HMGET", key, *(column.name for column in schema.columns)))
-        else:
-            texts = yield renewing_read(schema, text)
-    except ResponseError as error:
-        raise wrong_type(error, key) from None
-    if texts[0] is None:
-        return None
-    try:
-        return schema.decoder.row(texts)
-    except BadText as bad:
-        raise bad_text(bad, schema, key) from None
+
+    __slots__ = ("call", "key", "schema")
+
+    def __init__(self, schema: Schema, pk: Any) -> None:
+        text = str(schema.pk.codec.encode(pk))
+        self.schema = schema
+        self.key = object_key(schema.key, text)
+        renews = schema.renewal is not None
+        self.call = renewing_read(schema, text) if renews else HashRead(schema.hash_fields, self.key)
+
+    def result(self, reply: Any) -> Wire | None:
+        """The row of the texts that are stored."""
+        if reply[0] is None:
+            return None
+        try:
+            return self.schema.decoder.row(reply)
+        except BadText as bad:
+            raise bad_text(bad, self.schema, self.key) from None
+
+    def error(self, error: Exception) -> Exception:
+        """The error to raise for one of the server."""
+        return wrong_type(error, self.key)
 
 
-def wrong_type(error: ResponseError, key: str) -> Exception:
+def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
+    """The same as a part of another operation."""
+    return steps(RowRead(schema, pk))
+
+
+def wrong_type(error: Exception, key: str) -> Exception:
     """The clear error for a key that holds something else than a hash; any other error as it is."""
     if "WRONGTYPE" not in str(error):
         return error
