@@ -37,6 +37,7 @@ LAYERS = """
     metaclass
     model
     maintenance
+    api_models
     functions
     __init__
     cli __main__ testing contrib

@@ -11,6 +11,7 @@ Question(question_text="Nike or Adidas?").save()
 """
 
 from . import functions, signals
+from .api_models import body, view
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -69,6 +70,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "When", "functions", "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
     # transactions
     "atomic",
+    # APIs
+    "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",

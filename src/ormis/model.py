@@ -74,6 +74,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __without_twin__: ClassVar[str] = ""
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
+    __api_models__: ClassVar[Any] = None
     __typed_keys__: ClassVar[Sequence[str]] = ()
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
