@@ -98,3 +98,9 @@ async def twins() -> None:
     assert_type(await found.acount(), int)
     assert_type(await found.ain_bulk(), dict[Any, Question])
     assert_type(found.aiterator(), AsyncIterator[Question])
+
+
+def fetch_modes() -> None:
+    """Checked by type checkers, never run."""
+    assert_type(Question.objects.fetch_mode(ormis.FETCH_PEERS), ormis.QuerySet[Question])
+    assert_type(Question.objects.filter(rank=1).fetch_mode(ormis.RAISE).first(), Question | None)
