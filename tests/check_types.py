@@ -16,7 +16,7 @@ from textwrap import indent
 from markdown_blocks import BLOCK
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SAMPLES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 PYRIGHT_OPTIONS = {
     "typeCheckingMode": "standard",

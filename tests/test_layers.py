@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "ormis"
 
 # From the bottom up: a row imports from the rows before it, and from itself. `__init__` is the package itself.
 LAYERS = """
-    errors limits calls reports signals
+    errors limits fetching calls reports signals
     storage
     schema
     query
@@ -38,6 +38,7 @@ LAYERS = """
     metaclass
     model
     maintenance
+    api_models
     functions
     __init__
     cli __main__ testing contrib

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey, ManyToMany, OrmisError
+from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, ManyToMany, OrmisError
 from ormis.connections.urls import parse
 from servers import Server, find_binary, free_port, start_server
 
@@ -43,6 +43,18 @@ class Book(ormis.Model):
 
     class Meta:
         key = "rep_book"
+
+
+class Lease(ormis.Model):
+    """Its time to live starts anew at each reading."""
+
+    name: str
+    author: ForeignKey[Author | None] = ForeignKey(on_delete=SET_NULL)
+
+    class Meta:
+        key = "rep_lease"
+        ttl = 1000
+        ttl_on = "read"
 
 
 class Pair:
@@ -413,6 +425,23 @@ def test_the_prefix_is_that_of_the_database(pair: Pair) -> None:
         assert pair.there.exists("shop:rep_author:1")
     with ormis.connect(pair.url):
         assert Author.objects.count() == 0
+
+
+async def test_sliding_times_to_live(pair: Pair) -> None:
+    """A replica reads objects whose readings renew them, and renews none; a reading of the primary does."""
+    with ormis.connect(pair.url) as database:
+        lease = Lease(name="a", author=Author(name="b").save()).save()
+        lease.expire(500)
+        pair.catch_up()
+        there = Lease.objects.using(database.replica)
+        assert there.get(pk=lease.pk).name == "a"
+        assert [one.name for one in there.filter(name="a").select_related("author")] == ["a"]
+        assert (await there.aget(pk=lease.pk)).name == "a"
+        assert [one.name async for one in there.all()] == ["a"]
+        assert (lease.ttl() or 0) <= 500
+        assert Lease.get(lease.pk).name == "a"
+        assert (lease.ttl() or 0) > 500
+        await database.aclose()
 
 
 def test_expired_objects(pair: Pair) -> None:

@@ -11,6 +11,7 @@ Question(question_text="Nike or Adidas?").save()
 """
 
 from . import functions, signals
+from .api_models import body, view
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -33,6 +34,7 @@ from .errors import (
     StoredDataError,
     UniqueViolation,
 )
+from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
 from .limits import Limits
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
@@ -64,11 +66,14 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
     "F", "Manager", "Page", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
+    "FETCH_ONE", "FETCH_PEERS", "RAISE", "FetchMode",
     # computing
     "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
     "When", "functions", "RowRange", "ValueRange", "Window", "WindowFrameExclusion",
     # transactions
     "atomic",
+    # APIs
+    "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from redis.exceptions import ResponseError
 
 from .errors import OrmisError
+from .fetching import FETCH_ONE, Fetching, FetchMode
 from .limits import Limits
 
 T = TypeVar("T")
@@ -197,6 +198,7 @@ class ScriptCall:
         needs and commits; its result takes the place of the reply. Without it, such a call is refused there.
     reads: the script only reads: the driver sends EVALSHA_RO, which goes on where writes pause, if the server has it.
     optional: clearing up, which is left out where nothing can be written.
+    reading: the call that takes its place there: the same without what it writes by the way.
     model: the model that a call that writes is about, for messages.
     meanwhile: work that does not need the reply; the driver does it while the server is busy with this call, once more
         where it sends the call again. It raises nothing.
@@ -212,6 +214,7 @@ class ScriptCall:
     meanwhile: Callable[[], object] | None = field(default=None, repr=False)
     reads: bool = False
     optional: bool = False
+    reading: "Sent | None" = field(default=None, repr=False)
     model: str = ""
 
     def wire(self, prefix: str) -> tuple[Argument, ...]:
@@ -343,6 +346,36 @@ class Origin:
     def limits(self) -> Limits:
         """The limits of the database."""
         return self.database.limits
+
+    @property
+    def fetching(self) -> Fetching | None:
+        """The fetch mode of the objects that it loads, None for FETCH_ONE."""
+        return None
+
+    def of_result(self, mode: FetchMode | None = None) -> "Origin":
+        """The origin of the objects of one more result, under this fetch mode, or that of this origin."""
+        if mode is None and self.fetching is None:
+            return self
+        mode = mode or (FETCH_ONE if self.fetching is None else self.fetching.mode)
+        return self.under(None if mode is FETCH_ONE else Fetching(mode))
+
+    def under(self, fetching: Fetching | None) -> "Origin":
+        """The same for objects with this fetch mode."""
+        if fetching is None:
+            return Origin(self.database, self.asynchronous)
+        return _ResultOrigin(self.database, self.asynchronous, fetching)
+
+
+@dataclass(frozen=True, slots=True)
+class _ResultOrigin(Origin):
+    """A class of its own: one field more takes 0.2 us of each call of an application."""
+
+    of_objects: Fetching | None = field(default=None, compare=False)
+
+    @property
+    def fetching(self) -> Fetching | None:
+        """The fetch mode of the objects of one result."""
+        return self.of_objects
 
 
 def _after(prefix: str, key: Argument) -> Argument:

@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 
 from .caching.cache import Cache
 from .caching.rows import Rows
-from .calls import OneCall, Operation, Origin, R, T, steps
+from .calls import OneCall, Operation, Origin, R, ScriptCall, T, steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
@@ -387,6 +387,16 @@ class Replica(Database):
     async def arun(self, operation: Operation[T]) -> T:
         """As run(), with the async client."""
         return await super().arun(reading_only(operation))
+
+    def run_one(self, operation: OneCall[R]) -> R:
+        """As run(), for an operation of one call."""
+        return self.run(steps(operation)) if isinstance(operation.call, ScriptCall) else super().run_one(operation)
+
+    async def arun_one(self, operation: OneCall[R]) -> R:
+        """As run_one(), with the async client."""
+        if isinstance(operation.call, ScriptCall):
+            return await self.arun(steps(operation))
+        return await super().arun_one(operation)
 
     def close(self) -> None:
         """Closes the connections to the replicas; if there are none, those of the database stay open."""

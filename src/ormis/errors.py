@@ -15,7 +15,7 @@
     │   └── RestrictedError
     ├── ConflictError             somebody else changed the object meanwhile, nothing has changed
     ├── StoredDataError           a stored value can't be read as the model declares it
-    └── RelationNotLoaded         a relation of an object loaded by async code is not loaded
+    └── RelationNotLoaded         a relation, or a deferred field, is not loaded and can't be loaded on use
 
 Bad values raise pydantic's ValidationError. Errors of the connection or the server are redis-py's own.
 """
@@ -145,7 +145,7 @@ class StoredDataError(OrmisError):
 
 
 class RelationNotLoaded(OrmisError):
-    """A relation of an object that was loaded by async code is used before it is loaded."""
+    """A relation or a deferred field is used before it is loaded, of an object loaded by async code or under RAISE."""
 
 
 def shown(value: Any) -> str:

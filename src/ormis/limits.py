@@ -18,6 +18,7 @@ class Limits:
     keys: objects of a call that names their keys.
     prefetched: related objects that one call of prefetch_related() reads.
     link_sets: sets of links that come along with a query.
+    renewed: objects of a result whose time to live a reading renews (Meta.ttl_on); of a longer result none is renewed.
     inserts, updates, links: objects, or links, that one call of bulk_create(), bulk_update() and the managers of
         relations writes: some 5, 15 and 5 us each.
     cascade: objects that refer to deleted ones and are deleted, or changed, in the same call: some 75 us each. If there
@@ -34,6 +35,7 @@ class Limits:
     keys: int = 1000
     prefetched: int = 1000
     link_sets: int = 900
+    renewed: int = 300
     inserts: int = 1000
     updates: int = 400
     links: int = 1000

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +25,7 @@ from .descriptors.misused_models import (
 )
 from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
+from .fetching import FETCH_PEERS, RAISE
 from .metaclass import HIDEABLE, ModelMeta, complete
 from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
@@ -72,6 +73,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __without_twin__: ClassVar[str] = ""
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
+    __api_models__: ClassVar[Any] = None
     __typed_keys__: ClassVar[Sequence[str]] = ()
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
@@ -347,15 +349,23 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             self._load_deferred([name for name in self._schema().by_name if name in missing])
 
     def _load_deferred(self, names: Sequence[str]) -> dict[str, Any]:
-        if state_of(self).asynchronous:
+        state = state_of(self)
+        if state.fetch_mode is RAISE:
+            raise errors.RelationNotLoaded(
+                f"{type(self).__name__}.{names[0]} of {self.key} is not loaded, and its fetch mode is RAISE: load it "
+                f"with the query, without only() and defer(), or write obj.refresh_from_db(fields={[*names]!r})"
+            )
+        if state.asynchronous:
             raise errors.RelationNotLoaded(
                 f"{type(self).__name__}.{names[0]} of {self.key} is not loaded; lazy loading would block the event "
                 f"loop: write `await obj.arefresh_from_db(fields={[*names]!r})`, or load it without only() and defer()"
             )
-        self.refresh_from_db(fields=names)
-        values = vars(self)
-        in_order = {name: values[name] for name in type(self).model_fields if name in values}
-        _set(self, "__dict__", in_order | values)  # cached properties are there too
+        if state.fetch_mode is FETCH_PEERS:
+            database = self._database_for(state.database)
+            database.run(refreshing.load_deferred(self, names, cast(Origin, state.origin)))
+        else:
+            self.refresh_from_db(fields=names)
+            refreshing.put_in_order(self)
         return vars(self)
 
     def _refuse_new_key(self, value: Any) -> None:
@@ -409,8 +419,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         return {**super().__getstate__(), "__state__": state_of(self).pickled()}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
-        row, texts, address = state.pop("__state__")
-        origin = None if address is None else Origin(UnpickledDatabase(address, database_at))
+        row, texts, address, *mode = state.pop("__state__")
+        origin = None if address is None else Origin(UnpickledDatabase(address, database_at)).of_result(*mode)
         _set(self, "__state__", State(row, origin, texts=texts))
         super().__setstate__(state)
 
@@ -501,7 +511,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         state = state_of(self)
         if state.related:
             self._check_related(origin.database)
-        state.origin = origin
+        state.stored_in(origin)
 
     def _database_for_saving(self, using: Database | None) -> Database:
         if self.__schema__ is None:
@@ -524,7 +534,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         )
 
     def _saved(self, origin: Origin) -> Self:
-        state_of(self).origin = origin
+        state_of(self).stored_in(origin)
         return self
 
     def _own_key(self) -> Any:

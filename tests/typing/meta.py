@@ -53,3 +53,13 @@ def check(reading: Reading) -> None:
     assert_type(Reading(value=1.5, parent=reading).save(), Reading)
     assert_type(Reading.objects.latest(), Reading)
     assert_type(Reading.objects, ormis.Manager[Reading])
+
+
+class Visit(ormis.Model):
+    """A time to live that slides."""
+
+    class Meta:
+        """Options."""
+
+        ttl = 3600
+        ttl_on = "read"

@@ -114,3 +114,9 @@ def claims_and_pages() -> None:
     assert_type(list(page), list[Question])
     assert_type(list(found.values("rank").pages(3)), list[ormis.Page[dict[str, Any]]])
     assert_type(found.around(page.objects[0], 2), list[Question])
+
+
+def fetch_modes() -> None:
+    """Checked by type checkers, never run."""
+    assert_type(Question.objects.fetch_mode(ormis.FETCH_PEERS), ormis.QuerySet[Question])
+    assert_type(Question.objects.filter(rank=1).fetch_mode(ormis.RAISE).first(), Question | None)

@@ -1,14 +1,16 @@
 """The base of the descriptors of relations."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..calls import Operation, Origin
 from ..errors import ForeignKeyViolation, RelationNotLoaded, of_another_model, shown
-from ..operations.reading.prefetch import PrefetchTarget
+from ..fetching import FETCH_PEERS, RAISE
+from ..operations.reading.prefetch import PrefetchTarget, prefetch
 from ..operations.reading.source import Source
 from ..querysets.queryset import QuerySet
-from ..records.state import cache_related, cached_related, state_of
+from ..records.state import cache_related, cached_related, peers_of, state_of
 from .fields import FieldPath
 
 
@@ -112,8 +114,25 @@ class RelationDescriptor:
             )
 
     def refuse_lazy_load(self, record: Any, instead: str) -> None:
-        """Raises RelationNotLoaded for an object that was loaded by async code."""
-        if state_of(record).asynchronous:
+        """Raises RelationNotLoaded for an object that was loaded by async code, or under RAISE."""
+        state = state_of(record)
+        if state.fetch_mode is RAISE:
+            raise RelationNotLoaded(
+                f"{self.label} of {record!r} is not loaded, and its fetch mode is RAISE: write "
+                f"select_related({self.name!r}) or prefetch_related({self.name!r}) in its query"
+            )
+        if state.asynchronous:
             raise RelationNotLoaded(
                 f"{self.label} of {record!r} is not loaded; lazy loading would block the event loop: write `{instead}`"
             )
+
+    def load_for_peers(self, record: Any, database: Any) -> bool:
+        """Loads the related objects of all objects of its result, under FETCH_PEERS; returns whether it did.
+
+        One call for some thousand objects.
+        """
+        origin = state_of(record).origin
+        if origin is None or origin.fetching is None or origin.fetching.mode is not FETCH_PEERS:
+            return False
+        database.run(prefetch(peers_of(record, origin, self.owner), [self.name], replace(origin, database=database)))
+        return True

@@ -45,7 +45,7 @@ class ForwardRelation(RelationDescriptor):
         instead = f"objects.aget({name}={value})" if name else f"aget({value})"
         self.refuse_lazy_load(record, f"await {self.model.__name__}.{instead}")
         database = self.model._database_for(state_of(record).database)
-        related = self._found(database, key)
+        related = self.cached(record) if self.load_for_peers(record, database) else self._found(database, key)
         if related is None:
             meant = f"the {self.model.__name__} with {name}={shown(key)}" if name else f"{self.model.__key__}:{key}"
             raise self.model.DoesNotExist(f"{self.label} points at {meant}, which is not there any more")

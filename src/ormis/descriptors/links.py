@@ -7,6 +7,7 @@ from ..calls import Operation, Origin
 from ..operations.reading.evaluate import completed
 from ..operations.reading.prefetch import PrefetchTarget, among
 from ..operations.reading.prefetch_annotated import annotated_linked
+from ..operations.reading.renewal import renew_rows
 from ..operations.reading.select import fetch
 from ..operations.reading.source import Source
 from ..operations.reading.subqueries import planned
@@ -50,13 +51,16 @@ class LinkRelation(RelationDescriptor):
 
     def _linked(self, queryset: Source[Any], keys: list[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
         """One call for up to `limits.link_sets` keys: the objects, and the sets that say where each is linked."""
+        origin = origin.of_result(queryset.query.fetch_mode)
         schema, grouped, size = self.owner._schema(), dict[Any, list[Any]](), origin.limits.link_sets
         for first in range(0, len(keys), size):
             batch = keys[first : first + size]
             source = among(queryset, self.link.back_query_name, batch)
-            plan = yield from planned(source.query, origin)
+            plan = (yield from planned(source.query, origin)).renewing()
             texts = tuple(str(schema.pk.codec.encode(key)) for key in batch)
             rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))
+            if plan.renews and not rows.renewed:
+                yield from renew_rows(plan, rows)
             records: list[Any] = yield from completed(source, origin, plan, rows)
             by_text = {str(record.key).partition(":")[2]: record for record in records}
             order = {text: at for at, text in enumerate(by_text)}

@@ -66,7 +66,8 @@ class RelatedManager(Manager[M]):
     def get_queryset(self) -> QuerySet[M]:
         """The related objects; without a call if prefetch_related() fetched them."""
         base = super().get_queryset()
-        narrowed = base._copy(where=(*base.query.where, Q(**self._narrowing())))
+        mode = base.query.fetch_mode or state_of(self._record).fetch_mode
+        narrowed = base._copy(where=(*base.query.where, Q(**self._narrowing())), fetch_mode=mode)
         narrowed._database = self._database
         narrowed._known = self._known_related()
         cached = self._relation.cached(self._record) if self._prefetched else None
@@ -152,7 +153,7 @@ class RelatedManager(Manager[M]):
         return self.model._database_for(state_of(self._record).database)
 
     def _origin(self, *, asynchronous: bool = False) -> Origin:
-        return Origin(self._database, asynchronous)
+        return Origin(self._database, asynchronous).of_result(state_of(self._record).fetch_mode)
 
     def _run(self, operation: Operation[Any]) -> Any:
         drop_related(self._record, self._relation.name)

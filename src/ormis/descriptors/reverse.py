@@ -127,6 +127,9 @@ class ReverseOne(_Reverse):
         name, own = self.reference.name, self.owner.__name__.lower()
         self.refuse_lazy_load(record, f"await {self.model.__name__}.objects.aget({name}={own})")
         database = self.model._database_for(state_of(record).database)
+        if self.load_for_peers(record, database):
+            related = self.cached(record)
+            return [] if related is None else [related]
         key = self.key_in(record)
         return [] if key is None else [*self.related_set().using(database).filter(**{name: key})[:1]]
 

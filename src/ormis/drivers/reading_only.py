@@ -13,7 +13,7 @@ def reading_only(operation: Operation[T]) -> Operation[T]:
         call = next(operation)
         while True:
             try:
-                reply = None if _is_left_out(call) else (yield call)
+                reply = None if _is_left_out(call) else (yield _reading(call))
             except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
                 call = operation.throw(error)
             else:
@@ -24,9 +24,14 @@ def reading_only(operation: Operation[T]) -> Operation[T]:
         operation.close()
 
 
+def _reading(call: Call) -> Call:
+    """The call, or the one that only reads in its place."""
+    return call if not isinstance(call, ScriptCall) or call.reading is None else call.reading
+
+
 def _is_left_out(call: Call) -> bool:
     """Returns whether the call can be left out. Raises OrmisError for one that writes."""
-    if not isinstance(call, ScriptCall) or call.reads:
+    if not isinstance(call, ScriptCall) or call.reads or call.reading is not None:
         return False
     if not call.optional:
         raise OrmisError(

@@ -27,7 +27,8 @@ local answer = require('server.server').answer
 local find = require('read.search')
 local first = require('read.plan')
 local request = require('read.request')
-local clear_with = require('read.open_models').clear_with
+local open_models = require('read.open_models')
+local clear_with, model_at = open_models.clear_with, open_models.model_at
 local set_change = require('write.set_change')
 
 clear_with(require('expiry.cleanup'))
@@ -45,6 +46,9 @@ local function claim()
   local how, looked, rows = find()
   if not rows then return {'ok', how} end
   local done, _, _, _, keys = set_change(rows, request.most, true)
+  if request.renew and #keys > 0 then
+    require('expiry.renewing').renew(model_at(1).base, request.renew[2], keys)
+  end
   if done == #rows then return {'ok', how, keys, looked} end
   return {'ok', 'step', keys, request.keys and looked_at(rows[done][1])}
 end

@@ -31,6 +31,9 @@ local function found(place, rows)
   local ended = not place
   place = place or tonumber(call('ZRANGE', search.ids, -1, -1, 'WITHSCORES')[2] or -1)
   search.complete(rows)
+  if request.renew and request.renew[2] then
+    require('expiry.renewing').renew_rows(search.m.base, request.renew[2], rows)
+  end
   return {cmsgpack.pack({'ok', 'found', place, ended}), pack_wanted(rows, request.columns)}
 end
 

@@ -21,6 +21,8 @@
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
 --   before, less = {{{conjunct, ...}, {probe, ...}}, ...}   count only what stands before this object, see
 --                                  read/ranking.lua
+--   renew = {most, ttl, ttl, ...}  renew the time to live of the objects, and of those of `related`, if the result is
+--                                  whole and there are at most so many; false for a model without
 --   explain                        say what was done
 --   budget, bytes                  how many objects one call may look at, and how many bytes of their texts
 --   long = {position, ...}         the columns whose texts may have any length}
@@ -94,6 +96,9 @@ local function complete(head, rows, places)
   if not related then return too_long(head, rows) end
   answer_[2] = pack_wanted(rows, request.want == 'keys' and {1} or request.columns)
   answer_[3] = places and cmsgpack.pack(places) or ''
+  if request.renew and head[2] == 'done' and request.renew[2] and #rows <= request.renew[1] then
+    require('expiry.renewing').renew_rows(search.m.base, request.renew[2], rows)
+  end
   extend(answer_, related)
   return answer_
 end

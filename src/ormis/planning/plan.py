@@ -82,6 +82,7 @@ class Plan:
     aggregates: what the server adds up, if that is what is wanted of it.
     keys: the only objects that are looked at, portion by portion. among: part of client_where, an `in` of so many
         values that its objects are looked up by some of them at a time, where an index can do that.
+    renews: the objects are read for the application: the time to live of those with Meta.ttl_on starts anew.
     prepared: the plan with parameters of which this is a copy with values and a slice; `texts` are those of the values.
         A parameter is a number below 0, which counts from the end of the arguments.
     requests: of a cached plan the arguments made so far, by their purpose. adding: the plans that add up its objects,
@@ -102,6 +103,7 @@ class Plan:
     keys: tuple[str, ...] | None = None
     aggregates: Aggregates | None = None
     among: Compare | None = None
+    renews: bool = False
     prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
     requests: dict[str, tuple[Argument, ...]] = field(
@@ -146,6 +148,12 @@ class Plan:
             return None
         return self.offset + self.limit
 
+    def renewing(self) -> "Plan":
+        """The plan that renews the time to live of the objects that it reads, of models whose readings do that."""
+        if self.schema.renewal is None and all(one.hop.schema.renewal is None for one in self.related):
+            return self
+        return replace(self, renews=True)
+
     def with_keys_as_condition(self) -> "Plan":
         """The same where the keys can't be gone through portion by portion."""
         if self.keys is None:
@@ -187,9 +195,7 @@ class Plan:
         request: dict[str, Any] = {"want": want, "where": head}
         head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
         request["probes"] = [probe.packed for probe in paths.others]
-        for number, part in enumerate(conjuncts(self.where), 1):
-            if isinstance(part, BehindPlace) and part.ties is not None:
-                request["ties"] = [number, *part.ties.packed(numbers)[1:]]
+        request |= _ties(self.where, numbers)
         if "less" in more:
             more["less"] = [
                 [[part.packed(numbers) for part in conjuncts(node)], probes(self.schema, node, column)]
@@ -211,6 +217,9 @@ class Plan:
             return request | more, numbers
         if self.client_where is None and not self.client_sort:
             request |= {"offset": self.offset} | ({} if self.limit is None else {"limit": self.limit})
+            if self.renews:
+                times = [one.schema.renewal or False for one in (self, *(related.hop for related in self.related))]
+                request["renew"] = [self.limits.renewed, *times]
         if self.groups is not None:
             request["groups"] = self.groups
         return request | more, numbers
@@ -278,6 +287,14 @@ def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
     packed = [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
     own = next(iter(numbers.models))
     return [*packed, own.position(term.cell)] if term.cell in own.parts else packed
+
+
+def _ties(where: Node, numbers: Positions) -> dict[str, Any]:
+    """What a condition says of the objects that stand at a place in an order, if anything."""
+    for number, part in enumerate(conjuncts(where), 1):
+        if isinstance(part, BehindPlace) and part.ties is not None:
+            return {"ties": [number, *part.ties.packed(numbers)[1:]]}
+    return {}
 
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+from ..fetching import FetchMode
 from ..schema.schema import Schema
 from .expressions import Expression
 from .q import Q
@@ -43,6 +44,7 @@ class Query:
     distinct: equal rows come once.
     related: the relations to one object whose objects come along.
     prefetch: the relations, by name or as a Prefetch, whose objects are fetched after.
+    fetch_mode: what is done about what is not loaded; None: what is done about the objects that lead to these.
     combined: how the parts, other queries, make up this one; it has an order and a slice of its own then.
     empty: none() was called.
     """
@@ -63,6 +65,7 @@ class Query:
     distinct: bool = False
     related: tuple[str, ...] = ()
     prefetch: tuple[Any, ...] = ()
+    fetch_mode: FetchMode | None = None
     combined: Combination | None = None
     parts: tuple[Any, ...] = ()
     empty: bool = False

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, Suppor
 from ..calls import Operation, Origin
 from ..database import Database
 from ..errors import FieldError, shown
+from ..fetching import FetchMode
 from ..operations.reading.evaluate import evaluate
 from ..operations.reading.prefetch import Prefetch, check_lookups
 from ..operations.reading.row_shapes import names_of
@@ -239,6 +240,26 @@ class Queryable(Reading[M], Writing[M]):
         check_lookups(queryset.model, prefetch)
         return queryset._copy(prefetch=prefetch)
 
+    def fetch_mode(self, mode: FetchMode) -> "QuerySet[M]":
+        """The objects with this fetch mode: what is done when a relation to one object, or a field of only() and
+        defer(), is used that is not loaded yet.
+
+        mode: FETCH_ONE, by default, loads it for that object. FETCH_PEERS loads it for all objects of the result that
+        are still in use: one call for some thousand of them. RAISE raises RelationNotLoaded. Related objects that are
+        loaded have the same mode. In async code, where using it can't wait, the first two raise RelationNotLoaded too:
+        aprefetch_related_objects() loads for many objects there.
+
+        Raises TypeError for what is no fetch mode.
+
+            for book in Book.objects.fetch_mode(FETCH_PEERS):
+                print(book.author.name)
+        """
+        if not isinstance(mode, FetchMode):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"fetch_mode() takes FETCH_ONE, FETCH_PEERS or RAISE, not {shown(mode)}")
+        queryset = self._queryset()
+        queryset._refuse_values("fetch_mode()")
+        return queryset._copy(fetch_mode=mode)
+
     # Combine ---------------------------------------------------------------------------------------------------------
 
     def union(self, *others: "QuerySet[Any]", all: bool = False) -> "QuerySet[M]":  # noqa: A002 - Django's name
@@ -275,6 +296,7 @@ class QuerySet(Queryable[M], Source[M]):
         def alias(self, *aggregates: Aggregate, **expressions: Any) -> Self: ...  # noqa: D102
         def select_related(self, *paths: str | None) -> Self: ...  # noqa: D102
         def prefetch_related(self, *lookups: "str | Prefetch | None") -> Self: ...  # noqa: D102
+        def fetch_mode(self, mode: FetchMode) -> Self: ...  # noqa: D102
         def union(self, *others: "QuerySet[Any]", all: bool = False) -> Self: ...  # noqa: A002, D102
         def intersection(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
         def difference(self, *others: "QuerySet[Any]") -> Self: ...  # noqa: D102
@@ -451,7 +473,8 @@ class QuerySet(Queryable[M], Source[M]):
         """A query for the same objects that is no slice: of a slice, by their keys."""
         if not self.query.sliced:
             return self.query
-        return Query(self._schema, where=(Q(pk__in=self._copy(related=(), prefetch=())),))
+        keys = Q(pk__in=self._copy(related=(), prefetch=()))
+        return Query(self._schema, where=(keys,), fetch_mode=self.query.fetch_mode)
 
     def _combined(self, how: Combination, others: tuple["QuerySet[Any]", ...]) -> Self:
         for other in others:

@@ -235,12 +235,14 @@ class Reading(Generic[M]):
         Raises ValueError for a `chunk_size` below 1.
         """
         source = self._queryset()
-        return _iterated(source, batches(source, Origin(source.db), chunk_size))
+        origin = Origin(source.db).of_result(source.query.fetch_mode)
+        return _iterated(source, batches(source, origin, chunk_size))
 
     def aiterator(self, chunk_size: int = 1000) -> AsyncIterator[M]:
         """As iterator()."""
         source = self._queryset()
-        return _aiterated(source, batches(source, Origin(source.db, asynchronous=True), chunk_size))
+        origin = Origin(source.db, asynchronous=True).of_result(source.query.fetch_mode)
+        return _aiterated(source, batches(source, origin, chunk_size))
 
 
 def _iterated(source: Source[Any], reader: BatchReader) -> Iterator[Any]:

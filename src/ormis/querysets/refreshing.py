@@ -11,7 +11,8 @@ from ..calls import Operation, Origin
 from ..operations.reading import evaluate as results
 from ..operations.reading import get as reading
 from ..query.q import Q
-from ..records.state import drop_related, has_cached_related, state_of
+from ..query.state import Query
+from ..records.state import drop_related, has_cached_related, peers_of, state_of
 from .queryset import QuerySet
 
 _PLACE = "refresh_from_db(fields=...)"
@@ -45,6 +46,36 @@ def read(record: Any, origin: Origin, queryset: QuerySet[Any] | None) -> Operati
         return (yield from results.get(queryset, origin, Q(pk=pk)))
     row = yield from reading.get_again(record._schema(), pk, origin)
     return record._loaded(pk, row, origin)
+
+
+def load_deferred(record: Any, names: Sequence[str], origin: Origin) -> Operation[None]:
+    """Loads these fields of the object, and of the objects of its result that lack one of them: one call for some
+    thousand objects.
+
+    Raises DoesNotExist if the object is gone.
+    """
+    model: Any = record.__class__
+    lacking = [peer for peer in peers_of(record, origin, model) if any(name not in vars(peer) for name in names)]
+    schema = model._schema()
+    among = Q(pk__in=[peer.pk for peer in lacking])
+    query = Query(schema, where=(among,), order=(), fields=(schema.pk.name, *names))
+    found = yield from results.evaluate(QuerySet(model, query), Origin(origin.database))
+    fresh = {one.pk: one for one in found}
+    if record.pk not in fresh:
+        raise model.DoesNotExist(f"there is no {model.__name__} with {schema.pk.name}={record.pk!r}")
+    for peer in lacking:
+        if peer.pk in fresh:
+            take(peer, fresh[peer.pk], [name for name in names if name not in vars(peer)])
+            put_in_order(peer)
+
+
+def put_in_order(record: Any) -> None:
+    """Puts the values of the fields in the order of their declaration, in which pydantic dumps them."""
+    model: Any = record.__class__
+    fields: Iterable[str] = model.model_fields
+    values: dict[str, Any] = record.__dict__
+    in_order = {name: values[name] for name in fields if name in values}
+    object.__setattr__(record, "__dict__", in_order | values)  # cached properties are there too
 
 
 def take(record: Any, fresh: Any, names: Sequence[str] | None) -> None:

@@ -35,7 +35,7 @@ class Writing(Generic[M]):
         Raises pydantic's ValidationError, UniqueViolation (also where its primary key is taken), ForeignKeyViolation.
         """
         source = self._queryset()
-        record, origin = source.model(**values), Origin(source.db)
+        record, origin = source.model(**values), Origin(source.db).of_result(source.query.fetch_mode)
         record._assign(origin)
         if source.model.__own_save__:
             record.save(force_insert=True, using=source.db)
@@ -46,7 +46,8 @@ class Writing(Generic[M]):
     async def acreate(self, **values: Any) -> M:
         """As create()."""
         source = self._queryset()
-        record, origin = source.model(**values), Origin(source.db, asynchronous=True)
+        record = source.model(**values)
+        origin = Origin(source.db, asynchronous=True).of_result(source.query.fetch_mode)
         record._assign(origin)
         if source.model.__own_save__:
             await record.asave(force_insert=True, using=source.db)

@@ -45,15 +45,21 @@ def load(
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
     if len(rows) == 1:
-        return [load_one(model, rows[0], origin, None if related is None else related[0])]
+        record = load_one(model, rows[0], origin, None if related is None else related[0])
+        if origin.fetching is not None:
+            origin.fetching.add([record])
+        return [record]
     width = len(model._schema().columns)
     if rows and len(rows[0]) > width:
         rows = _cut(rows, width)
     states = zip(rows, repeat(origin), repeat(None) if related is None else related)
     if len(rows) < PAUSED_FROM:
-        return _initialised(model, _hydrated(model, rows, states))
-    with without_collector():
         records = _hydrated(model, rows, states)
+    else:
+        with without_collector():
+            records = _hydrated(model, rows, states)
+    if origin.fetching is not None:
+        origin.fetching.add(records)
     return _initialised(model, records)
 
 
@@ -99,6 +105,8 @@ def load_partly(model: Any, rows: Sequence[Wire], read: Sequence[Readable], orig
         for name in missing:
             del record.__dict__[name]
         _set(record, "__pydantic_fields_set__", set(record.__dict__))
+    if origin.fetching is not None:
+        origin.fetching.add(records)
     return _initialised(model, records)
 
 

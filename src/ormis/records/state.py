@@ -12,11 +12,12 @@ Unknown parts of the row or of the texts are UNKNOWN.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, cast
 
 from ..calls import Operation, Origin, Runner, T
+from ..fetching import FetchMode
 from ..limits import Limits
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
@@ -131,13 +132,23 @@ class State:
         if self.origin is None:
             return None
         if self.origin.database.__class__ is UnpickledDatabase:
-            self.origin = Origin(cast(UnpickledDatabase, self.origin.database).found())
+            self.origin = replace(self.origin, database=cast(UnpickledDatabase, self.origin.database).found())
         return self.origin.database
 
     @property
     def asynchronous(self) -> bool:
         """Returns whether async code loaded it, so that lazy loading is refused."""
         return self.origin is not None and self.origin.asynchronous
+
+    @property
+    def fetch_mode(self) -> FetchMode | None:
+        """The fetch mode, None for FETCH_ONE."""
+        return None if self.origin is None or self.origin.fetching is None else self.origin.fetching.mode
+
+    def stored_in(self, origin: Origin) -> None:
+        """Records where the object is stored, or is to be; it keeps its fetch mode."""
+        kept = None if self.origin is None else self.origin.fetching
+        self.origin = origin if kept is None else origin.under(kept)
 
     def text(self, column: Column) -> Text | None:
         """The stored text of a column: None if it is absent or nothing is stored yet, UNKNOWN if it was not loaded."""
@@ -175,11 +186,11 @@ class State:
         self.seen, self._texts = earlier.seen, earlier._texts
 
     def pickled(self) -> tuple[Any, ...]:
-        """The pickled state: what is stored, and the address of the database; no related objects."""
+        """The pickled state: what is stored, the address of the database, the fetch mode; no related objects."""
         if self.seen is None:
-            return None, None, None
+            return None, None, None, None
         database: Any = None if self.origin is None else self.origin.database
-        return self.seen, self._texts, None if database is None else database.address
+        return self.seen, self._texts, None if database is None else database.address, self.fetch_mode
 
 
 def state_of(record: Any) -> State:
@@ -194,6 +205,29 @@ def state_of(record: Any) -> State:
         state = State(*state)  # pyright: ignore[reportUnknownArgumentType]
     _set(record, "__state__", state)
     return state
+
+
+def become_peers(records: Iterable[Any], origin: Origin) -> None:
+    """Makes one result of objects of several."""
+    for record in records:
+        state: Any = _get(record, "__state__")
+        if isinstance(state, State):
+            state.origin = origin
+        else:
+            _set(record, "__state__", (state[0], origin, state[2]))
+    if origin.fetching is not None:
+        origin.fetching.add(records)
+
+
+def peers_of(record: Any, origin: Origin, model: Any) -> list[Any]:
+    """The object, and those of the same result that are of this model and in the same database, in its order."""
+    assert origin.fetching is not None, "it has peers"
+    peers = [
+        peer
+        for peer in origin.fetching.peers()
+        if isinstance(peer, model) and (own := _origin(peer)) is not None and own.database is origin.database
+    ]
+    return peers if any(peer is record for peer in peers) else [record, *peers]
 
 
 def cache_related(record: Any, name: str, related: Any) -> None:
@@ -230,6 +264,11 @@ def drop_related(record: Any, name: str) -> None:
     cached = _related(record)
     if cached and name in cached:
         _replace_related(record, {other: related for other, related in cached.items() if other != name})
+
+
+def _origin(record: Any) -> Origin | None:
+    state: Any = _get(record, "__state__")
+    return state.origin if isinstance(state, State) else state[1]
 
 
 def _related(record: Any) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from .defaults import default_text
 from .fields import FieldOptions, options_of
 from .hooks import Hooks
 from .index_kinds import EQUAL, MEMBERS, SORTED, TEXT, kind_for
-from .options import Options, ttl_of
+from .options import Options, renewal_of, ttl_of
 from .parts import element_column, inside_column, part_at
 from .relation_names import Names
 from .relations import RelationDeclaration
@@ -96,6 +96,7 @@ def build_schema(
         does_not_exist,
         ttl=ttl_of(options),
         cache=options.cache,
+        renewal=renewal_of(options),
         hooks=hooks,
     )
 

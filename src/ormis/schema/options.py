@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ModelError, hint_for
 from .unknown_options import refuses_unknown_options
@@ -67,6 +67,7 @@ class Options:
     indexes, constraints: over several fields.
     abstract: a base class for models, no model itself.
     ttl: how long its objects live, from each save, in seconds or as a timedelta.
+    ttl_on: "read" to start that time anew at each reading of an object as well.
     database: the database its objects are in, instead of the one connected last.
     get_latest_by: the field or fields that latest() and earliest() order by.
     default_related_name: the name of its objects on the models that it refers to.
@@ -79,6 +80,7 @@ class Options:
     constraints: tuple[UniqueConstraint, ...] = ()
     abstract: bool = False
     ttl: float | timedelta | None = None
+    ttl_on: Literal["save", "read"] = "save"
     database: Any = None
     get_latest_by: str | tuple[str, ...] | None = None
     default_related_name: str | None = None
@@ -88,6 +90,11 @@ class Options:
 def ttl_of(options: Options) -> int | None:
     """Meta.ttl in milliseconds, None without one."""
     return None if options.ttl is None else milliseconds(options.ttl)
+
+
+def renewal_of(options: Options) -> int | None:
+    """Meta.ttl in milliseconds if readings start it anew, else None."""
+    return ttl_of(options) if options.ttl_on == "read" else None
 
 
 _NAMES = tuple(f.name for f in fields(Options))
@@ -165,9 +172,19 @@ def _check(model: str, options: Options) -> None:
         ttl_of(options)
     except ValueError as error:
         raise ModelError(f"{model}.Meta.ttl: {error}") from None
+    _check_renewal(model, options)
     for index in options.indexes:
         if not isinstance(index, Index) or not index.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.indexes: {index!r} is no Index("field", ...)')
     for constraint in options.constraints:
         if not isinstance(constraint, UniqueConstraint) or not constraint.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.constraints: {constraint!r} is no UniqueConstraint("field", ...)')
+
+
+def _check_renewal(model: str, options: Options) -> None:
+    if options.ttl_on not in ("save", "read"):
+        raise ModelError(f'{model}.Meta.ttl_on={options.ttl_on!r}: give "save" or "read"')
+    if options.ttl_on == "read" and options.ttl is None:
+        raise ModelError(f'{model}.Meta.ttl_on="read": say how long an object lives from each reading, `ttl = 3600`')
+    if options.ttl_on == "read" and options.cache:
+        raise ModelError(f"{model}.Meta: a reading of the cache can't renew a time to live; leave out ttl_on or cache")

@@ -265,7 +265,8 @@ class Schema:
     """A model as the layers below the façade see it.
 
     `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
-    `ttl` how many milliseconds an object lives from each save, `cache` is Meta.cache.
+    `ttl` how many milliseconds an object lives from each save, `renewal` how many from each reading as well, if any,
+    `cache` is Meta.cache.
     annotations: of the scope of a query, its names beyond those of the model; `grouped`: there are no others.
     """
 
@@ -280,6 +281,7 @@ class Schema:
     ordering: tuple[Any, ...] = ()
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
+    renewal: int | None = None
     hooks: Hooks | None = None
     cache: bool | int = False
     annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])

@@ -50,7 +50,13 @@ end
 
 local function packed()
   local lists = {}
-  for r, spec in ipairs(request.related) do lists[r] = pack_rows(found[r], spec[5] + (spec[6] and 1 or 0)) end
+  for r, spec in ipairs(request.related) do
+    lists[r] = pack_rows(found[r], spec[5] + (spec[6] and 1 or 0))
+    local ttl = request.renew and request.renew[2 + r]
+    if ttl and #found[r] <= request.renew[1] then
+      require('expiry.renewing').renew_rows(open_models.model_at(spec[3]).base, ttl, found[r])
+    end
+  end
   return lists
 end
 

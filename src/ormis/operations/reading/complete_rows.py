@@ -37,7 +37,7 @@ def rows_of(plan: Plan, origin: Origin, hydrate: Hydrate | None = None) -> Opera
         alive = yield from _stage(derived, node, cells, alive, origin)
     filled = rows.picked(alive)
     filled[:] = [(*rows[i], *(cells[i][one.name] for one in plan.derived)) for i in alive]
-    filled.whole, filled.complete = None, False
+    filled.whole, filled.complete, filled.renewed = None, False, rows.renewed
     if stages.of_all and plan.backwards:
         filled = filled.picked(range(len(filled) - 1, -1, -1))
     if stages.sorts:
@@ -80,7 +80,11 @@ class _Stages:
         self.sorts = bool(self.of_all) or _ordered_by_derived(plan)
         self.cuts = bool(self.narrowing or self.last or self.of_all or self.sorts)
         self.reading = replace(
-            plan, columns=plan.reads, client_where=_joined(early), order=() if self.sorts else plan.order
+            plan,
+            columns=plan.reads,
+            client_where=_joined(early),
+            order=() if self.sorts else plan.order,
+            renews=plan.renews and not self.cuts,  # else some of the rows are no results
         )
         if self.cuts:
             self.reading = replace(self.reading, offset=0, limit=None)

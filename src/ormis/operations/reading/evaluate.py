@@ -18,6 +18,7 @@ from ...planning.windows import window_among
 from ...query.q import Q, is_empty
 from ...query.state import Query
 from ...records.hydration import load, load_partly
+from ...records.state import become_peers
 from . import explain as explaining
 from .complete_rows import count as rows_counted
 from .complete_rows import rows_of
@@ -26,6 +27,7 @@ from .kept import by_keys, converted, kept_rows, key_of
 from .multi_valued import objects_of, spread, spreads
 from .pages import Rows
 from .prefetch import prefetch
+from .renewal import renew_rows
 from .row_shapes import attach_annotations, attach_known, attach_related, shaped
 from .select import Hydrate, cells_of
 from .set_operations import combined, each_once
@@ -38,6 +40,7 @@ from .subqueries import planned
 def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     """The results of the query, in the shape that it asks for."""
     query = source.query
+    origin = origin.of_result(query.fetch_mode)
     if query.empty or query.limit == 0:
         condition(query)  # for its errors
         return []
@@ -49,13 +52,17 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
             same = part if query.shape == "objects" else part._copy(shape="tuples")
             parts.append((yield from evaluate(same, origin)))
         records = combined(query, parts)
+        if origin.fetching is not None and query.shape == "objects":
+            become_peers(records, origin)
         if query.prefetch:
             yield from prefetch(records, query.prefetch, origin)
         return records
     if query.shape != "objects":
         return shaped(query, (yield from value_rows(source, origin)))
-    plan = yield from planned(query, origin)
+    plan = (yield from planned(query, origin)).renewing()
     rows = yield from rows_of(plan, origin, hydrator(source, origin) if plan.limit is None else None)
+    if plan.renews and not rows.renewed:
+        yield from renew_rows(plan, rows)
     if plan.related or query.prefetch:
         return (yield from completed(source, origin, plan, rows))
     return objects(source, origin, plan, rows)

@@ -1,15 +1,18 @@
-"""Reading objects by key. HMGET of one hash, one round trip."""
+"""Reading objects by key. HMGET of one hash, one round trip; of a model with Meta.ttl_on the script `get`, which renews
+the time to live as well.
+"""
 
 from typing import Any
 
 from ...caching.loads import Load
 from ...caching.rows import Rows
-from ...calls import HashRead, HashReads, Operation, Origin, steps
+from ...calls import HashRead, HashReads, Operation, Origin, ScriptCall, steps
 from ...errors import StoredDataError
 from ...records.state import Wire
 from ...schema.schema import Schema
 from ...storage.codecs import BadText
 from ...storage.keys import object_key
+from .renewal import renewing_read
 
 
 class RowRead:
@@ -21,10 +24,13 @@ class RowRead:
     __slots__ = ("call", "key", "schema")
 
     def __init__(self, schema: Schema, pk: Any) -> None:
-        text = pk if pk.__class__ is int else schema.pk.codec.encode(pk)
+        text = str(pk if pk.__class__ is int else schema.pk.codec.encode(pk))
         self.schema = schema
-        self.key = object_key(schema.key, str(text))
-        self.call: HashRead | HashReads = HashRead(schema.hash_fields, self.key)
+        self.key = object_key(schema.key, text)
+        renews = schema.renewal is not None
+        self.call: HashRead | HashReads | ScriptCall = (
+            renewing_read(schema, text) if renews else HashRead(schema.hash_fields, self.key)
+        )
 
     def result(self, reply: Any) -> Wire | None:
         """The row of the texts that are stored."""

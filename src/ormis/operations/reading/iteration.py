@@ -63,7 +63,7 @@ def next_batch(reader: BatchReader) -> Operation[list[Any] | None]:
         return None
     reader.ahead = (yield from _read_on(reader, batch.decode)) if reader.begun else None
     reader.done = reader.ahead is None and reader.begun
-    results = yield from _completed(reader, reader.plan, batch.decode())
+    results = yield from _completed(reader, reader.plan, batch.decode(), batch.origin)
     reader.begun = reader.begun or bool(results)
     return results
 
@@ -80,7 +80,7 @@ def _first_batch(reader: BatchReader) -> Operation[list[Any]]:
     page = Page(plan, whole=True) if plan.finds_nothing else (yield from first_page(plan))
     if page.whole:
         reader.done = True
-        return (yield from _completed(reader, plan, (yield from fetch(plan, first=page))))
+        return (yield from _completed(reader, plan, (yield from fetch(plan, first=page)), reader.origin))
     if plan.order or query.sliced or not page.walking:
         reader.keys = yield from keys_in_order(plan, page)
         plan, page = replace(plan, order=(), offset=0, limit=None), None
@@ -119,17 +119,18 @@ def _read_on(reader: BatchReader, meanwhile: Callable[[], object] | None = None)
         if plan.derived:
             reader.taken += len(keys)
             filled = yield from rows_of(replace(plan, keys=tuple(keys)), reader.origin)
-            return _Batch(plan, Page(plan), None, filled)
+            return _Batch(plan, Page(plan), reader.origin.of_result(), None, filled)
         page = yield from next_page(plan, Page(plan, keys=keys), meanwhile=meanwhile)
         reader.taken += len(keys) - len(page.keys)
-    return _Batch(plan, page, hydrator(reader.source, reader.origin))
+    origin = reader.origin.of_result()
+    return _Batch(plan, page, origin, hydrator(reader.source, origin))
 
 
-def _completed(reader: BatchReader, plan: Plan, rows: Rows) -> Operation[list[Any]]:
+def _completed(reader: BatchReader, plan: Plan, rows: Rows, origin: Origin) -> Operation[list[Any]]:
     """The rows in the shape that the query asks for, with their related objects."""
     if reader.source.query.shape != "objects":
         return shaped(reader.source.query, values_of(plan, rows))
-    return (yield from completed(reader.source, reader.origin, plan, rows))
+    return (yield from completed(reader.source, origin, plan, rows))
 
 
 @dataclass(slots=True)
@@ -138,6 +139,7 @@ class _Batch:
 
     plan: Plan
     page: Page
+    origin: Origin
     hydrate: Hydrate | None
     rows: Rows | None = None
 

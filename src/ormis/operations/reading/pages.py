@@ -5,7 +5,7 @@ Touched, read only: `ormis/models`, `model/ids`, the indexes that help, the hash
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ class Rows(Wires):
     groups: the members of the sets of links that `plan.groups` names.
     objects: the objects of the rows, if they were made while the next rows were read.
     complete: known to have a value in every column that must have one.
+    renewed: the call that read them has renewed their time to live, if the plan says so.
     """
 
     def __init__(self, rows: Iterable[Wire] = (), related: list[Keyed] | None = None) -> None:
@@ -43,6 +44,7 @@ class Rows(Wires):
         self.groups: list[list[str]] = []
         self.objects: list[Any] | None = None
         self.complete = False
+        self.renewed = False
 
     def picked(self, order: Sequence[int]) -> "Rows":
         """These of the rows, in this order."""
@@ -200,6 +202,9 @@ def ask(
 ) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
     call = script("query")(plan.request(want, **more))
+    if plan.renews and want == "rows" and not more.keys() & {"keys", "step"}:  # it writes by the way
+        call.reads = False
+        call.reading = script("query")(replace(plan, renews=False).request(want, **more), meanwhile=meanwhile)
     call.meanwhile = meanwhile
     reply = yield call
     if isinstance(reply, int):

@@ -28,6 +28,7 @@ from .evaluate import check_saved, completed, narrowed, values_of
 from .multi_valued import spreads
 from .page_tokens import place_of, shape_of, token_of
 from .pages import Rows, decoded, first_page
+from .renewal import renew_rows
 from .row_shapes import shaped
 from .select import take_related
 from .source import Source
@@ -67,6 +68,7 @@ def page(
 ) -> Operation[Page[Any]]:
     """The first objects of the query, those behind a token, or those before one."""
     _check(source, "page()")
+    origin = origin.of_result(source.query.fetch_mode)
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"page(size={size!r}): give the number of objects, 1 or more")
     if after is not None and before is not None:
@@ -98,6 +100,7 @@ def around(source: Source[Any], origin: Origin, record: Any, number: int) -> Ope
     """The objects before this one in the order, itself, and those behind it."""
     check_saved(source, record, "around()")
     _check(source, "around()")
+    origin = origin.of_result(source.query.fetch_mode)
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"around(..., {number!r}): give the number of neighbours, 0 or more")
     own = narrowed(source, Q(pk=record.pk))
@@ -153,6 +156,7 @@ def _cut(found: _Ranked, size: int, turned: bool) -> _Ranked:
 def _results(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Operation[list[Any]]:
     if source.query.shape != "objects":
         return shaped(source.query, values_of(plan, rows))
+    yield from renew_rows(plan, rows)
     return (yield from completed(source, origin, plan, rows))
 
 

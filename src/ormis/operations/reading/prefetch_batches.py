@@ -16,6 +16,7 @@ from ...schema.schema import Column
 from .evaluate import hydrator, objects
 from .pages import Page, Rows, first_page
 from .prefetch import prefetch, with_field
+from .renewal import renew_rows
 from .row_shapes import attach_related
 from .select import fetch, take_related
 from .source import Source
@@ -82,8 +83,9 @@ def referring(
     related_by_key: the related objects to cache with the objects that refer to a key.
     """
     column, limits = source._schema.column(name), origin.limits
+    origin = origin.of_result(source.query.fetch_mode)
     batches, hydrate = _Batches(source, column, origin, take, related_by_key), hydrator(source, origin)
-    whole = yield from planned(with_field(source, name).query, origin)
+    whole = (yield from planned(with_field(source, name).query, origin)).renewing()
     left, size = [*keys], limits.values
     while left and not whole.finds_nothing:
         asked = Compare(column, "in", tuple(left[:size]))
@@ -92,6 +94,8 @@ def referring(
         batches.finish()
         ready = page.whole and plan.client_where is None and not plan.client_sort
         batch = page if ready else (yield from fetch(plan, hydrate, page))
+        if isinstance(batch, Rows) and plan.renews:
+            yield from renew_rows(plan, batch)
         covered = page.covered or len(asked.values)
         batches.pending.append((plan, batch, asked.values[:covered]))
         left, size = left[covered:], min(limits.values, covered + covered // 4 + 1)

@@ -82,7 +82,8 @@ def attach_related(
             model = model_for(hop.schema.key)
             targets = Wires(rows.values())
             targets.whole = None if rows.whole is None else [*rows.whole.values()]
-            records_there = load(model, targets, origin)  # before the keys: it names a text that does not convert
+            # Before the keys: it names a text that does not convert.
+            records_there = load(model, targets, origin.of_result())
             by_key = dict(zip(_keys(rows, hop.source.codec), records_there, strict=True))
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             back_name = hop.reference.back_name if hop.forward else hop.reference.name

@@ -32,6 +32,7 @@ def fetch(plan: Plan, hydrate: Hydrate | None = None, first: Page | None = None)
     if first.long and _keys_first(plan):
         return (yield from fetch_keys(plan, (yield from keys_in_order(plan))))
     if first.whole and plan.client_where is None and not plan.client_sort:
+        first.rows.renewed = plan.renews
         return first.rows
     collected = yield from _collected(plan, first, hydrate)
     if collected is None:

@@ -44,12 +44,14 @@ class Source(Generic[M]):
     def _perform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """Runs an operation on this source with the sync client."""
         database = self.db
-        return database.run(operation(self._now(), Origin(database), *arguments))
+        origin = Origin(database).of_result(self.query.fetch_mode)
+        return database.run(operation(self._now(), origin, *arguments))
 
     async def _aperform(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """As _perform(), with the async client."""
         database = self.db
-        return await database.arun(operation(self._now(), Origin(database, asynchronous=True), *arguments))
+        origin = Origin(database, asynchronous=True).of_result(self.query.fetch_mode)
+        return await database.arun(operation(self._now(), origin, *arguments))
 
     def _read(self, operation: Callable[..., Operation[T]], *arguments: Any) -> T:
         """As _perform(), for an operation that belongs to no write."""

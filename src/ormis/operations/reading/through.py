@@ -35,6 +35,7 @@ def linked_through(
 ) -> Operation[dict[Any, list[Any]]]:
     """The objects of the queryset by the key that they are linked to, each once, in the order of the queryset."""
     query, through = queryset.query, registry.schema_for(link.through)
+    origin = origin.of_result(query.fetch_mode)
     near, hop = (
         through.reference(link.near).column,
         RelationStep(through.reference(link.far), True, query.schema, through),
@@ -44,7 +45,7 @@ def linked_through(
     plan = yield from planned(Query(through, order=()), origin, _condition(hop, query))
     columns = dict.fromkeys([near, far, *(column for term in order for column in _reads(term))])
     along = [replace(one, parent=one.parent + 1) for one in related_of(query.schema, query.related)]
-    plan = replace(plan, columns=tuple(columns), related=(Related(0, hop, link.far, ranked=True), *along))
+    plan = replace(plan, columns=tuple(columns), related=(Related(0, hop, link.far, ranked=True), *along)).renewing()
     rows = yield from _links(plan, near, keys)
     if not rows:
         return {}

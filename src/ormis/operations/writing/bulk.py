@@ -43,7 +43,7 @@ def create(
         batch = records[first : first + size]
         yield from _create(batch, size, when, most)
         for record in batch:
-            state_of(record).origin = origin
+            state_of(record).stored_in(origin)
         yield from after_save(batch, not isinstance(when, OnConflict), occasion, if_stored=when is not None)
 
 

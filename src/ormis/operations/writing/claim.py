@@ -34,7 +34,7 @@ from ..reading.select import fetch
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from .cascade import referred_values, shapes_with_referrers
-from .fast_claim import claim_arguments
+from .fast_claim import claim_arguments, renewal
 from .mutations import ModelCall
 from .set_changes import ClientChange, _batch, _computed, _expecting, _key, _Planned, check_whole
 from .subquery_values import _has_subquery
@@ -156,7 +156,8 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         if not batch:
             return
         mutation, left = ["update", *how.requested.arguments], min(most, claims.left)
-        request, numbers = plan.asked("change", mutation=mutation, most=left, **_expecting(how, batch))
+        more = _expecting(how, batch) | renewal(plan)
+        request, numbers = plan.asked("change", mutation=mutation, most=left, **more)
         referred = [plan.schema] if referred_values(plan.schema) else []
         arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
         *_, looked, rows = yield from _ask(plan, arguments)

@@ -33,10 +33,16 @@ def claim_arguments(plan: Plan, number: int, assigned: Writes) -> tuple[Argument
     return *arguments, *given, *plan.texts, "0", str(number)
 
 
+def renewal(plan: Plan) -> dict[str, Any]:
+    """The time to live that the claimed objects have anew, since they are read, if readings do that."""
+    return {} if plan.schema.renewal is None else {"renew": [plan.limits.renewed, plan.schema.renewal]}
+
+
 def _packed(plan: Plan, positions: list[int], texts: list[Any], sums: list[Any]) -> tuple[Argument, ...]:
     changes = [item for pair in zip(positions, texts, strict=True) for item in pair]
     nothing_expected: list[Any] = []
-    request, numbers = plan.asked("claim", mutation=["update", changes, nothing_expected, sums])
+    mutation = ["update", changes, nothing_expected, sums]
+    request, numbers = plan.asked("claim", mutation=mutation, **renewal(plan))
     changed = {plan.schema.columns[at - 1] for at in (*positions, *sums[::7])}
     walked = _walked(plan) if _open(plan, changed, sums) else None
     if walked is not None:

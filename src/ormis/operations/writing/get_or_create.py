@@ -167,7 +167,7 @@ def _plan(narrowed: Source[Any], origin: Origin) -> Operation[Plan]:
             f"{narrowed._schema.name}: get_or_create() and update_or_create() can't be asked of "
             f"{results.asked_of(narrowed)}, which is computed from other objects: name fields of the object itself"
         )
-    return plan
+    return plan.renewing()
 
 
 def _annotated(source: Source[Any], origin: Origin, record: Any) -> Operation[Any]:

@@ -73,7 +73,7 @@ def create(record: Record, end: LinkEnd, origin: Origin) -> Operation[None]:
         yield from before_save([record], occasion)
     yield from commit([insertion([record]), end.adding(None)])
     if watched:
-        state_of(record).origin = origin
+        state_of(record).stored_in(origin)
         yield from after_save([record], True, occasion)
 
 

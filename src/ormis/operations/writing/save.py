@@ -82,7 +82,8 @@ def save(
         mutation.ttl = milliseconds(ttl)
     (result,) = yield from (commit if mutation.computed is None else commit_computing)([mutation])
     if occasion is not None:
-        state_of(record).origin = occasion.origin
+        if occasion.origin is not None:
+            state_of(record).stored_in(occasion.origin)
         yield from after_save([record], mutation.creates(result), occasion)
 
 
