@@ -55,6 +55,18 @@ class Plain(ormis.Model):
         constraints = [UniqueConstraint("slot")]
 
 
+class Parcel(ormis.Model):
+    """Has indexes of parts of its JSON fields."""
+
+    place: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    number: int = 0
+
+    class Meta:
+        key = "claim_parcel"
+        indexes = [Index("place__state", "number"), Index("sizes__height")]
+
+
 def queued() -> ormis.QuerySet[Job]:
     """The jobs to be done, in order."""
     return Job.objects.filter(state="queued").order_by("due")
@@ -169,6 +181,30 @@ def test_conditions_of_every_kind(db: ormis.Database, url: str, limits: Limits) 
         plains = Plain.objects.using(own).filter(state="queued")
         assert names(plains.filter(watchers__name="open").claim(3, state="running")) == [one.pk]
         assert names(plains.filter(watchers__name="open").claim(3, state="running")) == []
+
+
+def test_parts_of_fields(db: ormis.Database) -> None:
+    """Conditions, orders and values are about parts as well; their indexes stay right."""
+    Parcel.objects.bulk_create(
+        [
+            Parcel(place={"state": "new" if i % 2 else "old"}, sizes={"height": i * 7 % 11} if i % 5 else {}, number=-i)
+            for i in range(40)
+        ]
+    )
+    new = Parcel.objects.filter(place__state="new")
+    with ormis.capture_calls() as calls:
+        claimed = new.order_by("number").claim(7, place__state="sent")
+    assert len(calls) == 1
+    assert [-parcel.number for parcel in claimed] == [*range(39, 25, -2)]
+    assert {parcel.place["state"] for parcel in claimed} == {"sent"}
+    assert len(new.claim(99, place={"state": "sent"})) == 13
+    high = Parcel.objects.filter(sizes__height__gt=3).order_by("sizes__height")
+    expected = [parcel.pk for parcel in high]
+    assert names(high.claim(2, sizes={"height": 0})) == expected[:2]
+    assert names(high.claim(99, sizes__height=1)) == expected[2:]
+    assert ormis.check(db, models=[Parcel]).ok
+    with pytest.raises(ValueError, match="still meet"):
+        Parcel.objects.filter(place__state="old").claim(1, number=5)
 
 
 def test_expired_objects_are_not_claimed(db: ormis.Database) -> None:

@@ -24,6 +24,16 @@ class Team(ormis.Model):
         key = "page_team"
 
 
+class Shelf(ormis.Model):
+    """Ordered by parts of its JSON field, one with an index."""
+
+    place: dict[str, int] = {}
+
+    class Meta:
+        key = "page_shelf"
+        indexes = [Index("place__row")]
+
+
 class Player(ormis.Model):
     """Has an index for some of its orders, and none for others."""
 
@@ -224,6 +234,27 @@ def test_many_objects_with_one_value(db: ormis.Database, url: str) -> None:
         players = Player.objects.using(own).order_by("score")
         assert forward(players, 11) == [*range(1, 301)]
         assert backward(players.reverse(), 50) == [*range(300, 0, -1)]
+
+
+def test_many_ties_at_each_place(db: ormis.Database) -> None:
+    """What stands at the place of a token comes before what is behind it, however many there are of both."""
+    Player.objects.bulk_create([Player(score=i * 7 % 200 // 40) for i in range(200)])
+    for order in ("score", "-score"):
+        players = Player.objects.order_by(order)
+        for size in (3, 7, 30, 70):
+            assert forward(players, size) == names(players)
+
+
+@pytest.mark.parametrize("order", [("place__row",), ("-place__row",), ("place__column", "-place__row")], ids=str)
+def test_orders_by_parts_of_fields(db: ormis.Database, order: tuple[Any, ...]) -> None:
+    """A part, which may be absent, is a field like others."""
+    Shelf.objects.bulk_create(
+        [Shelf(place={"column": i % 3} | ({"row": i * 5 % 13} if i % 4 else {})) for i in range(60)]
+    )
+    shelves = Shelf.objects.order_by(*order)
+    for size in (1, 7, 60):
+        assert forward(shelves, size) == names(shelves)
+    assert backward(shelves, 7) == names(shelves)
 
 
 def test_expired_objects_are_in_no_page(db: ormis.Database) -> None:
