@@ -118,7 +118,7 @@ class AsyncHit(CacheLine, AsyncLine):
 
     async def hand_async(self) -> None:
         for pk in range(1, self.operations + 1):
-            await self.place.aclient.hgetall(by_hand.key(pk))
+            await self.place.pooled.hgetall(by_hand.key(pk))
 
     async def ormis_async(self) -> None:
         for pk in range(1, self.operations + 1):

@@ -117,7 +117,7 @@ def before_calls(monkeypatch: pytest.MonkeyPatch, work: Callable[[int], None]) -
     """Calls `work` with the number of the call before each call of the block, not before those of `work` itself."""
     send, made, working = sync.send, 0, False
 
-    def sent(client: redis.Redis, call: Any, prefix: str = "") -> Any:
+    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
         nonlocal made, working
         if not working:
             made, working = made + 1, True
@@ -125,7 +125,7 @@ def before_calls(monkeypatch: pytest.MonkeyPatch, work: Callable[[int], None]) -
                 work(made)
             finally:
                 working = False
-        return send(client, call, prefix)
+        return send(client, call, *more)
 
     with monkeypatch.context() as patch:
         patch.setattr(sync, "send", sent)

@@ -32,10 +32,10 @@ def between(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[lis
     """Functions in this list run, each once, before the next call that writes."""
     send, waiting = sync.send, list[Any]()
 
-    def sent(client: redis.Redis, call: Any, prefix: str = "") -> Any:
+    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
         if waiting and getattr(call, "once", False):
             waiting.pop(0)()
-        return send(client, call, prefix)
+        return send(client, call, *more)
 
     monkeypatch.setattr(sync, "send", sent)
     yield waiting
