@@ -14,6 +14,7 @@ from rich.table import Table
 from . import (
     bulk,
     caching,
+    claiming,
     computing,
     holding,
     inside,
@@ -22,6 +23,7 @@ from . import (
     many_tasks,
     marking,
     memory,
+    paging,
     peers,
     querying,
     reading,
@@ -52,6 +54,8 @@ LINES: dict[str, type[Line]] = {
         holding,
         caching,
         inside,
+        claiming,
+        paging,
     )
     for line in module.LINES
 }

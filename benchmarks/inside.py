@@ -21,7 +21,7 @@ class Article(ormis.Model):
     place: dict[str, str] = {}
 
     class Meta:
-        key = "article"
+        key = "inside_article"
         indexes = [Index("place__city")]
 
 
@@ -33,7 +33,7 @@ class InsideLine(QueryLine):
     def prepare(self) -> None:
         objects = self.place.sizes.objects
         self.names = max(1, objects // OF_A_TAG)
-        if self.place.client.zcard("article/ids") == objects:
+        if self.place.client.zcard("inside_article/ids") == objects:
             return
         self.place.clear()
         for first in range(0, objects, STORED_AT_ONCE):

@@ -371,6 +371,8 @@ WRITES: dict[str, Callable[[], Any]] = {
     "update": lambda: Town.objects.filter(name="Brno").update(size=5),
     "update of an expression": lambda: Town.objects.update(size=F("size") + 1),
     "update by the client": lambda: Town.objects.filter(name__regex="B").update(size=F("size") ** 1 + 1),
+    "claim": lambda: Town.objects.filter(name="Brno").exclude(size=5).claim(1, size=5),
+    "claim by the client": lambda: Town.objects.filter(name__regex="B").exclude(size=5).claim(1, size=5),
     "update_or_create": lambda: Town.objects.update_or_create(name="Brno", defaults={"size": 5}),
     "related manager": lambda: Country.get("cz").towns.update(size=5),
     "save in a block": lambda: in_block(lambda: changed(Town.get(1), size=5).save()),
@@ -394,6 +396,7 @@ def test_own_writes_are_seen_at_once(cached: ormis.Database, town: Town, name: s
 ASYNC_WRITES: dict[str, Callable[[], Any]] = {
     "asave": lambda: changed(Town.get(1), size=5).asave(),
     "aupdate": lambda: Town.objects.filter(name="Brno").aupdate(size=5),
+    "aclaim": lambda: Town.objects.filter(name="Brno").exclude(size=5).aclaim(1, size=5),
     "aupdate_or_create": lambda: Town.objects.aupdate_or_create(name="Brno", defaults={"size": 5}),
     "abulk_update": lambda: Town.objects.abulk_update([changed(Town.get(1), size=5)], ["size"]),
 }

@@ -60,6 +60,9 @@ RESULTS: dict[str, Callable[[], list[Any]]] = {
         for book in tag.found  # type: ignore[attr-defined]
     ],
     "in_bulk": lambda: [*Book.objects.fetch_mode(FETCH_PEERS).in_bulk().values()],
+    "page": lambda: [*Book.objects.fetch_mode(FETCH_PEERS).order_by("title").page(4)],
+    "around": lambda: Book.objects.fetch_mode(FETCH_PEERS).around(Book.get(3), 2),
+    "claim": lambda: Book.objects.fetch_mode(FETCH_PEERS).filter(pages__gt=0).claim(9, pages=-1),
     "pickled queryset": lambda: [*pickle.loads(pickle.dumps(Book.objects.fetch_mode(FETCH_PEERS)))],
 }
 

@@ -232,6 +232,44 @@ def test_writes_do_the_same(
     assert ormis.check(db, models=[Page, Owner]).ok
 
 
+ROUTES: dict[str, Callable[[], Any]] = {
+    "an index": lambda: Page.objects.filter(number__gte=0).order_by("number"),
+    "another order": lambda: Page.objects.filter(number__gte=0).order_by("weight"),
+    "a text": lambda: Page.objects.filter(number__gte=0).order_by("-title"),
+    "conditions of the client": lambda: Page.objects.filter(number__gte=0, body__regex="").order_by("weight"),
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@LAW
+@given(rows=stocks(), budget=BUDGETS, count=st.integers(1, 14), long=LENGTHS)
+def test_claims_are_the_same(
+    db: ormis.Database, store: Store, route: str, rows: list[dict[str, Any]], budget: int, count: int, long: int
+) -> None:
+    """claim() returns the first objects in the order, each once, until there are none, whatever the sizes."""
+    store(rows, budget)
+    asked = ROUTES[route]()
+    expected, claimed = [page.pk for page in asked], list[Page]()
+    while some := asked.claim(count, number=-1, body="z" * long):
+        assert len(some) == min(count, len(expected) - len(claimed))
+        claimed += some
+    assert [page.pk for page in claimed] == expected
+    assert {(page.number, page.body) for page in claimed} <= {(-1, "z" * long)}
+    assert ormis.check(db, models=[Page, Owner]).ok
+
+
+@pytest.mark.parametrize("order", [("number",), ("-weight",), ("title", "-number"), ("-body",), ()], ids=str)
+@LAW
+@given(rows=stocks(), budget=BUDGETS, size=st.integers(1, 6))
+def test_pages_are_the_same(
+    store: Store, order: tuple[str, ...], rows: list[dict[str, Any]], budget: int, size: int
+) -> None:
+    """Pages joined are the queryset, whatever the sizes."""
+    store(rows, budget)
+    queryset = Page.objects.order_by(*order)
+    assert [page.pk for some in queryset.pages(size) for page in some] == [page.pk for page in queryset]
+
+
 def test_one_step_in_a_block(db: ormis.Database, store: Store) -> None:
     """Inside atomic() a change of any size is one step."""
     store([{"body": "a" * 400, "title": "t", "number": 1, "weight": 0, "kind": "x", "owner": None}] * 12, 500)
@@ -261,7 +299,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> Sizes:
         return (
             sum(map(length, item))
             if isinstance(item, list | tuple)
-            else len(str(item) if isinstance(item, int) else item or b"")
+            else len(str(item) if isinstance(item, int | float) else item or b"")
         )
 
     def noted(client: Any, arguments: Any, *more: Any) -> Any:
@@ -296,6 +334,11 @@ READS: dict[str, Callable[[], Any]] = {
     "groups": lambda: list(Page.objects.values("body").annotate(pages=Count("*"))),
     "different texts": lambda: Page.objects.aggregate(Count("body", distinct=True)),
     "update": lambda: Page.objects.update(body="b" * LONG),
+    "claim": lambda: Page.objects.filter(weight__lt=1).claim(MANY, weight=1, body="b" * LONG),
+    "claim by an index": lambda: Page.objects.filter(number__gte=0).order_by("number").claim(MANY, number=-1),
+    "claim by the client": lambda: Page.objects.filter(weight__lt=1, kind__regex=".").claim(MANY, weight=1),
+    "pages": lambda: list(Page.objects.order_by("number").pages(25)),
+    "pages in another order": lambda: list(Page.objects.order_by("weight").pages(25)),
     "update by the client": lambda: Page.objects.update(body=F("title")),
     "bulk_update": lambda: Page.objects.bulk_update(list(Page.objects.all()), ["body", "title"]),
     "bulk_create": lambda: Page.objects.bulk_create([Page(body="a" * LONG) for _ in range(MANY)]),

@@ -63,6 +63,8 @@ READINGS: dict[str, Callable[[], Any]] = {
     "values": lambda: [*Room.objects.values_list("name", flat=True)],
     "iterator": lambda: [room.pk for room in Room.objects.iterator()],
     "rank": lambda: Room.objects.order_by("floor").rank(Room.get(3)),
+    "pages": lambda: [room.pk for page in Room.objects.order_by("floor").pages(1) for room in page],
+    "around": lambda: [room.pk for room in Room.objects.order_by("floor").around(Room.get(3), 1)],
     "explain": lambda: bool(Room.objects.filter(floor=1).explain(analyze=True)),
     "check": lambda: ormis.check(models=MODELS).findings,
 }

@@ -163,6 +163,9 @@ READS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "only": (lambda m: [*m.objects.only("user").filter(user="u1")], "t1"),
     "in_bulk": (lambda m: m.objects.in_bulk(["t0", "t1"]), "t0 t1"),
     "get_or_create": (lambda m: m.objects.get_or_create(token="t1"), "t1"),
+    "claim": (lambda m: m.objects.filter(user="u0").order_by("hits").claim(1, user="x"), "t0"),
+    "claim of a large number": (lambda m: m.objects.filter(user="u0").claim(9, user="x"), "t0 t2"),
+    "claim by the client": (lambda m: m.objects.filter(note__regex="^x$").claim(2, note="y"), "t1"),
     "annotated": (lambda m: [*m.objects.filter(user="u1").annotate(more=Count("token"))], "t1"),
     "none there": (lambda m: [*m.objects.filter(user="nobody")], ""),
 }
@@ -301,6 +304,23 @@ def test_a_condition_that_python_evaluates(db: ormis.Database, raw: Any) -> None
     with capture_calls() as calls:
         assert [*Session.objects.filter(note__regex="nothing")] == []
     assert (len(calls), renewed(raw)) == (1, set())
+
+
+def test_pages(db: ormis.Database, raw: Any) -> None:
+    """The objects of a page are renewed, and no others, by a call of its own."""
+    some(Session)
+    sessions = Session.objects.order_by("hits")
+    for read, expected in (
+        (lambda: sessions.page(2), {"t0", "t1"}),
+        (lambda: sessions.page(1, after=sessions.values("token").page(1).next), {"t1"}),
+        (lambda: [*sessions.pages(2)], {"t0", "t1", "t2"}),
+        (lambda: sessions.around(Session(token="t2"), 1), {"t1", "t2"}),
+        (lambda: sessions.values("token").page(2), set[str]()),
+    ):
+        shorten(raw)
+        read()
+        assert renewed(raw) == expected
+    assert ormis.check(db, models=[Session]).ok
 
 
 def test_results_in_steps(url: str, raw: Any) -> None:

@@ -1,14 +1,15 @@
-"""A slice of a queryset in a condition: its keys are looked up first, its condition holds where objects are written."""
+"""A queryset in a condition of a write: its condition is evaluated again where the objects are written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
 
 import ormis
-from ormis import Field, ForeignKey
+from ormis import Field, ForeignKey, Q, Window
 from ormis.drivers import sync
+from ormis.functions import RowNumber
 
 
 class Job(ormis.Model):
@@ -77,6 +78,64 @@ def test_a_deletion_looks_again(db: ormis.Database, between: list[Any]) -> None:
     between.append(lambda: take("other"))
     assert Job.objects.filter(pk__in=Job.objects.filter(status="new")[:1]).delete() == (0, {})
     assert Job.objects.count() == 1
+
+
+def new() -> ormis.QuerySet[Job]:
+    """The jobs to be done."""
+    return Job.objects.filter(status="new").order_by("id")
+
+
+WAYS: dict[str, Callable[[], Any]] = {
+    "a slice": lambda: Job.objects.filter(pk__in=new()[:1]),
+    "values": lambda: Job.objects.filter(pk__in=new().values("pk")[:1]),
+    "a list of values": lambda: Job.objects.filter(id__in=new().values_list("id", flat=True)[:1]),
+    "no slice": lambda: Job.objects.filter(pk__in=new()),
+    "values without a slice": lambda: Job.objects.filter(pk__in=new().values("pk")),
+    "an expression": lambda: Job.objects.filter(status__regex="^n", pk__in=new().values("pk")[:1]),
+    "in Python": lambda: Job.objects.filter(pk__in=Job.objects.filter(status__regex="^n").values("pk")[:1]),
+    "a union": lambda: Job.objects.filter(pk__in=new()[:1].union(Job.objects.filter(status="newer"))),
+    "an intersection": lambda: Job.objects.filter(pk__in=new().intersection(Job.objects.all())),
+    "a difference": lambda: Job.objects.filter(pk__in=Job.objects.difference(Job.objects.exclude(status="new"))),
+    "or": lambda: Job.objects.filter(Q(pk__in=new().values("pk")) | Q(status="newer")),
+    "not": lambda: Job.objects.exclude(pk__in=Job.objects.exclude(status="new")),
+    "one value": lambda: Job.objects.filter(pk=new().values("pk")[:1]),
+    "a window": lambda: Job.objects.filter(pk__in=new().alias(at=Window(RowNumber())).filter(at=1)),
+    "nested": lambda: Job.objects.filter(pk__in=Job.objects.filter(pk__in=new()[:1]).values("pk")),
+    "a reverse relation": lambda: Job.objects.filter(pk__in=Part.objects.filter(taken_by=None).values("job")),
+}
+
+
+@pytest.mark.parametrize("change", ["update", "delete", "claim"])
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_looks_again(db: ormis.Database, between: list[Any], way: str, change: str) -> None:
+    """However the queryset is written, another client's change between the finding and the writing is seen."""
+    Part(job=Job.objects.create()).save()
+
+    def other() -> None:
+        Job.objects.update(status="taken", worker="other")
+        Part.objects.update(taken_by="other")
+
+    between.append(other)
+    if change == "update":
+        assert WAYS[way]().update(status="taken", worker="slow") == 0
+    elif change == "delete":
+        assert WAYS[way]().delete() == (0, {})
+    elif way != "a reverse relation":
+        assert WAYS[way]().claim(1, status="taken", worker="slow") == []
+    else:
+        between.clear()
+        other()
+    assert [job.worker for job in Job.objects.all()] == ["other"]
+
+
+def test_each_way_finds_what_is_there(db: ormis.Database) -> None:
+    """Without other clients the same objects are found as by a reading query."""
+    for status in ("new", "taken", "new"):
+        Part(job=Job.objects.create(status=status), taken_by=None if status == "new" else "other").save()
+    for way, queryset in WAYS.items():
+        found = {job.pk for job in queryset()}
+        assert queryset().update(worker=way) == len(found)
+        assert {job.pk for job in Job.objects.filter(worker=way)} == found
 
 
 def test_a_slice_of_related_objects(db: ormis.Database, between: list[Any]) -> None:

@@ -27,6 +27,7 @@ from .errors import (
     MultipleObjectsReturned,
     NotConnected,
     OrmisError,
+    PageTokenError,
     ProtectedError,
     RelationNotLoaded,
     RestrictedError,
@@ -37,6 +38,7 @@ from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
 from .limits import Limits
 from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
 from .model import Model
+from .operations.reading.paging import Page
 from .operations.reading.prefetch import Prefetch
 from .query.aggregates import Avg, Count, Max, Min, StdDev, Sum, Variance
 from .query.conditional import Case, When
@@ -63,7 +65,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "before_save", "after_save", "before_delete", "after_delete", "signals",
     "CASCADE", "DO_NOTHING", "PROTECT", "RESTRICT", "SET", "SET_DEFAULT", "SET_NULL",
     # querying
-    "F", "Manager", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
+    "F", "Manager", "Page", "Prefetch", "Q", "QuerySet", "col", "prefetch_related_objects", "aprefetch_related_objects",
     "FETCH_ONE", "FETCH_PEERS", "RAISE", "FetchMode",
     # computing
     "Avg", "Case", "Count", "Exists", "Max", "Min", "OuterRef", "StdDev", "Subquery", "Sum", "Value", "Variance",
@@ -77,6 +79,6 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
     "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
-    "MultipleObjectsReturned", "NotConnected", "OrmisError", "ProtectedError", "RelationNotLoaded", "RestrictedError",
-    "StoredDataError", "UniqueViolation",
+    "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded",
+    "RestrictedError", "StoredDataError", "UniqueViolation",
 ]  # fmt: skip

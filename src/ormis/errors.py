@@ -5,6 +5,7 @@
     ├── LayoutError               the database was written with another layout
     ├── ModelError                a model class can't be made as it is declared (a TypeError too)
     ├── FieldError                unknown field or lookup, or a value that does not convert
+    │   └── PageTokenError        a token of page() that is damaged, or of another query (a ValueError too)
     ├── DoesNotExist              also as Question.DoesNotExist
     ├── MultipleObjectsReturned   also as Question.MultipleObjectsReturned
     ├── IntegrityError            the write was refused, nothing has changed
@@ -44,6 +45,12 @@ class ModelError(OrmisError, TypeError):
 
 class FieldError(OrmisError):
     """A query or a save names a field or lookup that does not exist, or a value that does not convert."""
+
+
+class PageTokenError(FieldError, ValueError):
+    """A token of `page()` is damaged, or was made by a query on another model, in another order or with other
+    conditions.
+    """
 
 
 class DoesNotExist(OrmisError):

@@ -98,6 +98,22 @@ async def twins() -> None:
     assert_type(await found.acount(), int)
     assert_type(await found.ain_bulk(), dict[Any, Question])
     assert_type(found.aiterator(), AsyncIterator[Question])
+    assert_type(await found.aclaim(3, rank=2), list[Question])
+    assert_type(await found.apage(3), ormis.Page[Question])
+    assert_type(await found.aaround(Question(question_text=""), 2), list[Question])
+    assert_type([page async for page in found.pages(3)], list[ormis.Page[Question]])
+
+
+def claims_and_pages() -> None:
+    """Checked by type checkers, never run."""
+    found = Question.objects.order_by("rank")
+    assert_type(found.filter(rank=1).claim(3, rank=2), list[Question])
+    page = found.page(3, after="token")
+    assert_type(page.objects, list[Question])
+    assert_type((page.next, page.previous), tuple[str | None, str | None])
+    assert_type(list(page), list[Question])
+    assert_type(list(found.values("rank").pages(3)), list[ormis.Page[dict[str, Any]]])
+    assert_type(found.around(page.objects[0], 2), list[Question])
 
 
 def fetch_modes() -> None:

@@ -14,103 +14,16 @@
 local idempotency = require('server.idempotency')
 if idempotency.reply then return idempotency.reply end
 
-local lists = require('server.lists')
-local as_set, extend, nothing = lists.as_set, lists.extend, lists.nothing
 local KEY = require('server.keys')
 local server = require('server.server')
 local call, answer = server.call, server.answer
 local request = require('read.request')
 local find = require('read.search')
-local reading = require('read.bytes')
-local bytes, full = reading.bytes, reading.full
 local clear_with = require('read.open_models').clear_with
-local models = require('model.models')
-local actions = require('write.actions')
-local apply = require('write.apply')
 local mutations = require('write.mutations')
-local objects = require('write.objects')
+local change = require('write.set_change')
 
 clear_with(require('expiry.cleanup'))
-
-local function holds_still(m, pk)
-  local expected = request.expected and request.expected[pk]
-  if not expected then return true end
-  local object = objects.find(m, pk, {})
-  if not object then return false end
-  for i = 1, #expected, 2 do
-    objects.need(object, {expected[i]})
-    local position, text = expected[i], object.new[expected[i]] or false
-    if text ~= expected[i + 1] and models.text_or_default(m, position, text) ~= expected[i + 1] then return false end
-  end
-  return true
-end
-
--- One function for each kind of change. Returns how many of the objects there are, and the result. Objects without a
--- hash, which another program deleted or the server evicted, do not count.
-local changing = {}
-
-function changing.expire(m, keys)
-  return actions.expire(m, {'expire', 1, keys, request.mutation[2]}), nothing
-end
-
-function changing.delete(m, keys)
-  return #keys, actions.delete(m, {'delete', 1, keys, request.mutation[2]})
-end
-
--- A mutation has its own list of changes: arithmetic adds to it.
-function changing.update(m, keys)
-  local first, more, count = request.mutation[2], request.each or nothing, 0
-  for i = 1, #keys do
-    local own = {}
-    extend(own, first)
-    extend(own, more[keys[i]] or nothing)
-    if actions.amend(m, {'amend', 1, keys[i], own, unpack(request.mutation, 3)}) then count = count + 1 end
-  end
-  return count, nothing
-end
-
-local function size_of(changes)
-  local size = 0
-  for i = 2, #changes, 2 do size = size + #(changes[i] or '') end
-  return size
-end
-
--- A function that counts the texts which the change of an object reads, and reads them, and those which it writes.
-local function counter(m)
-  local code, positions, size, long = request.mutation[1], nothing, 0, false
-  if code == 'delete' then
-    positions = require('write.cleared_columns')(m)
-  elseif code == 'update' then
-    positions, size = mutations.concerning(m, request.mutation[2]), size_of(request.mutation[2])
-  end
-  local may_be_long = as_set(request.long)
-  for i = 1, #positions do long = long or may_be_long[positions[i]] end
-  return function(pk)
-    bytes.read = bytes.read + size
-    if request.each then bytes.read = bytes.read + size_of(request.each[pk] or nothing) end
-    local object = long and objects.find(m, pk, {unpack(positions)})
-    for _, text in pairs(object and object.old or nothing) do bytes.read = bytes.read + #(text or '') end
-  end
-end
-
--- Changes as many of the objects as the texts allow that this reads and writes. Returns how many of the rows are done,
--- nil if these are not all of a whole result: then nothing is changed.
-local function change(rows)
-  mutations.current = 1
-  local m, keys, stale, done = mutations.model(1), {}, {}, 0
-  local count_bytes = counter(m)
-  while done < #rows and (done == 0 or not full()) do
-    done = done + 1
-    local pk = rows[done][1]
-    local list = holds_still(m, pk) and keys or stale
-    list[#list + 1] = pk
-    count_bytes(pk)
-  end
-  if done < #rows and not (request.keys or request.step) then return nil end
-  local count, result = changing[request.mutation[1]](m, keys)
-  apply(mutations.opened)
-  return done, count, result, stale
-end
 
 local function keys_of(rows)
   for i = 1, #rows do rows[i] = rows[i][1] end

@@ -13,6 +13,9 @@
 --   after, step, places            at the next objects in the order of creation (`backwards`: from the end); `places`:
 --                                  say where each stands in it
 --   behind = {name, member}        the keys of an index on text, from behind a member on
+--   ties = {number of a conjunct, rank, backwards, inclusive}    it is about what is behind a place in the order: of
+--                                  what stands at the bound beside it, the objects behind this rank in the order of
+--                                  creation
 --   enough                         how many rows of a portion or step are needed at most
 --   aggregate                      the groups and aggregates of rows, see read/aggregation.lua
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua

@@ -100,7 +100,7 @@ def _dissolves(part: Q, connector: str) -> bool:
 
 def _build(part: Part) -> Node:
     if isinstance(part, Found):
-        return _wrap(part.hops, part.node)
+        return along(part.hops, part.node)
     if part.connector == "or":
         return join("or", [_build(p) for p in part.parts])
     return _build_and(list(_flat(part)))
@@ -125,7 +125,7 @@ def _build_and(parts: list[Part]) -> Node:
             others = [part for part in parts if part is not mixed]
             return join("or", [_build_and([*others, *_flat(Tree("and", (choice,)))]) for choice in mixed.parts])
         inner = _build_and([_strip(part, len(prefix)) for part in about])
-        return join("and", [_wrap(prefix, inner), _build_and(rest)])
+        return join("and", [along(prefix, inner), _build_and(rest)])
     return join("and", [_build(part) for part in parts])
 
 
@@ -167,7 +167,8 @@ def _strip(part: Part, count: int) -> Part:
     return Tree(part.connector, tuple(_strip(inner, count) for inner in part.parts))
 
 
-def _wrap(hops: Sequence[Step], node: Node) -> Node:
+def along(hops: Sequence[Step], node: Node) -> Node:
+    """A condition on the object, or some object, at the end of these steps."""
     for hop in reversed(hops):
         if isinstance(hop, LinkStep):
             node = LinkMatch(hop.schema, hop.link, node)

@@ -289,8 +289,7 @@ def _among(column: Column, value: Any, place: str) -> Node:
         values = len(query.fields or ())
         if query.shape != "objects" and values != 1:
             raise FieldError(f"{place}: in takes a queryset with values of one field, not of {values}")
-        again = query if query.sliced and query.shape == "objects" and not query.combined else None
-        return InSubquery(column, value._single, again)
+        return InSubquery(column, value._single, query)
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise FieldError(f"{place}={shown(value)}: in takes a list of values or a queryset")
     if column.normalise is not None:

@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import FieldError
 from ..query.expressions import Expression, F, OrderBy, expression
 from ..query.q import Q
-from ..schema.schema import Schema
+from ..schema.index_kinds import SORTED
+from ..schema.schema import Column, Schema
 from ..storage.codecs import Codec
 from .binding import Binder
 from .columns import AnnotatedColumn, ColumnRef, Computed
@@ -127,6 +128,12 @@ def _computed(schema: Schema, value: Expression) -> Computed:
     bound = Binder(schema).bind(value)
     check_ordered(bound, f"{schema.name}: {value}", "order_by()")
     return Computed(bound.reads, bound.in_query, str(value))
+
+
+def may_be_nan(schema: Schema, column: Column) -> bool:
+    """Returns whether values may be NaN, which is above all else in an order. An index refuses it."""
+    indexed = any(index.last is column and index.type == SORTED for index in schema.indexes)
+    return column.codec.kind == "float" and not indexed
 
 
 # Sorting in Python ---------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from .columns import (
 )
 from .names import cell_of, names_of, parts_of, steps
 from .ordering import OrderTerm, order_terms
-from .predicates import Compare, Constant, Node, conjuncts, join
+from .predicates import BehindPlace, Compare, Constant, Node, conjuncts, join
 from .scopes import condition, scope_of
 
 _ADDING = 64  # plans that are kept of one, for what may be added up of its objects
@@ -195,6 +195,7 @@ class Plan:
         request: dict[str, Any] = {"want": want, "where": head}
         head[3:3] = [[part.packed(numbers) for part in conjuncts(self.where)]]
         request["probes"] = [probe.packed for probe in paths.others]
+        request |= _ties(self.where, numbers)
         if "less" in more:
             more["less"] = [
                 [[part.packed(numbers) for part in conjuncts(node)], probes(self.schema, node, column)]
@@ -286,6 +287,14 @@ def _packed_term(term: OrderTerm, numbers: Positions) -> list[Any]:
     packed = [position, term.descending, term.nulls_first, term.cell.codec.kind, term.cell.nullable]
     own = next(iter(numbers.models))
     return [*packed, own.position(term.cell)] if term.cell in own.parts else packed
+
+
+def _ties(where: Node, numbers: Positions) -> dict[str, Any]:
+    """What a condition says of the objects that stand at a place in an order, if anything."""
+    for number, part in enumerate(conjuncts(where), 1):
+        if isinstance(part, BehindPlace) and part.ties is not None:
+            return {"ties": [number, *part.ties.packed(numbers)[1:]]}
+    return {}
 
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:

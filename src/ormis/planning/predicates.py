@@ -287,6 +287,47 @@ class CompareOuter(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class CreatedBehind(Node):
+    """Stands behind this rank in the order of creation, or in its reverse. Only the server evaluates it."""
+
+    rank: float
+    backwards: bool
+    inclusive: bool = False
+
+    def packed(self, _numbers: Positions, /) -> list[Any]:
+        """{'created', rank, backwards, inclusive}."""
+        return ["created", repr(self.rank), self.backwards, self.inclusive]
+
+
+@dataclass(frozen=True, slots=True)
+class BehindPlace(Node):
+    """The condition of the objects behind a place in an order, which no index finds: a bound stands beside it.
+
+    ties: if the order has one term, what is the same in it stands behind by this.
+    """
+
+    part: Node
+    ties: CreatedBehind | None = None
+
+    @property
+    def joined(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Where its part does."""
+        return self.part.joined
+
+    def client_side(self, limits: Limits, /) -> bool:
+        """Where its part is."""
+        return self.part.client_side(limits)
+
+    def packed(self, numbers: Positions, /) -> list[Any]:
+        """Its condition."""
+        return self.part.packed(numbers)
+
+    def columns(self) -> set[Cell]:
+        """The columns of its condition."""
+        return self.part.columns()
+
+
+@dataclass(frozen=True, slots=True)
 class BoolOp(Node):
     """Conditions joined by and, or, xor."""
 
@@ -407,13 +448,13 @@ class LinkMatch(Node):
 class InSubquery(Node):
     """A column's value is among those that another query finds; `values` runs it first.
 
-    again: that query, if it is a slice of objects: its condition is evaluated once more where the column's is. Of two
-        clients that update the first object of a queue the second does not find it any more.
+    query: that query. A write evaluates its condition once more where the column's is: of two clients that update the
+        first object of a queue the second does not find it any more.
     """
 
     column: Column
     values: Callable[[Origin], Operation[list[Any]]]
-    again: Any = None
+    query: Any
 
     def client_side(self, _limits: Limits, /) -> bool:
         """Until its values are known."""

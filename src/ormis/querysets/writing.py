@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from ..calls import Origin
 from ..operations.reading.source import Source
 from ..operations.writing import bulk, expire
+from ..operations.writing import claim as claiming
 from ..operations.writing import get_or_create as getting
 from ..operations.writing import save as saving
 from ..operations.writing import update as updating
@@ -106,6 +107,29 @@ class Writing(Generic[M]):
     async def aupdate(self, **values: Any) -> int:
         """As update()."""
         return await self._queryset()._aperform(updating.update, values)
+
+    def claim(self, number: int, /, **values: Any) -> builtins.list[M]:
+        """Writes these values, which may be expressions, to the first `number` objects in the queryset's order.
+
+        Returns the changed objects, in order; fewer if there are no more. Finding and changing are one step on the
+        server: no two callers are given the same object, and none waits for another. So the values must take the
+        objects out of the queryset: `jobs.filter(state="queued").order_by("due").claim(1, state="running")`. Hooks and
+        signals are not called, as by update().
+
+        One call if an index has the order and the conditions, `Index("state", "due")`, however many objects there are,
+        and if there are some hundred objects; otherwise one that finds them and one that changes them, again where
+        other callers came first. More than 150 objects are claimed in steps; if a later step is refused, the objects
+        of those before are returned.
+
+        Raises what update() raises; ValueError for a negative number and for values that leave the objects in the
+        queryset; FieldError for a queryset filtered or ordered by values of other objects that are computed in Python;
+        OrmisError inside atomic().
+        """
+        return self._queryset()._perform(claiming.claim, number, values)
+
+    async def aclaim(self, number: int, /, **values: Any) -> builtins.list[M]:
+        """As claim()."""
+        return await self._queryset()._aperform(claiming.claim, number, values)
 
     def expire(self, time: float | timedelta) -> int:
         """Lets every object live so long from now on, in seconds or as a timedelta; returns how many there were.

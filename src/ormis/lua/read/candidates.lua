@@ -3,9 +3,9 @@
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
 --      at, long, stride, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`,
 --      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser,
---      values, taken; CHUNK; QUICK; held_long(); prepare(path|nil); prepare_reading(path_is_sure); look(keys, into,
---      enough|nil), which returns the last key that it looked at if it left some, since the texts are too long for one
---      call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
+--      values, taken; CHUNK; QUICK; held_long(); prepare(path|nil, settled|nil); prepare_reading(path_is_sure);
+--      look(keys, into, enough|nil), which returns the last key that it looked at if it left some, since the texts are
+--      too long for one call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand
@@ -43,12 +43,13 @@ local function place_check()
 end
 
 -- Splits the condition into what the path covers, what other indexes can check of many keys at once, and what has to be
--- read.
-local function prepare(path)
+-- read. settled: the number of a conjunct that the caller checks.
+local function prepare(path, settled)
   local m, conjuncts, probes, rest, done = search.m, search.conjuncts, search.probes, {'and'}, {}
   local checks = {}
   search.checks, search.columns, search.walks = checks, {}, not (path or request.keys or search.bound)
   for _, i in ipairs(path and path.exact and covers(path) or nothing) do done[i] = true end
+  if settled then done[settled] = true end
   for p = 1, #probes do
     local probe, news = probes[p], false
     local by_index = probe ~= path and (probe[1] == 'equal' or probe[1] == 'sorted') and bounded(probe)

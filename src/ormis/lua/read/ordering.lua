@@ -19,7 +19,7 @@ end
 
 -- Whether it matters in which order the rows are.
 local function in_place()
-  return request.want == 'rows' or request.want == 'keys'
+  return request.want == 'rows' or request.want == 'keys' or request.want == 'claim'
 end
 
 local function by_term(term)

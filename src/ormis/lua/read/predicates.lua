@@ -6,6 +6,7 @@
 --   {'field', position, kind, operator, position}    two fields of the object
 --   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
 --                                                    so many relations lead here
+--   {'created', rank, backwards, inclusive}          the object stands behind this rank in the order of creation
 --   {'one', position, model, condition, position there}   the object a foreign key points at: the one whose column
 --                                                    there, 1 for the primary key, has its value
 --   {'many', model, position, condition, position here}   some object of that model whose foreign key has the value of
@@ -222,6 +223,15 @@ local function remembered(m, condition, outer_columns)
     if not scope.correlated then known_answers[pk] = answer end
     return answer
   end, holds, scope
+end
+
+function builders.created(m, node)
+  local rank, backwards, inclusive = tonumber(node[2]), node[3], node[4]
+  return function(_, pk)
+    local own = tonumber(call('ZSCORE', m.base .. KEY.ids, pk) or nil)
+    if not own or own == rank then return own ~= nil and inclusive end
+    return (own < rank) == backwards
+  end
 end
 
 function builders.one(_, node, columns)

@@ -1,7 +1,7 @@
 -- Runs the search of a request: by the cheapest access path in one call, or, if that would hold the server too long,
 -- by several calls.
 -- Out: find(), which returns one of
---   'done', count, rows            all there is, in order and cut; no rows if only their number was asked for
+--   'done', count, rows, places    all there is, in order and cut; no rows if only their number was asked for
 --   'keys', keys, nil, behind      too many for one call: the candidates, to be asked for in batches; with `behind`,
 --                                  {name of an index, member}, the first of them: others stand behind it
 --   'walk'                         too many for that: to be asked for step by step
@@ -127,6 +127,17 @@ function step()
   return 'step', not last and place, rows, request.places and places_in(rows)
 end
 
+-- How many objects come before the place in the order of creation that a condition names, see predicates.lua.
+local function passed()
+  for _, part in ipairs(search.conjuncts) do
+    if part[1] == 'created' and part[3] == request.backwards then
+      if part[3] then return call('ZCOUNT', search.ids, '(' .. part[2], '+inf') end
+      return call('ZCOUNT', search.ids, '-inf', '(' .. part[2])
+    end
+  end
+  return 0
+end
+
 -- Walks in the order of creation until the slice is full; nil where the budget, or that of bytes, ends first.
 local function walk_creation(enough)
   prepare()
@@ -134,7 +145,7 @@ local function walk_creation(enough)
   local folded_to = search.fold_range and fold_on(nil, true)
   if folded_to then return nil end
   if folded_to == false then return {} end
-  local rows, start, size = {}, 0, math.min(CHUNK, math.max(enough, 10))
+  local rows, start, size = {}, passed(), math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
   repeat
     local keys = call(command, search.ids, start, start + size - 1)
@@ -154,10 +165,17 @@ end
 -- Whether an index has all objects that its prefix allows. It lacks those in which its last field is absent, as that of
 -- one declared later is, required or not. What can't be counted is taken to be there if it is required.
 local function has_all(probe, nullable)
+  local last = search.m.indexes[probe[2]].last
+  for _, part in ipairs(nullable and search.conjuncts or {}) do
+    local null = part[1] == 'not' and part[2]
+    if null and null[1] == 'cmp' and null[4] == 'null' and null[2] == last then return true end
+  end
   if #probe == 5 then return probe.cost == call('ZCARD', search.ids) end
   for _, other in ipairs(#probe == 7 and search.probes or {}) do
     local covered = covers(other)
-    if other.cost and other.exact and #covered == 1 and covered[1] == probe[7] then return probe.cost == other.cost end
+    if bounded(other) and other.cost and other.exact and #covered == 1 and covered[1] == probe[7] then
+      return probe.cost == other.cost
+    end
   end
   return not nullable
 end
@@ -175,13 +193,31 @@ local function ordered_probe()
   return best
 end
 
+-- The keys without those that stand at the place from which a walk begins and are not behind it. ties: as query.lua has
+-- them, of a condition in which nothing else is left to check.
+local function behind_ties(keys, stands, from, ties)
+  local tied, rank, kept = {}, tonumber(ties[2]), {}
+  for i = 1, #keys do
+    if tonumber(stands[keys[i]]) ~= from then break end
+    tied[i] = keys[i]
+  end
+  if #tied == 0 then return keys end
+  for i, place in ipairs(require('read.creation_order').creation_order_of(search.ids, tied)) do
+    if place == rank and ties[4] or place ~= rank and (place < rank) == ties[3] then kept[#kept + 1] = tied[i] end
+  end
+  for i = #tied + 1, #keys do kept[#kept + 1] = keys[i] end
+  return kept
+end
+
 -- Walks an index from one end until the slice is full, ties of its last included; nil if the
 -- budget ends first.
 local function walk_index(probe, enough)
-  prepare(probe)
+  local descending, ties = request.order[1][2], probe.exact and bounded(probe) and request.ties
+  prepare(probe, ties and ties[1])
   prepare_reading(true)
-  local filtered = #search.checks > 0 or search.holds
-  return (walk(probe, request.order[1][2], enough, function(keys, rows, stands)
+  local filtered, from = #search.checks > 0 or search.holds, descending and probe.most or probe.least
+  return (walk(probe, descending, enough, function(keys, rows, stands)
+    if ties then keys = behind_ties(keys, stands, from, ties) end
     local first = 1
     while first <= #keys do
       -- Where all are kept, those behind the last one need not be read.
@@ -191,8 +227,16 @@ local function walk_index(probe, enough)
       if full() or look({unpack(keys, first, last)}, rows) then return false end
       first = last + 1
     end
-    return search.spent <= request.budget
-  end))
+    -- A claim takes any of many objects that stand at one place in the order.
+    return search.spent <= request.budget or request.want == 'claim' and #rows >= enough and 'enough'
+  end, ties and 1))
+end
+
+-- Where the rows stand in the order of creation, if that is asked for.
+local function known_places(rows)
+  if not request.places or #rows == 0 then return nil end
+  know_order(rows)
+  return places_in(rows)
 end
 
 local function done(rows)
@@ -204,7 +248,7 @@ local function done(rows)
   rows = with_hashes(cut(rows, first, request.limit and first + request.limit - 1 or count))
   if not rows then return find() end
   if search.keyed and full() then return 'walk' end
-  return 'done', count, rows
+  return 'done', count, rows, known_places(rows)
 end
 
 -- The first rows by the order that an index or the creation has; nil where that takes too long or another path is

@@ -1,9 +1,10 @@
 -- Keys by measured probes, see probes.lua.
 -- Out: keys_of(probe), those that it allows; sift(keys, probe), of these those that it allows, too: an exact one of a
---      key, a set or a range of scores; walk(probe, descending, needed, look), which walks a range in its order until
---      as much is kept as is needed, with all that stands with the last: `look` is given keys, the list to which it
---      adds what it keeps of them, themselves or rows that begin with them, and where each key stands, a score or a
---      text; it says false to give up. Returns the list and where each key stands; nil if given up.
+--      key, a set or a range of scores; walk(probe, descending, needed, look, spare|nil), which walks a range in its
+--      order until as much is kept as is needed, with all that stands with the last: `look` is given keys, the list to
+--      which it adds what it keeps of them, themselves or rows that begin with them, and where each key stands, a score
+--      or a text; it says false to give up, 'enough' to leave out further ones that stand with the last. `spare` of the
+--      first keys are expected not to be kept. Returns the list and where each key stands; nil if given up.
 
 local call = require('server.call')
 
@@ -43,11 +44,11 @@ local function sift(keys, probe)
   return kept
 end
 
-local function walk(probe, descending, needed, look)
+local function walk(probe, descending, needed, look, spare)
   local by_text, command, low, high = probe[1] == 'text', 'ZRANGEBY', probe.low, probe.high
   if descending then command, low, high = 'ZREVRANGEBY', high, low end
   command = command .. (by_text and 'LEX' or 'SCORE')
-  local kept, stands, start, size = {}, {}, 0, math.min(PAGE, math.max(needed + 1, 16))
+  local kept, stands, start, size = {}, {}, 0, math.min(PAGE, math.max(needed + 1 + (spare or 0), 16))
   local function stand(i)
     local own = kept[i]
     return stands[type(own) == 'table' and own[1] or own]
@@ -72,9 +73,10 @@ local function walk(probe, descending, needed, look)
       end
     end
     local more = count == size
-    if look(keys, kept, stands) == false then return nil end
+    local going_on = look(keys, kept, stands)
+    if going_on == false then return nil end
     start, size = start + size, math.min(PAGE, 2 * size)
-  until not more or #kept > needed and stand(#kept) ~= stand(needed)
+  until not more or going_on == 'enough' or #kept > needed and stand(#kept) ~= stand(needed)
   return kept, stands
 end
 

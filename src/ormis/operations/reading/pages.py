@@ -130,19 +130,22 @@ def first_page(
     want: str = "rows",
     meanwhile: Callable[[], object] | None = None,
     batch: tuple[int, int] | None = None,
+    ranked: bool = False,
 ) -> Operation[Page]:
     """The whole of a small result, or the beginning of a large one.
 
     meanwhile: a function to run while the server reads.
     batch: (position, size): of the `in` at this position only so many values are used, `covered`, that about `size`
         objects are found.
+    ranked: a whole result comes with the ranks of its rows in the order of creation.
     """
     keys = None if plan.keys is None else [*plan.keys]
     if keys is None and plan.among is not None:
         keys = yield from _keys_among(plan, plan.among)
     if keys is not None:
         return Page(plan, keys=keys)
-    head, *packed = yield from ask(plan, want, {} if batch is None else {"in_parts": batch}, meanwhile)
+    more = ({} if batch is None else {"in_parts": batch}) | ({"places": True} if ranked else {})
+    head, *packed = yield from ask(plan, want, more, meanwhile)
     how = head[1]
     groups: list[list[str]] = unpack(packed.pop()) if plan.groups is not None else []
     if how == "ends":
@@ -245,6 +248,11 @@ def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:
 def rows_of(plan: Plan, packed: bytes) -> Rows:
     """The rows of `plan.reads` in the reply of a script. Raises StoredDataError."""
     return _decoded_rows(plan.schema, plan.reads, packed)
+
+
+def whole_rows(schema: Schema, packed: bytes) -> Rows:
+    """Rows of all columns of a model. Raises StoredDataError."""
+    return _decoded_rows(schema, schema.columns, packed)
 
 
 def _decoded_rows(schema: Schema, columns: tuple[Readable, ...], packed: bytes) -> Rows:

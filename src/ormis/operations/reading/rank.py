@@ -19,12 +19,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from ...calls import Operation, Origin
-from ...planning.ordering import OrderTerm
+from ...planning.ordering import OrderTerm, may_be_nan
 from ...planning.plan import Plan
 from ...planning.predicates import Compare, Node, Not, join
 from ...query.expressions import Expression
 from ...query.q import Q
-from ...schema.index_kinds import SORTED
 from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from .complete_rows import rows_of
@@ -170,14 +169,8 @@ def _lesser(schema: Schema, at: int, term: OrderTerm, values: dict[str, Any]) ->
             yield _Lesser(at, column, Not(null))
         return
     lesser: Node = Compare(column, "gt" if term.descending else "lt", (value,))
-    if term.descending and _may_be_nan(schema, column):
+    if term.descending and may_be_nan(schema, column):
         lesser = join("and", [Not(null), Not(Compare(column, "lte", (value,)))])
     yield _Lesser(at, column, lesser)
     if term.nulls_first and column.nullable:
         yield _Lesser(at, column, null)
-
-
-def _may_be_nan(schema: Schema, column: Column) -> bool:
-    """Returns whether values may be NaN, which is above all else in an order. An index refuses it."""
-    indexed = any(index.last is column and index.type == SORTED for index in schema.indexes)
-    return column.codec.kind == "float" and not indexed

@@ -10,6 +10,7 @@ from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import needed
 from ...planning.lookup_compiler import converted, equal_here
+from ...planning.names import cell_of
 from ...planning.plan import Plan, plan_of, split
 from ...planning.plan_cache import cached_plan
 from ...planning.predicates import (
@@ -28,7 +29,7 @@ from ...planning.predicates import (
     join,
     reads_outer,
 )
-from ...planning.scopes import condition
+from ...planning.scopes import condition, scope_of
 from ...query.moments import at_one_moment
 from ...query.state import Query
 from ...schema import registry
@@ -37,17 +38,18 @@ from .pages import decoded
 from .select import fetch
 
 
-def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation[Plan]:
+def planned(query: Query, origin: Origin, node: Node | None = None, writing: bool = False) -> Operation[Plan]:
     """The plan of a query; the queries that it needs first are evaluated. No call if there are none.
 
-    node: its condition, if that is compiled already.
+    node: its condition, if that is compiled already. writing: its objects are about to be changed: the condition of a
+    queryset in `in` is evaluated where they are, so that what others have changed since is seen.
     """
     limits = origin.database.limits
     plan = cached_plan(query, limits) if node is None else None
     if plan is not None:
         return plan
     query = at_one_moment(query)
-    resolved = yield from _resolved(condition(query) if node is None else node, origin)
+    resolved = yield from _resolved(condition(query) if node is None else node, origin, writing)
     server_where, client_where = split(resolved, limits)
     if client_where is None:
         return plan_of(query, resolved, limits)
@@ -55,18 +57,18 @@ def planned(query: Query, origin: Origin, node: Node | None = None) -> Operation
     return plan_of(query, join("and", [server_where, own]), limits)
 
 
-def _resolved(node: Node, origin: Origin) -> Operation[Node]:
+def _resolved(node: Node, origin: Origin, writing: bool = False) -> Operation[Node]:
     if not node.client_side(origin.limits):
         return node
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
-            parts.append((yield from _resolved(part, origin)))  # noqa: PERF401 - a comprehension can't yield
+            parts.append((yield from _resolved(part, origin, writing)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
-        return Not((yield from _resolved(node.part, origin)))
+        return Not((yield from _resolved(node.part, origin, writing)))
     if isinstance(node, InSubquery):
-        return (yield from _in_subquery(node, origin))
+        return (yield from (_in_subquery_again if writing else _keys_of_subquery)(node, origin))
     if isinstance(node, ForwardMatch):
         keys = yield from _values_of(node.target, node.part, node.key, origin)
         return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
@@ -134,23 +136,69 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
     return tuple(dict.fromkeys(value for value in values if value is not None))
 
 
-def _in_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:
-    keys = yield from _keys_of_subquery(node, origin)
-    query: Query | None = node.again
-    if query is None:
-        return keys
-    part = _of_stored_cells((yield from _resolved(condition(query), origin)))
-    if node.column is query.schema.pk:
-        return join("and", [keys, part])
+def _in_subquery_again(node: InSubquery, origin: Origin) -> Operation[Node]:
+    """The condition of the subquery on the object itself, or on one beside it; also the keys, if that is not all."""
+    query: Query = node.query
+    again = yield from _again(node.column, query, origin)
+    if again is None:
+        return (yield from _keys_of_subquery(node, origin))
+    part, whole = again
+    return part if whole else join("and", [(yield from _keys_of_subquery(node, origin)), part])
+
+
+def _again(column: Column, query: Query, origin: Origin) -> Operation[tuple[Node, bool] | None]:
+    """The condition of the objects that refer to, or are, one that a query finds, and whether that is all of it; None
+    if it can't be said of one object.
+    """
+    if query.combined is not None:
+        return (yield from _combined_again(column, query, origin))
+    named = _selected(query)
+    if not isinstance(named, Column) or query.groups is not None:
+        return None
+    resolved = yield from _resolved(condition(query), origin, writing=True)
+    part = _of_stored_cells(resolved)
+    whole = part is resolved and not query.sliced
+    if column is named and column is query.schema.pk:
+        return part, whole
     for _, reference in registry.referrers(query.schema):
-        if reference.column is node.column:
-            return join("and", [keys, ForwardMatch(node.column, query.schema, part, reference.referred(query.schema))])
-    return keys
+        if reference.column is column and reference.referred(query.schema) is named:
+            return ForwardMatch(column, query.schema, part, named), whole
+    for reference in query.schema.references:
+        target = registry.schema_for(reference.target)
+        if reference.column is named and reference.referred(target) is column:
+            return ReverseMatch(query.schema, named, part, column), whole and not holds_for_nothing(part)
+    return None
+
+
+def _combined_again(column: Column, query: Query, origin: Origin) -> Operation[tuple[Node, bool] | None]:
+    """The conditions of the parts, joined as they are."""
+    parts: list[Node] = []
+    whole = not query.sliced
+    for part in query.parts:
+        again = yield from _again(column, part.query, origin)
+        if again is None or (not again[1] and query.combined == "difference" and parts):
+            return None
+        parts.append(again[0])
+        whole = whole and again[1]
+    if query.combined == "difference":
+        return join("and", [parts[0], *map(Not, parts[1:])]), whole
+    return join("and" if query.combined == "intersection" else "or", parts), whole
+
+
+def _selected(query: Query) -> Column | None:
+    """The column whose values a query stands for; None for that of another object, and for what is computed."""
+    if query.shape == "objects":
+        return query.schema.pk
+    (name,) = query.fields or ("",)
+    found = cell_of(scope_of(query), name) if name else None
+    return found if isinstance(found, Column) and found.position else None
 
 
 def _of_stored_cells(node: Node) -> Node:
     """The condition less what is about cells that are filled after reading: that is settled by the keys."""
-    return join("and", [part for part in conjuncts(node) if not needed(part.columns()).derived])
+    parts = conjuncts(node)
+    kept = [part for part in parts if not needed(part.columns()).derived]
+    return node if len(kept) == len(parts) else join("and", kept)
 
 
 def _keys_of_subquery(node: InSubquery, origin: Origin) -> Operation[Node]:

@@ -161,7 +161,7 @@ def _narrowed(source: Source[Any], lookups: Mapping[str, Any]) -> Source[Any]:
 
 def _plan(narrowed: Source[Any], origin: Origin) -> Operation[Plan]:
     """The plan for the first two objects. Raises FieldError for conditions that take further queries."""
-    plan = yield from planned(narrowed.query.slice(0, 2), origin)
+    plan = yield from planned(narrowed.query.slice(0, 2), origin, writing=True)
     if plan.derived:
         raise FieldError(
             f"{narrowed._schema.name}: get_or_create() and update_or_create() can't be asked of "

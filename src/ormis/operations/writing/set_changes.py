@@ -117,7 +117,7 @@ def plan_of_rows(source: Source[Any], origin: Origin, what: str) -> Operation[Pl
 def _plan(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     source._cache = None
     query = source.query.having(order=(), fields=None, related=(), shape="objects")
-    plan = replace((yield from planned(query, origin)), columns=query.schema.columns)
+    plan = replace((yield from planned(query, origin, writing=True)), columns=query.schema.columns)
     if not plan.derived:
         return plan
     window = window_among(plan.derived)

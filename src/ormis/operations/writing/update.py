@@ -58,10 +58,11 @@ def writes(source: Source[Any], values: Mapping[str, Any]) -> Writes:
     values = _with_parts(schema, values)
     constants: list[Any] = []
     computed: dict[Column, Expression] = {}
-    scope = scopes(source.query).rows if any(map(is_expression, values.values())) else schema
+    scope: Any = None
     for name, value in values.items():
         column = named(schema, name)
         if is_expression(value):
+            scope = scopes(source.query).rows if scope is None else scope
             computed[column] = assigned(scope, column.name, value)
         else:
             fitting = source.model._fitted(column.name, _key_of(source, name, value))

@@ -1,0 +1,20 @@
+-- The changes of a row with sums, see updating.lua, which have no bounds.
+-- Out: row_sums(row, changes, sums), {position, text|false, ...}; nil if one of them can't be done here.
+
+local arithmetic = require('values.arithmetic')
+
+local function row_sums(row, changes, sums)
+  local all, count = {unpack(changes)}, #changes
+  for i = 1, #sums, 7 do
+    local right = sums[i + 4]
+    local a, b = row[sums[i + 3]], sums[i + 5]
+    if right > 0 then b = row[right] end
+    local text = sums[i + 2] ~= '' and a and b and arithmetic(sums[i + 1], sums[i + 2], a, b)
+    if not text then return nil end
+    all[count + 1], all[count + 2] = sums[i], text
+    count = count + 2
+  end
+  return all
+end
+
+return row_sums
