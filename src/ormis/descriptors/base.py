@@ -12,6 +12,12 @@ from ..records.state import cache_related, cached_related, state_of
 from .fields import FieldPath
 
 
+def relation_of(model: Any, name: str) -> Any:
+    """The attribute of a class, or of a base of it, as it stands there; None if there is none."""
+    classes: tuple[type, ...] = model.__mro__
+    return next((vars(one)[name] for one in classes if name in vars(one)), None)
+
+
 class RelationDescriptor:
     """The attribute of a model class for one side of a relation.
 

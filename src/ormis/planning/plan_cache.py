@@ -16,7 +16,7 @@ from ..schema.schema import Column, Schema
 from ..storage.codecs import Text
 from .lookup_compiler import key_for, normalised, with_text
 from .names import resolve
-from .plan import Plan, plan_of
+from .plan import Plan, of_kind, plan_of
 from .predicates import BoolOp, Compare, Constant, Parameter, join
 
 _COMPARED = {"exact": "eq", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
@@ -51,6 +51,7 @@ class CachedPlan:
             nodes.append(Compare(column, operator, (operand,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
+        where = of_kind(self.plan.schema, where)
         return self.plan.bound(where, texts, offset, limit, limits)
 
 

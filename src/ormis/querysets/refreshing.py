@@ -53,7 +53,7 @@ def take(record: Any, fresh: Any, names: Sequence[str] | None) -> None:
     Related objects that the fresh one has are taken over; the others are forgotten.
     """
     schema, state, other = record._schema(), state_of(record), state_of(fresh)
-    columns = schema.columns if names is None else [schema.column(name) for name in names]
+    columns = schema.own if names is None else [schema.column(name) for name in names]
     for column in columns:
         if column.name not in fresh.__dict__:
             continue

@@ -6,7 +6,9 @@
 --    unique = {name, positions, ...}, references = {position, target, field|false, ...},
 --    expires = true if objects may expire,
 --    links = {name, target, name there, ...} if a deletion has to know them
---    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it}
+--    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it,
+--    kinds = {position, kind, {kind -> defaults}} of a family (families.py), for its verification: the column that says
+--      the kind of an object, the kind of one without a text there, the defaults of each kind}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.

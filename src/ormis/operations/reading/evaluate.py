@@ -97,7 +97,7 @@ def hydrator(source: Source[Any], origin: Origin) -> Hydrate | None:
     query = source.query
     if query.fields is not None or query.shape != "objects" or query.shown:
         return None
-    return partial(load, source.model, origin=origin)
+    return partial(load, source.model, origin=origin, read=query.schema.columns)
 
 
 def objects(
@@ -111,7 +111,7 @@ def objects(
     if rows.objects is not None:
         records = rows.objects
     elif source.query.fields is None:
-        records = load(source.model, rows, origin, related)
+        records = load(source.model, rows, origin, related, source.query.schema.columns)
     else:
         records = load_partly(source.model, rows, plan.reads, origin)
     if source._known:

@@ -124,7 +124,7 @@ def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], 
     The rest is empty if another reindexing has taken the place of the one that it belongs to.
     """
     whole: dict[str, Any] = {"references": (), "width": 0, **request}
-    reply = yield script("check")((_pack(whole), schema.shape, schema.declaration))
+    reply = yield script("check")((_pack(whole), schema.shape_of_kinds, schema.declaration))
     if isinstance(reply, bytes):
         raise_refusal(reply)
     _ok, *answer = _undecoded(reply[0])

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
@@ -32,7 +33,7 @@ def create(
     method: what the application has called. Hooks come before the first batch, and after each.
     """
     size = _size(batch_size, origin.limits.inserts)
-    if not records or not watches_saves(type(records[0]), told=False):
+    if not any(watches_saves(model, told=False) for model in _classes(records)):
         yield from _create(records, size, when)
         return
     occasion = Occasion(method, origin, signals=False)
@@ -51,17 +52,16 @@ def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.
     """
-    stored: list[tuple[Mutation, list[Any]]] = []
+    stored: list[tuple[Sequence[Mutation], list[Any]]] = []
 
     @lru_cache(1)
-    def batch(first: int) -> tuple[Mutation, ScriptCall]:
-        mutation = insertion(records[first : first + size], when)
-        return mutation, commit_call([mutation])
+    def batch(first: int) -> tuple[Sequence[Mutation], ScriptCall]:
+        mutations = [insertion(some, when) for some in _of_one_ttl(records[first : first + size])]
+        return mutations, commit_call(mutations)
 
     def take_results() -> None:
         while stored:
-            mutation, results = stored.pop()
-            deliver([mutation], results)
+            deliver(*stored.pop())
 
     def meanwhile(following: int) -> None:
         take_results()
@@ -71,11 +71,25 @@ def _create(records: Sequence[Record], size: int, when: When) -> Operation[None]
 
     try:
         for first in range(0, len(records), size):
-            mutation, call = batch(first)
+            mutations, call = batch(first)
             call.meanwhile = partial(meanwhile, first + size)
-            stored.append((mutation, results_of([mutation], (yield call))))
+            stored.append((mutations, results_of(mutations, (yield call))))
     finally:
         take_results()
+
+
+def _classes(records: Sequence[Record]) -> Sequence[Any]:
+    """The classes of the records: one, unless they are of a family."""
+    if not records or not records[0].__schema__.kinds:
+        return [*map(type, records[:1])]
+    return [*dict.fromkeys(map(type, records))]
+
+
+def _of_one_ttl(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
+    """The records in parts of one Meta.ttl each, which is that of all unless they are of a family."""
+    if not records[0].__schema__.kinds:
+        return [records]
+    return [[*some] for _, some in groupby(records, key=lambda record: record.__schema__.ttl)]
 
 
 def update(
@@ -86,7 +100,7 @@ def update(
     Returns how many objects there were. Raises what saving raises.
     """
     size, found = _size(batch_size, origin.limits.updates), set[Any]()
-    watched = bool(records) and watches_saves(type(records[0]), told=False)
+    watched = any(watches_saves(model, told=False) for model in _classes(records))
     occasion = Occasion("bulk_update", origin, signals=False)
     waiting = {id(record): record for record in records} if watched else {}  # once for an object that is given twice
     yield from before_save([*waiting.values()], occasion)

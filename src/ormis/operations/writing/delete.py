@@ -181,7 +181,7 @@ def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cas
     waiting = deque([(root, cascade.add(root, pks))])
     while waiting:
         schema, parents = waiting.popleft()
-        for child, reference in registry.referrers(schema):
+        for child, reference in registry.referrers(schema.stored):
             if reference.on_delete is OnDelete.DO_NOTHING:
                 continue
             for some in _chunks(parents, origin.limits.values):
@@ -214,7 +214,7 @@ def _follow(
             cascade.relate((child.key, one.pk), (schema.key, one.target))
         return cascade.add(child, [one.pk for one in found])
     if rule is OnDelete.PROTECT:
-        others = [one.pk for one in found if child is not schema or one.pk != one.target]
+        others = [one.pk for one in found if child.key != schema.key or one.pk != one.target]
         cascade.protecting += [(child, reference, pk) for pk in others]
     elif rule is OnDelete.RESTRICT:
         cascade.restricting += [(child, reference, one.pk) for one in found]

@@ -115,10 +115,10 @@ def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
 def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> CommitCall:
     """The call that applies the mutations."""
     numbers: dict[Schema, int] = {}
-    batch: list[Any] = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
+    batch: list[Any] = [m.packed(numbers.setdefault(m.schema.stored, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
-    deleted = dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"])
-    changed = dict.fromkeys([mutation.schema for mutation in mutations if _changes_referred(mutation)])
+    deleted = dict.fromkeys([mutation.schema.stored for mutation in mutations if mutation.code == "delete"])
+    changed = dict.fromkeys([mutation.schema.stored for mutation in mutations if _changes_referred(mutation)])
     if deleted or changed:
         more = shapes_with_referrers(numbers, deleted, changed, replacements)
     elif len(mutations) == 1:

@@ -30,6 +30,7 @@ from .auto_now import set_times
 from .client_arithmetic import commit_computing
 from .fast_commit import fast_count, fast_insert, fast_update
 from .hooks import Occasion, after_save, before_save, watches_saves
+from .kinds import rows_of_kinds
 from .mutations import Mutation, commit
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
@@ -127,9 +128,10 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     when: the treatment of a row in conflict with an object: refused, "ignore", or an update of that object.
     """
     schema = records[0].__schema__
-    if schema.auto_now_add:
-        set_times(records, schema.auto_now_add)
-    rows = _rows(schema, records)
+    if schema.kinds:
+        rows, whole = rows_of_kinds(records, _times_and_rows)
+    else:
+        rows = whole = _times_and_rows(schema, records)
 
     def on_result(pks: list[Any]) -> None:
         counted = schema.pk.codec.decode
@@ -140,10 +142,12 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
                 vars(record)[schema.pk.name] = counted(pk.encode())
             known = [pk, *texts[1:]]
             if isinstance(when, OnConflict):  # the other fields of the existing object are unknown
-                known = [text if at in when.positions or at == 1 else UNKNOWN for at, text in enumerate(known, 1)]
+                written = (1, *when.positions)
+                pairs = zip(record.__schema__.own, known, strict=True)
+                known = [text if column.position in written else UNKNOWN for column, text in pairs]
             state_of(record).mark_all_stored(known)
 
-    arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
+    arguments: list[Any] = [len(rows), [*chain.from_iterable(whole)]]
     if when:  # which of them are stored can't be foreseen
         none = [False] * len(rows)
         arguments.append(_packed(when))
@@ -152,12 +156,18 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
         )
         on_commit.ttl = schema.ttl
         return on_commit
-    fast = fast_insert(schema, rows)
+    fast = fast_insert(schema.stored, whole)
     return Mutation(schema, "insert", arguments, on_result, fast=fast, ttl=schema.ttl, records=records)
 
 
 def _packed(when: When) -> Any:
     return {"positions": when.positions, "on": dict.fromkeys(when.on, True)} if isinstance(when, OnConflict) else when
+
+
+def _times_and_rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
+    if schema.auto_now_add:
+        set_times(records, schema.auto_now_add)
+    return _rows(schema, records)
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
@@ -180,11 +190,11 @@ def _row(schema: Schema, record: Record) -> list[Text | None]:
     try:
         texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
     except (ValueError, TypeError, AttributeError, LookupError):
-        texts = [encode(schema, column, _value(schema, column, values)) for column in schema.columns]
+        texts = [encode(schema, column, _value(schema, column, values)) for column in schema.own]
     if None in texts[1:]:
         for i in schema.required:
             if texts[i] is None:
-                raise _null(schema, schema.columns[i])
+                raise _null(schema, schema.own[i])
     if not texts[0]:
         _check_key(schema, texts[0])
     return texts
@@ -269,8 +279,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     expected = loaded if if_unchanged else []
     more = [expected, sums] if expected or sums else []
     changed = (*changes[::2], *sums[::7])
-    own = _text(schema.pk, pk)
-    fast = fast_count(schema, own, expected, changes, sums) if more else fast_update(schema, own, changes)
+    own, stored = _text(schema.pk, pk), schema.stored
+    fast = fast_count(stored, own, expected, changes, sums) if more else fast_update(stored, own, changes)
     mutation = Mutation(schema, "update", [own, changes, *more], on_result, changed=changed, fast=fast, ttl=schema.ttl)
     mutation.records, mutation.loaded = (record,), loaded
     if summed:
@@ -283,10 +293,10 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
 def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequence[Column]:
     """The columns that may have changed. A value that is the same Python object as the stored one has not."""
     if not state.saved:
-        return schema.columns[1:]
+        return schema.own[1:]
     return [
         column
-        for column, seen in zip(schema.columns[1:], state.seen[1:], strict=True)
+        for column, seen in zip(schema.own[1:], state.seen[1:], strict=True)
         if column.mutable or values.get(column.name, seen) is not seen
     ]
 
@@ -298,7 +308,7 @@ def _take_late_result(record: Record, state: State, summed: dict[Column, Express
         value = _decoded(column, text)
         if values[column.name] is expression:
             values[column.name] = value
-        if state.seen[column.position - 1] is expression:
+        if state.seen[column.place] is expression:
             state.mark_stored(schema, column, value, text)
 
 
