@@ -278,7 +278,7 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
         raise TypeError("in_bulk() is for querysets of objects, not after values() or values_list()")
     if query.sliced:
         raise TypeError("in_bulk() can't be used on a slice")
-    column = schema.column(field)
+    column = schema.own_column(field)
     if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
     wanted: Node | None = None

@@ -43,7 +43,7 @@ def referred_values(schema: Schema) -> frozenset[int]:
 
 @lru_cache(256)
 def _referred_values(schema: Schema, _changes: int) -> frozenset[int]:
-    return frozenset(r.referred(schema).position for _, r in registry.referrers(schema.stored) if r.to_field)
+    return frozenset(r.referred(schema.stored).position for _, r in registry.referrers(schema.stored) if r.to_field)
 
 
 @lru_cache(256)
@@ -70,7 +70,7 @@ def _shapes(
     shapes: list[str | bytes] = []
     for schema in sent:
         model = reached.get(schema.stored, Reached((), ()))
-        referrers = [_packed(schema, numbers[child], child, reference, known) for child, reference in model.referrers]
+        referrers = [_packed(schema.stored, numbers[child], child, one, known) for child, one in model.referrers]
         shapes += (schema.shape_with(referrers, model.links), schema.declaration)
     return tuple(shapes)
 

@@ -182,7 +182,8 @@ def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cas
     while waiting:
         schema, parents = waiting.popleft()
         for child, reference in registry.referrers(schema.stored):
-            if reference.on_delete is OnDelete.DO_NOTHING:
+            elsewhere = reference.to_field and reference.to_field not in schema.by_name  # a field of a sibling
+            if elsewhere or reference.on_delete is OnDelete.DO_NOTHING:
                 continue
             for some in _chunks(parents, origin.limits.values):
                 found = yield from _referring(schema, child, reference, some, origin)
