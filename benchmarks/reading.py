@@ -18,7 +18,7 @@ class Get(Line):
 
     name = "get"
     title = "get() as a typed object / HGETALL as a dict"
-    target = Target(1.4)
+    target = Target(0.7)
 
     def fill(self) -> None:
         self.place.fill(self.operations)

@@ -46,7 +46,7 @@ class SaveField(Line):
 
     name = "save-field"
     title = "save() of one changed, indexed field / HSET + ZADD"
-    target = Target(1.3)
+    target = Target(1.0)
 
     def fill(self) -> None:
         self.place.fill(self.operations)
