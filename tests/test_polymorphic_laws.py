@@ -206,8 +206,7 @@ class Stored:
                 self.plain.put(rows, pk, self.plain.row(rows[pk][0], values))
                 self.plain.rows = rows
             except Refused:
-                self.plain.rows = before[0]
-                self.plain.last = max(self.plain.last, before[1])
+                self.plain.rows, self.plain.last = before[0], before[1] + len(new)  # keys of a block are used up
                 raise
 
         return there, here
