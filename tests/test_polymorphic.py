@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -494,8 +495,12 @@ async def test_update_and_delete_of_sets(people: dict[str, Any], mode: str) -> N
     assert await do(mode, User.objects.all(), "delete") == (1, {"User": 1})
 
 
-def test_a_deletion_cascades_through_the_family(people: dict[str, Any]) -> None:
+@pytest.mark.parametrize("most", [1_000, 1], ids=["one call", "batches"])
+def test_a_deletion_cascades_through_the_family(
+    people: dict[str, Any], store: ormis.Database, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
     """References to the base and to a subclass are found, whichever class the deletion begins with."""
+    monkeypatch.setattr(store, "limits", replace(store.limits, cascade=most, deleted=most))
     user, admin = people["user"], people["admin"]
     Post(author=admin, reviewer=admin, title="1").save()
     Post(author=user, reviewer=admin, title="2").save()
@@ -536,6 +541,15 @@ async def test_transactions(people: dict[str, Any], mode: str) -> None:
         stale.save()
         User(name="never").save()
     assert not User.objects.filter(name="never").exists()
+
+
+@MODES
+async def test_a_forced_update_leaves_nothing_of_another_class(people: dict[str, Any], raw: Any, mode: str) -> None:
+    """It writes a whole object over one that may be of any class."""
+    await do(mode, Admin(id=4, name="was e"), "save", force_update=True)
+    assert set(raw.hkeys("poly_user:4")) == {b"id", b"kind", b"name", b"level", b"tags"}
+    assert shown([User.get(4)]) == ["Admin was e"]
+    assert people["admin"].editors.count() == 0
 
 
 def test_a_reference_within_a_transaction(store: ormis.Database) -> None:
@@ -657,6 +671,46 @@ def test_prefetch_through_a_relation_to_the_base(people: dict[str, Any]) -> None
     assert len(calls) == 0
     with pytest.raises(ormis.FieldError, match="is no relation"):
         [*Post.objects.prefetch_related("author__nothing")]
+
+
+def test_relations_further_on(people: dict[str, Any]) -> None:
+    """Paths, subqueries and windows go through relations to the base, and on along those of subclasses."""
+    for one in User.objects.order_by("id"):
+        Post(author=one, title=one.name).save()
+    with ormis.capture_calls() as calls:
+        posts = [*Post.objects.select_related("author__boss", "reviewer").order_by("id")]
+        assert [type(post.author).__name__ for post in posts] == ["User", "Admin", "SuperAdmin", "Editor"]
+        assert shown([posts[3].author.boss]) == ["Admin a"]
+    assert len(calls) == 1
+    assert [*Post.objects.filter(author__boss__level=3).values_list("author__section", flat=True)] == ["news"]
+    assert [*Post.objects.order_by("-author__level", "id").values_list("author__level", flat=True)] == [9, 5, 3, None]
+    written = ormis.Exists(Post.objects.filter(author=ormis.OuterRef("pk"), title="s"))
+    assert shown(Admin.objects.filter(written)) == ["SuperAdmin s"]
+    best = Admin.objects.filter(team=ormis.OuterRef("team")).order_by("-level").values("name")[:1]
+    assert [*User.objects.annotate(best=ormis.Subquery(best)).values_list("best", flat=True)] == ["a", "a", None, None]
+    assert Admin.objects.order_by("-level").rank(people["admin"]) == 1
+    assert [*Admin.objects.values("team__name").annotate(n=ormis.Sum("level")).order_by("n")] == [
+        {"team__name": "red", "n": 3},
+        {"team__name": None, "n": 9},
+    ]
+    ranked = Admin.objects.annotate(at=ormis.Window(ormis.functions.RowNumber(), order_by="level"))
+    assert {one.name: one.at for one in ranked} == {"a": 1, "s": 2}
+    assert [*Team.objects.annotate(n=ormis.Count("users")).values_list("n", flat=True)] == [2]
+    assert [*Admin.objects.annotate(n=ormis.Count("editors")).order_by("id").values_list("n", flat=True)] == [1, 0]
+
+
+def test_protected_objects(store: ormis.Database) -> None:
+    """The error names them; they are loaded when they are used."""
+    thing = declare("Thing", ormis.Model, None, name=(str, ""))
+    root = declare("Root", ormis.Model, {"polymorphic": True}, thing=(ForeignKey[thing], ForeignKey()))
+    leaf = declare("Leaf", root, None, name=(str, ""))
+    one = thing().save()
+    leaf(thing=one, name="x").save()
+    with pytest.raises(ormis.ProtectedError, match="made_root:1") as caught:
+        one.delete()
+    (standing,) = caught.value.protected_objects
+    assert standing.thing_id == 1
+    assert root.get(1).name == "x"
 
 
 # Hooks and signals ---------------------------------------------------------------------------------------------------
@@ -896,6 +950,73 @@ def test_abstract_classes_around_a_family(db: ormis.Database) -> None:
     with pytest.raises(ModelError, match="Sized is abstract"):
         Sized.objects.all()
     assert ormis.check(db, models=[Node]).ok
+
+
+def test_managers_and_own_saves_are_inherited(db: ormis.Database) -> None:
+    """A manager of the base has, in a subclass, the objects of the subclass."""
+
+    class Named(ormis.QuerySet[Any]):
+        """With a method."""
+
+        def called(self, name: str) -> Any:
+            """Narrows it."""
+            return self.filter(name=name)
+
+    class Animal(ormis.Model):
+        """With a manager and a save of its own."""
+
+        name: str
+        objects = Named.as_manager()
+
+        class Meta:
+            """Options."""
+
+            key = "poly_animal"
+            polymorphic = True
+
+        def save(self, **options: Any) -> Any:
+            """Changes the name."""
+            self.name = self.name.upper()
+            return super().save(**options)
+
+        async def asave(self, **options: Any) -> Any:
+            """As save()."""
+            self.name = self.name.upper()
+            return await super().asave(**options)
+
+    class Bird(Animal):
+        """A subclass."""
+
+        wings: int = 2
+
+    Animal.objects.create(name="x")
+    Bird.objects.create(name="x")
+    assert shown(Animal.objects.called("X")) == ["Animal X", "Bird X"]
+    assert shown(Bird.objects.called("X")) == ["Bird X"]
+    made, new = Bird.objects.get_or_create(name="y")
+    assert (shown([made]), new) == (["Bird Y"], True)
+
+
+def test_a_subclass_that_is_declared_again(people: dict[str, Any]) -> None:
+    """With other fields, as in a notebook: objects of its siblings are not affected."""
+    guest = declare("Guest", User, None, code=(str, "c"))
+    pupil = declare(
+        "Pupil", User, None, grade=(int, 3), helper=(ForeignKey[Admin | None], ForeignKey(related_name="h"))
+    )
+    guest(name="g").save()
+    one = pupil(name="p", helper=people["admin"]).save()
+    loaded = User.get(one.pk)
+    again = declare("Guest", User, None, more=(int, 1), code=(str, "c"), other=(str | None, None))
+    again(name="g2", other="o").save()
+    loaded.grade = 4
+    loaded.helper = people["chief"]
+    loaded.save()
+    assert (pupil.get(one.pk).grade, pupil.get(one.pk).helper) == (4, people["chief"])
+    assert shown(people["chief"].h.all()) == ["Pupil p"]
+    assert [(one.code, one.more) for one in again.objects.all()] == [("c", 1), ("c", 1)]
+    assert type(User.get(5)) is again
+    registry.forget(pupil)
+    User.objects.filter(pk__gt=4).delete()
 
 
 def test_a_base_that_is_declared_again(db: ormis.Database) -> None:

@@ -135,12 +135,16 @@ def load_kinds(
     """Objects of a family, each of its own class, of rows of these columns; partly loaded ones if some are missing.
 
     None in the place of an object that is not of this model. Raises StoredDataError for a kind that no class has.
+    Of rows without the kind, which no query reads, objects of this very model are made.
     """
     names = [column.name for column in read]
-    at, kind_of_root = names.index(KIND), schema.stored.kinds[0]
     places: dict[str, list[int]] = {}
-    for i, row in enumerate(rows):
-        places.setdefault(row[at] or kind_of_root, []).append(i)
+    if KIND in names:
+        at, kind_of_root = names.index(KIND), schema.stored.kinds[0]
+        for i, row in enumerate(rows):
+            places.setdefault(row[at] or kind_of_root, []).append(i)
+    elif rows:
+        places[schema.kinds[0]] = [*range(len(rows))]
     records: list[Any] = [None] * len(rows)
     for kind, own in places.items():
         model = registry.model_of_kind(schema, kind)

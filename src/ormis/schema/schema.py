@@ -358,6 +358,11 @@ class Schema:
         return self.root is not None
 
     @cached_property
+    def others(self) -> tuple[int, ...]:
+        """The positions of the columns that objects of the family have and those of this class have not."""
+        return tuple(column.position for column in self.stored.columns if column.name not in self.own_names)
+
+    @cached_property
     def kind(self) -> Column:
         """The column with the kinds of the objects of a family."""
         return self.by_name[KIND]

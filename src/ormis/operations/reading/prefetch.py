@@ -83,7 +83,7 @@ def check_lookups(model: Any, lookups: Iterable[str | Prefetch]) -> None:
         for i, name in enumerate(names):
             if "__".join(names[:i]) in narrowed or "__".join(names[: i + 1]) in lists:
                 break
-            relation = _relation_of(registry.loaded_as(at._schema()), name)
+            relation = _relation_of(_loaded_as(at), name)
             if relation is None:
                 raise _no_relation(at, name, spec.lookup)
             at = relation.model
@@ -93,6 +93,12 @@ def _relation(model: Any, name: str) -> Any:
     """The descriptor of a relation, None if the name is none."""
     found = getattr_static(model, name, None)
     return found if hasattr(found, "related_of") else None
+
+
+def _loaded_as(model: Any) -> list[Any]:
+    """The classes of the objects that a query of this model finds."""
+    in_family = model.__schema__ is not None and model.__schema__.kinds
+    return registry.loaded_as(model.__schema__) if in_family else [model]
 
 
 def _relation_of(models: Iterable[Any], name: str) -> Any:

@@ -265,6 +265,9 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         if state.saved and before is not UNKNOWN and column.auto is None:  # a time is based on nothing that was loaded
             loaded += (column.position, False if before is None else before)
 
+    if schema.kinds and not state.saved and only is None:  # it may be of another class: nothing of that is left
+        changes += (item for position in schema.others for item in (position, False))
+
     def on_result(result: Any) -> None:
         for column, value, text in written:
             state.mark_stored(schema, column, value, text)
