@@ -51,7 +51,8 @@ class CachedPlan:
             nodes.append(Compare(column, operator, (operand,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
-        where = of_kind(self.plan.schema, where)
+        if self.plan.schema.root is not None:
+            where = of_kind(self.plan.schema, where)
         return self.plan.bound(where, texts, offset, limit, limits)
 
 

@@ -259,8 +259,8 @@ class Schema:
     label: what the registry knows it by: its key, but of a subclass of a polymorphic model. own: the columns of an
         object. kinds: the texts of the column `kind` of its objects, its own first; none if it is in no family.
     root: of a subclass the schema of the polymorphic model. relatives: the labels of the model, its bases, its
-        subclasses. expiring: objects of the family may end. defaults_of_kinds: of the polymorphic model the defaults
-        of each kind, by position.
+        subclasses. expiring: objects of another class of the family may end; expires: objects may.
+    defaults_of_kinds: of the polymorphic model the defaults of each kind, by position.
     stored: the schema whose columns, in their order, are those of the hashes: the root's.
     """
 
@@ -285,6 +285,7 @@ class Schema:
     relatives: frozenset[str] = frozenset()
     expiring: bool = False
     defaults_of_kinds: Mapping[str, Mapping[int, str | bytes]] = field(default_factory=dict[str, Any])
+    expires: bool = field(init=False)
     base: "Schema" = field(init=False)
     stored: "Schema" = field(init=False)
     by_name: dict[str, Column] = field(init=False)
@@ -301,6 +302,7 @@ class Schema:
         put("own_names", {c.name: c for c in self.own} if len(self.own) < len(self.columns) else self.by_name)
         put("label", self.label or self.key)
         put("relatives", self.relatives or frozenset([self.label]))
+        put("expires", self.expiring or self.ttl is not None)
         put("base", self)
         put("stored", self.root or self)
 
@@ -426,11 +428,6 @@ class Schema:
         }
         needed = {name: value for name, value in kept.items() if value or name in ("indexes", "unique")}
         return json.dumps(needed, separators=(",", ":"), ensure_ascii=False)
-
-    @property
-    def expires(self) -> bool:
-        """True if objects may end."""
-        return self.expiring or self.ttl is not None
 
     @cached_property
     def shape(self) -> bytes:
