@@ -841,6 +841,99 @@ def test_a_kind_that_no_class_has(people: dict[str, Any], raw: Any) -> None:
     assert User.objects.filter(pk=5).delete() == (1, {"User": 1})
 
 
+def test_clients_that_know_different_subclasses(db: ormis.Database, raw: Any) -> None:
+    """One that does not know a subclass keeps its indexes and constraints right, whatever it writes and deletes."""
+    animal = declare("Animal", ormis.Model, {"polymorphic": True}, name=(str, ""))
+    fields: dict[str, Any] = {"wings": (int, Field(index=True)), "ring": (str | None, Field(None, unique=True))}
+    bird = declare("Bird", animal, None, **fields)
+    for n in (1, 2, 3):
+        bird(name=f"b{n}", wings=n, ring=f"r{n}").save()
+    registry.forget(bird)
+    animal(id=1, name="cat").save()
+    assert animal.objects.filter(pk=2).update(name="changed") == 1
+    assert animal.objects.filter(pk=3).delete() == (1, {"Animal": 1})
+    fish = declare("Fish", animal, None, depth=(int, Field(index=True)))
+    fish(id=4, name="eel", depth=9).save()
+    registry.forget(fish)
+    bird = declare("Bird", animal, None, **fields)
+    assert ormis.check(db, models=[animal]).findings == []
+    assert [*bird.objects.values_list("name", "wings", "ring")] == [("changed", 2, "r2")]
+    assert raw.hgetall("made_animal/unique/ring") == {b"r2": b"2"}
+    bird(id=4, name="owl", wings=1, ring="r3").save()
+    declare("Fish", animal, None, depth=(int, Field(index=True)))
+    assert ormis.check(db, models=[animal]).findings == []
+    assert animal.objects.filter(depth=9).count() == 0
+
+
+def test_the_kind_is_not_inherited(db: ormis.Database) -> None:
+    """Neither from the base nor from its Meta; everything else of Meta is."""
+
+    class Animal(ormis.Model):
+        """The base."""
+
+        name: str = ""
+
+        class Meta:
+            """With a kind."""
+
+            key = "poly_zoo"
+            polymorphic = True
+            kind = "any"
+            ordering = ["-id"]
+
+    class Bird(Animal):
+        """Has the Meta of its base."""
+
+        class Meta(Animal.Meta):
+            """With a constraint more."""
+
+            constraints = [UniqueConstraint("name")]
+
+    Animal(name="a").save()
+    Bird(name="b").save()
+    assert [one.kind for one in Animal.objects.all()] == ["bird", "any"]
+    assert Bird(name="c").save().key == "poly_zoo:3"
+    with pytest.raises(ormis.UniqueViolation):
+        Animal(name="a").save()
+
+
+def test_constraints_and_indexes_with_the_kind(db: ormis.Database) -> None:
+    """They tell the objects of one class from those of others."""
+    meta = {"polymorphic": True, "constraints": [UniqueConstraint("kind", "name")], "indexes": [Index("kind", "size")]}
+    animal = declare("Animal", ormis.Model, meta, name=(str, ""), size=(int, 0))
+    bird = declare("Bird", animal, None, wings=(int, 2))
+    animal(name="x", size=3).save()
+    bird(name="x", size=1).save()
+    with pytest.raises(ormis.UniqueViolation, match="kind,name"):
+        bird(name="x", size=2).save()
+    bird(name="y", size=0).save()
+    assert shown(bird.objects.order_by("size")) == ["Bird y", "Bird x"]
+    assert "kind, size" in bird.objects.filter(size__gte=1).explain()
+    assert shown(bird.objects.filter(size__gte=1)) == ["Bird x"]
+
+
+def test_types_and_relations_that_are_declared_later(db: ormis.Database) -> None:
+    """A class waits for them alone; its base works meanwhile, and a subclass waits for its base."""
+    module = declare("Animal", ormis.Model, {"polymorphic": True}, parent=("ForeignKey[Animal | None]", ForeignKey()))
+    animal = registry.model_for("made_animal")
+    assert animal is module
+    late = declare("Late", animal, None, keeper=(ForeignKey["Keeper"], ForeignKey()))
+    later = declare("Later", late, None, wings=(int, 2))
+    one = animal().save()
+    with pytest.raises(ModelError, match="not declared are keeper -> Keeper"):
+        late.objects.all()
+    with pytest.raises(ModelError):
+        later.objects.all()
+    keeper = declare("Keeper", ormis.Model, None, name=(str, "k"))
+    two = later(keeper=keeper().save(), parent=one).save()
+    assert later.get(two.pk).keeper.name == "k"
+    assert later.get(two.pk).parent == one
+    assert [*one.animal_set.all()] == [two]
+    assert [*keeper.get(1).late_set.all()] == [two]
+    assert [*animal.objects.filter(keeper__name="k")] == [two]
+    assert ormis.check(db, models=[animal, keeper]).ok
+
+
 def test_a_family_of_a_model_that_has_objects(db: ormis.Database, raw: Any) -> None:
     """Objects that were stored before it was polymorphic are of the base; reindex() completes the index on `kind`."""
     plain = declare("Animal", ormis.Model, None, name=(str, ""), legs=(int, Field(default=4, index=True)))
