@@ -48,7 +48,7 @@ def load(
     Raises StoredDataError for a field that is required and absent, and for a text that does not convert.
     """
     schema = model._schema()
-    if schema.kinds:
+    if schema.kinds and (len(rows) != 1 or read not in (None, schema.columns)):
         return load_kinds(schema, rows, schema.columns if read is None else read, origin, related)
     if len(rows) == 1:
         return [load_one(model, rows[0], origin, None if related is None else related[0])]
@@ -64,10 +64,16 @@ def load(
 
 
 def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | None = None) -> Any:
-    """The object of one row, as load(): in 1.4 us, of which the loops in C for many rows would make 5."""
+    """The object of one row, as load(): in 1.4 us, of which the loops in C for many rows would make 5.
+
+    None if the model is of a family, and the object of another class.
+    """
     fields: _Fields | None = model.__dict__.get("__loading__")
     if fields is None and (schema := model._schema()).kinds:
-        return load_kinds(schema, (row,), schema.columns, origin, None if related is None else (related,))[0]
+        model, row = _of_kind(schema, row)
+        if model is None:
+            return None
+        fields = model.__dict__.get("__loading_kind__")
     names, finishing, absent, fields_set = fields or _look_up(model)
     if len(row) > len(names):
         row = row[: len(names)]
@@ -182,6 +188,21 @@ def _load_kind(
     with without_collector():
         records = _hydrated(model, rows, loaded)
     return _initialised(model, records)
+
+
+def _of_kind(schema: Schema, row: Wire) -> tuple[Any, Wire]:
+    """The class of the object of a row of all columns, and the row of its own; None if it is not of this model."""
+    kind = row[schema.kind.place] or schema.stored.kinds[0]
+    known = schema.rows_of_kinds.get(kind)
+    if known is None:
+        model = registry.model_of_kind(schema, kind)
+        if model is None:
+            raise _unknown_kind(schema, kind, row[0])
+        if not issubclass(model, registry.model_for(schema.label)):
+            return None, row
+        names = [*schema.by_name]
+        known = schema.rows_of_kinds[kind] = model, itemgetter(*map(names.index, model.__schema__.own_names))
+    return known[0], known[1](row)
 
 
 def _unknown_kind(schema: Schema, kind: str, pk: Any) -> StoredDataError:

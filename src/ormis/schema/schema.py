@@ -261,6 +261,7 @@ class Schema:
     root: of a subclass the schema of the polymorphic model. relatives: the labels of the model, its bases, its
         subclasses. expiring: objects of another class of the family may end; expires: objects may.
     defaults_of_kinds: of the polymorphic model the defaults of each kind, by position.
+    rows_of_kinds: what records/hydration.py knows of each kind.
     stored: the schema whose columns, in their order, are those of the hashes: the root's.
     """
 
@@ -290,6 +291,7 @@ class Schema:
     stored: "Schema" = field(init=False)
     by_name: dict[str, Column] = field(init=False)
     own_names: dict[str, Column] = field(init=False)
+    rows_of_kinds: dict[str, Any] = field(init=False, default_factory=dict[str, Any])
     _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
 

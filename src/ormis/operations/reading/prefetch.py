@@ -97,8 +97,8 @@ def _relation(model: Any, name: str) -> Any:
 
 def _loaded_as(model: Any) -> list[Any]:
     """The classes of the objects that a query of this model finds."""
-    in_family = model.__schema__ is not None and model.__schema__.kinds
-    return registry.loaded_as(model.__schema__) if in_family else [model]
+    schema = model.__schema__
+    return [model] if schema is None or not schema.kinds else registry.loaded_as(schema)
 
 
 def _relation_of(models: Iterable[Any], name: str) -> Any:
