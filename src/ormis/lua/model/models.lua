@@ -8,7 +8,9 @@
 --    links = {name, target, name there, ...} if a deletion has to know them
 --    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it,
 --    parts = {name, part, ...} of columns that are kept as JSON, whose positions in indexes and unique are below 0, see
---    parts.lua}
+--      parts.lua,
+--    kinds = {position, kind, {kind -> defaults}} of a family (families.py), for its verification: the column that says
+--      the kind of an object, the kind of one without a text there, the defaults of each kind}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
