@@ -81,7 +81,7 @@ def _check_lifetimes(members: Sequence[Member]) -> None:
     """Raises ModelError if readings renew the objects of some classes only, or those of one class for longer."""
     one = members[0].own
     for own in (member.own for member in members):
-        if own.renewal != one.renewal or (own.renewal is not None and own.ttl != one.ttl):
+        if own.renewal != one.renewal:
             raise ModelError(
                 f"{own.name}.Meta.ttl_on: a reading through {one.name} renews the objects of both, so that they have "
                 f"one ttl and one ttl_on: set them in {one.name}"

@@ -536,7 +536,7 @@ class Schema:
 
     def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
         """The model with its referring and linked models, as lua/write/deletion.lua reads it."""
-        return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
+        return self._shape(None, referrers, [slot for link in links for slot in link.packed()], self._kinds)
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:
         """The part of the model that an update of the columns at these positions concerns."""
@@ -549,11 +549,15 @@ class Schema:
 
     @cached_property
     def shape_of_kinds(self) -> bytes:
-        """The model as lua/upkeep/verify.lua reads it, with the defaults of each kind of object."""
+        """The model as lua/model/models.lua reads it, with the defaults of each kind of object."""
+        return self._shape(None, kinds=self._kinds) if self._kinds else self.shape
+
+    @cached_property
+    def _kinds(self) -> Sequence[Any]:
         if not self.defaults_of_kinds:
-            return self.shape
+            return ()
         defaults = {kind: packable(dict(one)) for kind, one in self.defaults_of_kinds.items()}
-        return self._shape(None, kinds=[self.kind.position, self.kinds[0], defaults])
+        return self.kind.position, self.kinds[0], defaults
 
     def _shape(
         self,

@@ -70,16 +70,10 @@ local function is_indexed(m, position)
   return false
 end
 
--- The defaults of an object, by position; in a family (models.lua) those of its kind, and none of an unknown one.
-local function defaults_of(m, row)
-  local kinds = m.kinds
-  return kinds and (kinds[3][row[kinds[1]] or kinds[2]] or nothing) or m.defaults or nothing
-end
-
 -- An index is of stored texts: where one is absent that counts as the default of its field, the default is stored. An
 -- index that is complete lacks it only if a client that does not know the field made the object since.
 local function verify_defaults(m, object_key, row)
-  for position, text in pairs(defaults_of(m, row)) do
+  for position, text in pairs(models.defaults_of(m, row)) do
     local name = m.columns[position]
     local store = function()
       call('HSET', object_key, name, text)

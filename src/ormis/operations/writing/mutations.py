@@ -175,7 +175,7 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
     if deleted or changed:
         more = shapes_with_referrers(numbers, deleted, changed, replacements)
     else:
-        more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
+        more = [item for schema in numbers for item in (schema.shape_of_kinds, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
     return _call((_pack(batch), *more), mutations)
