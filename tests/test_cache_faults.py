@@ -16,11 +16,11 @@ import redis
 
 import ormis
 from caching import Country, Street, Town, caching, hits, kept, until, warm
+from forking import in_child_of_c
 from ormis import capture_calls
 from ormis.caching.clock import clock
 from proxy import Proxy
 from servers import Server, start_server
-from test_concurrency import in_child_of_c
 from test_connections import sentinel
 
 

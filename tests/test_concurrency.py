@@ -1,7 +1,6 @@
 """One database for threads, cancelled tasks and forked processes. No call gets the reply of another call."""
 
 import asyncio
-import ctypes
 import os
 import random
 import signal
@@ -14,6 +13,7 @@ import pytest
 import redis
 
 import ormis
+from forking import in_child_of_c
 from ormis import F, Field
 from ormis.calls import Command
 from servers import Server
@@ -166,19 +166,6 @@ def test_forked_while_threads_are_at_work(db: ormis.Database) -> None:
             done.set()
         votes = sum(one.result() for one in work)
     assert {t.id: t.count for t in Thing.objects.all()} == {1: votes, 2: 200}
-
-
-def in_child_of_c(work: Callable[[], object]) -> Callable[[], bool]:
-    """As in_child(), by a fork that Python does not know of: its hooks are not called. uWSGI forks workers so."""
-    child = ctypes.PyDLL(None).fork()
-    if child:
-        return lambda: os.waitpid(child, 0)[1] == 0
-    signal.alarm(20)
-    try:
-        work()
-        os._exit(0)
-    finally:
-        os._exit(1)
 
 
 CLIENTS: dict[str, Callable[[Server], dict[str, Any]]] = {

@@ -500,7 +500,7 @@ def checked_database(given: Any, place: str) -> Database:
 def _schema_of(model: Any) -> Any:
     if not hasattr(model, "__schema__"):
         raise TypeError(f"reindex() takes a model class, not {shown(model)}")
-    return model._schema()
+    return model._schema().stored
 
 
 def _forget(database: Database) -> None:

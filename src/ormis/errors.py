@@ -178,6 +178,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def of_another_model(value: Any, model: Any) -> str:
     """A value in place of an object of a model, as a message shows it; a class that was declared again is named."""
-    if getattr(value.__class__, "__key__", "") != model.__key__ or not model.__key__:
+    if getattr(value.__class__, "__label__", "") != model.__label__ or not model.__label__:
         return shown(value)
     return f"{shown(value)} of the class {model.__name__} before it was declared again: load it again"

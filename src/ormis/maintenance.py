@@ -90,8 +90,9 @@ def _subjects(models: Models | None) -> list[Subject]:
 
 def _models(models: Models | None) -> list[Any]:
     if models is not None:
-        return [_checked_model(model) for model in ([models] if isinstance(models, type) else models)]
-    return [model for model in registry.models() if model.__schema__ is not None]
+        given = [_checked_model(model) for model in ([models] if isinstance(models, type) else models)]
+        return [*dict.fromkeys(model.__family_root__ or model for model in given)]
+    return [model for model in registry.models() if model.__schema__ is not None and model.__label__ == model.__key__]
 
 
 def _checked_model(model: Any) -> Any:
@@ -102,6 +103,12 @@ def _checked_model(model: Any) -> Any:
 
 def _subject(model: Any) -> Subject:
     schema = model._schema()
+    if not schema.kinds:
+        return Subject(schema, _required(model))
+    return Subject(schema, required_of={one.__kind__: _required(one) for one in registry.loaded_as(schema)})
+
+
+def _required(model: Any) -> frozenset[str]:
+    """The fields that an object of this class can't be without."""
     fields = model.model_fields
-    required = (c.name for c in schema.columns[1:] if not c.nullable and fields[c.name].is_required())
-    return Subject(schema, frozenset(required))
+    return frozenset(c.name for c in model._schema().own[1:] if not c.nullable and fields[c.name].is_required())

@@ -19,6 +19,17 @@ from .schema import registry
 from .schema.auto_now import auto_now_of
 from .schema.builder import build_schema, primary_key_of
 from .schema.class_body import annotations_of, of_parameters, take_relations
+from .schema.family_classes import (
+    add_kind,
+    base_in_family,
+    declaring,
+    fields_of_base,
+    inherited_targets,
+    is_typed_by_target,
+    join_family,
+    leave_family,
+    place_in_family,
+)
 from .schema.field_validation import normaliser
 from .schema.fields import OWN_OPTIONS, Field
 from .schema.hooks import hooks_of
@@ -73,7 +84,7 @@ class ModelMeta(ModelMetaclass):
                 if any(name in vars(base) for base in cls.__mro__):
                     return getattr(cls, name)
             schema = cls.__dict__.get("__schema__")
-            if schema is not None and (name in schema.by_name or name == "pk"):
+            if schema is not None and (name in schema.own_names or name == "pk"):
                 return class_field(cls, name)
             try:
                 return super().__getattr__(name)
@@ -85,17 +96,19 @@ class ModelMeta(ModelMetaclass):
 
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
     """The model class of a class body; `make` makes it as pydantic does. Raises ModelError for what can't be."""
-    _check_parents(name, parents)
+    base = base_in_family(name, parents)
     meta = namespace.pop("Meta", None)
-    options = _options_of(name, parents, namespace, meta)
+    options = _options_of(name, parents, namespace, meta, base)
     managers = _take_managers(namespace)
     _check_names(name, annotations_of(namespace), parents[0].__reserved__)
     taken = take_relations(name, namespace)
     for declaration in taken.references:
         _add_key_field(declaration, namespace)
+    if options.polymorphic:
+        add_kind(name, options, parents, base, namespace)
     if not options.abstract:
         _add_automatic_key(parents, namespace)
-    cls = _made(namespace, make)
+    cls = _made(namespace, base, make)
     _check_fields(cls)
     cls.__options__ = options
     if meta is not None:
@@ -107,11 +120,12 @@ def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: A
     cls.__own_save__, cls.__without_twin__ = _own_saves(cls)
     cls.__schema__ = None
     cls.__key__ = "" if options.abstract else options.key
+    place_in_family(cls, base)
     for attribute, manager in managers.items():
         setattr(cls, attribute, manager)
     cls.__managers__ = tuple(dict.fromkeys([*managers, *(name for p in parents for name in p.__managers__)]))
     if not options.abstract:
-        _add_errors(cls)
+        _add_errors(cls, base)
         registry.register(cls)
     return cls
 
@@ -142,18 +156,22 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
     Raises ModelError for relations that can't be.
     """
     names: Sequence[str] = cls.__dict__.get("__typed_keys__") or [
-        d.attname for d in cls.__declarations__ if cls.model_fields[d.attname].annotation is Any
+        d.attname for d in cls.__declarations__ if is_typed_by_target(cls, d.attname)
     ]
     cls.__typed_keys__ = names  # these follow the other model's key, also if it is declared again
+    targets = cls.__targets__ = {**targets, **inherited_targets(cls)}
 
     def undo() -> None:
         cls.__schema__ = cls.__loading__ = None
+        leave_family(cls)
         for name in names:
             cls.model_fields[name].annotation = Any
 
     undo()
     try:
         cls.__schema__, cls.__loading__ = _schema_of(cls, targets), None
+        if cls.__options__.polymorphic:
+            join_family(cls)
         detach = attach(cls, targets)
     except BaseException:
         undo()
@@ -167,13 +185,17 @@ def complete(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
 
 
 def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
-    references: list[tuple[RelationDeclaration, str, Names, str, Any]] = []
+    references: list[tuple[RelationDeclaration, str, Names, str, Any, str]] = []
     for declaration in cls.__declarations__:
-        target, names = targets[declaration.name], names_of(cls, declaration.name, declaration.relation)
+        source = declaring(cls, declaration.name)
+        target, names = targets[declaration.name], names_of(source, declaration.name, declaration.relation)
         to_field = referred_field(cls, declaration, target)
         _type_key_field(cls, declaration, target, to_field)
-        references.append((declaration, target.__key__, names, to_field, _replacement_of(declaration)))
-    links = [link_of(cls, d, targets[d.name], targets.get(f"{d.name}.through")) for d in cls.__links__]
+        replacement = _replacement_of(declaration)
+        references.append((declaration, target.__label__, names, to_field, replacement, source.__label__))
+    links = [
+        link_of(declaring(cls, d.name), d, targets[d.name], targets.get(f"{d.name}.through")) for d in cls.__links__
+    ]
     if references or links:
         cls.__pydantic_custom_init__ = True
     if references:
@@ -194,6 +216,8 @@ def _schema_of(cls: Any, targets: dict[str, Any]) -> Schema:
         {name: found for name in cls.model_fields if (found := normaliser(cls, name)) is not None},
         {name: found for name in cls.model_fields if (found := auto_now_of(cls, name)) is not None},
         cls.__hooks__,
+        cls.__label__,
+        fields_of_base(cls),
     )
 
 
@@ -215,13 +239,13 @@ def options_are_automatic(info: FieldInfo) -> bool:
     return optional and unwrapped(annotation) is int and info.default is None
 
 
-def _options_of(name: str, parents: list[Any], namespace: dict[str, Any], meta: Any) -> Options:
+def _options_of(name: str, parents: list[Any], namespace: dict[str, Any], meta: Any, base: Any) -> Options:
     for other, value in namespace.items():
         if isinstance(value, type) and other.lower() == "meta":
             raise ModelError(f"{name}.{other}: the options of a model stand in `class Meta`")
-    inherited = next((p.__options__ for p in parents if p.__options__ is not None), None)
+    inherited = next((p.__options__ for p in (base, *parents) if p is not None and p.__options__ is not None), None)
     base_metas: list[Any] = [vars(c)["Meta"] for p in parents for c in p.__mro__ if "Meta" in vars(c)]
-    return read_options(name, meta, inherited, base_metas)
+    return read_options(name, meta, inherited, base_metas, "" if base is None else base.__family_root__.__key__)
 
 
 def _check_fields(cls: Any) -> None:
@@ -238,29 +262,23 @@ def _check_fields(cls: Any) -> None:
             raise ModelError(f"{cls.__name__}.{name}: pydantic's Field has no {lost[0]}=; use Field of ormis")
 
 
-def _made(namespace: dict[str, Any], make: Any) -> Any:
+def _made(namespace: dict[str, Any], base: Any, make: Any) -> Any:
     """The class, with fields in the place of the methods that have their names."""
     hiding = [name for name in annotations_of(namespace) if name in HIDEABLE]
-    if not hiding:
+    again = [] if base is None else [name for name in annotations_of(namespace) if name in base.model_fields]
+    if not hiding and not again:
         return make()
     for name in hiding:
         namespace.setdefault(name, FieldAttribute(name))  # else pydantic would take the method for a default
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", rf'Field name "({"|".join(hiding)})" .* shadows an attribute', UserWarning)
+        warnings.filterwarnings(
+            "ignore", rf'Field name "({"|".join([*hiding, *again])})" .* shadows an attribute', UserWarning
+        )
         cls = make()
     for name in hiding:
         if name in cls.model_fields:
             setattr(cls, name, FieldAttribute(name))
     return cls
-
-
-def _check_parents(name: str, parents: list[Any]) -> None:
-    for parent in parents:
-        if parent.__key__:
-            raise ModelError(
-                f"{name} can't inherit from {parent.__name__}, which is stored itself: put what they share into a base "
-                f"class with `class Meta: abstract = True`"
-            )
 
 
 def _check_names(model: str, names: Iterable[str], reserved: set[str]) -> None:
@@ -338,10 +356,11 @@ def _is_primary_key(value: Any, annotation: Any) -> bool:
     return any(primary_key_of("", {"": info}) is not None for info in infos)
 
 
-def _add_errors(cls: Any) -> None:
-    for base in (errors.DoesNotExist, errors.MultipleObjectsReturned):
-        body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{base.__name__}"}
-        setattr(cls, base.__name__, type(base.__name__, (base,), body))
+def _add_errors(cls: Any, base_in_family: Any) -> None:
+    for error in (errors.DoesNotExist, errors.MultipleObjectsReturned):
+        body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.{error.__name__}"}
+        base = getattr(base_in_family, error.__name__, error)
+        setattr(cls, error.__name__, type(error.__name__, (base,), body))
     body = {"__module__": cls.__module__, "__qualname__": f"{cls.__qualname__}.RelatedObjectDoesNotExist"}
     missing = cls.RelatedObjectDoesNotExist = type(
         "RelatedObjectDoesNotExist", (cls.DoesNotExist, AttributeError), body

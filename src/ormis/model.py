@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from . import errors
 from .calls import Operation, Origin
 from .database import Database, checked_database, database_at, default_database
-from .descriptors import RelationDescriptor
+from .descriptors import RelationDescriptor, relation_of
 from .descriptors.input_values import input_name, name_key, take_related
 from .descriptors.misused_models import (
     by_key_alone,
@@ -63,6 +63,12 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     __schema__: ClassVar[Any] = None
     __key__: ClassVar[str] = ""
+    __label__: ClassVar[str] = ""
+    __family_root__: ClassVar[Any] = None
+    __base_in_family__: ClassVar[Any] = None
+    __kind__: ClassVar[str] = ""
+    __member__: ClassVar[Any] = None
+    __targets__: ClassVar[Mapping[str, Any]] = {}
     __options__: ClassVar[Options | None] = None
     __declarations__: ClassVar[tuple[RelationDeclaration, ...]] = ()
     __links__: ClassVar[tuple[LinkDeclaration, ...]] = ()
@@ -74,6 +80,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     __reserved__: ClassVar[frozenset[str]] = frozenset()
     __loading__: ClassVar[Any] = None
     __api_models__: ClassVar[Any] = None
+    __loading_kind__: ClassVar[Any] = None
     __typed_keys__: ClassVar[Sequence[str]] = ()
     DoesNotExist: ClassVar[type[errors.DoesNotExist]] = errors.DoesNotExist
     MultipleObjectsReturned: ClassVar[type[errors.MultipleObjectsReturned]] = errors.MultipleObjectsReturned
@@ -286,10 +293,10 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             schema = type(self).__schema__
             if schema is None or name.startswith("_"):
                 super().__setattr__(name, value)
-            elif isinstance(value, Expression | Q) and name in schema.by_name:
+            elif isinstance(value, Expression | Q) and name in schema.own_names:
                 vars(self)[name] = expression(value)
-            elif name not in schema.by_name and isinstance(
-                relation := type(self).__dict__.get(name), RelationDescriptor
+            elif name not in schema.own_names and isinstance(
+                relation := relation_of(type(self), name), RelationDescriptor
             ):
                 relation.assign(self, value)
             elif name == schema.pk.name and state_of(self).saved:
@@ -301,9 +308,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             """Returns an attribute unknown to pydantic: a deferred field, objects of prefetch_related(to_attr)."""
             schema = type(self).__schema__
             if schema is not None and not name.startswith("_"):
-                if name in schema.by_name and state_of(self).saved:
+                if name in schema.own_names and state_of(self).saved:
                     return self._load_deferred([name])[name]
-                relation = type(self).__dict__.get(name)
+                relation = relation_of(type(self), name)
                 if isinstance(relation, RelationDescriptor):  # it has raised an AttributeError, which is lost
                     return relation.of(self)
                 if has_cached_related(self, name):
@@ -346,7 +353,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _load_rest(self) -> None:
         missing = type(self).model_fields.keys() - self.__dict__.keys()
         if missing and state_of(self).saved:
-            self._load_deferred([name for name in self._schema().by_name if name in missing])
+            self._load_deferred([name for name in self._schema().own_names if name in missing])
 
     def _load_deferred(self, names: Sequence[str]) -> dict[str, Any]:
         state = state_of(self)
@@ -504,7 +511,10 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _loaded(cls, pk: Any, row: Wire | None, origin: Origin) -> Self:
         if row is None:
             raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
-        return load_one(cls, row, origin)
+        record = load_one(cls, row, origin)
+        if record is None:
+            raise cls.DoesNotExist(f"the object with {cls._schema().pk.name}={pk!r} is no {cls.__name__}")
+        return record
 
     def _assign(self, origin: Origin) -> None:
         """The object is to be saved there. Raises ForeignKeyViolation if a related object is in another database."""

@@ -52,7 +52,7 @@ def body(
         return next((r.column.name for r in schema.references if r.name == name), name)
 
     included = names_among(include, sendable, f"{place}: include", own)
-    excluded = names_among(exclude, schema.by_name, f"{place}: exclude", own)
+    excluded = names_among(exclude, schema.own_names, f"{place}: exclude", own)
     kept = tuple(name for name in sendable if name not in (excluded or ()) and (included is None or name in included))
     named = in_name("With", included) + in_name("Without", excluded)
     kind = "Patch" if partial else "Body"

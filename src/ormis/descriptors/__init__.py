@@ -4,7 +4,7 @@
 `question.choices` and `choice.tags` are managers.
 """
 
-from .base import RelationDescriptor
+from .base import RelationDescriptor, relation_of
 from .fields import FieldAttribute, FieldPath, class_field
 from .forward import ForwardRelation
 from .links import LinkManager, LinkRelation
@@ -23,4 +23,5 @@ __all__ = [
     "ReverseOne",
     "ReverseRelation",
     "class_field",
+    "relation_of",
 ]

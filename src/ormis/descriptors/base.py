@@ -11,7 +11,14 @@ from ..operations.reading.prefetch import PrefetchTarget, prefetch
 from ..operations.reading.source import Source
 from ..querysets.queryset import QuerySet
 from ..records.state import cache_related, cached_related, peers_of, state_of
+from ..schema.family_classes import declaring
 from .fields import FieldPath
+
+
+def relation_of(model: Any, name: str) -> Any:
+    """The attribute of a class, or of a base of it, as it stands there; None if there is none."""
+    classes: tuple[type, ...] = model.__mro__
+    return next((vars(one)[name] for one in classes if name in vars(one)), None)
 
 
 class RelationDescriptor:
@@ -134,5 +141,6 @@ class RelationDescriptor:
         origin = state_of(record).origin
         if origin is None or origin.fetching is None or origin.fetching.mode is not FETCH_PEERS:
             return False
-        database.run(prefetch(peers_of(record, origin, self.owner), [self.name], replace(origin, database=database)))
+        peers = peers_of(record, origin, declaring(self.owner, self.name))
+        database.run(prefetch(peers, [self.name], replace(origin, database=database)))
         return True

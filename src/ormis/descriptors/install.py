@@ -5,6 +5,7 @@ from inspect import getattr_static
 from typing import Any
 
 from ..errors import ModelError
+from ..schema import registry
 from ..schema.schema import is_hidden
 from . import ForwardRelation, LinkRelation, RelationDescriptor, ReverseOne, ReverseRelation
 
@@ -33,19 +34,22 @@ def attach(cls: Any, targets: dict[str, Any]) -> Callable[[], None]:
 
 
 def _forward(cls: Any, targets: dict[str, Any]) -> Iterator[RelationDescriptor]:
+    own = _own_relations(cls)  # not those of subclasses that are stored with it
     for reference in cls.__schema__.references:
-        yield ForwardRelation(reference, cls, targets[reference.name])
+        if reference.name in own:
+            yield ForwardRelation(reference, cls, targets[reference.name])
     for link in cls.__schema__.links:
-        yield LinkRelation(link, cls, targets[link.name])
+        if link.name in own:
+            yield LinkRelation(link, cls, targets[link.name])
 
 
 def _backward(cls: Any, targets: dict[str, Any]) -> Iterator[RelationDescriptor]:
     for reference in cls.__schema__.references:
-        if not is_hidden(reference.reverse_name):
+        if reference.source == cls.__label__ and not is_hidden(reference.reverse_name):
             kind = ReverseOne if reference.unique else ReverseRelation
             yield kind(reference, targets[reference.name], cls)
     for link in cls.__schema__.links:
-        if not (is_hidden(link.back_name) or link.symmetrical):
+        if link.source == cls.__label__ and not (is_hidden(link.back_name) or link.symmetrical):
             yield LinkRelation(link.back, targets[link.name], cls)
 
 
@@ -69,10 +73,11 @@ def _is_taken(cls: Any, descriptor: RelationDescriptor, others: list[RelationDes
     owner, name = descriptor.owner, descriptor.name
     if any(d is not descriptor and (d.owner, d.name) == (owner, name) for d in others):
         return True
-    if name in owner.model_fields or name in owner.__reserved__ or name in _own_relations(owner):
+    family = registry.family(owner)
+    if name in owner.__reserved__ or any(name in one.model_fields or name in _own_relations(one) for one in family):
         return True
-    present = getattr_static(owner, name, None)
-    return present is not None and not _is_replaced(cls, present, descriptor)
+    present = [getattr_static(one, name, None) for one in family]
+    return any(one is not None and not _is_replaced(cls, one, descriptor) for one in present)
 
 
 def _own_relations(owner: Any) -> set[str]:
@@ -81,5 +86,5 @@ def _own_relations(owner: Any) -> set[str]:
 
 def _is_replaced(cls: Any, present: Any, descriptor: RelationDescriptor) -> bool:
     """True if the descriptor of this very relation is there, from a class that this one takes the place of."""
-    same = isinstance(present, RelationDescriptor) and present.model.__key__ == cls.__key__
+    same = isinstance(present, RelationDescriptor) and present.model.__label__ == cls.__label__
     return same and _declared_as(present) == _declared_as(descriptor)

@@ -28,9 +28,8 @@ class LinkSignals:
     @property
     def sender(self) -> Any:
         """The through model, or the model that declares the relation if there is none."""
-        if self._relation.link.through:
-            return registry.model_for(self._relation.link.through)
-        return self._relation.model if self.reverse else self._relation.owner
+        link = self._relation.link
+        return registry.model_for(link.through or (link.target if self.reverse else link.source))
 
     @property
     def heard(self) -> bool:

@@ -110,20 +110,20 @@ def key_for(schema: Schema, column: Column, value: Any, place: str) -> Any:
 def _key_of(schema: Schema, column: Column, given: Schema, value: Any, place: str) -> Column:
     """The column of a given model whose values this column holds. Raises FieldError if it holds no keys of it."""
     held = _keys_held(schema, column)
-    if given.key in held:
-        return held[given.key]
+    for label in held.keys() & given.relatives:
+        return held[label]
     for reference in given.references:  # an object whose own key is that of another one stands for that
         if reference.column is given.pk and held.get(reference.target) is reference.referred(_target(reference)):
             return given.pk
-    names = " or ".join(sorted(registry.model_for(key).__name__ for key in held)) or "no objects"
+    names = " or ".join(sorted(registry.model_for(label).__name__ for label in held)) or "no objects"
     raise FieldError(f"{place}={shown(value)}: takes {names}, not {given.name}")
 
 
 def _keys_held(schema: Schema, column: Column) -> dict[str, Column]:
-    """The models, by their keys, whose keys the column holds, and the column of each that has these."""
+    """The models, by their labels, whose keys the column holds, and the column of each that has these."""
     if isinstance(column, AnnotatedColumn) and column.renamed is not None:
         column = column.renamed
-    own = {schema.key: schema.pk} if column is schema.pk else dict[str, Column]()
+    own = {schema.label: schema.pk} if column is schema.pk else dict[str, Column]()
     return own | {r.target: r.referred(_target(r)) for r in schema.references if r.column is column}
 
 

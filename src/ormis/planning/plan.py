@@ -54,7 +54,7 @@ class Related:
     @property
     def reads(self) -> tuple[Readable, ...]:
         """What its rows hold."""
-        columns = self.hop.schema.columns
+        columns = self.hop.schema.stored.columns
         return (*columns, CREATION_RANK) if self.ranked else columns
 
 
@@ -299,7 +299,13 @@ def _ties(where: Node, numbers: Positions) -> dict[str, Any]:
 
 def _packed_related(related: Related, numbers: Positions) -> list[Any]:
     hop = related.hop
-    packed = [related.parent, hop.source.position, numbers.model(hop.schema), hop.found_by, len(hop.schema.columns)]
+    packed = [
+        related.parent,
+        hop.source.position,
+        numbers.model(hop.schema),
+        hop.found_by,
+        len(hop.schema.stored.columns),
+    ]
     return [*packed, True] if related.ranked else packed
 
 
@@ -314,15 +320,25 @@ def plan(query: Query, limits: Limits = DEFAULT) -> Plan:
 def plan_of(query: Query, node: Node, limits: Limits) -> Plan:
     """The plan of a query whose condition is compiled already."""
     schema = query.schema
-    where, client_where = split(node, limits)
+    where, client_where = split(of_kind(schema, node), limits)
     keys, client_where = _keys_of(schema, client_where)
     order = order_of(query)
-    columns = schema.columns if query.fields is None else tuple(cell_of(scope_of(query), name) for name in query.fields)
+    columns = schema.columns if query.shape == "objects" else schema.own
+    if query.fields is not None:
+        columns = tuple(cell_of(scope_of(query), name) for name in query.fields)
     columns = (*columns, *shown_annotations(query))
     related = related_of(schema, query.related)
     among = next((p for p in conjuncts(client_where) if isinstance(p, Compare) and p.column.position), None)
     slice_ = (query.backwards, query.offset, query.limit)
     return Plan(schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among)
+
+
+def of_kind(schema: Schema, node: Node) -> Node:
+    """The condition for objects of this model, where others have keys of the same beginning."""
+    if not schema.narrowed:
+        return node
+    kinds = schema.kinds
+    return join("and", [Compare(schema.kind, "eq" if len(kinds) == 1 else "in", kinds), node])
 
 
 def order_of(query: Query) -> tuple[OrderTerm, ...]:

@@ -18,7 +18,7 @@ from ..storage.codecs import Text
 from .inside_lookups import has_members, member_of
 from .lookup_compiler import key_for, normalised, with_text
 from .names import resolve
-from .plan import Plan, plan_of
+from .plan import Plan, of_kind, plan_of
 from .predicates import BoolOp, Compare, Constant, MemberParameter, Parameter, join
 
 _COMPARED = {"exact": "eq", "gt": "gt", "gte": "gte", "lt": "lt", "lte": "lte"}
@@ -60,6 +60,8 @@ class CachedPlan:
             nodes.append(Compare(column, operator, (operand,)))
             texts.append(text)
         where = nodes[0] if len(nodes) == 1 else BoolOp("and", (*nodes,)) if nodes else Constant(True)
+        if self.plan.schema.root is not None:
+            where = of_kind(self.plan.schema, where)
         return self.plan.bound(where, texts, offset, limit, limits)
 
 

@@ -61,7 +61,7 @@ def check_name(query: Query, name: str, method: str) -> None:
         raise FieldError(f"{schema.name}: {method}({name}=...): there is a field {name!r} already; choose another name")
     if not name.isidentifier() or iskeyword(name) or name.startswith("_") != name.startswith("__"):
         raise FieldError(f"{schema.name}: {method}({name}=...): an annotation can't be called {name!r}, choose a name")
-    if hasattr(model_for(schema.key), name):
+    if hasattr(model_for(schema.label), name):
         raise FieldError(
             f"{schema.name}: {method}({name}=...): {schema.name} has an attribute {name!r} already; choose another name"
         )

@@ -18,7 +18,7 @@ from .queryset import QuerySet
 
 def method_of_field(record: Any, name: str) -> Callable[..., Any] | None:
     """The method of this name if a field of the record gives it one."""
-    plain, columns = name.removeprefix("a"), record.__schema__.by_name
+    plain, columns = name.removeprefix("a"), record.__schema__.own_names
     for prefix, backwards in (("get_next_by_", False), ("get_previous_by_", True)):
         column = columns.get(plain.removeprefix(prefix)) if plain.startswith(prefix) else None
         if column is not None and column.codec.kind in ("date", "datetime"):

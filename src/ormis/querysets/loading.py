@@ -7,7 +7,7 @@ from ..planning.names import resolve
 from ..query.state import Query
 from ..records.hydration import has_post_init
 from ..schema import registry
-from ..schema.schema import Schema
+from ..schema.schema import KIND, Schema
 
 
 def only(query: Query, names: Iterable[object]) -> Query:
@@ -43,9 +43,10 @@ def _left_out(query: Query) -> set[str]:
 
 def _loading(query: Query, names: Iterable[str], deferred: bool) -> Query:
     schema = query.schema
-    if has_post_init(registry.model_for(schema.key)):  # it may use every field
+    if any(map(has_post_init, registry.loaded_as(schema))):  # it may use every field
         return query.having(fields=None, deferred=False)
-    return query.having(fields=tuple(dict.fromkeys([schema.pk.name, *names])), deferred=deferred)
+    needed = [schema.pk.name, KIND] if schema.kinds else [schema.pk.name]
+    return query.having(fields=tuple(dict.fromkeys([*needed, *names])), deferred=deferred)
 
 
 def _own_fields(schema: Schema, name: object, method: str, across: bool) -> list[str]:

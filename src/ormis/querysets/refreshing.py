@@ -13,6 +13,7 @@ from ..operations.reading import get as reading
 from ..query.q import Q
 from ..query.state import Query
 from ..records.state import drop_related, has_cached_related, peers_of, state_of
+from ..schema.family_classes import widest
 from .queryset import QuerySet
 
 _PLACE = "refresh_from_db(fields=...)"
@@ -54,7 +55,8 @@ def load_deferred(record: Any, names: Sequence[str], origin: Origin) -> Operatio
 
     Raises DoesNotExist if the object is gone.
     """
-    model: Any = record.__class__
+    own: Any = record.__class__
+    model = widest(own, names)
     lacking = [peer for peer in peers_of(record, origin, model) if any(name not in vars(peer) for name in names)]
     schema = model._schema()
     among = Q(pk__in=[peer.pk for peer in lacking])
@@ -62,7 +64,7 @@ def load_deferred(record: Any, names: Sequence[str], origin: Origin) -> Operatio
     found = yield from results.evaluate(QuerySet(model, query), Origin(origin.database))
     fresh = {one.pk: one for one in found}
     if record.pk not in fresh:
-        raise model.DoesNotExist(f"there is no {model.__name__} with {schema.pk.name}={record.pk!r}")
+        raise own.DoesNotExist(f"there is no {own.__name__} with {schema.pk.name}={record.pk!r}")
     for peer in lacking:
         if peer.pk in fresh:
             take(peer, fresh[peer.pk], [name for name in names if name not in vars(peer)])
@@ -84,7 +86,7 @@ def take(record: Any, fresh: Any, names: Sequence[str] | None) -> None:
     Related objects that the fresh one has are taken over; the others are forgotten.
     """
     schema, state, other = record._schema(), state_of(record), state_of(fresh)
-    columns = schema.columns if names is None else [schema.column(name) for name in names]
+    columns = schema.own if names is None else [schema.column(name) for name in names]
     for column in columns:
         if column.name not in fresh.__dict__:
             continue

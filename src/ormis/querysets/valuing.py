@@ -37,7 +37,7 @@ def valued(query: Query, shape: Shape, names: tuple[Any, ...], named: Mapping[st
             fields.append(field)
         chosen = chosen.having(fields=tuple(fields), labels=tuple(labels) if labels != fields else None)
     elif query.shape == "objects" or query.fields is None:
-        chosen = chosen.having(fields=(*query.schema.by_name, *query.shown), labels=None)
+        chosen = chosen.having(fields=(*query.schema.own_names, *query.shown), labels=None)
     if shape == "named":
         check_row_names(query.schema, names_of(chosen))
     return chosen.having(shape=shape)

@@ -154,7 +154,7 @@ class State:
         """The stored text of a column: None if it is absent or nothing is stored yet, UNKNOWN if it was not loaded."""
         if self.seen is None:
             return None
-        at = column.position - 1
+        at = column.place
         if self._texts is not None and self._texts[at] is not UNKNOWN:
             return self._texts[at]
         wire, codec = self.seen[at], column.codec
@@ -165,10 +165,10 @@ class State:
     def mark_stored(self, schema: Schema, column: Column, value: Any, text: Text | None) -> None:
         """Records this value and its text as stored."""
         if self._texts is None:
-            self.seen = list(self.seen or [None] * len(schema.columns))
-            self._texts = [UNKNOWN] * len(schema.columns)
-        self.seen[column.position - 1] = value
-        self._texts[column.position - 1] = text
+            self.seen = list(self.seen or [None] * len(schema.own))
+            self._texts = [UNKNOWN] * len(schema.own)
+        self.seen[column.place] = value
+        self._texts[column.place] = text
 
     def mark_all_stored(self, texts: list[Any]) -> None:
         """Records these texts of all columns as stored."""

@@ -44,21 +44,25 @@ def build_schema(
     automatic: bool,
     fields: Mapping[str, FieldInfo],
     options: Options,
-    relations: Sequence[tuple[RelationDeclaration, str, Names, str, Any]],
+    relations: Sequence[tuple[RelationDeclaration, str, Names, str, Any, str]],
     links: Sequence[Link],
     does_not_exist: type[DoesNotExist],
     special: Mapping[str, Special],
     normalisers: Mapping[str, Callable[[Any], Any]],
     auto: Mapping[str, AutoNow],
     hooks: Hooks | None,
+    label: str,
+    first: Sequence[str] = (),
 ) -> Schema:
-    """The schema of a model; relations are (declaration, key of the other model, names there, the field there that is
-    referred to or an empty text, the key that a deletion sets or the function that returns it).
+    """The schema of a model; relations are (declaration, label of the other model, names there, the field there that is
+    referred to or an empty text, the key that a deletion sets or the function that returns it, label of the model that
+    declares it).
 
     special: codecs of fields that are more than their types. auto: the times of fields with auto_now or auto_now_add.
+    first: the fields that come first, in this order: those of the base of a subclass that is stored with it.
     Raises ModelError for a field that can't be stored, indexed or found.
     """
-    order = [pk, *(field for field in fields if field != pk)]
+    order = dict.fromkeys([pk, *first, *fields])
     columns = tuple(
         _column(name, field, fields[field], i, options, special.get(field), normalisers.get(field), auto.get(field))
         for i, field in enumerate(order, 1)
@@ -67,8 +71,8 @@ def build_schema(
         raise ModelError(f"{name}.{pk}: a {columns[0].codec.kind} can't be a primary key; int, str and UUID can")
     by_name = {column.name: column for column in columns}
     references = tuple(
-        _reference(name, d, by_name[d.attname], target, names, to_field, replacement)
-        for d, target, names, to_field, replacement in relations
+        _reference(name, d, by_name[d.attname], target, names, to_field, replacement, source)
+        for d, target, names, to_field, replacement, source in relations
     )
     aliases = by_name | {reference.name: reference.column for reference in references}
     indexes = [IndexSpec(EQUAL, (r.column,)) for r in references if not r.unique]
@@ -98,6 +102,7 @@ def build_schema(
         cache=options.cache,
         renewal=renewal_of(options),
         hooks=hooks,
+        label=label,
     )
 
 
@@ -217,6 +222,7 @@ def _reference(
     names: Names,
     to_field: str,
     replacement: Any,
+    source: str,
 ) -> Reference:
     relation, text = declaration.relation, None
     if replacement is not None and not callable(replacement):
@@ -238,6 +244,7 @@ def _reference(
         text,
         to_field,
         replacement if callable(replacement) else None,
+        source,
     )
 
 

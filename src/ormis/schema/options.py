@@ -72,6 +72,8 @@ class Options:
     get_latest_by: the field or fields that latest() and earliest() order by.
     default_related_name: the name of its objects on the models that it refers to.
     cache: whether its objects are kept in the process, where connect() says how many; a number: at most so many of it.
+    polymorphic: subclasses are stored with the model, see families.py; they inherit it.
+    kind: the text that tells the objects of this class from others of its family, by default the lower-case class name.
     """
 
     key: str = ""
@@ -85,6 +87,8 @@ class Options:
     get_latest_by: str | tuple[str, ...] | None = None
     default_related_name: str | None = None
     cache: bool | int = False
+    polymorphic: bool = False
+    kind: str = ""
 
 
 def ttl_of(options: Options) -> int | None:
@@ -98,6 +102,7 @@ def renewal_of(options: Options) -> int | None:
 
 
 _NAMES = tuple(f.name for f in fields(Options))
+_OWN = ("key", "abstract", "kind")
 _LISTS = ("ordering", "indexes", "constraints")
 _INSTEAD = {
     "db_table": "write key=",
@@ -106,28 +111,42 @@ _INSTEAD = {
 }
 
 
-def read_options(model: str, meta: Any, inherited: Options | None, base_metas: Collection[type] = ()) -> Options:
-    """The options of a class body's Meta, over those that its abstract base passes on.
+def read_options(
+    model: str, meta: Any, inherited: Options | None, base_metas: Collection[type] = (), family_key: str = ""
+) -> Options:
+    """The options of a class body's Meta, over those that its base passes on.
 
     base_metas: the Metas of its bases; one that inherits from them is not abstract because they are, nor has their key.
+    family_key: the key of the polymorphic model that it is a subclass of.
     Raises ModelError for an unknown option or one of the wrong type.
     """
     values: dict[str, Any] = {}
     if inherited is not None:
-        values = {name: getattr(inherited, name) for name in _NAMES if name not in ("key", "abstract")}
+        values = {name: getattr(inherited, name) for name in _NAMES if name not in _OWN}
     if meta is not None:
         values |= _said(model, meta, base_metas)
     for name in _LISTS:
         values[name] = _as_tuple(model, name, values.get(name, ()))
     options = Options(**values)
     _check(model, options)
-    if not options.key:
+    if family_key:
+        options = replace(options, key=_of_family(model, options, inherited, family_key))
+    elif not options.key:
         base_key = "" if inherited is None else inherited.key
         own = "" if options.abstract else model.lower()
         options = replace(options, key=":".join(part for part in (base_key, own) if part))
     if options.key == RESERVED_KEY:
         raise ModelError(f"{model}: the keys of ormis itself begin with {options.key!r}; give it another Meta.key")
     return options
+
+
+def _of_family(model: str, options: Options, base: Options | None, key: str) -> str:
+    """The key of a subclass of a polymorphic model. Raises ModelError for options that only the model itself has."""
+    if options.key:
+        raise ModelError(f"{model}.Meta.key: its objects are stored with its base, under {key!r}: leave key= out")
+    if base is not None and (options.database is not base.database or not options.polymorphic):
+        raise ModelError(f"{model}.Meta: its objects are stored with its base: leave database= and polymorphic= out")
+    return "" if options.abstract else key
 
 
 def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]:
@@ -140,7 +159,7 @@ def _said(model: str, meta: Any, base_metas: Collection[type]) -> dict[str, Any]
             raise ModelError(f"{model}.Meta has no option {name!r}; {hint_for(name, _NAMES, _INSTEAD)}")
         if name not in said:
             raise ModelError(f"{model}.Meta.{name} has an annotation and no value; write `{name} = ...`")
-    for name in ("abstract", "key"):
+    for name in _OWN:
         origin = next((base for base in meta.__mro__ if name in vars(base)), None)
         if origin is not meta and origin in base_metas:
             del said[name]
@@ -164,10 +183,11 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
+    if options.kind and not (isinstance(options.kind, str) and options.polymorphic):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.kind={options.kind!r}: give a text, in a model with polymorphic = True")
     if options.database is not None and not hasattr(options.database, "arun"):
         raise ModelError(f"{model}.Meta.database={options.database!r}: give a database, as connect() returns it")
-    if not isinstance(options.cache, int) or options.cache < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ModelError(f"{model}.Meta.cache={options.cache!r}: give True, or how many objects to keep")
+    _check_cache(model, options)
     try:
         ttl_of(options)
     except ValueError as error:
@@ -179,6 +199,15 @@ def _check(model: str, options: Options) -> None:
     for constraint in options.constraints:
         if not isinstance(constraint, UniqueConstraint) or not constraint.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.constraints: {constraint!r} is no UniqueConstraint("field", ...)')
+
+
+def _check_cache(model: str, options: Options) -> None:
+    if not isinstance(options.cache, int) or options.cache < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.cache={options.cache!r}: give True, or how many objects to keep")
+    if options.cache and options.polymorphic:
+        raise ModelError(
+            f"{model}.Meta: objects of polymorphic models are not kept in the process; leave out cache or polymorphic"
+        )
 
 
 def _check_renewal(model: str, options: Options) -> None:

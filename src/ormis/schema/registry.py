@@ -13,6 +13,7 @@ from pydantic import PydanticUserError
 
 from ..errors import ModelError
 from . import late_types
+from .families import assembled
 from .schema import Link, Reference, Schema
 
 _models: dict[str, Any] = {}
@@ -32,23 +33,27 @@ def register(model: Any) -> None:
 
     Raises ModelError where another model has its key.
     """
-    key = model.__key__
-    other = _models.get(key)
+    key, label = model.__key__, model.__label__
+    other = _models.get(label)
     _changed()
     if other is not None and not _replaces(model, other):
+        option = "key" if label == key else "kind"
         raise ModelError(
-            f"{model.__module__}.{model.__qualname__} and {other.__module__}.{other.__qualname__} have the same key "
-            f'{key!r}: give one of them another: class Meta: key = "..."'
+            f"{model.__module__}.{model.__qualname__} and {other.__module__}.{other.__qualname__} have the same "
+            f'{option} {label.rpartition("/")[2]!r}: give one of them another: class Meta: {option} = "..."'
         )
-    for prefix, near in _models.items():
+    for prefix, near in {near.__key__: near for near in _models.values()}.items():
         if prefix != key and (f"{prefix}:".startswith(f"{key}:") or f"{key}:".startswith(f"{prefix}:")):
             raise ModelError(
                 f"the key {key!r} of {model.__name__} and the key {prefix!r} of "
                 f"{near.__name__} would mix: one of them starts with the other"
             )
     before, undo = (dict(_models), [*_pending]), list[Callable[[], None]]()
-    _models[key] = model
-    _pending[:] = [model, *(waiting for waiting in _pending if waiting is not other)]
+    gone = () if other is None or label != key else family(other)
+    for one in gone:
+        del _models[one.__label__]
+    _models[label] = model
+    _pending[:] = [model, *(waiting for waiting in _pending if waiting is not other and waiting not in gone)]
     try:
         for waiting in tuple(_pending):
             complete(waiting, undo)
@@ -68,6 +73,10 @@ def _redirect(model: Any) -> None:
     while waiting:
         at = waiting.pop()
         for other in _models.values():
+            if at is model and other is not model and other in family(model) and other.__schema__ is not None:
+                other.__schema__ = None  # its columns may have moved
+                _pending.append(other)
+                continue
             targets = [target_of(other, said) for said in _needed(other).values()]
             if other is not model and other.__schema__ is not None and any(target is at for target in targets):
                 other.__schema__ = None
@@ -84,15 +93,47 @@ def _take_back(before: tuple[dict[str, Any], list[Any]], undo: list[Callable[[],
     _models.clear()
     _models.update(before[0])
     _pending[:] = before[1]
+    for key in {model.__key__ for model in _models.values() if model.__family_root__ is not None}:
+        assemble(key)
     _changed()
 
 
 def forget(model: Any) -> None:
     """Drops a model class, for tests and interactive work."""
     _changed()
-    if _models.get(model.__key__) is model:
-        del _models[model.__key__]
-    _pending[:] = [waiting for waiting in _pending if waiting is not model]
+    gone = family(model) if model.__family_root__ is model else [model]
+    for one in gone:
+        if _models.get(one.__label__) is one:
+            del _models[one.__label__]
+    _pending[:] = [waiting for waiting in _pending if waiting not in gone]
+    assemble(model.__key__)
+
+
+def is_current(model: Any) -> bool:
+    """Whether this class, and none that was declared after it in its place, is known."""
+    return _models.get(model.__label__) is model
+
+
+def family(model: Any) -> list[Any]:
+    """The classes that are stored with this one, in the order of their declaration; itself alone if there are none."""
+    if model.__family_root__ is None:
+        return [model]
+    return [one for one in _models.values() if one.__family_root__ is model.__family_root__]
+
+
+def assemble(key: str) -> None:
+    """Makes the schemas of the family with this key, of the classes that are complete by themselves.
+
+    Raises ModelError for classes that can't be stored together, and changes nothing.
+    """
+    root = _models.get(key)
+    if root is None or root.__family_root__ is None or root.__member__ is None:
+        return
+    members = [model for model in family(root) if model.__member__ is not None]
+    schemas = assembled([model.__member__ for model in members])
+    for model, schema in zip(members, schemas, strict=True):
+        model.__schema__, model.__loading__, model.__loading_kind__ = schema, None, None
+    _changed()
 
 
 def _changed() -> None:
@@ -137,14 +178,14 @@ def _in_module(module: str, name: str) -> Any:
 
 
 def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
-    """The references of complete models to this one."""
+    """The references of complete models to this one; of a family also those to its bases and its subclasses."""
     complete_waiting()
     return [
         (model.__schema__, reference)
         for model in _models.values()
         if model.__schema__ is not None
         for reference in model.__schema__.references
-        if reference.target == schema.key
+        if reference.target in schema.relatives and reference.source == model.__label__
     ]
 
 
@@ -154,18 +195,32 @@ def links(schema: Schema) -> list[Link]:
     found = list(schema.links)
     for model in _models.values():
         if model.__schema__ is not None:
-            found += [k.back for k in model.__schema__.links if k.target == schema.key and not k.symmetrical]
+            own = [k for k in model.__schema__.links if k.source == model.__label__]
+            found += [k.back for k in own if k.target in schema.relatives and not k.symmetrical]
     return found
 
 
-def model_for(key: str) -> Any:
-    """The class of a model by its key."""
-    return _models[key]
+def model_for(label: str) -> Any:
+    """The class of a model by its label."""
+    return _models[label]
 
 
-def schema_for(key: str) -> Schema:
-    """The schema of a model by its key. Raises ModelError for one that waits for a class or a type."""
-    return _models[key]._schema()
+def model_of_kind(schema: Schema, kind: str) -> Any:
+    """The class of a family whose objects have this kind; None if there is none, or none that is complete."""
+    root = schema.stored
+    model = _models.get(root.key if kind == root.kinds[0] else f"{root.key}/{kind}")
+    return None if model is None or model.__schema__ is None else model
+
+
+def loaded_as(schema: Schema) -> list[Any]:
+    """The classes of the objects that a query of this model loads: itself and its subclasses."""
+    model = _models[schema.label]
+    return [one for one in family(model) if issubclass(one, model)] if schema.kinds else [model]
+
+
+def schema_for(label: str) -> Schema:
+    """The schema of a model by its label. Raises ModelError for one that waits for a class or a type."""
+    return _models[label]._schema()
 
 
 def _replaces(model: Any, other: Any) -> bool:
@@ -184,7 +239,7 @@ def target_of(model: Any, said: Any) -> Any:
     """
     if isinstance(said, str):
         return resolve(model, said)
-    now = _models.get(getattr(said, "__key__", ""))
+    now = _models.get(getattr(said, "__label__", ""))
     return now if now is not None and _same_place(now, said) else said
 
 
@@ -206,6 +261,11 @@ def complete(model: Any, undo: list[Callable[[], None]] | None = None) -> None:
     """
     if model not in _pending or model in _completing:
         return
+    base = model.__base_in_family__
+    if base is not None and base.__schema__ is None and base.__key__:
+        complete(base, undo)
+        if base.__schema__ is None:
+            return
     targets = {name: target_of(model, said) for name, said in _needed(model).items()}
     if any(target is None for target in targets.values()):
         return

@@ -58,8 +58,8 @@ def link_of(cls: Any, declaration: LinkDeclaration, target: Any, through: Any) -
     relation, name = declaration.relation, declaration.name
     names = Names(name, name) if _is_symmetrical(cls, declaration, target) else names_of(cls, name, relation)
     near, far = _ends(cls, declaration, target, through) if through is not None else ("", "")
-    key = "" if through is None else through.__key__
-    return Link(cls.__key__, name, name, target.__key__, names.reverse, names.query, key, near, far)
+    label = "" if through is None else through.__label__
+    return Link(cls.__label__, name, name, target.__label__, names.reverse, names.query, label, near, far)
 
 
 def _is_symmetrical(cls: Any, declaration: LinkDeclaration, target: Any) -> bool:

@@ -19,10 +19,17 @@ from .hooks import Hooks
 from .index_kinds import INDEX_KINDS, IndexKind
 from .relations import OnDelete
 
+KIND = "kind"
+"""The field that tells the classes of a polymorphic model apart."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One stored field. `position` counts from 1, as Lua does; the primary key is the first."""
+    """One stored field. `position` counts from 1, as Lua does; the primary key is the first.
+
+    place: where an object's row has it, from 0. It is position - 1 but in a subclass of a polymorphic model, whose
+        objects lack the columns of its siblings.
+    """
 
     name: str
     position: int
@@ -46,6 +53,7 @@ class Column:
 
     auto: AutoNow | None = None
     """The time that writes set it to, if it has auto_now or auto_now_add."""
+    place: int = -1
 
     default_wire: Any = field(init=False, default=None)
     """The default as it is decoded in rows."""
@@ -57,6 +65,8 @@ class Column:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mutable", self.codec.kind == "json")
+        if self.place < 0:
+            object.__setattr__(self, "place", self.position - 1)
         if self.default is not None:
             text = self.default if isinstance(self.default, bytes) else self.default.encode()
             object.__setattr__(self, "default_wire", self.codec.read(text))
@@ -160,8 +170,9 @@ class UniqueSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's key prefix.
+    """A foreign key: `name` is the attribute, `column` holds the key, `target` is the other model's label.
 
+    source: the label of the model that declares it.
     to_field: the unique field of the other model whose values the column holds; empty for its primary key.
     default: the text that a deletion sets, of SET_DEFAULT or SET; replacement: computes it when a deletion needs it.
     """
@@ -176,10 +187,16 @@ class Reference:
     default: str | None = None
     to_field: str = ""
     replacement: Callable[[], Any] | None = None
+    source: str = ""
 
     def referred(self, target: "Schema") -> Column:
         """The column of the other model whose values this one holds."""
         return target.by_name[self.to_field] if self.to_field else target.pk
+
+    @property
+    def target_key(self) -> str:
+        """The beginning of the other model's keys."""
+        return key_of(self.target)
 
     @property
     def back_name(self) -> str:
@@ -191,7 +208,7 @@ class Reference:
         """How the database knows it, see lua/model/catalog.lua."""
         optional = "1" if self.column.nullable else "0"
         default = () if self.default is None else (self.default,)
-        target = f"{self.target}/{self.to_field}" if self.to_field else self.target
+        target = f"{self.target_key}/{self.to_field}" if self.to_field else self.target_key
         return "\n".join((self.column.name, target, self.rule, optional, *default))
 
     @property
@@ -209,10 +226,11 @@ class Reference:
 class Link:
     """A many-to-many relation as the objects of the model `source` see it; `back` is the same from the other side.
 
+    source, target: the labels of the two models.
     name: the attribute, which the keys of the sets are named by; one with a dot belongs to a side without an attribute.
     query_name: what queries call it.
-    through: the key of the model whose objects are the links, `near` and `far` its foreign keys to this side and to the
-        other; empty where the links are kept in sets.
+    through: the label of the model whose objects are the links, `near` and `far` its foreign keys to this side and to
+        the other; empty where the links are kept in sets.
     """
 
     source: str
@@ -247,12 +265,17 @@ class Link:
 
     def packed(self) -> list[str]:
         """As lua/write/links.lua reads it: its name, the key of the other model, its name there."""
-        return [self.name, self.target, self.back_name]
+        return [self.name, key_of(self.target), self.back_name]
 
     @property
     def definition(self) -> str:
         """How the database knows it, see lua/model/catalog.lua."""
         return "\n".join(self.packed())
+
+
+def key_of(label: str) -> str:
+    """The beginning of the keys of a model: its label, but of a subclass of a polymorphic model `user` `user/admin`."""
+    return label.partition("/")[0]
 
 
 def is_hidden(name: str) -> bool:
@@ -268,6 +291,15 @@ class Schema:
     `ttl` how many milliseconds an object lives from each save, `renewal` how many from each reading as well, if any,
     `cache` is Meta.cache.
     annotations: of the scope of a query, its names beyond those of the model; `grouped`: there are no others.
+
+    Of a model of a family (families.py) queries name more columns than an object has: those of subclasses, too.
+    label: what the registry knows it by: its key, but of a subclass of a polymorphic model. own: the columns of an
+        object. kinds: the texts of the column `kind` of its objects, its own first; none if it is in no family.
+    root: of a subclass the schema of the polymorphic model. relatives: the labels of the model, its bases, its
+        subclasses. expiring: objects of another class of the family may end; expires: objects may.
+    defaults_of_kinds: of the polymorphic model the defaults of each kind, by position.
+    rows_of_kinds: what records/hydration.py knows of each kind.
+    stored: the schema whose columns, in their order, are those of the hashes: the root's.
     """
 
     name: str
@@ -286,14 +318,34 @@ class Schema:
     cache: bool | int = False
     annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])
     grouped: bool = False
+    label: str = ""
+    own: tuple[Column, ...] = ()
+    kinds: tuple[str, ...] = ()
+    root: "Schema | None" = None
+    relatives: frozenset[str] = frozenset()
+    expiring: bool = False
+    defaults_of_kinds: Mapping[str, Mapping[int, str | bytes]] = field(default_factory=dict[str, Any])
+    expires: bool = field(init=False)
     base: "Schema" = field(init=False)
+    stored: "Schema" = field(init=False)
     by_name: dict[str, Column] = field(init=False)
+    own_names: dict[str, Column] = field(init=False)
+    rows_of_kinds: dict[str, Any] = field(init=False, default_factory=dict[str, Any])
     _decoders: dict[tuple[Readable, ...], RowDecoder] = field(init=False, default_factory=dict[Any, Any])
     _shapes: dict[tuple[int, ...], bytes] = field(init=False, default_factory=dict[Any, Any])
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "by_name", {column.name: column for column in self.columns})
-        object.__setattr__(self, "base", self)
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("by_name", {column.name: column for column in self.columns})
+        put("own", self.own or self.columns)
+        put("own_names", {c.name: c for c in self.own} if len(self.own) < len(self.columns) else self.by_name)
+        put("label", self.label or self.key)
+        put("relatives", self.relatives or frozenset([self.label]))
+        put("expires", self.expiring or self.ttl is not None)
+        put("base", self)
+        put("stored", self.root or self)
 
     def __repr__(self) -> str:
         return f"<Schema {self.name}>"
@@ -302,6 +354,7 @@ class Schema:
         """The scope of a query: the same model with names beyond its own, or with no others if it is grouped."""
         scope = replace(self, annotations=annotations, grouped=grouped)
         object.__setattr__(scope, "base", self.base)
+        object.__setattr__(scope, "stored", self.stored)
         return scope
 
     @property
@@ -325,10 +378,37 @@ class Schema:
         return column
 
     def columns_of(self, names: Iterable[str], place: str) -> list[Column]:
-        """The columns of these fields. Raises FieldError where there is none, and for a text in place of a list."""
+        """The columns of these fields of its objects.
+
+        Raises FieldError where there is none, and for a text in place of a list.
+        """
         if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise FieldError(f"{self.name}: {place} takes a list of names of fields: write [{shown(names)}]")
-        return [self.column(name) for name in names]
+        return [self.own_column(name) for name in names]
+
+    def own_column(self, name: str) -> Column:
+        """The column of a field that the objects of this very model have. Raises FieldError for one of subclasses."""
+        column = self.column(name)
+        if self.own_names is not self.by_name and self.own_names.get(column.name) is not column:
+            raise FieldError(
+                f"{self.name}.{name}: only objects of a subclass have this field: write it through that subclass"
+            )
+        return column
+
+    @property
+    def narrowed(self) -> bool:
+        """True if other objects have keys of the same beginning: those of the bases and siblings of a subclass."""
+        return self.root is not None
+
+    @cached_property
+    def others(self) -> tuple[int, ...]:
+        """The positions of the columns that objects of the family have and those of this class have not."""
+        return tuple(column.position for column in self.stored.columns if column.name not in self.own_names)
+
+    @cached_property
+    def kind(self) -> Column:
+        """The column with the kinds of the objects of a family."""
+        return self.by_name[KIND]
 
     @cached_property
     def parts(self) -> tuple[PartColumn, ...]:
@@ -346,23 +426,23 @@ class Schema:
 
     @cached_property
     def writers(self) -> list[tuple[str, Callable[[Any], str | bytes]]]:
-        """Name and encoder of every column, for storing whole objects."""
-        return [(column.name, column.write) for column in self.columns]
+        """Name and encoder of every column of an object, for storing whole objects."""
+        return [(column.name, column.write) for column in self.own]
 
     @cached_property
     def auto_now(self) -> tuple[Column, ...]:
         """The columns that every write sets to the time."""
-        return tuple(column for column in self.columns if column.auto and not column.auto.once)
+        return tuple(column for column in self.own if column.auto and not column.auto.once)
 
     @cached_property
     def auto_now_add(self) -> tuple[Column, ...]:
         """The columns that an insertion sets to the time, those of auto_now among them."""
-        return tuple(column for column in self.columns if column.auto)
+        return tuple(column for column in self.own if column.auto)
 
     @cached_property
     def required(self) -> tuple[int, ...]:
         """The places in a row, from 0, of the columns beside the primary key that must have a value."""
-        return tuple(i for i, column in enumerate(self.columns) if i and not column.nullable)
+        return tuple(i for i, column in enumerate(self.own) if i and not column.nullable)
 
     @cached_property
     def hash_fields(self) -> HashFields:
@@ -385,9 +465,12 @@ class Schema:
     @cached_property
     def declaration(self) -> str:
         """The indexes and constraints that scripts keep, as canonical JSON; compared with the stored declaration."""
+        if self.root is not None:
+            return self.root.declaration
+        with_default = [self._defaults.keys(), *(one.keys() for one in self.defaults_of_kinds.values())]
         kept = {
-            "defaults": sorted(column.name for column in self.columns if column.default is not None),
-            "expires": self.ttl is not None,
+            "defaults": sorted(self.columns[position - 1].name for position in set[int]().union(*with_default)),
+            "expires": self.expires,
             "indexes": sorted(index.definition for index in self.indexes),
             "links": sorted(link.definition for link in self.links if not link.through),
             "parts": {part.name: part.packed(part.source.name) for part in self.parts},
@@ -407,7 +490,7 @@ class Schema:
     def plain(self) -> bool:
         """True where no column depends on another one or on other objects: lua/write/fast_commit.lua may serve."""
         alone = all(len(index.columns) == 1 and index.kind.fast_insert for index in self.indexes) and not self.parts
-        return alone and not self.unique and not self.references and self.ttl is None
+        return alone and not self.unique and not self.references and not self.expires
 
     @cached_property
     def binary(self) -> bool:
@@ -430,7 +513,7 @@ class Schema:
         for index in self.indexes:
             if len(index.columns) > 1 or not index.kind.fast_insert:
                 bound.update(index.columns)
-        return frozenset(self.columns) - bound if self.ttl is None else frozenset()
+        return frozenset() if self.expires else frozenset(self.columns) - bound
 
     @cached_property
     def index_of(self) -> dict[Column, IndexSpec]:
@@ -453,19 +536,35 @@ class Schema:
 
     def shape_with(self, referrers: Sequence[Sequence[Any]], links: Sequence[Link]) -> bytes:
         """The model with its referring and linked models, as lua/write/deletion.lua reads it."""
-        return self._shape(None, referrers, [slot for link in links for slot in link.packed()])
+        return self._shape(None, referrers, [slot for link in links for slot in link.packed()], self._kinds)
 
     def shape_for(self, changed: tuple[int, ...]) -> bytes:
         """The part of the model that an update of the columns at these positions concerns."""
-        if self.ttl is not None:
+        if self.expires:
             return self.shape
         shape = self._shapes.get(changed)
         if shape is None:
             shape = self._shapes[changed] = self._shape(set(changed))
         return shape
 
+    @cached_property
+    def shape_of_kinds(self) -> bytes:
+        """The model as lua/model/models.lua reads it, with the defaults of each kind of object."""
+        return self._shape(None, kinds=self._kinds) if self._kinds else self.shape
+
+    @cached_property
+    def _kinds(self) -> Sequence[Any]:
+        if not self.defaults_of_kinds:
+            return ()
+        defaults = {kind: packable(dict(one)) for kind, one in self.defaults_of_kinds.items()}
+        return self.kind.position, self.kinds[0], defaults
+
     def _shape(
-        self, changed: set[int] | None, referrers: Sequence[Sequence[Any]] = (), links: Sequence[str] = ()
+        self,
+        changed: set[int] | None,
+        referrers: Sequence[Sequence[Any]] = (),
+        links: Sequence[str] = (),
+        kinds: Sequence[Any] = (),
     ) -> bytes:
         def concerned(*columns: Column) -> bool:
             return changed is None or any(stored_column(column).position in changed for column in columns)
@@ -476,7 +575,7 @@ class Schema:
             {
                 "key": self.key,
                 "auto": self.automatic,
-                "columns": [column.name for column in self.columns],
+                "columns": [column.name for column in self.stored.columns],
                 "indexes": [slot for index in indexes for slot in index.packed(self.position)],
                 "unique": [
                     slot
@@ -486,14 +585,15 @@ class Schema:
                 ],
                 "references": [
                     slot
-                    for reference in self.references
+                    for reference in self.stored.references
                     if concerned(reference.column)
-                    for slot in (reference.column.position, reference.target, reference.to_field or False)
+                    for slot in (reference.column.position, reference.target_key, reference.to_field or False)
                 ],
                 **({"referrers": referrers} if referrers else {}),
-                **({"expires": True} if self.ttl is not None else {}),
+                **({"expires": True} if self.expires else {}),
                 **({"links": links} if links else {}),
                 **({"parts": parts} if parts and concerned(*self.parts) else {}),
+                **({"kinds": kinds} if kinds else {}),
                 **({"defaults": packable(self._defaults)} if self._defaults else {}),
             }
         )

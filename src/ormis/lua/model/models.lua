@@ -8,12 +8,14 @@
 --    links = {name, target, name there, ...} if a deletion has to know them
 --    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it,
 --    parts = {name, part, ...} of columns that are kept as JSON, whose positions in indexes and unique are below 0, see
---    parts.lua}
+--      parts.lua,
+--    kinds = {position, kind, {kind -> defaults}} of a family (families.py), where objects of several classes are
+--      concerned: the column that says the kind, the kind of an object without a text there, the defaults of each}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.
 -- Out: open(packed, declaration, may_write), entry(m, i, row, pk), each_entry(m, i, row, pk, visit),
---      equality_set(m, position, text), filler(m, positions), text_or_default(m, position, text),
+--      equality_set(m, position, text), filler(m, positions), defaults_of(m, row), text_or_default(m, position, text),
 --      claim(m, fields, row), touches(m, positions, changed), concerned(m, i, changed), source(m, position), that of
 --      the column itself.
 
@@ -125,6 +127,12 @@ local function filler(m, positions)
   end or nil
 end
 
+-- The defaults of an object, by position; in a family those of its kind, and none of an unknown one.
+local function defaults_of(m, row)
+  local kinds = m.kinds
+  return kinds and (kinds[3][row[kinds[1]] or kinds[2]] or nothing) or m.defaults or nothing
+end
+
 -- The text that a stored one, or its absence, counts as.
 local function text_or_default(m, position, text)
   return text or m.defaults and m.defaults[position] or false
@@ -150,5 +158,5 @@ end
 
 return {
   open = open, entry = entry, each_entry = each_entry, equality_set = equality_set, claim = claim, touches = touches,
-  concerned = concerned, filler = filler, text_or_default = text_or_default, source = source,
+  concerned = concerned, filler = filler, defaults_of = defaults_of, text_or_default = text_or_default, source = source,
 }

@@ -73,7 +73,7 @@ end
 -- An index is of stored texts: where one is absent that counts as the default of its field, the default is stored. An
 -- index that is complete lacks it only if a client that does not know the field made the object since.
 local function verify_defaults(m, object_key, row)
-  for position, text in pairs(m.defaults or nothing) do
+  for position, text in pairs(models.defaults_of(m, row)) do
     local name = m.columns[position]
     local store = function()
       call('HSET', object_key, name, text)

@@ -6,13 +6,21 @@ local models = require('model.models')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
 
+-- The text of an object that is stored, or that its absence counts as.
+local function stored(object, position)
+  local m, text = object.m, object.new[position]
+  if text then return text end
+  if m.kinds then objects.need(object, {m.kinds[1]}) end
+  return models.defaults_of(m, object.new)[position] or false
+end
+
 -- expected: {position, text|false, ...}
 local function check_unchanged(m, object, expected)
   for i = 1, #expected, 2 do
     local position, text = expected[i], expected[i + 1]
     objects.need(object, {position})
     local now = object.new[position] or false
-    if now ~= text and models.text_or_default(m, position, now) ~= text then
+    if now ~= text and stored(object, position) ~= text then
       mutations.refuse('changed', m.key, object.pk, m.columns[position], text, now)
     end
   end
@@ -32,10 +40,6 @@ local function positions_of(sums)
     if sums[i + 2] == '' then extend(positions, sums[i + 5]) end
   end
   return positions
-end
-
-local function stored(object, position)
-  return models.text_or_default(object.m, position, object.new[position])
 end
 
 -- The text of one sum; nil where it can't be done here or is out of bounds; false for a change of JSON that is absent,

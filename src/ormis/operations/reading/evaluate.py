@@ -105,7 +105,7 @@ def hydrator(source: Source[Any], origin: Origin) -> Hydrate | None:
     query = source.query
     if query.fields is not None or query.shape != "objects" or query.shown:
         return None
-    return partial(load, source.model, origin=origin)
+    return partial(load, source.model, origin=origin, read=query.schema.columns)
 
 
 def objects(
@@ -119,7 +119,7 @@ def objects(
     if rows.objects is not None:
         records = rows.objects
     elif source.query.fields is None:
-        records = load(source.model, rows, origin, related)
+        records = load(source.model, rows, origin, related, source.query.schema.columns)
     else:
         records = load_partly(source.model, rows, plan.reads, origin)
     if source._known:
@@ -293,7 +293,7 @@ def in_bulk(source: Source[Any], origin: Origin, keys: Iterable[Any] | None, fie
         raise TypeError("in_bulk() is for querysets of objects, not after values() or values_list()")
     if query.sliced:
         raise TypeError("in_bulk() can't be used on a slice")
-    column = schema.column(field)
+    column = schema.own_column(field)
     if column is not schema.pk and not any(unique.columns == (column,) for unique in schema.unique):
         raise FieldError(f"{schema.name}.{field} is not unique: in_bulk() needs a field that is")
     wanted: Node | None = None

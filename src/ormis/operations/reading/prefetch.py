@@ -14,6 +14,7 @@ from ...planning.names import parts_of
 from ...query.q import Q
 from ...records.gc_pause import without_collector
 from ...records.state import cache_related, cached_related, has_cached_related
+from ...schema import registry
 from .source import Source
 
 
@@ -82,7 +83,7 @@ def check_lookups(model: Any, lookups: Iterable[str | Prefetch]) -> None:
         for i, name in enumerate(names):
             if "__".join(names[:i]) in narrowed or "__".join(names[: i + 1]) in lists:
                 break
-            relation = _relation(at, name)
+            relation = _relation_of(_loaded_as(at), name)
             if relation is None:
                 raise _no_relation(at, name, spec.lookup)
             at = relation.model
@@ -94,6 +95,18 @@ def _relation(model: Any, name: str) -> Any:
     return found if hasattr(found, "related_of") else None
 
 
+def _loaded_as(model: Any) -> list[Any]:
+    """The classes of the objects that a query of this model finds."""
+    schema = model.__schema__
+    return [model] if schema is None or not schema.kinds else registry.loaded_as(schema)
+
+
+def _relation_of(models: Iterable[Any], name: str) -> Any:
+    """The descriptor of a relation of one of these classes, which are of one family if they are several."""
+    found = (_relation(model, name) for model in models)
+    return next((relation for relation in found if relation is not None), None)
+
+
 def _no_relation(model: Any, name: str, lookup: str) -> FieldError:
     hint = hint_for(name, [own for own in dir(model) if _relation(model, own) is not None])
     return FieldError(f"prefetch_related({lookup!r}): {model.__name__}.{name} is no relation: {hint}")
@@ -103,19 +116,23 @@ def _is_list_of_prefetch(records: list[Any], name: str) -> bool:
     """True if the name is no relation, and objects were prefetched into an attribute of that name."""
     if not records or not any(has_cached_related(record, name) for record in records):
         return False
-    return _relation(type(records[0]), name) is None
+    return _relation_of(map(type, records), name) is None
 
 
 def _step(records: list[Any], name: str, spec: Prefetch, origin: Origin, lookup: str) -> Operation[None]:
-    """One relation of objects, which are of one model."""
+    """One relation of objects, which are of one model, or of a family; then of those that have the relation."""
     if not records:
         return
     model = cast(Any, type(records[0]))
     relation = _relation(model, name)
+    if model.__schema__.kinds:
+        relation = _relation_of(map(type, records), name)
+        records = [record for record in records if _relation(type(record), name) is not None]
+        relation = relation or _relation_of(registry.loaded_as(model.__schema__.stored), name)
     if relation is None:
         raise _no_relation(model, name, lookup)
     query = spec.queryset
-    if query is not None and query.model is not relation.model:
+    if query is not None and not issubclass(query.model, relation.model):
         raise TypeError(
             f"{spec!r} has a queryset of {query.model.__name__}: {relation.label} leads to {relation.model.__name__}"
         )

@@ -27,7 +27,7 @@ from .source import KnownRelated
 def names_of(query: Query) -> tuple[str, ...]:
     """The names of the values of a row."""
     names = query.labels or query.fields
-    return names if names is not None else tuple(column.name for column in query.schema.columns)
+    return names if names is not None else tuple(query.schema.own_names)
 
 
 def shaped(query: Query, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -79,12 +79,14 @@ def attach_related(
         levels: list[Sequence[Any]] = [records]
         for related, rows in zip(steps, rows_of_steps, strict=True):
             hop = related.hop
-            model = model_for(hop.schema.key)
+            model = model_for(hop.schema.label)
             targets = Wires(rows.values())
             targets.whole = None if rows.whole is None else [*rows.whole.values()]
             # Before the keys: it names a text that does not convert.
-            records_there = load(model, targets, origin.of_result())
+            records_there = load(model, targets, origin.of_result(), read=related.reads)
             by_key = dict(zip(_keys(rows, hop.source.codec), records_there, strict=True))
+            if hop.schema.narrowed:
+                by_key = {key: record for key, record in by_key.items() if record is not None}
             name = hop.reference.name if hop.forward else hop.reference.reverse_name
             back_name = hop.reference.back_name if hop.forward else hop.reference.name
             for key, owners in _by(hop.source.name, levels[related.parent]).items():

@@ -88,7 +88,9 @@ def _key(query: Query, name: Any) -> Callable[[Any], Any]:
             return lambda record: computed_sort_key(getattr(record, name))
         column = query.schema.column(name)
         check_ordered(column, f"{query.schema.name}.{name}", "order_by()")
-        return lambda record: sort_key(column.codec, getattr(record, column.name))
+        return lambda record: sort_key(
+            column.codec, getattr(record, column.name, None)
+        )  # none in other classes of a family
     names = names_of(query)
     if name not in names:
         raise FieldError(f"a combined queryset is ordered by its own fields, {', '.join(names)}, not by {name!r}")

@@ -13,7 +13,7 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.columns import ColumnRef, Computed, RelatedColumn, RelatedCount, RelationStep, Row, needed
 from ...planning.ordering import OrderTerm
-from ...planning.plan import Plan, Related, order_of, related_of
+from ...planning.plan import Plan, Related, of_kind, order_of, related_of
 from ...planning.predicates import Compare, Constant, ForwardMatch, Node, join
 from ...planning.scopes import condition
 from ...query.state import Query
@@ -58,7 +58,7 @@ def linked_through(
 
 
 def _condition(hop: RelationStep, query: Query) -> Node:
-    met = condition(query)
+    met = of_kind(query.schema, condition(query))
     return met if isinstance(met, Constant) else ForwardMatch(hop.source, query.schema, met, hop.arrival)
 
 
@@ -86,11 +86,11 @@ def _in_order(plan: Plan, rows: Rows) -> Rows:
 
 def _records(queryset: Source[Any], rows: Rows, origin: Origin) -> Operation[list[Any]]:
     """The linked objects, in the order of their rows, with the related objects that the queryset asks for."""
-    query, columns, linked = queryset.query, queryset._schema.columns, rows.related[0]
+    query, columns, linked = queryset.query, queryset._schema.stored.columns, rows.related[0]
     used = {row[1] for row in rows}
     linked = rows.related[0] = Keyed((key, row) for key, row in linked.items() if key in used)
     if query.fields is None:
-        records = load(queryset.model, Wires(linked.values()), origin)
+        records = load(queryset.model, Wires(linked.values()), origin, read=columns)
     else:
         read = [column for column in columns if column.name in query.fields]
         partial = [tuple(row[column.position - 1] for column in read) for row in linked.values()]

@@ -6,9 +6,9 @@ the models (SCAN) and the entries of each. A finding is made, and mended, within
 Touched: every key of the models; with repair, `ormis/set_aside/...` for keys that hold what ormis did not write.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -26,10 +26,21 @@ from .walk import Walk, keys, step
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model to be checked; `required` are the fields that an object can't be without."""
+    """A model to be checked; `required` are the fields that an object can't be without.
+
+    required_of: the same of each kind of object, if the model has subclasses that are stored with it.
+    """
 
     schema: Schema
     required: frozenset[str] = frozenset()
+    required_of: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+
+    def missing(self, texts: Sequence[bytes | None]) -> frozenset[str]:
+        """The fields that an object with these texts can't be without."""
+        if not self.required_of:
+            return self.required
+        kind = (texts[self.schema.kind.position - 1] or b"").decode("utf-8", "backslashreplace")
+        return self.required_of.get(kind or self.schema.kinds[0], frozenset())
 
 
 def check(
@@ -55,7 +66,7 @@ def check(
 
 def _referred_first(subjects: Sequence[Subject]) -> list[Subject]:
     """The models, those first whose unique fields foreign keys of others hold: these are looked for by their claims."""
-    by_field = {r.target for subject in subjects for r in subject.schema.references if r.to_field}
+    by_field = {r.target_key for subject in subjects for r in subject.schema.references if r.to_field}
     return sorted(subjects, key=lambda subject: subject.schema.key not in by_field)
 
 
@@ -80,7 +91,7 @@ def _references(schema: Schema, mended: Collection[str]) -> list[Any]:
         slot
         for r in schema.references
         if r.on_delete is not OnDelete.DO_NOTHING
-        for slot in (r.column.position, r.target, r.to_field or False, r.column.nullable, r.target in mended)
+        for slot in (r.column.position, r.target_key, r.to_field or False, r.column.nullable, r.target_key in mended)
     ]
 
 
@@ -90,12 +101,13 @@ def _references(schema: Schema, mended: Collection[str]) -> list[Any]:
 def _unreadable(subject: Subject, packed: bytes) -> Iterable[Sequence[Any]]:
     """The texts that do not convert, as findings of the script."""
     schema = subject.schema
-    if not packed or (not subject.required and _converts(schema, packed)):
+    if not packed or (not subject.required and not any(subject.required_of.values()) and _converts(schema, packed)):
         return
     for texts in raw_rows(packed):
         pk = (texts[0] or b"").decode("utf-8", "backslashreplace")
+        required = subject.missing(texts)
         for column, text in zip(schema.columns, texts, strict=False):
-            problem = _problem(subject, column, text)
+            problem = _problem(required, column, text)
             if problem:
                 yield ("value", object_key(schema.key, pk), column.name, problem, False)
 
@@ -113,9 +125,9 @@ def _converts(schema: Schema, packed: bytes) -> bool:
     return True
 
 
-def _problem(subject: Subject, column: Column, text: bytes | None) -> str | None:
+def _problem(required: Collection[str], column: Column, text: bytes | None) -> str | None:
     if text is None:
-        missing = column.name in subject.required
+        missing = column.name in required
         return f"it is required and the hash has no field {column.name!r}; give it one with HSET" if missing else None
     try:
         column.codec.decode(text)

@@ -126,7 +126,8 @@ def step(schema: Schema, request: dict[str, Any]) -> Operation[tuple[list[Any], 
     """
     whole: dict[str, Any] = {"references": (), "width": 0, **request}
     reads = not any(request.get(name) for name in ("repair", "build", "progress"))
-    reply = yield script("check")((_pack(whole), schema.shape, schema.declaration), reads=reads, model=schema.name)
+    arguments = (_pack(whole), schema.shape_of_kinds, schema.declaration)
+    reply = yield script("check")(arguments, reads=reads, model=schema.name)
     if isinstance(reply, bytes):
         raise_refusal(reply)
     _ok, *answer = _undecoded(reply[0])

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import groupby
 from typing import Any
 
 from ...calls import Operation, Origin, ScriptCall
@@ -34,7 +35,7 @@ def create(
     method: what the application has called. Hooks come before the first batch, and after each.
     """
     size, most = _size(batch_size, origin.limits.inserts), None if batch_size else origin.limits.bytes
-    if not records or not watches_saves(type(records[0]), told=False):
+    if not any(watches_saves(model, told=False) for model in _classes(records)):
         yield from _create(records, size, when, most)
         return
     occasion = Occasion(method, origin, signals=False)
@@ -53,23 +54,22 @@ def _create(records: Sequence[Record], size: int, when: When, most: int | None) 
     While the server stores one batch, the objects of the one before learn their keys and the next is made ready; it is
     sent when the one before it is known to be stored.
     """
-    stored: list[tuple[Mutation, list[Any]]] = []
+    stored: list[tuple[Sequence[Mutation], list[Any]]] = []
 
     @lru_cache(1)
-    def batch(first: int, size: int) -> tuple[Mutation, ScriptCall, int]:
+    def batch(first: int, size: int) -> tuple[Sequence[Mutation], ScriptCall, int]:
         while True:
             some = records[first : first + size]
-            mutation = insertion(some, when)
-            call = commit_call([mutation])
+            mutations = [insertion(alike, when) for alike in _of_one_ttl(some)]
+            call = commit_call(mutations)
             length = text_size(call.args[:1])
             if most is None or length <= most or len(some) == 1:
-                return mutation, call, len(some)
+                return mutations, call, len(some)
             size = max(1, len(some) * most // length)
 
     def take_results() -> None:
         while stored:
-            mutation, results = stored.pop()
-            deliver([mutation], results)
+            deliver(*stored.pop())
 
     def meanwhile(following: int, size: int) -> None:
         take_results()
@@ -80,12 +80,26 @@ def _create(records: Sequence[Record], size: int, when: When, most: int | None) 
     try:
         first, trying = 0, size
         while first < len(records):
-            mutation, call, count = batch(first, trying)
+            mutations, call, count = batch(first, trying)
             first, trying = first + count, min(size, 2 * count)
             call.meanwhile = partial(meanwhile, first, trying)
-            stored.append((mutation, results_of([mutation], (yield call))))
+            stored.append((mutations, results_of(mutations, (yield call))))
     finally:
         take_results()
+
+
+def _classes(records: Sequence[Record]) -> Sequence[Any]:
+    """The classes of the records: one, unless they are of a family."""
+    if not records or not records[0].__schema__.kinds:
+        return [*map(type, records[:1])]
+    return [*dict.fromkeys(map(type, records))]
+
+
+def _of_one_ttl(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
+    """The records in parts of one Meta.ttl each, which is that of all unless they are of a family."""
+    if not records[0].__schema__.kinds:
+        return [records]
+    return [[*some] for _, some in groupby(records, key=lambda record: record.__schema__.ttl)]
 
 
 def update(
@@ -98,7 +112,7 @@ def update(
     """
     size, found = _size(batch_size, origin.limits.updates), set[Any]()
     most = None if batch_size else origin.limits.bytes
-    watched = bool(records) and watches_saves(type(records[0]), told=False)
+    watched = any(watches_saves(model, told=False) for model in _classes(records))
     occasion = Occasion("bulk_update", origin, signals=False)
     waiting = {id(record): record for record in records} if watched else {}  # once for an object that is given twice
     yield from before_save([*waiting.values()], occasion)

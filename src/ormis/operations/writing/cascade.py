@@ -43,7 +43,7 @@ def referred_values(schema: Schema) -> frozenset[int]:
 
 @lru_cache(256)
 def _referred_values(schema: Schema, _changes: int) -> frozenset[int]:
-    return frozenset(r.referred(schema).position for _, r in registry.referrers(schema) if r.to_field)
+    return frozenset(r.referred(schema.stored).position for _, r in registry.referrers(schema.stored) if r.to_field)
 
 
 @lru_cache(256)
@@ -56,18 +56,21 @@ def _shapes(
 ) -> tuple[str | bytes, ...]:
     reached: dict[Schema, Reached] = {}
     for schema in deleted:
-        reached |= closure(schema)
+        reached |= closure(schema.stored)
     for schema in changed:
-        if schema not in reached:
-            referrers = [(child, one) for child, one in registry.referrers(schema) if one.to_field]
+        if schema.stored not in reached:
+            referrers = [(child, one) for child, one in _referrers(schema) if one.to_field]
             reached |= {child: Reached((), ()) for child, _ in referrers if child not in reached}
-            reached[schema] = Reached(referrers, ())
-    known = dict(replacements)
-    numbers = {schema: number for number, schema in enumerate(dict.fromkeys((*named, *reached)), 1)}
+            reached[schema.stored] = Reached(referrers, ())
+    known, present = dict(replacements), {schema.stored for schema in named}
+    sent = dict.fromkeys((*named, *(schema for schema in reached if schema not in present)))
+    numbers: dict[Schema, int] = {}
+    for number, schema in enumerate(sent, 1):
+        numbers.setdefault(schema.stored, number)
     shapes: list[str | bytes] = []
-    for schema in numbers:
-        model = reached.get(schema, Reached((), ()))
-        referrers = [_packed(schema, numbers[child], child, reference, known) for child, reference in model.referrers]
+    for schema in sent:
+        model = reached.get(schema.stored, Reached((), ()))
+        referrers = [_packed(schema.stored, numbers[child], child, one, known) for child, one in model.referrers]
         shapes += (schema.shape_with(referrers, model.links), schema.declaration)
     return tuple(shapes)
 
@@ -90,12 +93,17 @@ def _packed(
 
 def cached_models(schema: Schema) -> frozenset[str]:
     """The keys of the models with Meta.cache that a deletion of objects of this one may change, its own among them."""
-    return _cached_models(schema, registry.changes())
+    return _cached_models(schema.stored, registry.changes())
 
 
 @lru_cache(256)
 def _cached_models(schema: Schema, _changes: int) -> frozenset[str]:
     return frozenset(one.key for one in closure(schema) if one.cache)
+
+
+def _referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
+    """The references to objects of this model, and of its family, from models as they are stored."""
+    return [(child.stored, reference) for child, reference in registry.referrers(schema.stored)]
 
 
 def closure(root: Schema) -> dict[Schema, Reached]:
@@ -107,6 +115,6 @@ def closure(root: Schema) -> dict[Schema, Reached]:
         if schema in reached:
             continue
         links = [link for link in registry.links(schema) if not link.through]
-        reached[schema] = Reached(registry.referrers(schema), links)
+        reached[schema] = Reached(_referrers(schema), links)
         waiting += [child for child, _ in reached[schema].referrers]
     return reached

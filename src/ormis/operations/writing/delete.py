@@ -181,8 +181,9 @@ def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cas
     waiting = deque([(root, cascade.add(root, pks))])
     while waiting:
         schema, parents = waiting.popleft()
-        for child, reference in registry.referrers(schema):
-            if reference.on_delete is OnDelete.DO_NOTHING:
+        for child, reference in registry.referrers(schema.stored):
+            elsewhere = reference.to_field and reference.to_field not in schema.by_name  # a field of a sibling
+            if elsewhere or reference.on_delete is OnDelete.DO_NOTHING:
                 continue
             for some in _chunks(parents, origin.limits.values):
                 found = yield from _referring(schema, child, reference, some, origin)
@@ -214,7 +215,7 @@ def _follow(
             cascade.relate((child.key, one.pk), (schema.key, one.target))
         return cascade.add(child, [one.pk for one in found])
     if rule is OnDelete.PROTECT:
-        others = [one.pk for one in found if child is not schema or one.pk != one.target]
+        others = [one.pk for one in found if child.key != schema.key or one.pk != one.target]
         cascade.protecting += [(child, reference, pk) for pk in others]
     elif rule is OnDelete.RESTRICT:
         cascade.restricting += [(child, reference, one.pk) for one in found]

@@ -181,7 +181,7 @@ def _annotated(source: Source[Any], origin: Origin, record: Any) -> Operation[An
 
 
 def _single(narrowed: Source[Any], origin: Origin, rows: Any) -> Operation[Any]:
-    found = load(narrowed.model, rows, origin)
+    found = load(narrowed.model, rows, origin, read=narrowed.query.schema.columns)
     attach_known(found, narrowed._known)
     return (yield from _checked_single(narrowed, found))
 

@@ -165,17 +165,17 @@ def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None
     """The call that applies the mutations."""
     if len(mutations) == 1 and (mutation := mutations[0]).code != "delete" and not _changes_referred(mutation):
         batch = [mutation.packed(1)]
-        packed = _pack(packable(batch) if mutation.schema.binary else batch)
+        packed = _pack(packable(batch) if mutation.schema.stored.binary else batch)
         return _call((packed, *_shape_and_quick(mutation)), mutations)
     numbers: dict[Schema, int] = {}
-    batch = [m.packed(numbers.setdefault(m.schema, len(numbers) + 1)) for m in mutations]
+    batch = [m.packed(numbers.setdefault(m.schema.stored, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
-    deleted = dict.fromkeys([mutation.schema for mutation in mutations if mutation.code == "delete"])
-    changed = dict.fromkeys([mutation.schema for mutation in mutations if _changes_referred(mutation)])
+    deleted = dict.fromkeys([mutation.schema.stored for mutation in mutations if mutation.code == "delete"])
+    changed = dict.fromkeys([mutation.schema.stored for mutation in mutations if _changes_referred(mutation)])
     if deleted or changed:
         more = shapes_with_referrers(numbers, deleted, changed, replacements)
     else:
-        more = [item for schema in numbers for item in (schema.shape, schema.declaration)]
+        more = [item for schema in numbers for item in (schema.shape_of_kinds, schema.declaration)]
     if any(schema.binary for schema in numbers):
         batch = packable(batch)
     return _call((_pack(batch), *more), mutations)

@@ -43,7 +43,7 @@ def _text_of(schema: Schema, reference: Reference) -> Text | None:
     """
     assert reference.replacement is not None
     value, column = reference.replacement(), reference.column
-    relation: Any = getattr_static(registry.model_for(schema.key), reference.name)
+    relation: Any = getattr_static(registry.model_for(reference.source), reference.name)
     key, refused = relation.key_of(None, value), "the field takes no None"
     if key is None and column.nullable:
         return None

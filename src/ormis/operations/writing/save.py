@@ -31,6 +31,7 @@ from .auto_now import set_times
 from .client_arithmetic import commit_computing
 from .fast_commit import fast_count, fast_insert, fast_update
 from .hooks import Occasion, after_save, before_save, watches_saves
+from .kinds import rows_of_kinds
 from .mutations import Mutation, commit
 
 _NUMBERS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "decimal": Decimal}
@@ -129,9 +130,10 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
     when: the treatment of a row in conflict with an object: refused, "ignore", or an update of that object.
     """
     schema = records[0].__schema__
-    if schema.auto_now_add:
-        set_times(records, schema.auto_now_add)
-    rows = _rows(schema, records)
+    if schema.kinds:
+        rows, whole = rows_of_kinds(records, _rows)
+    else:
+        rows = whole = _rows(schema, records)
 
     def on_result(pks: list[Any]) -> None:
         counted = schema.pk.codec.decode
@@ -142,10 +144,12 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
                 vars(record)[schema.pk.name] = counted(pk.encode())
             known = [pk, *texts[1:]]
             if isinstance(when, OnConflict):  # the other fields of the existing object are unknown
-                known = [text if at in when.positions or at == 1 else UNKNOWN for at, text in enumerate(known, 1)]
+                written = (1, *when.positions)
+                pairs = zip(record.__schema__.own, known, strict=True)
+                known = [text if column.position in written else UNKNOWN for column, text in pairs]
             state_of(record).mark_all_stored(known)
 
-    arguments: list[Any] = [len(rows), [*chain.from_iterable(rows)]]
+    arguments: list[Any] = [len(rows), [*chain.from_iterable(whole)]]
     if when:  # which of them are stored can't be foreseen
         none = [False] * len(rows)
         arguments.append(_packed(when))
@@ -154,7 +158,7 @@ def insertion(records: Sequence[Record], when: When = None) -> Mutation:
         )
         on_commit.ttl = schema.ttl
         return on_commit
-    fast = fast_insert(schema, rows)
+    fast = fast_insert(schema.stored, whole)
     return Mutation(schema, "insert", arguments, on_result, fast=fast, ttl=schema.ttl, records=records)
 
 
@@ -163,7 +167,9 @@ def _packed(when: When) -> Any:
 
 
 def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text | None]]:
-    """The texts of the records; those of many column by column, which takes two thirds of the time."""
+    """The texts of new records; those of many column by column, which takes two thirds of the time."""
+    if schema.auto_now_add:
+        set_times(records, schema.auto_now_add)
     if len(records) > 1:
         values = [vars(record) for record in records]
         with suppress(ValueError, TypeError, AttributeError, LookupError):  # the other way says which
@@ -182,11 +188,11 @@ def _row(schema: Schema, record: Record) -> list[Text | None]:
     try:
         texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
     except (ValueError, TypeError, AttributeError, LookupError):
-        texts = [encode(schema, column, _value(schema, column, values)) for column in schema.columns]
+        texts = [encode(schema, column, _value(schema, column, values)) for column in schema.own]
     if None in texts[1:]:
         for i in schema.required:
             if texts[i] is None:
-                raise _null(schema, schema.columns[i])
+                raise _null(schema, schema.own[i])
     if not texts[0]:
         _check_key(schema, texts[0])
     return texts
@@ -257,6 +263,9 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
         if state.saved and before is not UNKNOWN and column.auto is None:  # a time is based on nothing that was loaded
             loaded += (column.position, False if before is None else before)
 
+    if schema.kinds and not state.saved and only is None:  # it may be of another class: nothing of that is left
+        changes += (item for position in schema.others for item in (position, False))
+
     def on_result(result: Any) -> None:
         for column, value, text in written:
             state.mark_stored(schema, column, value, text)
@@ -272,8 +281,8 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
     expected = loaded if if_unchanged else []
     more = [expected, sums] if expected or sums else []
     changed = (*changes[::2], *sums[::7])
-    own = _text(schema.pk, pk)
-    fast = fast_count(schema, own, expected, changes, sums) if more else fast_update(schema, own, changes)
+    own, stored = _text(schema.pk, pk), schema.stored
+    fast = fast_count(stored, own, expected, changes, sums) if more else fast_update(stored, own, changes)
     mutation = Mutation(schema, "update", [own, changes, *more], on_result, changed=changed, fast=fast, ttl=schema.ttl)
     mutation.records, mutation.loaded = (record,), loaded
     if summed:
@@ -286,10 +295,10 @@ def _update(  # noqa: C901 - the hot path of save(): every call that a split wou
 def _candidates(schema: Schema, state: State, values: dict[str, Any]) -> Sequence[Column]:
     """The columns that may have changed. A value that is the same Python object as the stored one has not."""
     if not state.saved:
-        return schema.columns[1:]
+        return schema.own[1:]
     return [
         column
-        for column, seen in zip(schema.columns[1:], state.seen[1:], strict=True)
+        for column, seen in zip(schema.own[1:], state.seen[1:], strict=True)
         if column.mutable or values.get(column.name, seen) is not seen
     ]
 
@@ -302,7 +311,7 @@ def _take_late_result(record: Record, state: State, summed: dict[Column, Express
         value = _decoded(column, text)
         if values[column.name] is expression:
             values[column.name] = value
-        if state.seen[column.position - 1] is expression:
+        if state.seen[column.place] is expression:
             state.mark_stored(schema, column, value, text)
 
 

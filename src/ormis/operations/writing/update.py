@@ -16,7 +16,7 @@ from ...planning.assigned import assigned
 from ...planning.part_changes import WithParts, converted, part_of
 from ...planning.scopes import scopes
 from ...query.expressions import Expression, expression, is_expression
-from ...schema.schema import Column, Schema
+from ...schema.schema import KIND, Column, Schema
 from ...storage.codecs import Text
 from ..reading import evaluate as results
 from ..reading.source import Source
@@ -135,7 +135,9 @@ def named(schema: Schema, name: str) -> Column:
     """The column of a field that can be changed. Raises FieldError if there is none."""
     if "__" in name:
         raise FieldError(f"{schema.name}.{name}: only fields of {schema.name} itself can be changed")
-    column = schema.column(name)
+    column = schema.own_column(name)
+    if schema.kinds and column.name == KIND:
+        raise FieldError(f"{schema.name}.{name} says which class an object is of: it can't be changed")
     if column is schema.pk:
         raise FieldError(f"{schema.name}.{name} is the primary key of saved objects: it can't be changed")
     return column
