@@ -1,19 +1,22 @@
 """Families together with what else models have: parts of JSON, fetch modes, ttl_on, cache, body() and view()."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
 import ormis
+from caching import caching, warm
 from model_factory import make
 from modes import MODES, do
 from ormis import (
     CASCADE,
     FETCH_PEERS,
     RAISE,
+    SET_NULL,
     F,
     Field,
     ForeignKey,
@@ -72,6 +75,16 @@ class Chief(Person):
         indexes = [Index("office__number"), Index("name", "office__city")]
 
 
+class Badge(ormis.Model):
+    """Refers to one class of the family; kept in the process."""
+
+    chief: ForeignKey[Chief | None] = ForeignKey(on_delete=SET_NULL, related_name="badges")
+
+    class Meta:
+        key = "polyopt_badge"
+        cache = True
+
+
 class Clerk(Person):
     """A sibling, whose own parts have other positions."""
 
@@ -84,15 +97,21 @@ class Clerk(Person):
         constraints = [UniqueConstraint("desk__number")]
 
 
-MODELS: Any = [Group, Person]
+MODELS: Any = [Group, Person, Badge]
 
 
 @pytest.fixture(autouse=True)
 def store(db: ormis.Database) -> Iterator[None]:
     """A database in which check() finds nothing after the test."""
-    assert db is not None
     yield
-    assert ormis.check(models=MODELS).findings == []
+    assert ormis.check(db, models=MODELS).findings == []
+
+
+@pytest.fixture
+def cached(url: str) -> Iterator[ormis.Database]:
+    """A database that keeps rows, empty."""
+    with caching(url) as database:
+        yield database
 
 
 def staff() -> list[Any]:
@@ -264,6 +283,35 @@ def test_a_kept_model_beside_a_family() -> None:
     group.delete()
     assert names(Person.objects.all()) == ["Bob"]
     assert Group.objects.filter(pk=1).first() is None
+
+
+def test_a_deletion_in_a_family_reaches_kept_rows(cached: ormis.Database) -> None:
+    """Through the object, its class, its base: a kept row shows at once that its reference is gone."""
+    ways: list[Callable[[Any], Any]] = [
+        lambda one: one.delete(),
+        lambda one: Chief.objects.filter(pk=one.pk).delete(),
+        lambda one: Person.objects.filter(pk=one.pk).delete(),
+    ]
+    for way in ways:
+        chief = Chief(name="Eve").save()
+        badge = Badge(chief=chief).save()
+        warm(cached, partial(Badge.get, badge.pk))
+        assert Badge.get(badge.pk).chief_id == chief.pk
+        way(chief)
+        assert Badge.get(badge.pk).chief_id is None
+
+
+def test_unchanged_objects_of_several_classes_in_a_block(db: ormis.Database) -> None:
+    """An absent text is that of the default of its class, also where the block writes objects of others."""
+    pat, ann, *_ = staff()
+    db.client.hdel(f"{db.prefix}{ann.key}", "rank")
+    [loaded] = Chief.objects.filter(name="Ann").order_by("rank")
+    with ormis.atomic():
+        loaded.rank = 3
+        loaded.save(if_unchanged=True)
+        pat.name = "Pam"
+        pat.save()
+    assert (Chief.get(ann.pk).rank, Person.get(pat.pk).name) == (3, "Pam")
 
 
 @MODES
