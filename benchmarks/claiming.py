@@ -23,6 +23,7 @@ class Job(ormis.Model):
     worker: str | None = None
 
     class Meta:
+        key = "claimed_job"
         indexes = [Index("state", "due")]
 
 

@@ -82,7 +82,9 @@ def test_values_of_any_type() -> None:
     assert names(anything__contains="x") == names(anything__1__startswith="x") == ["bob"]
     assert names(anything__overlap=["x", "z"]) == ["bob"]
     assert names(anything__k__contains={"in": 5}) == names(anything__has_keys=["k", "len"]) == ["cid"]
-    assert names(anything__gt=3) == []
+    assert names(anything__0__gt=0) == ["bob"]
+    with pytest.raises(ormis.FieldError, match="anything"):  # a field of any type has no order
+        names(anything__gt=3)
     assert names(anything__isnull=True) == ["ann"]
 
 

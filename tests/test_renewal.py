@@ -98,7 +98,7 @@ class Seat(ormis.Model):
     """Refers to one of a sliding model, and slides itself."""
 
     session: OneToOne[Session | None] = OneToOne(related_name="seat")
-    room: ForeignKey["Room | None"] = ForeignKey(related_name="seats")
+    room: ForeignKey["RenewalRoom | None"] = ForeignKey(related_name="seats")
 
     class Meta:
         key = "renewal_seat"
@@ -106,7 +106,7 @@ class Seat(ormis.Model):
         ttl_on = "read"
 
 
-class Room(ormis.Model):
+class RenewalRoom(ormis.Model):
     """Seats refer to it."""
 
     class Meta:
@@ -259,7 +259,7 @@ def test_relations(db: ormis.Database, raw: Any, of: Any) -> None:
 async def test_reverse_sides(db: ormis.Database, raw: Any, mode: str) -> None:
     """Objects that refer to one renew as well."""
     some(Session, 2)
-    room = Room().save()
+    room = RenewalRoom().save()
     for i in range(2):
         Seat(session_id=f"t{i}", room=room).save()
     shorten(raw, "renewal_seat")
@@ -275,7 +275,7 @@ async def test_reverse_sides(db: ormis.Database, raw: Any, mode: str) -> None:
     assert renewed(raw, "renewal_seat") == {"1"}
     shorten(raw, "renewal_seat")
     with capture_calls() as calls:
-        room = Room.objects.prefetch_related("seats").get()
+        room = RenewalRoom.objects.prefetch_related("seats").get()
     assert (len(calls), renewed(raw, "renewal_seat")) == (2, {"1", "2"})
 
 

@@ -25,8 +25,10 @@ def lookups_inside(column: Column) -> tuple[str, ...]:
     inside = inside_column(column)
     if inside is None:
         return _OF_ALL
-    if inside.kind == "any":
-        return tuple(LOOKUPS)
+    if (
+        inside.kind == "any"
+    ):  # a part of any type is compared with values of its own type; a field has one order or none
+        return tuple(name for name in LOOKUPS if isinstance(column, PartColumn) or name not in RANGES)
     if inside.kind == "object":
         return _OF_ALL
     return (*_OF_ALL, *(_OF_KEYS if inside.kind == "dict" else _OF_ELEMENTS))
