@@ -66,13 +66,13 @@ def visits(of: Any) -> Any:
             key = f"renewal_group_{of.__name__.lower()}"
 
     class Member(ormis.Model):
-        club: ForeignKey["Club"] = ForeignKey()
+        club: ForeignKey["RenewalClub"] = ForeignKey()
         session: ForeignKey[of] = ForeignKey()
 
         class Meta:
             key = f"renewal_member_{of.__name__.lower()}"
 
-    class Club(ormis.Model):
+    class RenewalClub(ormis.Model):
         sessions: ManyToMany[of] = ManyToMany(related_name="clubs", through=Member)
 
         class Meta:
@@ -91,7 +91,7 @@ def visits(of: Any) -> Any:
         class Meta:
             key = f"renewal_guest_{of.__name__.lower()}"
 
-    return Group, Club, Visit, Guest
+    return Group, RenewalClub, Visit, Guest
 
 
 class Seat(ormis.Model):
