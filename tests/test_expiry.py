@@ -760,3 +760,14 @@ def test_on_a_read_only_replica(server_kind: str) -> None:
         assert raw.zcard("expiry_room/ids") == 4
         with ormis.connect(primary.url):
             assert Room.objects.count() == 1
+
+
+def test_the_millisecond_of_the_end(db: ormis.Database) -> None:
+    """An object that a query does not find any more is gone by its key, too: both end it in the same millisecond."""
+    for number in range(20):
+        room = Room(name=f"end {number}").save(ttl=0.02)
+        query = Room.objects.filter(pk=room.pk)
+        while query.exists():
+            pass
+        with pytest.raises(Room.DoesNotExist):
+            Room.get(room.pk)

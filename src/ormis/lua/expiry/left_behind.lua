@@ -24,7 +24,9 @@ local function hashless(m, due)
 end
 
 local function look(m)
-  local due = call('ZRANGEBYSCORE', m.base .. KEY.expiry, '-inf', require('expiry.expiring').now(), 'LIMIT', 0, FEW + 1)
+  -- In the millisecond of its end the server still has an object.
+  local before = '(' .. require('expiry.expiring').now()
+  local due = call('ZRANGEBYSCORE', m.base .. KEY.expiry, '-inf', before, 'LIMIT', 0, FEW + 1)
   if #due == 0 then return false end
   m.unsure = #due > FEW
   if m.unsure then return true end
