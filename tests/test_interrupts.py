@@ -8,9 +8,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import redis
 import redis.asyncio
 
 import ormis
+from interrupting import Interrupt, interrupts
 from ormis import F
 from servers import Server
 
@@ -36,10 +37,6 @@ class OwnClient(redis.Redis):
     """A client of a class of one's own."""
 
 
-class Interrupt(KeyboardInterrupt):
-    """As Ctrl-C, or the time-out of a framework that works by signals."""
-
-
 def pooled(pool_class: type[Any], server: Server, **options: Any) -> redis.Redis:
     pool = pool_class(connection_class=redis.UnixDomainSocketConnection, path=server.socket, **options)
     return redis.Redis.from_pool(pool)
@@ -55,24 +52,6 @@ CLIENTS: dict[str, Callable[[Server], dict[str, Any]]] = {
     "one connection": lambda server: {"client": server.client(single_connection_client=True)},
     "subclass": lambda server: {"client": OwnClient(unix_socket_path=server.socket, max_connections=2)},
 }
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[float], None]]:
-    """A function that interrupts this thread after some seconds, inside this block only."""
-    armed = True
-
-    def interrupt(*_: object) -> None:
-        if armed:
-            raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
-    finally:
-        armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def check_under_interrupts(db: ormis.Database, count: int) -> None:

@@ -23,6 +23,7 @@ import redis.asyncio
 from redis.backoff import ExponentialWithJitterBackoff
 
 import ormis
+from interrupting import Interrupt, interrupts
 from ormis import F, Field
 from ormis.connections import retries, shared
 from ormis.connections.shared import SharedConnection
@@ -611,10 +612,6 @@ def test_without_any_closing(raw: redis.Redis, url: str) -> None:
 # Interrupts
 
 
-class Interrupt(KeyboardInterrupt):
-    """As Ctrl-C in a notebook, whose loop goes on afterwards."""
-
-
 def test_interrupts_that_leave_the_loop(raw: redis.Redis, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception of a signal anywhere in a loop that is run again: no call gets the reply of another one."""
     check_interrupts(url, monkeypatch, rounds=50)
@@ -691,24 +688,6 @@ def check_interrupts(url: str, monkeypatch: pytest.MonkeyPatch, rounds: int) -> 
     loop.close()
     gc.collect()  # what asyncio has lost warns here, where nobody hears it
     return reads["done"] + len(seen)
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[float], None]]:
-    """A function that interrupts this thread after some seconds, inside this block only."""
-    is_armed = True
-
-    def interrupt(*_: object) -> None:
-        if is_armed:
-            raise Interrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
-    finally:
-        is_armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 # All at once

@@ -65,10 +65,9 @@ class HashFields:
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]
         self.tail = b"\r\n" + b"".join(packed)
 
-    def with_lifetime(self, key: bytes) -> bytes:
-        """PTTL and HMGET of this key."""
-        size = len(key)
-        return b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n%b%d\r\n%b%b" % (size, key, self.head, size, key, self.tail)
+    def of(self, key: bytes) -> bytes:
+        """HMGET of this key."""
+        return b"%b%d\r\n%b%b" % (self.head, len(key), key, self.tail)
 
 
 class PackedHashRead:
@@ -79,7 +78,7 @@ class PackedHashRead:
     def __init__(self, fields: HashFields, key: bytes) -> None:
         self.fields = fields
         self.key = key
-        self.packed = b"%b%d\r\n%b%b" % (fields.head, len(key), key, fields.tail)
+        self.packed = fields.of(key)
 
     def __iter__(self) -> Iterator[Argument]:
         return iter(("HMGET", self.key, *self.fields.names))
@@ -111,16 +110,21 @@ class HashRead:
 
 
 class PackedHashReads:
-    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, the number of replies."""
+    """PTTL and HMGET of hashes, with keys as the server sees them: the bytes that are sent, for each command and in one
+    piece.
+    """
 
-    __slots__ = ("fields", "keys", "packed", "replies")
+    __slots__ = ("each", "fields", "keys", "packed")
 
     def __init__(self, fields: HashFields, keys: Sequence[bytes]) -> None:
         self.fields = fields
         self.keys = keys
-        self.replies = 2 * len(keys)
-        packed = fields.with_lifetime
-        self.packed = packed(keys[0]) if len(keys) == 1 else b"".join(map(packed, keys))
+        self.each = [
+            packed
+            for key in keys
+            for packed in (b"*2\r\n$4\r\nPTTL\r\n$%d\r\n%b\r\n" % (len(key), key), fields.of(key))
+        ]
+        self.packed = b"".join(self.each)
 
     @property
     def commands(self) -> list[tuple[Argument, ...]]:
@@ -278,6 +282,23 @@ Sent = Command | HashRead | HashReads | ScriptCall
 """What goes to the server."""
 Call = Sent | Invocation
 Operation = Generator[Call, Any, T]
+
+
+def relayed(operation: Operation[T], answer: Callable[[Call], Operation[Any]]) -> Operation[T]:
+    """The operation, each call of which is answered by another operation: that may send it, or something else."""
+    try:
+        call = next(operation)
+        while True:
+            try:
+                reply = yield from answer(call)
+            except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
+                call = operation.throw(error)
+            else:
+                call = operation.send(reply)
+    except StopIteration as end:
+        return end.value
+    finally:
+        operation.close()
 
 
 class OneCall(Protocol[R]):

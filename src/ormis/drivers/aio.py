@@ -83,18 +83,15 @@ async def send(
     if not call.once:
         return await evaluate(client, call, arguments, None, shared)
     once = Once()
-    if drop is None:
-        try:
-            return await evaluate(client, call, arguments, once, shared)
-        finally:
-            once.end()
-    written = call.written()
-    drop(written)
+    written = None if drop is None else call.written()
+    if drop is not None:
+        drop(written)
     try:
         return await evaluate(client, call, arguments, once, shared)
     finally:
         once.end()
-        drop(written)
+        if drop is not None:
+            drop(written)
 
 
 async def ask(client: aioredis.Redis, call: Sent, prefix: str, shared: SharedConnection | None) -> Any:
@@ -186,7 +183,7 @@ async def _read_together(client: Any, shared: SharedConnection, lane: Lane, read
     """Sends several readings in one write; a connection of the pool repeats them if the shared one breaks."""
     if len(reads.packed) > LARGE:
         return await _exchange_by_pool(client, reads, None, None)
-    sent = [lane.send(pack(command)) for command in reads.commands]
+    sent = [lane.send(command) for command in reads.each]
     replies = [await reply for reply in sent]
     errors = [shared.refuses(reply, lane) for reply in replies if isinstance(reply, Exception)]
     if any(isinstance(error, Broken | TimedOut) or str(error).startswith("BUSY ") for error in errors):
@@ -254,7 +251,7 @@ async def _exchange(
         if meanwhile is not None:
             meanwhile()
         if isinstance(arguments, PackedHashReads):
-            return [await _reply(connection) for _ in range(arguments.replies)]
+            return [await _reply(connection) for _ in arguments.each]
         try:
             return await connection.read_response(disable_decoding=True)
         except ResponseError as error:

@@ -55,18 +55,15 @@ def send(client: redis.Redis, call: Call, prefix: str = "", drop: Drop | None = 
     if not call.once:
         return evaluate(client, call, arguments)
     once = Once()
-    if drop is None:
-        try:
-            return evaluate(client, call, arguments, once)
-        finally:
-            once.end()
-    written = call.written()
-    drop(written)
+    written = None if drop is None else call.written()
+    if drop is not None:
+        drop(written)
     try:
         return evaluate(client, call, arguments, once)
     finally:
         once.end()
-        drop(written)
+        if drop is not None:
+            drop(written)
 
 
 def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
@@ -148,7 +145,7 @@ def _ask(connection: Any, packed: bytes | PackedHashReads, meanwhile: Callable[[
 def _ask_each(connection: Any, reads: PackedHashReads) -> list[Any]:
     """The replies to commands that are sent at once, error replies among them."""
     replies: list[Any] = []
-    for _ in range(reads.replies):
+    for _ in reads.each:
         try:
             replies.append(next_reply(connection) if replies else ask(connection, reads.packed, None))
         except ResponseError as error:

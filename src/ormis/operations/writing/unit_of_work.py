@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
 
-from ...calls import Call, Invocation, Operation, ScriptCall, T
+from ...calls import Call, Invocation, Operation, ScriptCall, T, relayed
 from ...errors import OrmisError
 from ...records.state import PENDING, State, state_of
 from ...storage.scripts import script
@@ -38,19 +38,7 @@ class UnitOfWork:
         claim: called before something is gathered; raises where that may not be.
         Raises OrmisError for a call that writes and can't be gathered.
         """
-        try:
-            call = next(operation)
-            while True:
-                try:
-                    reply = yield from self._reply(call, claim)
-                except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
-                    call = operation.throw(error)
-                else:
-                    call = operation.send(reply)
-        except StopIteration as end:
-            return end.value
-        finally:
-            operation.close()
+        return relayed(operation, lambda call: self._reply(call, claim))
 
     def _reply(self, call: Call, claim: Callable[[], None]) -> Operation[Any]:
         if isinstance(call, Invocation) and call.when_certain:

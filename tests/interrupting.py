@@ -1,0 +1,27 @@
+"""Interrupts of the main thread by a signal, as by Ctrl-C or the time-out of a framework."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Interrupt(KeyboardInterrupt):
+    """The interrupt. In a notebook the event loop goes on afterwards."""
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[float], None]]:
+    """A function that interrupts this thread after some seconds, inside this block only."""
+    armed = True
+
+    def interrupt(*_: object) -> None:
+        if armed:
+            raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
