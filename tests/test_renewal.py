@@ -382,8 +382,12 @@ def test_in_a_block(db: ormis.Database, raw: Any) -> None:
     assert renewed(raw) == {"t0", "t1"}
 
 
+# What these change decides which objects a later reading returns.
+CHANGING = {"update", "claim", "claim of a large number", "claim by the client"}
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from([*READS, *WITHOUT]), max_size=6))
+@given(st.lists(st.sampled_from([name for name in [*READS, *WITHOUT] if name not in CHANGING]), max_size=6))
 def test_any_readings(db: ormis.Database, raw: Any, names: list[str]) -> None:
     """After any readings those objects are renewed that one of them returns, and check() finds nothing."""
     raw.flushall()
@@ -391,8 +395,6 @@ def test_any_readings(db: ormis.Database, raw: Any, names: list[str]) -> None:
     shorten(raw)
     expected: set[str] = set()
     for name in names:
-        if name == "update":
-            continue
         if name in READS:
             READS[name][0](Session)
             expected |= {*READS[name][1].split()}
