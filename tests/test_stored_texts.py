@@ -240,6 +240,21 @@ def assert_decoded_alike(kind: str, text: str) -> None:
 MANY = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+SECONDS = st.one_of(st.floats(-2, 2), st.floats(-2e9, 2e9), st.floats(9e9, 1.1e10), st.floats(-6.2e10, 2.5e11))
+
+
+@pytest.mark.parametrize("kind", ["datetime", "timedelta"])
+@MANY
+@given(given=st.lists(st.tuples(SECONDS, st.integers(3, 9)), min_size=300, max_size=300))
+def test_seconds_are_rounded_as_python_rounds_them(raw: redis.Redis, kind: str, given: list[tuple[float, int]]) -> None:
+    """A number of seconds has the score of the value that Python reads from it, whatever its last digits."""
+    codec = codec_for(KINDS[kind])
+    texts = [f"{seconds:.{digits}f}" for seconds, digits in given]
+    texts += ["9999999999.09999", "-53171649739.60395", "-1.9035565", "0.9999996", "-0.9999996", "-0.0000004"]
+    expected = scores(raw, kind, [str(codec.encode(codec.decode(text.encode()))) for text in texts])
+    assert [*zip(texts, scores(raw, kind, texts), strict=True)] == [*zip(texts, expected, strict=True)]
+
+
 @pytest.mark.parametrize("kind", SCORED)
 @MANY
 @given(data=st.data())

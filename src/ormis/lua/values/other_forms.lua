@@ -24,10 +24,39 @@ local function rounded(micros)
   return micros < 0 and 0 - math.floor(0.5 - micros) or math.floor(micros + 0.5)
 end
 
--- Seconds as microseconds, nil outside of these bounds.
+-- A number of seconds within these bounds, without its fraction, and the fraction; nil outside of them.
 local function seconds(text, least, most)
   local number = json_number(text)
-  return number and number >= least and number < most and rounded(number * 1000000) or nil
+  if not number or number < least or number >= most then return nil end
+  local whole = number < 0 and math.ceil(number) or math.floor(number)
+  return whole, number - whole
+end
+
+-- The microseconds of a moment given in seconds, rounded as msgspec does: by way of whole nanoseconds.
+local function moment(text)
+  local whole, rest = seconds(text, -62135596800, LAST)
+  if not whole then return nil end
+  local nanos = rest * 1000000000
+  nanos = nanos < 0 and math.ceil(nanos) or math.floor(nanos)
+  if nanos < 0 then whole, nanos = whole - 1, nanos + 1000000000 end
+  local micros = math.floor(nanos / 1000 + 0.5)
+  if micros == 1000000 then whole, micros = whole + 1, 0 end
+  return whole * 1000000 + micros
+end
+
+-- Whole seconds and microseconds as microseconds; as in scores.lua only the sum is rounded.
+local function summed(whole, micros)
+  local low = whole % 1048576
+  return (whole - low) * 1000000 + (low * 1000000 + micros)
+end
+
+-- The microseconds of a duration given in seconds.
+local function duration(text)
+  local whole, rest = seconds(text, -86399999913600, 86400000000000)
+  if not whole then return nil end
+  local micros = rounded(rest * 1000000)
+  if whole < 0 or micros < 0 then return 0 - summed(0 - whole, 0 - micros) end
+  return summed(whole, micros)
 end
 
 -- Digits behind the point of a second as microseconds: the seventh is rounded.
@@ -67,7 +96,7 @@ end
 
 function other_forms.datetime(text, score)
   local separator = string.sub(text, 11, 11)
-  if not string.find(separator, '^[Tt ]$') then return seconds(text, -62135596800, LAST) end
+  if not string.find(separator, '^[Tt ]$') then return moment(text) end
   local day = score('date', string.sub(text, 1, 10))
   local own, offset = clock(string.sub(text, 12))
   if not day or not own or own == 86400000000 and day == (LAST - 86400) * 1000000 then return nil end
@@ -83,7 +112,7 @@ local UNITS = {'D', 86400, 'H', 3600, 'M', 60, 'S', 1}
 
 function other_forms.timedelta(text)
   local sign, rest = string.match(string.upper(text), '^([%+%-]?)P(.+)$')
-  if not sign then return seconds(text, -86399999913600, 86400000000000) end
+  if not sign then return duration(text) end
   local whole_seconds, micros, by_time = 0, 0, false
   for i = 1, #UNITS, 2 do
     if not by_time and UNITS[i] ~= 'D' and string.find(rest, '^T.') then
@@ -101,9 +130,7 @@ function other_forms.timedelta(text)
     end
   end
   if rest ~= '' or whole_seconds >= (sign == '-' and 86399999913601 or 86400000000000) then return nil end
-  -- As in scores.lua: only the sum is rounded.
-  local low = whole_seconds % 1048576
-  local own = (whole_seconds - low) * 1000000 + (low * 1000000 + micros)
+  local own = summed(whole_seconds, micros)
   return sign == '-' and 0 - own or own
 end
 
