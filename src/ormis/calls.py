@@ -97,6 +97,10 @@ class HashRead:
         """The command as it is sent to a database whose keys begin with this prefix."""
         return PackedHashRead(self.fields, (prefix + self.key).encode())
 
+    def packed(self, prefix: str) -> bytes:
+        """The bytes of the same."""
+        return self.fields.of((prefix + self.key).encode())
+
     def under(self, prefix: str) -> "HashRead":
         """The same command with its key as the server sees it."""
         return HashRead(self.fields, prefix + self.key)

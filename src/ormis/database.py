@@ -4,7 +4,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
 from inspect import iscoroutinefunction
 from math import inf
@@ -241,21 +241,14 @@ class Database:
             raise operation.error(error) from None
         return operation.result(reply)
 
-    async def arun_one(self, operation: OneCall[R]) -> R:
+    def arun_one(self, operation: OneCall[R]) -> Coroutine[Any, Any, R]:
         """As run_one(), with the async client."""
         if self._reader is not None and block_of(self._own) is None:
-            return await self._reader.arun_one(operation)
+            return self._reader.arun_one(operation)
         if not self._checked:
-            return await self.arun(steps(operation))
+            return self.arun(steps(operation))
         own = self._connections.loop_client
-        try:
-            reply = await aio.ask(own.client, operation.call, self.prefix, own.shared)
-        except _CONNECTION_ERRORS as error:
-            self._note_url(error)
-            raise
-        except ResponseError as error:
-            raise operation.error(error) from None
-        return operation.result(reply)
+        return aio.run_one(own.client, operation, self.prefix, own.shared, self._note_url)
 
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"
@@ -392,11 +385,9 @@ class Replica(Database):
         """As run(), for an operation of one call."""
         return self.run(steps(operation)) if isinstance(operation.call, ScriptCall) else super().run_one(operation)
 
-    async def arun_one(self, operation: OneCall[R]) -> R:
+    def arun_one(self, operation: OneCall[R]) -> Coroutine[Any, Any, R]:
         """As run_one(), with the async client."""
-        if isinstance(operation.call, ScriptCall):
-            return await self.arun(steps(operation))
-        return await super().arun_one(operation)
+        return self.arun(steps(operation)) if isinstance(operation.call, ScriptCall) else super().arun_one(operation)
 
     def close(self) -> None:
         """Closes the connections to the replicas; if there are none, those of the database stay open."""

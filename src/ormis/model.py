@@ -27,6 +27,7 @@ from .descriptors.model_attributes import ModelAttributes
 from .errors import FieldError, IntegrityError, ModelError, OrmisError, shown
 from .fetching import FETCH_PEERS, RAISE
 from .metaclass import HIDEABLE, ModelMeta, complete
+from .operations.reading.get import ObjectRead, loaded
 from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
 from .operations.writing import save as saving
@@ -38,8 +39,7 @@ from .querysets import refreshing
 from .querysets.field_methods import method_of_field
 from .querysets.managers import DefaultManager
 from .querysets.queryset import QuerySet
-from .records.hydration import load_one
-from .records.state import State, UnpickledDatabase, Wire, cached_related, has_cached_related, state_of
+from .records.state import State, UnpickledDatabase, cached_related, has_cached_related, state_of
 from .schema import registry
 from .schema.field_validation import RefusedValue, validated
 from .schema.hooks import Hooks
@@ -118,9 +118,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """
         database = cls._database_for(None)
         row = None if fresh else database.cached_row(cls.__schema__, pk)
-        if row is None:
-            row = database.row(cls.__schema__ or cls._schema(), cls._key(pk), fresh)
-        return cls._loaded(pk, row, database.origin)
+        if row is not None:
+            return loaded(cls, pk, row, database.origin)
+        schema = cls.__schema__ or cls._schema()
+        key = pk if pk.__class__ is int and schema.takes_integers else cls._key(pk)
+        if schema.cache:
+            return loaded(cls, pk, database.row(schema, key, fresh), database.origin)
+        return database.run_one(ObjectRead(cls, schema, key, pk, database.origin))
 
     @classmethod
     @by_key_alone
@@ -128,9 +132,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """As get()."""
         database = cls._database_for(None)
         row = None if fresh else database.cached_row(cls.__schema__, pk)
-        if row is None:
-            row = await database.arow(cls.__schema__ or cls._schema(), cls._key(pk), fresh)
-        return cls._loaded(pk, row, database.async_origin)
+        if row is not None:
+            return loaded(cls, pk, row, database.async_origin)
+        schema = cls.__schema__ or cls._schema()
+        key = pk if pk.__class__ is int and schema.takes_integers else cls._key(pk)
+        if schema.cache:
+            return loaded(cls, pk, await database.arow(schema, key, fresh), database.async_origin)
+        return await database.arun_one(ObjectRead(cls, schema, key, pk, database.async_origin))
 
     @classmethod
     def list(cls) -> builtins.list[Self]:
@@ -479,7 +487,8 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     def _database_for(cls, using: Database | None) -> Database:
         if using is not None:
             return checked_database(using, f"{cls.__name__}: using=")
-        pinned = cls.__options__.database if cls.__options__ is not None else None
+        options = cls.__options__
+        pinned = None if options is None else options.database
         return pinned if pinned is not None else default_database(cls.__name__)
 
     @classmethod
@@ -493,8 +502,6 @@ class Model(ModelAttributes, metaclass=ModelMeta):
     @classmethod
     def _key(cls, pk: Any) -> Any:
         schema = cls.__schema__ or cls._schema()
-        if pk.__class__ is schema.pk.exact is int and schema.pk.normalise is None:
-            return pk
         try:
             key = schema.pk.convert(pk)
             schema.pk.codec.encode(key)  # half a surrogate pair is a str, and no text
@@ -506,15 +513,6 @@ class Model(ModelAttributes, metaclass=ModelMeta):
                 f"{cls.__name__}.{schema.pk.name}={shown(pk)} does not convert to {schema.pk.codec.kind}"
             ) from None
         return key
-
-    @classmethod
-    def _loaded(cls, pk: Any, row: Wire | None, origin: Origin) -> Self:
-        if row is None:
-            raise cls.DoesNotExist(f"there is no {cls.__name__} with {cls._schema().pk.name}={pk!r}")
-        record = load_one(cls, row, origin)
-        if record is None:
-            raise cls.DoesNotExist(f"the object with {cls._schema().pk.name}={pk!r} is no {cls.__name__}")
-        return record
 
     def _assign(self, origin: Origin) -> None:
         """The object is to be saved there. Raises ForeignKeyViolation if a related object is in another database."""

@@ -46,7 +46,7 @@ def read(record: Any, origin: Origin, queryset: QuerySet[Any] | None) -> Operati
     if queryset is not None:
         return (yield from results.get(queryset, origin, Q(pk=pk)))
     row = yield from reading.get_again(record._schema(), pk, origin)
-    return record._loaded(pk, row, origin)
+    return reading.loaded(record.__class__, pk, row, origin)
 
 
 def load_deferred(record: Any, names: Sequence[str], origin: Origin) -> Operation[None]:

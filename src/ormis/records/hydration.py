@@ -23,6 +23,7 @@ from .state import UNKNOWN, Loaded, Wire, Wires
 
 _Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str]]
 _new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
+_asdict, _astuple = msgspec.structs.asdict, msgspec.structs.astuple
 _set_values, _set_fields_set, _set_extra, _set_private = (
     vars(BaseModel)[name].__set__
     for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
@@ -94,6 +95,26 @@ def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | No
     _set_extra(record, None)
     _set_private(record, None)
     model.__state__.__set__(record, (row, origin, related))
+    if model.__pydantic_post_init__:
+        record.model_post_init(None)
+    return record
+
+
+def load_whole(model: Any, whole: msgspec.Struct, origin: Origin) -> Any:
+    """The object of one row of RowDecoder.whole_row(), of a model that is of no family: in half the time of load_one(),
+    since msgspec makes the dict, and no value is absent that must be there.
+    """
+    fields: _Fields | None = model.__dict__.get("__loading__")
+    _, finishing, _, fields_set = fields or _look_up(model)
+    values = _asdict(whole)
+    for name, finish in finishing:
+        _finish(model, name, finish, (values,))
+    record = _new(model)
+    _set_values(record, values)
+    _set_fields_set(record, fields_set)
+    _set_extra(record, None)
+    _set_private(record, None)
+    model.__state__.__set__(record, (_astuple(whole), origin, None))
     if model.__pydantic_post_init__:
         record.model_post_init(None)
     return record
@@ -246,7 +267,7 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
     values: list[dict[str, Any]]
     whole = rows.whole if isinstance(rows, Wires) else None
     if whole and whole[0].__struct_fields__[: len(names)] == (*names,):
-        values = [*map(msgspec.structs.asdict, whole)]
+        values = [*map(_asdict, whole)]
         for name in whole[0].__struct_fields__[len(names) :]:
             deque(map(dict[str, Any].__delitem__, values, repeat(name)), maxlen=0)
     else:

@@ -325,6 +325,8 @@ class Schema:
     relatives: frozenset[str] = frozenset()
     expiring: bool = False
     defaults_of_kinds: Mapping[str, Mapping[int, str | bytes]] = field(default_factory=dict[str, Any])
+    takes_integers: bool = field(init=False)
+    """Whether an integer is a primary key as it is."""
     expires: bool = field(init=False)
     base: "Schema" = field(init=False)
     stored: "Schema" = field(init=False)
@@ -342,6 +344,8 @@ class Schema:
         put("own", self.own or self.columns)
         put("own_names", {c.name: c for c in self.own} if len(self.own) < len(self.columns) else self.by_name)
         put("label", self.label or self.key)
+        pk = self.columns[0]
+        put("takes_integers", pk.exact is int and pk.normalise is None)
         put("relatives", self.relatives or frozenset([self.label]))
         put("expires", self.expiring or self.ttl is not None)
         put("base", self)

@@ -379,6 +379,7 @@ class RowDecoder:
         self._decode: Callable[[bytes], list[tuple[Any, ...]]] = _decoder_of(row)
         self._decode_one = None if self._raw else msgspec.msgpack.Decoder(row, strict=False).decode
         self._decode_whole: Callable[[bytes], list[msgspec.Struct]] | None = None
+        self._decode_one_whole: Callable[[bytes], msgspec.Struct] | None = None
         self._takes_null = any(codec.wire not in (str, msgspec.Raw) for codec in codecs)
         kinds = [kind for kind in _ODD if any(codec.wire is kind for codec in codecs)]
         self._odd = [re.compile(pattern).search for kind in kinds for pattern in _ODD[kind]]
@@ -387,6 +388,7 @@ class RowDecoder:
             fields = [*zip(names, _wires(codecs, nullable), strict=True)]
             struct = msgspec.defstruct("Row", fields, array_like=True, gc=False)
             self._decode_whole = _decoder_of(struct)
+            self._decode_one_whole = msgspec.msgpack.Decoder(struct, strict=False).decode
             self._whole_takes_null = any(
                 absent and codec.wire is not str for codec, absent in zip(codecs, nullable, strict=True)
             )
@@ -396,7 +398,7 @@ class RowDecoder:
 
         Whoever makes objects of them need not look at each value again, and has them as dicts in half the time.
         """
-        if self._decode_whole is None or (self._whole_takes_null and _NULL(packed)) or self._is_odd(packed):
+        if self._decode_whole is None or self._whole_is_odd(packed):
             return None
         try:
             return self._decode_whole(packed)
@@ -418,16 +420,32 @@ class RowDecoder:
         """Whether there may be texts that msgspec takes for values, and `Codec.read` does not."""
         return any(search(packed) for search in self._odd)
 
+    def _whole_is_odd(self, packed: bytes) -> bool:
+        """The same of rows in which every column that must have a value has one."""
+        # To look for one byte takes a fifth of the time of the pattern.
+        null = self._whole_takes_null and b"\xa4" in packed and _NULL(packed)
+        return bool(null or (self._odd and self._is_odd(packed)))
+
     def row(self, texts: Sequence[bytes | None]) -> tuple[Any, ...]:
         """The wire values of one row of texts. Raises BadText."""
         if self._decode_one is not None:
             try:  # msgspec packs and unpacks a row in a third of the time of seven `Codec.read`
-                packed = _encode([None if text is None else text.decode() for text in texts])
+                packed = _encode(_decoded(texts))
                 if not ((self._takes_null and _NULL(packed)) or (self._odd and self._is_odd(packed))):
                     return self._decode_one(packed)
             except ValueError:
                 pass
         return self._row_by_texts(texts, 0)
+
+    def whole_row(self, texts: Sequence[bytes | None]) -> msgspec.Struct | None:
+        """One row of texts as a struct; None as of whole_rows()."""
+        if self._decode_one_whole is None:
+            return None
+        try:
+            packed = _encode(_decoded(texts))
+            return None if self._whole_is_odd(packed) else self._decode_one_whole(packed)
+        except ValueError:
+            return None
 
     def _row_by_texts(self, texts: Sequence[bytes | None], number: int) -> tuple[Any, ...]:
         """The same, text by text. Raises BadText, which names this number."""
@@ -456,6 +474,17 @@ _ODD = {
 }
 """What msgspec takes for a bool or a UUID and ormis never writes: the texts in packed rows, each behind its length. The
 patterns are several, since a search for one is fast that begins with a certain byte and never goes back."""
+
+
+def _decoded(texts: Sequence[bytes | None]) -> list[str | None]:
+    """The same as `str`. All at once, which takes half the time, unless one is absent or holds a zero byte."""
+    try:
+        decoded: Any = b"\0".join(cast("Sequence[bytes]", texts)).decode().split("\0")
+        if len(decoded) == len(texts):
+            return decoded
+    except TypeError:
+        pass
+    return [None if text is None else text.decode() for text in texts]
 
 
 def _wires(codecs: Sequence[Codec], nullable: Sequence[bool]) -> list[Any]:

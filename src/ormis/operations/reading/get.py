@@ -8,6 +8,7 @@ from ...caching.loads import Load
 from ...caching.rows import Rows
 from ...calls import HashRead, HashReads, Operation, Origin, ScriptCall, steps
 from ...errors import StoredDataError
+from ...records.hydration import load_one, load_whole
 from ...records.state import Wire
 from ...schema.schema import Schema
 from ...storage.codecs import BadText
@@ -24,12 +25,11 @@ class RowRead:
     __slots__ = ("call", "key", "schema")
 
     def __init__(self, schema: Schema, pk: Any) -> None:
-        text = str(pk if pk.__class__ is int else schema.pk.codec.encode(pk))
+        text = pk if pk.__class__ is int else str(schema.pk.codec.encode(pk))
         self.schema = schema
-        self.key = object_key(schema.key, text)
-        renews = schema.renewal is not None
+        self.key = f"{schema.key}:{text}"  # object_key(), without a call
         self.call: HashRead | HashReads | ScriptCall = (
-            renewing_read(schema, text) if renews else HashRead(schema.hash_fields, self.key)
+            HashRead(schema.hash_fields, self.key) if schema.renewal is None else renewing_read(schema, str(text))
         )
 
     def result(self, reply: Any) -> Wire | None:
@@ -44,6 +44,26 @@ class RowRead:
     def error(self, error: Exception) -> Exception:
         """The error to raise for one of the server."""
         return wrong_type(error, self.key)
+
+
+class ObjectRead(RowRead):
+    """Reads the object with a key: the same, whose result is an object.
+
+    given: the key as the caller wrote it, for the error.
+    Raises the model's DoesNotExist, and as RowRead.
+    """
+
+    __slots__ = ("_given", "_model", "_origin")
+
+    def __init__(self, model: Any, schema: Schema, pk: Any, given: Any, origin: Origin) -> None:
+        super().__init__(schema, pk)
+        self._model, self._given, self._origin = model, given, origin
+
+    def result(self, reply: Any) -> Any:
+        """The object."""
+        if not self.schema.kinds and (whole := self.schema.decoder.whole_row(reply)) is not None:
+            return load_whole(self._model, whole, self._origin)
+        return loaded(self._model, self._given, super().result(reply), self._origin)
 
 
 class KeptRowRead(RowRead):
@@ -82,6 +102,16 @@ class KeptRowRead(RowRead):
         if self._load is not None:
             self._rows.abandon(self._load)
             self._load = None
+
+
+def loaded(model: Any, given: Any, row: Wire | None, origin: Origin) -> Any:
+    """The object of the row that was found by this key. Raises the model's DoesNotExist if none was."""
+    if row is None:
+        raise model.DoesNotExist(f"there is no {model.__name__} with {model._schema().pk.name}={given!r}")
+    record = load_one(model, row, origin)
+    if record is None:
+        raise model.DoesNotExist(f"the object with {model._schema().pk.name}={given!r} is no {model.__name__}")
+    return record
 
 
 def get(schema: Schema, pk: Any) -> Operation[Wire | None]:
