@@ -1,6 +1,8 @@
 """Names of conditions and orders, checked where they are written; values are converted when the query is planned."""
 
 from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,6 +17,9 @@ from .lookup_compiler import check_lookups
 from .names import resolve
 from .ordering import order_item, order_terms
 
+_PLAIN = frozenset((str, int, float, bool, type(None), Decimal, date, datetime))
+"""Classes of values that name nothing."""
+
 
 def check_condition(schema: Schema, condition: Q) -> None:
     """Raises FieldError for a name in a condition that does not exist, and for a lookup that a field does not have."""
@@ -27,6 +32,8 @@ def check_condition(schema: Schema, condition: Q) -> None:
             name, value = child
             if isinstance(name, str):
                 _check_lookup(schema, name, changes)
+                if value.__class__ in _PLAIN:  # three of four
+                    continue
             _check_no_aggregate(schema, name)
             _check_no_aggregate(schema, value)
             for reference in _outer_names(name) | _outer_names(value):
