@@ -22,6 +22,7 @@ from ormis.caching.clock import clock
 from proxy import Proxy
 from servers import Server, start_server
 from test_connections import sentinel
+from tls import tls
 
 
 def listeners(raw: redis.Redis) -> list[dict[str, Any]]:
@@ -69,6 +70,20 @@ def test_a_connection_that_is_cut_again_and_again(raw: redis.Redis, server: Serv
             raw.hset("cache_town:1", "size", size)
             until(lambda size=size: Town.get(1).size == size)
         warm(database, lambda: Town.get(1))
+
+
+def test_tls(raw: redis.Redis, server: Server, prefix: str, tmp_path: Path) -> None:
+    """The news of changed keys come over TLS, too, on a connection that is replaced when it is killed."""
+    with tls(server, tmp_path) as (port, certificate):
+        url = f"rediss://localhost:{port}/0?ssl_ca_certs={certificate}"
+        with caching(url, prefix=prefix) as database:
+            Town(name="x", size=1).save()
+            for size in (2, 3, 4):
+                warm(database, lambda: Town.get(1))
+                raw.hset("cache_town:1", "size", size)
+                until(lambda size=size: Town.get(1).size == size)
+                raw.client_kill_filter(_type="normal", skipme=True)
+                raw.client_kill_filter(_type="pubsub", skipme=True)
 
 
 def test_a_server_that_stands_still(server_kind: str) -> None:
