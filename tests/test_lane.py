@@ -188,18 +188,53 @@ def test_a_call_alone_is_written_at_once() -> None:
         wire, lane, _ = open_lane()
         first = lane.send(b"[0]")
         assert (wire.written, wire.writes) == ([0], 1)
-        others = [lane.send(b"[%d]" % number) for number in range(1, 9)]
+        others = [lane.send(b"[%d]" % number) for number in range(1, module.FEW)]
         assert wire.writes == 1
         await asyncio.sleep(0)
-        assert (wire.written, wire.writes) == ([*range(9)], 2)
+        assert (wire.written, wire.writes) == ([*range(module.FEW)], 2)
         lane.data_received(wire.take(1000))
-        assert [future.result() for future in (first, *others)] == [b"%d" % number for number in range(9)]
+        assert [future.result() for future in (first, *others)] == [b"%d" % number for number in range(module.FEW)]
+
+    run(work())
+
+
+def test_the_server_has_work_while_calls_are_made() -> None:
+    """In a turn of many calls the first few are written as soon as they are made, the others in parts."""
+
+    async def work() -> None:
+        wire, lane, _ = open_lane()
+        calls = module.FEW + 2 * module.MANY + 1
+        sent = [lane.send(b"[%d]" % number) for number in range(1 + calls)]
+        assert (wire.written, wire.writes) == ([*range(calls)], 4)
+        await asyncio.sleep(0)
+        assert (wire.written, wire.writes) == ([*range(1 + calls)], 5)
+        lane.data_received(wire.take(10_000))
+        assert [future.result() for future in sent] == [b"%d" % number for number in range(1 + calls)]
+
+    run(work())
+
+
+def test_a_full_transport_is_given_nothing_in_the_middle_of_a_turn() -> None:
+    """Neither by the first few calls nor by many; all of them are written when there is room again."""
+
+    async def work() -> None:
+        wire, lane, _ = open_lane()
+        lane.pause_writing()
+        wire.is_paused = True
+        for number in range(3 * module.MANY):
+            lane.send(b"[%d]" % number)
+        await asyncio.sleep(0)
+        assert wire.writes == 0
+        wire.is_paused = False
+        lane.resume_writing()
+        await asyncio.sleep(0)
+        assert wire.written == [*range(3 * module.MANY)]
 
     run(work())
 
 
 def test_tasks_that_go_on_together_write_together() -> None:
-    """Tasks that were answered by the same bytes send their next requests in one write, in one turn of the loop."""
+    """A few tasks that were answered by the same bytes send their next requests in one write."""
 
     async def work() -> None:
         wire, lane, _ = open_lane()
@@ -208,14 +243,14 @@ def test_tasks_that_go_on_together_write_together() -> None:
             await lane.send(b"[%d]" % number)
             await lane.send(b"[%d]" % (number + 10))
 
-        tasks = [asyncio.create_task(task(number)) for number in range(10)]
+        tasks = [asyncio.create_task(task(number)) for number in range(module.FEW - 1)]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         lane.data_received(wire.take(1000))
         before = wire.writes
         await asyncio.sleep(0)
         assert wire.writes == before + 1
-        assert wire.written == [*range(20)]
+        assert wire.written == [*range(module.FEW - 1), *range(10, 9 + module.FEW)]
         lane.data_received(wire.take(1000))
         await asyncio.gather(*tasks)
 

@@ -23,7 +23,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 import ormis
 from interrupting import Interrupt, interrupts
 from ormis import F, Field
-from ormis.connections import retries, shared
+from ormis.connections import lane, retries, shared
 from ormis.connections.shared import SharedConnection
 from ormis.errors import UniqueViolation
 from proxy import Direction, Proxy, rain
@@ -267,11 +267,11 @@ async def test_cancelled_calls(raw: redis.Redis, url: str) -> None:
 
 
 async def test_cancelled_before_it_is_sent(raw: redis.Redis, url: str) -> None:
-    """A call that was cancelled in the turn of the loop in which it was made is not sent."""
+    """A call that was cancelled before its turn of the loop has written it is not sent."""
     async with ormis.connect(url):
         await fill(1)
         first = asyncio.create_task(read(1))
-        others = [asyncio.create_task(vote()) for _ in range(20)]
+        others = [asyncio.create_task(vote()) for _ in range(lane.FEW - 1)]
         await asyncio.sleep(0)
         for other in others:
             other.cancel()

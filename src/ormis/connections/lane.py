@@ -27,6 +27,11 @@ UNDER_WAY = 1024
 """Calls whose replies are waited for; more of them wait to be sent."""
 WRITE = 65_536
 """Bytes that are joined into one write: the high-water mark of transports, above which they are to be given nothing."""
+FEW = 4
+"""Calls that are written in the middle of a turn of the loop if the server has fewer than these to answer."""
+MANY = 32
+"""Calls that are written in the middle of a turn in any case: the server answers them while the next are made. If each
+turn was one write, one would wait for the other: a get of 100 tasks is slower by a sixth, a save of 10 by a half."""
 _NONE = object()
 _PUSH: Any = getattr(hiredis, "PushNotification", None)
 
@@ -77,6 +82,8 @@ class Lane(asyncio.Protocol):
             self._unsent.append((request, future))
             if not self._is_scheduled:
                 self._schedule()
+            elif len(self._unsent) >= (FEW if len(self._waiting) < FEW else MANY):
+                self._write()
         else:  # the only call: written now, not in the next turn of the loop
             try:
                 self._begin_to_wait()
@@ -144,14 +151,18 @@ class Lane(asyncio.Protocol):
     def _schedule(self) -> None:
         if not self._waiting:
             self._begin_to_wait()
-        self._loop.call_soon(self._write)
+        self._loop.call_soon(self._write_rest)
         self._is_scheduled = True
+
+    def _write_rest(self) -> None:
+        """At the end of a turn of the loop."""
+        self._is_scheduled = False
+        self._write()
 
     def _write(self) -> None:
         """Writes what was sent since the last time, as far as there is room for it."""
         unsent, waiting = self._unsent, self._waiting
         try:
-            self._is_scheduled = False
             while unsent and not self._is_paused and (room := UNDER_WAY - len(waiting)) > 0:
                 if not waiting:
                     self._begin_to_wait()
