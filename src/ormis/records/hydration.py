@@ -21,7 +21,10 @@ from ..storage.keys import object_key
 from .gc_pause import without_collector
 from .state import UNKNOWN, Loaded, Wire, Wires
 
-_Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str]]
+_Fields = tuple[list[str], list[tuple[str, Any]], list[tuple[str, Any]], set[str], Callable[[Any, Any], object], bool]
+"""Of the fields: names, functions that finish their values, those that may be absent, the set of the names. Then the
+function that sets the state of an object, and whether the class has a model_post_init.
+"""
 _new, _set = object.__new__, object.__setattr__  # past pydantic, which would look at every value
 _asdict, _astuple = msgspec.structs.asdict, msgspec.structs.astuple
 _set_values, _set_fields_set, _set_extra, _set_private = (
@@ -81,7 +84,7 @@ def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | No
         if model is None:
             return None
         fields = model.__dict__.get("__loading_kind__")
-    names, finishing, absent, fields_set = fields or _look_up(model)
+    names, finishing, absent, fields_set, set_state, initialises = fields or _look_up(model)
     if len(row) > len(names):
         row = row[: len(names)]
     values = dict(zip(names, row, strict=True))
@@ -94,8 +97,8 @@ def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | No
     _set_fields_set(record, fields_set)
     _set_extra(record, None)
     _set_private(record, None)
-    model.__state__.__set__(record, (row, origin, related))
-    if model.__pydantic_post_init__:
+    set_state(record, (row, origin, related))
+    if initialises:
         record.model_post_init(None)
     return record
 
@@ -105,7 +108,7 @@ def load_whole(model: Any, whole: msgspec.Struct, origin: Origin) -> Any:
     since msgspec makes the dict, and no value is absent that must be there.
     """
     fields: _Fields | None = model.__dict__.get("__loading__")
-    _, finishing, _, fields_set = fields or _look_up(model)
+    _, finishing, _, fields_set, set_state, initialises = fields or _look_up(model)
     values = _asdict(whole)
     for name, finish in finishing:
         _finish(model, name, finish, (values,))
@@ -114,8 +117,8 @@ def load_whole(model: Any, whole: msgspec.Struct, origin: Origin) -> Any:
     _set_fields_set(record, fields_set)
     _set_extra(record, None)
     _set_private(record, None)
-    model.__state__.__set__(record, (_astuple(whole), origin, None))
-    if model.__pydantic_post_init__:
+    set_state(record, (_astuple(whole), origin, None))
+    if initialises:
         record.model_post_init(None)
     return record
 
@@ -263,7 +266,7 @@ def validated(record: Any, name: str, value: Any) -> Any:
 def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> list[Any]:
     """The loops over all objects run in C: of whole rows objects are made in 1.1 us each, else in 1.8."""
     fields: _Fields | None = model.__dict__.get("__loading__") or model.__dict__.get("__loading_kind__")
-    names, finishing, absent, fields_set = fields or _look_up(model)
+    names, finishing, absent, fields_set, set_state, _ = fields or _look_up(model)
     values: list[dict[str, Any]]
     whole = rows.whole if isinstance(rows, Wires) else None
     if whole and whole[0].__struct_fields__[: len(names)] == (*names,):
@@ -282,7 +285,7 @@ def _hydrated(model: Any, rows: Sequence[Wire], states: Iterable[Loaded]) -> lis
         (_set_fields_set, repeat(fields_set)),
         (_set_extra, repeat(None)),
         (_set_private, repeat(None)),
-        (model.__state__.__set__, states),
+        (set_state, states),
     )
     for set_slot, contents in slots:
         done: Iterable[object] = map(set_slot, records, contents)
@@ -314,7 +317,8 @@ def _look_up(model: Any) -> _Fields:
     names = [column.name for column in columns]
     finishing = [(column.name, column.codec.finish) for column in columns if column.codec.finish is not None]
     absent = [(column.name, model.model_fields[column.name]) for column in columns[1:] if not column.nullable]
-    fields = (names, finishing, absent, set(names))
+    initialises = bool(model.__pydantic_post_init__)
+    fields = (names, finishing, absent, set(names), model.__state__.__set__, initialises)
     if model.__schema__.kinds:  # load_one() is to find the class of each row
         model.__loading_kind__ = fields
     else:

@@ -422,9 +422,7 @@ class RowDecoder:
 
     def _whole_is_odd(self, packed: bytes) -> bool:
         """The same of rows in which every column that must have a value has one."""
-        # To look for one byte takes a fifth of the time of the pattern.
-        null = self._whole_takes_null and b"\xa4" in packed and _NULL(packed)
-        return bool(null or (self._odd and self._is_odd(packed)))
+        return bool((self._whole_takes_null and _NULL(packed)) or (self._odd and self._is_odd(packed)))
 
     def row(self, texts: Sequence[bytes | None]) -> tuple[Any, ...]:
         """The wire values of one row of texts. Raises BadText."""
@@ -443,7 +441,10 @@ class RowDecoder:
             return None
         try:
             packed = _encode(_decoded(texts))
-            return None if self._whole_is_odd(packed) else self._decode_one_whole(packed)
+            # To look for one byte takes a fifth of the time of the pattern that begins with it.
+            if self._odd or (self._whole_takes_null and b"\xa4" in packed):
+                return None if self._whole_is_odd(packed) else self._decode_one_whole(packed)
+            return self._decode_one_whole(packed)
         except ValueError:
             return None
 
@@ -476,10 +477,10 @@ _ODD = {
 patterns are several, since a search for one is fast that begins with a certain byte and never goes back."""
 
 
-def _decoded(texts: Sequence[bytes | None]) -> list[str | None]:
-    """The same as `str`. All at once, which takes half the time, unless one is absent or holds a zero byte."""
+def _decoded(texts: Any) -> list[str | None]:
+    """Texts as `str`, None where one is absent. All at once if none is and none holds a zero byte: in half the time."""
     try:
-        decoded: Any = b"\0".join(cast("Sequence[bytes]", texts)).decode().split("\0")
+        decoded: list[Any] = b"\0".join(texts).decode().split("\0")
         if len(decoded) == len(texts):
             return decoded
     except TypeError:
