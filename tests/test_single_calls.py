@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
@@ -40,6 +41,22 @@ class Reading(ormis.Model):
         key = "single_reading"
 
 
+class Bare(ormis.Model):
+    """The same without bytes: rows of such models are decoded at once. All of its fields may be None."""
+
+    name: str | None = None
+    number: int | None = None
+    flag: bool | None = None
+    amount: Decimal | None = None
+    at: datetime | None = None
+    token: UUID | None = None
+    parts: list[int] | None = None
+    note: str | None = "none"
+
+    class Meta:
+        key = "single_bare"
+
+
 class Kept(ormis.Model):
     """Private attributes and model_post_init."""
 
@@ -67,7 +84,7 @@ class Owned(ormis.Model):
 
 
 texts = {
-    "name": st.text() | st.sampled_from(["null", "true"]),
+    "name": st.text() | st.sampled_from(["null", "true", "\0", "a\0b"]),
     "number": st.none() | st.integers(),
     "flag": st.none() | st.booleans(),
     "amount": st.none() | st.decimals(allow_nan=False, allow_infinity=False),
@@ -80,13 +97,14 @@ texts = {
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=st.fixed_dictionaries(texts))
-def test_get_is_as_a_query(db: ormis.Database, values: dict[str, Any]) -> None:
+@given(values=st.fixed_dictionaries(texts), model=st.sampled_from([Reading, Bare]))
+def test_get_is_as_a_query(db: ormis.Database, values: dict[str, Any], model: type[Reading | Bare]) -> None:
     """An object of get() is the same as that of a query of several objects, in each attribute."""
-    pk = Reading(**values).save().pk
-    Reading().save()
-    got = Reading.get(pk)
-    (found,) = [one for one in Reading.objects.all() if one.pk == pk]
+    values = {name: value for name, value in values.items() if name in model.model_fields}
+    pk = model(**values).save().pk
+    model().save()
+    got = model.get(pk)
+    (found,) = [one for one in model.objects.all() if one.pk == pk]
     assert vars(got) == vars(found)
     assert {name: type(value) for name, value in vars(got).items()} == {
         name: type(value) for name, value in vars(found).items()
@@ -95,6 +113,22 @@ def test_get_is_as_a_query(db: ormis.Database, values: dict[str, Any]) -> None:
     assert got.model_dump(exclude={"id"}) == values
 
 
+async def test_an_absent_object_of_optional_fields(db: ormis.Database) -> None:
+    """No object is one, also where each field of the model may be None: sync, async, inside a block, deleted."""
+    with pytest.raises(Bare.DoesNotExist, match="there is no Bare with id=1"):
+        Bare.get(1)
+    with pytest.raises(Bare.DoesNotExist, match="there is no Bare with id='7'"):
+        await Bare.aget("7")
+    with ormis.atomic(), pytest.raises(Bare.DoesNotExist):
+        Bare.get(1)
+    kept = Bare(note=None).save()
+    assert (await Bare.aget(kept.pk)).model_dump() == kept.model_dump()
+    kept.delete()
+    with pytest.raises(Bare.DoesNotExist):
+        await Bare.aget(1)
+
+
+@pytest.mark.parametrize("model", [Reading, Bare])
 @pytest.mark.parametrize(
     ("field", "text"),
     [
@@ -108,13 +142,14 @@ def test_get_is_as_a_query(db: ormis.Database, values: dict[str, Any]) -> None:
     ],
 )
 def test_texts_that_are_none_are_refused_by_get(
-    db: ormis.Database, raw: redis.Redis, prefix: str, field: str, text: bytes
+    db: ormis.Database, raw: redis.Redis, prefix: str, field: str, text: bytes, model: Any
 ) -> None:
     """A stored text that a query refuses, get() refuses too, naming the field."""
-    Reading().save()
-    raw.hset(f"{prefix}single_reading:1", field, text)  # pyright: ignore[reportArgumentType]
-    for read in (lambda: Reading.get(1), lambda: list(Reading.objects.all())):
-        with pytest.raises(ormis.StoredDataError, match=f"Reading.{field} of the key 'single_reading:1'"):
+    model().save()
+    key = f"single_{model.__name__.lower()}:1"
+    raw.hset(f"{prefix}{key}", field, text)  # pyright: ignore[reportArgumentType]
+    for read in (lambda: model.get(1), lambda: list(model.objects.all())):
+        with pytest.raises(ormis.StoredDataError, match=f"{model.__name__}.{field} of the key '{key}'"):
             read()
 
 
@@ -125,6 +160,12 @@ def test_a_row_of_texts_is_read_as_each_text_alone() -> None:
     row = schema.decoder.row(given_)
     alone = [None if t is None else c.codec.read(t) for c, t in zip(schema.columns, given_, strict=True)]
     assert list(row) == alone
+    assert schema.decoder.whole_row(given_) is None  # it has bytes
+    bare = Bare._schema()  # pyright: ignore[reportPrivateUsage]
+    del given_[5]
+    whole = bare.decoder.whole_row(given_)
+    assert whole is not None
+    assert list(msgspec.structs.astuple(whole)) == [*alone[:5], *alone[6:]]
     with pytest.raises(BadText, match="number"):
         schema.decoder.row([b"1", b"", b"x", *[None] * 7])
 

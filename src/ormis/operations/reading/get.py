@@ -61,8 +61,10 @@ class ObjectRead(RowRead):
 
     def result(self, reply: Any) -> Any:
         """The object."""
-        if not self.schema.kinds and (whole := self.schema.decoder.whole_row(reply)) is not None:
-            return load_whole(self._model, whole, self._origin)
+        if reply[0] is not None and not self.schema.kinds:
+            whole = self.schema.decoder.whole_row(reply)
+            if whole is not None:
+                return load_whole(self._model, whole, self._origin)
         return loaded(self._model, self._given, super().result(reply), self._origin)
 
 
