@@ -13,6 +13,8 @@ from .harness import AsyncLine, Line, Target, Work
 from .model import Player, values
 
 One = Callable[[int], Awaitable[Any]]
+EACH = 20
+"""Operations of a task at least: making a task costs half of a get."""
 
 
 class ManyTasks(AsyncLine):
@@ -25,7 +27,7 @@ class ManyTasks(AsyncLine):
 
     @property
     def operations(self) -> int:
-        return max(self.place.sizes.operations, self.tasks)
+        return max(self.place.sizes.operations, EACH * self.tasks)
 
     def fill(self) -> None:
         self.place.fill(self.operations)
