@@ -14,15 +14,22 @@ from ormis.storage.scripts import Script, script
 from .harness import Line, Target, Work
 from .model import Player, values
 
+_READ = r"local at = #ARGV\n.*?redis\.pcall\('HGET', calls, slot\)"
+_WRITES = (
+    r"if type\(reply\) == 'string' and command\('HSET', server_token_calls.*?\n.*?\nend",
+    r"if redis\.pcall\('HSET', server_token_calls[^\n]*",
+)
+
 
 def without() -> Script:
     """The script `commit` that remembers nothing."""
     full = script("commit")
-    remembering = r"local [\w, ]*\bserver_idempotency_reply\b.*?\nif server_idempotency_reply .*?\n"
-    prefix = "local server_keys_prefix = ARGV[1]\n"
-    source = re.sub(remembering, prefix, full.source, count=1, flags=re.DOTALL)
-    source = source.replace("server_idempotency_remember", "")
-    assert source != full.source
+    nothing = "local calls, slot, sequence, last = '', '', '', false"
+    source, found = re.subn(_READ, nothing, full.source, flags=re.DOTALL)
+    for write in _WRITES:
+        source, removed = re.subn(write, "", source)
+        found += removed
+    assert found == 3
     return replace(full, source=source, sha=sha1(source.encode()).hexdigest(), once=False)
 
 

@@ -1,8 +1,8 @@
 -- Applies a batch of mutations to any models, all or nothing: first every check, then every write.
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the key prefix; ARGV[2] the batch, a packed list of mutations; then a shape and a declaration per model;
---          for a batch of one more may follow, see fast_commit.lua; at the end the token of the call, see
---          idempotency.lua
+--          for a batch of one more may follow, see fast_commit.lua, and that may stand for the batch, see batch.lua;
+--          at the end the token of the call, see idempotency.lua
 -- Mutations, `m` being the number of a model in this call:
 --   {'insert', m, n, texts, when, ttl}
 --                                   n objects, the texts of one after another by column position, nil where absent, as
@@ -26,11 +26,16 @@
 -- changed. {'inexact', number, model key, operands}: a sum that can't be done here; the operands are
 -- {number, position, text|false, ...} of this mutation and of others behind it.
 
+local reply = require('write.fast_commit')
+if reply then return reply end
+
 local idempotency = require('server.idempotency')
 if idempotency.reply then return idempotency.reply end
 
-local reply = require('write.fast_commit')
-if reply then return idempotency.remember(reply) end
+if ARGV[5] == 'insert_many' then
+  local inserted = require('write.fast_insert_many').insert()
+  if inserted then return idempotency.remember(inserted) end
+end
 
 local answer = require('server.server').answer
 local actions = require('write.actions')
@@ -52,7 +57,7 @@ local function clear_away(batch)
 end
 
 return idempotency.remember(answer(function()
-  local batch, results = cmsgpack.unpack(ARGV[2]), {}
+  local batch, results = require('write.batch')(), {}
   mutations.batch = batch
   clear_away(batch)
   mutations.awaited = {}

@@ -3,19 +3,14 @@
 -- a buffer of the server and be carried out after its repetition. So every call is checked, not only repetitions.
 -- Touched: ormis/once/CALLER, a hash: slot -> the number of its last call, 12 digits, and the reply. It ends an hour
 -- after its last new slot; a caller takes another name long before that.
--- In: the last of ARGV, taken away here, is the token of the call: 12 characters name the caller, 12 digits are the
---     number of this call in its slot, the rest is the slot.
 -- Out: reply, the answer to a retried call, nil for a new call; remember(new_reply), to be called when all is
 --      written, which returns it.
 
 local KEY = require('server.keys')
+local token = require('server.token')
+local calls, slot, sequence, last = token.calls, token.slot, token.sequence, token.last
 
-local at = #ARGV
-local token = ARGV[at]
-ARGV[at] = nil
-local name, sequence, slot = KEY.once .. string.sub(token, 1, 12), string.sub(token, 13, 24), string.sub(token, 25)
-local calls = KEY.prefix .. name
-local last, reply = redis.pcall('HGET', calls, slot), nil
+local reply
 if type(last) == 'string' then
   local number = string.sub(last, 1, 12)
   if number == sequence then
@@ -25,7 +20,7 @@ if type(last) == 'string' then
   end
 elseif last then
   if string.find(last.err, 'WRONGTYPE', 1, true) then
-    reply = cmsgpack.pack({'wrongtype', name, redis.pcall('TYPE', calls).ok})
+    reply = cmsgpack.pack({'wrongtype', string.sub(calls, #KEY.prefix + 1), redis.pcall('TYPE', calls).ok})
   else
     reply = redis.error_reply(require('server.refusal')(last.err))
   end

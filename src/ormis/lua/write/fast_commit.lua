@@ -1,225 +1,101 @@
--- Fast path of the commonest commits: new objects with counted keys of a model without unique constraints, references,
--- and indexes on text or over several fields; one update or sum of fields that have no part in any of these. It writes
--- the same as the general commit; if anything is out of the ordinary it leaves everything as it was, and the general
--- commit, which is in the same call, answers. Nothing else is made before it, since functions cost more
--- than an update.
--- In: ARGV[5] 'insert', 'insert_many', 'update' or 'count', nothing where the path is closed; ARGV[6] the model's key,
+-- Fast path of the commonest commits: a new object with a counted key, of a model without unique constraints,
+-- references, and indexes on text or over several fields; one update or sum of fields that have no part in any of
+-- these. It writes the same as the general commit; if anything is out of the ordinary it leaves everything as it was,
+-- and the general commit, which is in the same call, answers. Nothing else is made before it, since functions cost
+-- more than an update.
+-- In: ARGV[5] 'insert', 'update' or 'count', another text or nothing where the path is closed; ARGV[6] the model's key,
 --     ARGV[4] its declaration, KEYS[1] ormis/models, ARGV[7] the name of the primary key; then
---   insert  ARGV[8] the number n of entries; n times type, kind, field, text; then field, text of every column
---   insert_many  nothing more: the texts are in the batch, ARGV[2], the columns and indexes in the shape, ARGV[3]
+--   insert  ARGV[8] the number n of entries; n times type, kind, the number of the argument that is their field; then
+--           field, text of every column
 --   update  ARGV[8] the key; ARGV[9] the kind of the first column, where its sorted index is to be moved, or an empty
 --           text; then ARGV[10] field, ARGV[11] text of the first changed column, and so on
 --   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' with an index
--- Out: reply, as commit.lua describes it; nil if the general commit has to answer.
+-- Out: reply, as commit.lua describes it, which is remembered; nil if the general commit has to answer.
 
 local KEY = require('server.keys')
+local token = require('server.token')
+local calls, slot, sequence, last = token.calls, token.slot, token.sequence, token.last
 
-local command, CHUNK = redis.pcall, 4000  -- arguments in one command; Lua unpacks some 8,000
-local commit, reply = ARGV[5], nil
-local moved, old_score  -- the sorted index in which an entry has been moved, and where it was
-
-if commit and command('HGET', KEYS[1], ARGV[6]) ~= ARGV[4] then commit = nil end
-
-local base = commit and KEY.prefix .. ARGV[6]
-if commit == 'update' then
-  local key, refused = base .. KEY.object .. ARGV[8], nil
-  local texts = command('HMGET', key, ARGV[7], ARGV[10])
-  if texts[1] then
-    if ARGV[9] ~= '' then
-      local score = require('values.scores')
-      moved, old_score = base .. KEY.index .. ARGV[10], texts[2] and score(ARGV[9], texts[2])
-      refused = type(command('ZADD', moved, score(ARGV[9], ARGV[11]), ARGV[8])) == 'table'
+local command, commit, reply = redis.pcall, ARGV[5], nil
+-- A number has 12 digits: the text of an earlier call is below it, that of the same call is longer.
+if ARGV[8] and (last == false or type(last) == 'string' and last < sequence)
+  and command('HGET', KEYS[1], ARGV[6]) == ARGV[4] then
+  local base, pk = KEY.prefix .. ARGV[6], ARGV[8]
+  local key, moved, field, kind = base .. KEY.object .. pk, nil, nil, nil
+  if commit == 'update' then
+    if command('HEXISTS', key, ARGV[7]) == 1 then
+      local refused = false
+      kind, field = ARGV[9], ARGV[10]
+      if kind ~= '' then
+        local score = ARGV[11]
+        -- The text of a number is a score itself.
+        if kind ~= 'int' and kind ~= 'float' then score = require('values.scores')(kind, score) end
+        moved = base .. KEY.index .. field
+        refused = type(command('ZADD', moved, score, pk)) == 'table'
+      end
+      if not refused and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then reply = '\146\162ok\145\195' end
     end
-    if not refused and type(command('HSET', key, unpack(ARGV, 10))) ~= 'table' then reply = '\146\162ok\145\195' end
-  end
-elseif commit == 'count' then
-  local key, refused = base .. KEY.object .. ARGV[8], nil
-  local texts = command('HMGET', key, ARGV[7], ARGV[9])
-  local text = texts[1] and texts[2]
-  -- All three numbers are exact as doubles, and nothing is written before that is known.
-  if text and #text < 16 and #ARGV[10] < 16 and (text == '0' or string.find(text, '^%-?[1-9]%d*$')) then
-    local sum = string.format('%.0f', text + ARGV[10])
-    if ARGV[11] ~= '' then
-      moved, old_score = base .. KEY.index .. ARGV[9], text
-      refused = type(command('ZADD', moved, sum, ARGV[8])) == 'table'
-    end
-    if not refused and type(command('HSET', key, ARGV[9], sum)) ~= 'table' then
-      reply = cmsgpack.pack({'ok', {{sum}}})
-    end
-  end
-elseif commit then
-  -- The objects of a batch that inserts: functions to write all of them, and to undo what has been written of them. The
-  -- second serves a single one, too: that is written below, with fewer functions.
-  local function batch_of()
-    local key_part, score = require('server.key_part'), require('values.scores')
-    local m, mutation = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])[1]
-    local columns, indexes, width, count, texts = m.columns, m.indexes, #m.columns, mutation[3], mutation[4]
-    local failed, written = false, false
-
-    local function write(...)
-      local done = command(...)
-      if type(done) == 'table' then failed = failed or done.err else written = true end
-    end
-
-    local function write_all(name, key, arguments, length)
-      for first = 1, length, CHUNK do
-        write(name, key, unpack(arguments, first, math.min(first + CHUNK - 1, length)))
+  elseif commit == 'count' then
+    kind, field = 'int', ARGV[9]
+    local texts, refused = command('HMGET', key, ARGV[7], field), false
+    local text = texts[1] and texts[2]
+    -- All three numbers are exact as doubles, and nothing is written before that is known.
+    if text and #text < 16 and #ARGV[10] < 16 and (text == '0' or string.find(text, '^%-?[1-9]%d*$')) then
+      local sum = string.format('%.0f', text + ARGV[10])
+      if ARGV[11] ~= '' then
+        moved = base .. KEY.index .. field
+        refused = type(command('ZADD', moved, sum, pk)) == 'table'
+      end
+      if not refused and type(command('HSET', key, field, sum)) ~= 'table' then
+        reply = cmsgpack.pack({'ok', {{sum}}})
       end
     end
-
-    -- Who has which text in a column: its key if it is alone, else a list.
-    local function members_by_text(pks, position)
-      local members = {}
-      for i = 1, count do
-        local text = texts[(i - 1) * width + position]
-        local others = text and members[text]
-        if type(others) == 'table' then
-          others[#others + 1] = pks[i]
-        elseif text then
-          members[text] = others and {others, pks[i]} or pks[i]
-        end
-      end
-      return members
-    end
-
-    local function write_sets(name, beginning, pks, position)
-      for text, members in pairs(members_by_text(pks, position)) do
-        if type(members) == 'table' then
-          write_all(name, beginning .. key_part(text), members, #members)
-        else
-          write(name, beginning .. key_part(text), members)
-        end
-      end
-    end
-
-    local function write_scores(key, kind, pks, position)
-      local scores, length = {}, 0
-      for i = 1, count do
-        local text = texts[(i - 1) * width + position]
-        if text then
-          scores[length + 1], scores[length + 2] = score(kind, text), pks[i]
-          length = length + 2
-        end
-      end
-      write_all('ZADD', key, scores, length)
-    end
-
-    local function write_indexes(pks, adding)
-      for slot = 1, #indexes, 5 do
-        local key, position = base .. KEY.index .. indexes[slot + 2], indexes[slot + 3]
-        if indexes[slot] == 'equal' then
-          write_sets(adding and 'SADD' or 'SREM', key .. '=', pks, position)
-        elseif adding then
-          write_scores(key, indexes[slot + 1], pks, position)
-        else
-          write_all('ZREM', key, pks, count)
-        end
-      end
-    end
-
-    -- The arguments are laid out once; an object without absent fields only fills them in.
-    local function write_hashes(pks, keys)
-      local full, length = {}, 2 * width
-      for position = 1, width do full[2 * position - 1] = columns[position] end
-      for i = 1, count do
-        local at, set, last = (i - 1) * width, full, length
-        full[2] = pks[i]
-        for position = 2, width do
-          local text = texts[at + position]
-          if text and set == full then
-            full[2 * position] = text
-          elseif text then
-            set[last + 1], set[last + 2] = columns[position], text
-            last = last + 2
-          elseif set == full then
-            last = 2 * position - 2
-            set = {unpack(full, 1, last)}
+  elseif commit == 'insert' then
+    local number = command('INCR', base .. KEY.next_id)
+    if type(number) == 'number' then
+      local at, rest, failed = 9, 9 + 3 * pk, number < 1 or number >= 1e15
+      pk = string.format('%.0f', number)
+      key = base .. KEY.object .. pk
+      -- The counter of existing objects was evicted.
+      failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
+      if not failed and command('EXISTS', key) == 0 then
+        while not failed and at < rest do
+          local place, done = ARGV[at + 2] + 0, nil
+          local index, text = base .. KEY.index .. ARGV[place], ARGV[place + 1]
+          kind = ARGV[at + 1]
+          if ARGV[at] == 'equal' then
+            done = command('SADD', index .. '=' .. text, pk)
+          else
+            if kind ~= 'int' and kind ~= 'float' then text = require('values.scores')(kind, text) end
+            done = command('ZADD', index, text, pk)
           end
+          at, failed = at + 3, type(done) == 'table'
         end
-        write('HSET', keys[i], unpack(set, 1, last))
-      end
-    end
-
-    -- Returns nil, or an error if the server refuses to undo something.
-    local function undo(pks, keys)
-      failed = false
-      for first = 1, #keys, CHUNK do
-        local last = math.min(first + CHUNK - 1, count)
-        local done = command('UNLINK', unpack(keys, first, last))
-        if type(done) == 'table' then write('DEL', unpack(keys, first, last)) end
-      end
-      write_indexes(pks, false)
-      write_all('ZREM', base .. KEY.ids, pks, count)
-      -- A key of a wrong type is not written to.
-      if failed and not string.find(failed, 'WRONGTYPE', 1, true) then
-        return redis.error_reply(require('server.refusal')(failed) .. '; that was the undo of an insertion which '
-          .. 'the server had refused in part: ormis.check(repair=True) removes the rest of it')
-      end
-    end
-
-    -- Returns the keys, or nothing if nothing has been written or all of it undone, with an error if it was not.
-    local function insert()
-      local last = command('GET', base .. KEY.next_id) or '0'
-      if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
-      if last == '0' and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- the counter was evicted
-      local pks, keys, places = {}, {}, {}
-      for i = 1, count do
-        local pk = string.format('%.0f', last + i)
-        pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
-      end
-      for first = 1, count, CHUNK do
-        -- Something else than ormis may hold one of the keys.
-        if command('EXISTS', unpack(keys, first, math.min(first + CHUNK - 1, count))) ~= 0 then return nil end
-      end
-      write_hashes(pks, keys)
-      if not failed then write_indexes(pks, true) end
-      if not failed then write_all('ZADD', base .. KEY.ids, places, 2 * count) end
-      failed = failed or command('SET', base .. KEY.next_id, pks[count]).err
-      -- Without memory the server refuses the first write of a script only: an undo of nothing would let the others by.
-      if failed then return nil, written and undo(pks, keys) or nil end
-      return pks
-    end
-
-    return insert, undo
-  end
-
-  local number = commit == 'insert' and command('INCR', base .. KEY.next_id)
-  if commit == 'insert_many' then
-    local insert = batch_of()
-    local pks, unrestored = insert()
-    reply = pks and cmsgpack.pack({'ok', {pks}}) or unrestored
-  elseif type(number) == 'number' then
-    local pk, at, rest, failed = string.format('%.0f', number), 9, 9 + 4 * ARGV[8], number < 1 or number >= 1e15
-    -- The counter of existing objects was evicted.
-    failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
-    if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
-      while not failed and at < rest do
-        local name, text, done = base .. KEY.index .. ARGV[at + 2], ARGV[at + 3], nil
-        if ARGV[at] == 'sorted' then
-          done = command('ZADD', name, require('values.scores')(ARGV[at + 1], text), pk)
+        failed = failed or type(command('ZADD', base .. KEY.ids, pk, pk)) == 'table'
+          or type(command('HSET', key, ARGV[7], pk, unpack(ARGV, rest))) == 'table'
+        if failed then
+          reply = require('write.fast_insert_many').undo({pk}, {})
         else
-          done = command('SADD', name .. '=' .. text, pk)
+          reply = '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
         end
-        at, failed = at + 4, type(done) == 'table'
       end
-      failed = failed or type(command('ZADD', base .. KEY.ids, pk, pk)) == 'table'
-        or type(command('HSET', base .. KEY.object .. pk, ARGV[7], pk, unpack(ARGV, rest))) == 'table'
-      if failed then
-        local _, undo = batch_of()
-        reply = undo({pk}, {})
-      else
-        reply = '\146\162ok\145\145' .. string.char(160 + #pk) .. pk
+      -- Without the undo the key is not counted again: what is left would belong to another object.
+      if not reply and command('DECR', base .. KEY.next_id) == 0 and command('EXISTS', base .. KEY.ids) == 0 then
+        command('UNLINK', base .. KEY.next_id)
       end
-    end
-    -- Without the undo the key is not counted again: what is left would belong to another object.
-    if not reply and command('DECR', base .. KEY.next_id) == 0 and command('EXISTS', base .. KEY.ids) == 0 then
-      command('UNLINK', base .. KEY.next_id)
     end
   end
-end
-
-if moved and not reply then
-  if old_score then command('ZADD', moved, old_score, ARGV[8]) else command('ZREM', moved, ARGV[8]) end
+  if moved and not reply then
+    local text = command('HGET', key, field)
+    if text then
+      command('ZADD', moved, require('values.scores')(kind, text), pk)
+    else
+      command('ZREM', moved, pk)
+    end
+  end
+  if type(reply) == 'string' and command('HSET', calls, slot, sequence .. reply) == 1 then
+    command('EXPIRE', calls, 3600)
+  end
 end
 
 return reply

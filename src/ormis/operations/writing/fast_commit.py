@@ -8,8 +8,10 @@ from typing import Any
 
 from ...records.state import Text
 from ...schema.index_kinds import EQUAL
-from ...schema.schema import Schema
+from ...schema.schema import Column, Schema
 
+_ENTRIES = 9
+"""The number of the argument that is the first entry."""
 _INEXACT = 2**53
 """No double holds every integer from here on. A smaller addend can be subtracted again from any 64-bit sum."""
 
@@ -21,16 +23,23 @@ def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[T
     if len(rows) > 1:
         return ["insert_many", schema.key]
     texts = rows[0]
+    pairs: list[Text] = []
+    place: dict[Column, int] = {}
+    for column, text in zip(schema.columns, texts, strict=True):
+        if text is not None:
+            place[column] = len(pairs)
+            pairs += (column.name, text)
+    if not pairs:
+        return []
+    indexed = [(column, index) for column, index in schema.index_of.items() if column in place]
+    first = _ENTRIES + 3 * len(indexed)
     entries: list[Text] = []
-    for column, index in schema.index_of.items():
-        text = texts[column.position - 1]
-        if text is None:
-            continue
+    for column, index in indexed:
+        text = pairs[place[column] + 1]
         if index.type == EQUAL and (len(text) > 50 or not isinstance(text, str) or "/" in text or text[:1] == "#"):
             return []
-        entries += (index.type, column.codec.kind, column.name, text)
-    pairs = [item for c, text in zip(schema.columns, texts, strict=True) if text is not None for item in (c.name, text)]
-    return ["insert", schema.key, schema.pk.name, str(len(entries) // 4), *entries, *pairs] if pairs else []
+        entries += (index.type, column.codec.kind, str(first + place[column]))
+    return ["insert", schema.key, schema.pk.name, str(len(indexed)), *entries, *pairs]
 
 
 def fast_count(

@@ -21,6 +21,8 @@ from ..outcomes import ReplacementsWanted, answer_of
 from .cascade import cached_models, referred_values, shapes_with_referrers
 from .replacements import Replacements
 
+_COMPLETE = frozenset(("insert", "update"))
+"""The fast paths whose arguments are the whole mutation: lua/write/batch.lua makes it of them."""
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -164,9 +166,12 @@ def deliver(mutations: Sequence[Mutation], results: list[Any]) -> list[Any]:
 def commit_call(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> CommitCall:
     """The call that applies the mutations."""
     if len(mutations) == 1 and (mutation := mutations[0]).code != "delete" and not _changes_referred(mutation):
+        more = _shape_and_quick(mutation)
+        if len(more) > 2 and more[2] in _COMPLETE:
+            return _call(("", *more), mutations)
         batch = [mutation.packed(1)]
         packed = _pack(packable(batch) if mutation.schema.stored.binary else batch)
-        return _call((packed, *_shape_and_quick(mutation)), mutations)
+        return _call((packed, *more), mutations)
     numbers: dict[Schema, int] = {}
     batch = [m.packed(numbers.setdefault(m.schema.stored, len(numbers) + 1)) for m in mutations]
     more: Sequence[str | bytes]
