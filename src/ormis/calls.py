@@ -322,6 +322,22 @@ class OneCall(Protocol[R]):
         ...
 
 
+class OneWrite(Protocol):
+    """An operation of one call that writes and is applied once, which packs its call itself."""
+
+    def packed(self, prefix: str, token: str) -> bytes:
+        """The command by the SHA-1 of its script, as it is sent to a database whose keys begin with this prefix."""
+        ...
+
+    def call(self) -> ScriptCall:
+        """The same call, for all but the shortest way."""
+        ...
+
+    def result(self, reply: Any) -> None:
+        """Takes the reply, or raises the error of the operation."""
+        ...
+
+
 def steps(operation: OneCall[R]) -> Operation[R]:
     """The same as a generator, to be a part of another operation."""
     try:

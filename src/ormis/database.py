@@ -20,7 +20,7 @@ from redis.exceptions import ResponseError
 
 from .caching.cache import Cache
 from .caching.rows import Rows
-from .calls import OneCall, Operation, Origin, R, ScriptCall, T, steps
+from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
@@ -250,6 +250,30 @@ class Database:
         own = self._connections.loop_client
         return aio.run_one(own.client, operation, self.prefix, own.shared, self._note_url)
 
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether write_one() may be called: after the first call, outside of atomic()."""
+        return self._checked and block_of(self._own) is None
+
+    def write_one(self, operation: OneWrite) -> None:
+        """Runs an operation of one call, which writes, with the sync client."""
+        try:
+            reply = sync.write(self._connections.client, operation, self.prefix, self._drop)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
+        operation.result(reply)
+
+    async def awrite_one(self, operation: OneWrite) -> None:
+        """As write_one(), with the async client."""
+        own = self._connections.loop_client
+        try:
+            reply = await aio.write(own.client, operation, self.prefix, own.shared, self._drop)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
+        operation.result(reply)
+
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"
         if note not in getattr(error, "__notes__", ()):
@@ -388,6 +412,11 @@ class Replica(Database):
     def arun_one(self, operation: OneCall[R]) -> Coroutine[Any, Any, R]:
         """As run_one(), with the async client."""
         return self.arun(steps(operation)) if isinstance(operation.call, ScriptCall) else super().arun_one(operation)
+
+    @property
+    def writes_at_once(self) -> bool:
+        """False: what writes is to be refused."""
+        return False
 
     def close(self) -> None:
         """Closes the connections to the replicas; if there are none, those of the database stay open."""

@@ -32,6 +32,7 @@ from .operations.writing import delete as deleting
 from .operations.writing import expire as expiring
 from .operations.writing import save as saving
 from .operations.writing.mutations import commit
+from .operations.writing.single_save import single_save
 from .query.expressions import Expression, expression
 from .query.q import Q
 from .query.state import Query
@@ -174,9 +175,15 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """
         if self.__without_twin__ == "save":
             self._refuse_passing_by("asave", "save")
-        origin = self._database_for_saving(using).origin
-        origin.database.run(saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin))
-        return self._saved(origin)
+        database = self._database_for_saving(using)
+        given = force_insert or force_update or if_unchanged or update_fields is not None or ttl is not None
+        single = None if given or not database.writes_at_once else single_save(self)
+        if single is not None:
+            database.write_one(single)
+        else:
+            operation = saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, database.origin)
+            database.run(operation)
+        return self._saved(database.origin)
 
     async def asave(
         self,
@@ -191,10 +198,17 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         """As save()."""
         if self.__without_twin__ == "asave":
             self._refuse_passing_by("save", "asave")
-        origin = self._database_for_saving(using).async_origin
-        operation = saving.save(self, update_fields, force_insert, force_update, if_unchanged, ttl, origin)
-        await origin.database.arun(operation)
-        return self._saved(origin)
+        database = self._database_for_saving(using)
+        given = force_insert or force_update or if_unchanged or update_fields is not None or ttl is not None
+        single = None if given or not database.writes_at_once else single_save(self)
+        if single is not None:
+            await database.awrite_one(single)
+        else:
+            operation = saving.save(
+                self, update_fields, force_insert, force_update, if_unchanged, ttl, database.async_origin
+            )
+            await database.arun(operation)
+        return self._saved(database.async_origin)
 
     def delete(self, *, using: Database | None = None) -> tuple[int, dict[str, int]]:
         """Deletes the object, and the objects that refer to it by their on_delete. One call, all or nothing.

@@ -18,6 +18,7 @@ from ..calls import (
     HashRead,
     Invocation,
     OneCall,
+    OneWrite,
     Operation,
     PackedHashReads,
     R,
@@ -30,7 +31,7 @@ from ..connections.lane import Lane
 from ..connections.packing import pack
 from ..connections.retries import ago_on
 from ..connections.shared import LARGE, SharedConnection
-from .capture import note
+from .capture import listing, note
 from .idempotency import Once, renew
 from .replies import BY_TEXT, ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
 
@@ -125,6 +126,36 @@ async def run_one(
     except ResponseError as error:
         raise operation.error(error) from None
     return operation.result(reply)
+
+
+async def write(
+    client: aioredis.Redis, operation: OneWrite, prefix: str, shared: SharedConnection | None, drop: Drop | None
+) -> Any:
+    """Sends the call of the operation and returns the reply, as send(): without what few calls need."""
+    lane = None if shared is None else shared.lane
+    if shared is None or lane is None or listing():
+        return await send(client, operation.call(), prefix, shared, drop)
+    once = Once()
+    written = None if drop is None else operation.call().written()
+    if drop is not None:
+        drop(written)
+    try:
+        request, began = operation.packed(prefix, once.token), monotonic()
+        if len(request) > LARGE:
+            call = operation.call()
+            return await evaluate(client, call, call.wire(prefix), once, shared)
+        reply = await lane.send(request)
+        if not isinstance(reply, Exception):
+            return reply
+        try:
+            return await _repeat(shared, lane, request, reply, began)
+        except NoScriptError:
+            call = operation.call()
+            return await _evaluate_unknown(client, call, call.wire(prefix), once, shared)
+    finally:
+        once.end()
+        if drop is not None:
+            drop(written)
 
 
 async def evaluate(

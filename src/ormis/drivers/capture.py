@@ -33,6 +33,11 @@ def unseen() -> Generator[None]:
         _captured.reset(token)
 
 
+def listing() -> bool:
+    """Returns whether calls are listed here."""
+    return bool(_captured.get())
+
+
 def note(call: Sent, prefix: str = "") -> None:
     """A driver is about to send this call to a database whose keys begin with this prefix."""
     for calls in _captured.get():

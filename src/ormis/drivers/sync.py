@@ -1,6 +1,7 @@
 """The sync driver: one operation, one redis-py client, calls one after another."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
@@ -8,13 +9,13 @@ import redis
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from ..calls import Argument, Call, Invocation, Operation, PackedHashReads, ScriptCall, T, Written
+from ..calls import Argument, Call, Invocation, OneWrite, Operation, PackedHashReads, ScriptCall, T, Written
 from ..connections.exchange import exchange as ask
 from ..connections.exchange import next_reply
 from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
-from .capture import note
+from .capture import listing, note
 from .idempotency import Once, renew
 from .replies import ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
 
@@ -66,6 +67,26 @@ def send(client: redis.Redis, call: Call, prefix: str = "", drop: Drop | None = 
             drop(written)
 
 
+def write(client: redis.Redis, operation: OneWrite, prefix: str, drop: Drop | None) -> Any:
+    """Sends the call of the operation and returns the reply, as send(): without what few calls need."""
+    loan = loan_of(client)
+    if loan is None or client.connection is not None or listing():
+        return send(client, operation.call(), prefix, drop)
+    once = Once()
+    written = None if drop is None else operation.call().written()
+    if drop is not None:
+        drop(written)
+    try:
+        return _exchange(loan, (), once, None, partial(operation.packed, prefix))
+    except NoScriptError:
+        call = operation.call()
+        return exchange(client, ("EVAL", call.source, *call.wire(prefix)), once)
+    finally:
+        once.end()
+        if drop is not None:
+            drop(written)
+
+
 def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
     by_sha, by_text = commands(client, call)
@@ -105,13 +126,16 @@ def _exchange(
     arguments: Iterable[Argument] | PackedHashReads,
     once: Once | None,
     meanwhile: Callable[[], object] | None,
+    pack_with: Callable[[str], bytes] | None = None,
 ) -> Any:
     try:
         try:
             connection = loan.take()
             if loan.was_broken:
                 renew()
-            if isinstance(arguments, PackedHashReads):
+            if pack_with is not None and once is not None:
+                packed = pack_with(once.token)
+            elif isinstance(arguments, PackedHashReads):
                 packed = arguments
             else:
                 packed = pack(arguments if once is None else (*arguments, once.token))

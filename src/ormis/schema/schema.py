@@ -444,6 +444,11 @@ class Schema:
         return tuple(column for column in self.own if column.auto)
 
     @cached_property
+    def changeable(self) -> tuple[tuple[str, int, bool, Column], ...]:
+        """Name, place in a row and whether it may change in place, of each column besides the primary key."""
+        return tuple((column.name, column.place, column.mutable, column) for column in self.own[1:])
+
+    @cached_property
     def required(self) -> tuple[int, ...]:
         """The places in a row, from 0, of the columns beside the primary key that must have a value."""
         return tuple(i for i, column in enumerate(self.own) if i and not column.nullable)

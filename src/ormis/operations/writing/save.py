@@ -180,10 +180,11 @@ def _rows(schema: Schema, records: Sequence[Record]) -> Sequence[Sequence[Text |
             keyed = schema.automatic or all(columns[0])
             if keyed and not any(None in columns[i] for i in schema.required):
                 return [*zip(*columns, strict=True)]
-    return [_row(schema, record) for record in records]
+    return [row_of(schema, record) for record in records]
 
 
-def _row(schema: Schema, record: Record) -> list[Text | None]:
+def row_of(schema: Schema, record: Record) -> list[Text | None]:
+    """The texts of a new record, the primary key first. Raises IntegrityError, FieldError."""
     values = vars(record)
     try:
         texts = [None if (value := values[name]) is None else write(value) for name, write in schema.writers]
