@@ -147,6 +147,8 @@ class State:
 
     def stored_in(self, origin: Origin) -> None:
         """Records where the object is stored, or is to be; it keeps its fetch mode."""
+        if self.origin is origin:
+            return
         kept = None if self.origin is None else self.origin.fetching
         self.origin = origin if kept is None else origin.under(kept)
 
