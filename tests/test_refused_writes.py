@@ -160,7 +160,11 @@ def refusing(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[i
         nonlocal refused
         refused = number
 
+    def whole(client: redis.Redis, operation: Any, prefix: str, drop: Any) -> Any:
+        return sync.send(client, operation.call(), prefix, drop)
+
     monkeypatch.setattr(sync, "evaluate", wrapped)
+    monkeypatch.setattr(sync, "write", whole)
     return refuse
 
 
