@@ -9,11 +9,13 @@ from itertools import count
 from unittest.mock import patch
 
 from ormis import F
+from ormis.operations.writing import fast_commit, mutations
 from ormis.storage.scripts import Script, script
 
 from .harness import Line, Target, Work
 from .model import Player, values
 
+FORMS = (fast_commit._insert_form, fast_commit._update_form)  # pyright: ignore[reportPrivateUsage]
 _READ = r"local at = #ARGV\n.*?redis\.pcall\('HGET', calls, slot\)"
 _WRITES = (
     r"if type\(reply\) == 'string' and command\('HSET', server_token_calls.*?\n.*?\nend",
@@ -24,21 +26,25 @@ _WRITES = (
 def without() -> Script:
     """The script `commit` that remembers nothing."""
     full = script("commit")
-    nothing = "local calls, slot, sequence, last = '', '', '', false"
+    nothing = "ARGV[#ARGV] = nil\nlocal calls, slot, sequence, last = '', '', '', false"
     source, found = re.subn(_READ, nothing, full.source, flags=re.DOTALL)
     for write in _WRITES:
         source, removed = re.subn(write, "", source)
         found += removed
     assert found == 3
-    return replace(full, source=source, sha=sha1(source.encode()).hexdigest(), once=False)
+    return replace(full, source=source, sha=sha1(source.encode()).hexdigest())
 
 
 @contextmanager
 def forgetful() -> Generator[None]:
-    """Commits are sent without their marks."""
+    """The server looks at no marks of commits."""
     bare = without()
-    with patch("ormis.operations.writing.mutations.script", lambda _: bare):
+    for form in FORMS:
+        form.cache_clear()
+    with patch.object(mutations, "script", lambda _: bare), patch.object(fast_commit, "script", lambda _: bare):
         yield
+    for form in FORMS:
+        form.cache_clear()
 
 
 class Marked(Line):

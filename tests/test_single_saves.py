@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import pytest
@@ -42,6 +43,8 @@ class Plain(ormis.Model):
     name: str = Field(default="", index=True)
     text: str | None = None
     tags: list[str] = Field(default_factory=list)
+    rank: int | None = Field(default=None, index=True)
+    day: date | None = Field(default=None, index=True)
 
     class Meta:
         key = "single_plain"
@@ -58,7 +61,14 @@ LEAF: dict[str, st.SearchStrategy[Any]] = {
     "data": st.binary(max_size=3),
     "code": st.none() | TEXTS,
 }
-PLAIN = {"n": LEAF["n"], "name": TEXTS, "text": st.none() | TEXTS, "tags": LEAF["tags"]}
+PLAIN = {
+    "n": LEAF["n"],
+    "name": TEXTS,
+    "text": st.none() | TEXTS,
+    "tags": LEAF["tags"],
+    "rank": st.none() | LEAF["n"],
+    "day": st.none() | st.dates(),
+}
 CHANGES = st.lists(st.sampled_from([*LEAF]).flatmap(lambda name: st.fixed_dictionaries({name: LEAF[name]})), max_size=3)
 
 LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -201,6 +211,24 @@ def test_which_saves_are_packed(db: Database) -> None:
     assert (Leaf.get(1).text, Leaf.get(1).n) == ("z", 1)
 
 
+def test_the_catalog_of_models(db: Database, raw: redis.Redis) -> None:
+    """A save that finds the model not declared, or declared otherwise, declares it: also one that is packed."""
+    Plain().save()
+    catalog = f"{db.prefix}ormis/models"
+    plain = Plain().save()
+    works: list[Callable[[], Any]] = [
+        lambda: Plain().save(),
+        lambda: setattr(plain, "n", plain.n + 1) or plain.save(),
+        lambda: setattr(plain, "n", F("n") + 1) or plain.save(),
+        lambda: Plain.objects.bulk_create([Plain(), Plain()]),
+    ]
+    for work in works:
+        raw.hdel(catalog, "single_plain")
+        work()
+        assert raw.hexists(catalog, "single_plain")
+    assert (Plain.get(2).n, Plain.objects.count()) == (2, 5)
+
+
 def test_a_save_is_one_call(db: Database) -> None:
     """It is listed, and answered, as by the general way."""
     Plain().save()
@@ -250,6 +278,66 @@ def test_a_key_of_another_type(db: Database, raw: redis.Redis, as_task: bool) ->
     assert raw.zrange(index, 0, -1, withscores=True) == [(b"1", 7.0)]
 
 
+@pytest.mark.parametrize("as_task", [False, True])
+@pytest.mark.parametrize("left", [None, "0", "-5"])
+def test_a_counter_that_was_lost(db: Database, raw: redis.Redis, as_task: bool, left: str | None) -> None:
+    """Keys are counted on from the highest that an object has, not from those that are free below it."""
+    for _ in range(3):
+        plain = Plain().save()
+    Plain.get(1).delete()
+    raw.delete(f"{db.prefix}single_plain/next_id")
+    if left is not None:
+        raw.set(f"{db.prefix}single_plain/next_id", left)
+    if left == "-5":
+        with pytest.raises(ormis.StoredDataError):
+            _save(db, Plain(), as_task)
+        return
+    _save(db, plain := Plain(name="new"), as_task)
+    assert plain.id == 4
+
+
+@pytest.mark.parametrize("as_task", [False, True])
+def test_a_hash_of_another_program(db: Database, raw: redis.Redis, as_task: bool) -> None:
+    """A new object does not take a key where something is, though it be a hash; nothing has changed."""
+    Plain().save()
+    raw.hset(f"{db.prefix}single_plain:2", "other", "x")
+    before = stored(raw)
+    with pytest.raises(ormis.UniqueViolation):
+        _save(db, Plain(name="a"), as_task)
+    with pytest.raises(ormis.UniqueViolation):
+        Plain.objects.bulk_create([Plain(), Plain()])
+    assert stored(raw) == before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"n": 5}, {"rank": 5}, {"day": date(2026, 1, 1)}, {"day": date(2026, 1, 1), "text": "b"}, {"n": F("n") + 1}],
+    ids=str,
+)
+@pytest.mark.parametrize("old", [{}, {"rank": 2, "day": date(2000, 1, 1)}], ids=str)
+def test_writes_of_hashes_that_are_not_allowed(
+    db: Database, raw: redis.Redis, url: str, values: dict[str, Any], old: dict[str, Any]
+) -> None:
+    """The entry of the index, which was moved before, is where it was."""
+    Plain(name="a", **old).save()
+    before = stored(raw)
+    raw.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">pw", "~*", "+@all", "-hset")
+    try:
+        with ormis.connect(url.replace("unix://", "unix://limited:pw@"), prefix=db.prefix):
+            plain = Plain.get(1)
+            for name, value in values.items():
+                setattr(plain, name, value)
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                plain.save()
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                Plain(name="b", **values if "n" not in values else {}).save()
+    finally:
+        raw.execute_command("ACL", "DELUSER", "limited")
+    left = stored(raw)
+    left.pop(f"{db.prefix}single_plain/next_id".encode())
+    assert left == {key: dump for key, dump in before.items() if not key.endswith(b"/next_id")}
+
+
 def _save(db: Database, record: Any, as_task: bool) -> None:
     if not as_task:
         record.save()
@@ -274,7 +362,8 @@ async def test_any_prefix(raw: redis.Redis, url: str, prefix_: str) -> None:
         assert (await plain.asave()).id == 2
         plain.text = "%"
         plain.save()
-        assert (await Plain.aget(2)).model_dump() == {"id": 2, "n": 3, "name": "%s", "text": "%", "tags": []}
+        found = await Plain.aget(2)
+        assert (found.n, found.name, found.text) == (3, "%s", "%")
     assert raw.hget(f"{prefix_}single_plain:2", "n") == b"3"
 
 
