@@ -279,6 +279,20 @@ def test_a_key_of_another_type(db: Database, raw: redis.Redis, as_task: bool) ->
 
 
 @pytest.mark.parametrize("as_task", [False, True])
+@pytest.mark.parametrize("spoiled", ["index/n", "index/name=new", "index/rank", "ids"])
+def test_a_new_object_that_is_refused_late(db: Database, raw: redis.Redis, as_task: bool, spoiled: str) -> None:
+    """What was written before the key of another type was met is undone."""
+    Plain(name="a").save()
+    key = f"{db.prefix}single_plain/{spoiled}"
+    raw.delete(key)
+    raw.rpush(key, "x")
+    before = stored(raw)
+    with pytest.raises(ormis.StoredDataError, match=f"single_plain/{spoiled}"):
+        _save(db, Plain(name="new", n=4, rank=5), as_task)
+    assert stored(raw) == before
+
+
+@pytest.mark.parametrize("as_task", [False, True])
 @pytest.mark.parametrize("left", [None, "0", "-5"])
 def test_a_counter_that_was_lost(db: Database, raw: redis.Redis, as_task: bool, left: str | None) -> None:
     """Keys are counted on from the highest that an object has, not from those that are free below it."""

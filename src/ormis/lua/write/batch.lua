@@ -15,7 +15,7 @@ local function batch()
     return {{'update', 1, ARGV[8], changes}}
   end
   local texts = {}
-  for at = 9 + 3 * ARGV[8], #ARGV, 2 do texts[positions[ARGV[at]]] = ARGV[at + 1] end
+  for at = 9 + 2 * ARGV[8], #ARGV, 2 do texts[positions[ARGV[at]]] = ARGV[at + 1] end
   return {{'insert', 1, 1, texts}}
 end
 

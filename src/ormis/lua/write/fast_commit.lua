@@ -5,8 +5,8 @@
 -- more than an update.
 -- In: ARGV[5] 'insert', 'update' or 'count', another text or nothing where the path is closed; ARGV[6] the model's key,
 --     ARGV[4] its declaration, KEYS[1] ormis/models, ARGV[7] the name of the primary key; then
---   insert  ARGV[8] the number n of entries; n times type, kind, the number of the argument that is their field; then
---           field, text of every column
+--   insert  ARGV[8] the number n of entries; n times 'equal' or the kind in a sorted index, and the number of the
+--           argument that is their field; then field, text of every column
 --   update  ARGV[8] the key; ARGV[9] the kind of the first column, where its sorted index is to be moved, or an empty
 --           text; then ARGV[10] field, ARGV[11] text of the first changed column, and so on
 --   count   ARGV[8] the key, ARGV[9] the field of an integer, ARGV[10] what to add, ARGV[11] 'sorted' with an index
@@ -53,23 +53,23 @@ if ARGV[8] and (last == false or type(last) == 'string' and last < sequence)
   elseif commit == 'insert' then
     local number = command('INCR', base .. KEY.next_id)
     if type(number) == 'number' then
-      local at, rest, failed = 9, 9 + 3 * pk, number < 1 or number >= 1e15
+      local at, rest, failed = 9, 9 + 2 * pk, number < 1 or number >= 1e15
       pk = string.format('%.0f', number)
       key = base .. KEY.object .. pk
       -- The counter of existing objects was evicted.
       failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
       if not failed and command('EXISTS', key) == 0 then
         while not failed and at < rest do
-          local place, done = ARGV[at + 2] + 0, nil
+          local place, done = ARGV[at + 1] + 0, nil
           local index, text = base .. KEY.index .. ARGV[place], ARGV[place + 1]
-          kind = ARGV[at + 1]
-          if ARGV[at] == 'equal' then
+          kind = ARGV[at]
+          if kind == 'equal' then
             done = command('SADD', index .. '=' .. text, pk)
           else
             if kind ~= 'int' and kind ~= 'float' then text = require('values.scores')(kind, text) end
             done = command('ZADD', index, text, pk)
           end
-          at, failed = at + 3, type(done) == 'table'
+          at, failed = at + 2, type(done) == 'table'
         end
         failed = failed or type(command('ZADD', base .. KEY.ids, pk, pk)) == 'table'
           or type(command('HSET', key, ARGV[7], pk, unpack(ARGV, rest))) == 'table'

@@ -105,9 +105,11 @@ def _insert_form(schema: Schema, absent: tuple[int, ...]) -> Form | None:
         return None
     places = {column: place for place, column in enumerate(present)}
     indexed = [(column, index) for column, index in schema.index_of.items() if column in places]
-    first = _ENTRIES + 3 * len(indexed)
+    first = _ENTRIES + 2 * len(indexed)
     entries = [
-        item for column, index in indexed for item in (index.type, column.codec.kind, str(first + 2 * places[column]))
+        item
+        for column, index in indexed
+        for item in (EQUAL if index.type == EQUAL else column.codec.kind, str(first + 2 * places[column]))
     ]
     pairs = [item for column in present for item in (column.name, None)]
     equal = [places[column] for column, index in indexed if index.type == EQUAL]
