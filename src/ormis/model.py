@@ -539,7 +539,7 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         if self.__schema__ is None:
             self._schema()
         state = state_of(self)
-        database = self._database_for(using or state.database)
+        database = (state.database if using is None else None) or self._database_for(using)
         if state.related:
             self._check_related(database)
         return database
