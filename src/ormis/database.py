@@ -264,15 +264,10 @@ class Database:
             raise
         operation.result(reply)
 
-    async def awrite_one(self, operation: OneWrite) -> None:
+    def awrite_one(self, operation: OneWrite) -> Coroutine[Any, Any, None]:
         """As write_one(), with the async client."""
         own = self._connections.loop_client
-        try:
-            reply = await aio.write(own.client, operation, self.prefix, own.shared, self._drop)
-        except _CONNECTION_ERRORS as error:
-            self._note_url(error)
-            raise
-        operation.result(reply)
+        return aio.write_one(own.client, operation, self.prefix, own.shared, self._drop, self._note_url)
 
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"

@@ -128,13 +128,38 @@ async def run_one(
     return operation.result(reply)
 
 
-async def write(
-    client: aioredis.Redis, operation: OneWrite, prefix: str, shared: SharedConnection | None, drop: Drop | None
-) -> Any:
-    """Sends the call of the operation and returns the reply, as send(): without what few calls need."""
+async def write_one(
+    client: aioredis.Redis,
+    operation: OneWrite,
+    prefix: str,
+    shared: SharedConnection | None,
+    drop: Drop | None,
+    note_url: Callable[[BaseException], object],
+) -> None:
+    """Runs an operation of one call, which writes; its packed command goes to the shared connection itself.
+
+    drop: as of send(). note_url: as of run_one().
+    """
     lane = None if shared is None else shared.lane
-    if shared is None or lane is None or listing():
-        return await send(client, operation.call(), prefix, shared, drop)
+    try:
+        if shared is not None and lane is not None and not listing():
+            reply = await _write(client, operation, prefix, shared, lane, drop)
+        else:
+            reply = await send(client, operation.call(), prefix, shared, drop)
+    except (Broken, TimedOut) as error:
+        note_url(error)
+        raise
+    operation.result(reply)
+
+
+async def _write(
+    client: aioredis.Redis,
+    operation: OneWrite,
+    prefix: str,
+    shared: SharedConnection,
+    lane: Lane,
+    drop: Drop | None,
+) -> Any:
     once = Once()
     written = None if drop is None else operation.call().written()
     if drop is not None:
