@@ -10,6 +10,8 @@ PEERS := .venv-peers
 CODE := src tests $(wildcard examples benchmarks)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all coverage check types bench bench-peers fmt clean
 
@@ -35,7 +37,7 @@ test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 	@failed=""; \
 	for server in valkey redis6 redis7 redis8; do \
 		echo "== $$server"; \
-		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --server=$$server $(ARGS) || failed="$$failed $$server"; \
+		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --hypothesis-profile=thorough --server=$$server $(ARGS) || failed="$$failed $$server"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 

@@ -3,9 +3,10 @@
 `pytest --server=redis6` runs the whole suite on another server; tests/servers.py has the matrix.
 """
 
+import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,18 @@ import pytest
 import redis
 from hypothesis import settings
 
+from laws import THOROUGH
 from lua_coverage import LuaCoverage
 from markdown_blocks import execute
 from prefixed import PrefixedRedis, with_option
 from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
 # CI runs the same examples every time, so that a failure comes from the change. `make test` draws new examples.
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
+# `make test-all` draws more of them. No example has a deadline: the machine may be busy.
+settings.register_profile("usual", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=100 * THOROUGH)
+settings.load_profile("ci" if os.environ.get("CI") else "usual")
 
 if TYPE_CHECKING:  # the fixtures that need ormis import it, so that the lint tests run without it
     from ormis import Database
@@ -38,6 +42,19 @@ def pytest_configure(config: pytest.Config) -> None:
         coverage = LuaCoverage()
         config.pluginmanager.register(coverage)
         LOG_READERS.append(coverage.take_log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Hides the objects of the modules from the garbage collector: a `gc.collect()` in a test visits the test's own."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20)
+        gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -79,16 +96,22 @@ def url(server: Server, prefix: str) -> str:
     return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
+@pytest.fixture(scope="session")
+def client(server: Server, prefix: str) -> Iterator["redis.Redis"]:
+    """The client of `raw`: to make one and to connect it takes longer than most tests do."""
+    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
+        yield client
+
+
 @pytest.fixture
-def raw(server: Server, prefix: str) -> Iterator["redis.Redis"]:
+def raw(client: "redis.Redis") -> Iterator["redis.Redis"]:
     """A plain client with byte replies, on a database that is empty before and after the test.
 
     In a run with a prefix its key names are those of ormis, without the prefix.
     """
-    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
-        client.flushall()
-        yield client
-        client.flushall()
+    client.flushall()
+    yield client
+    client.flushall()
 
 
 @pytest.fixture
@@ -142,6 +165,13 @@ def run_page(
     yield run
     for database in databases:
         database.close()
+
+
+@pytest.fixture(scope="module")
+def frozen_objects() -> None:
+    """For modules with many `gc.collect()`: it does not visit what the tests before have left in caches."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

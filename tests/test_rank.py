@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from model_factory import make
 from ormis import F, Field, Index
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Song(ormis.Model):
@@ -190,7 +191,7 @@ ORDERS: dict[str, list[Any]] = {
 }
 
 
-@pytest.fixture(params=[2_000, 20_000])
+@pytest.fixture(params=[2_000, 12_000, pytest.param(20_000, marks=pytest.mark.slow)])
 def songs(request: pytest.FixtureRequest, db: ormis.Database) -> int:
     """So many songs, of which some have no album or no plays."""
     count = request.param
