@@ -10,6 +10,8 @@ PEERS := .venv-peers
 CODE := src tests $(wildcard examples benchmarks)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all coverage check types bench bench-peers fmt clean
 

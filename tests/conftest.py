@@ -3,9 +3,10 @@
 `pytest --server=redis6` runs the whole suite on another server; tests/servers.py has the matrix.
 """
 
+import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,18 @@ def pytest_configure(config: pytest.Config) -> None:
         coverage = LuaCoverage()
         config.pluginmanager.register(coverage)
         LOG_READERS.append(coverage.take_log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Hides the objects of the modules from the garbage collector: a `gc.collect()` in a test visits the test's own."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
