@@ -37,7 +37,7 @@ test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 	@failed=""; \
 	for server in valkey redis6 redis7 redis8; do \
 		echo "== $$server"; \
-		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --server=$$server $(ARGS) || failed="$$failed $$server"; \
+		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --hypothesis-profile=thorough --server=$$server $(ARGS) || failed="$$failed $$server"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 

@@ -14,13 +14,16 @@ import pytest
 import redis
 from hypothesis import settings
 
+from laws import THOROUGH
 from lua_coverage import LuaCoverage
 from markdown_blocks import execute
 from prefixed import PrefixedRedis, with_option
 from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
 # CI runs the same examples every time, so that a failure comes from the change. `make test` draws new examples.
+# `make test-all` draws more of them.
 settings.register_profile("ci", derandomize=True)
+settings.register_profile("thorough", max_examples=100 * THOROUGH)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
@@ -50,6 +53,7 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20)
         gc.enable()
 
 
@@ -92,16 +96,22 @@ def url(server: Server, prefix: str) -> str:
     return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
+@pytest.fixture(scope="session")
+def client(server: Server, prefix: str) -> Iterator["redis.Redis"]:
+    """The client of `raw`: to make one and to connect it takes longer than most tests do."""
+    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
+        yield client
+
+
 @pytest.fixture
-def raw(server: Server, prefix: str) -> Iterator["redis.Redis"]:
+def raw(client: "redis.Redis") -> Iterator["redis.Redis"]:
     """A plain client with byte replies, on a database that is empty before and after the test.
 
     In a run with a prefix its key names are those of ormis, without the prefix.
     """
-    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
-        client.flushall()
-        yield client
-        client.flushall()
+    client.flushall()
+    yield client
+    client.flushall()
 
 
 @pytest.fixture
@@ -155,6 +165,13 @@ def run_page(
     yield run
     for database in databases:
         database.close()
+
+
+@pytest.fixture(scope="module")
+def frozen_objects() -> None:
+    """For modules with many `gc.collect()`: it does not visit what the tests before have left in caches."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

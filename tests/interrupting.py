@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+AGAIN = 5.0
+
 
 class Interrupt(KeyboardInterrupt):
     """The interrupt. In a notebook the event loop goes on afterwards."""
@@ -11,7 +13,10 @@ class Interrupt(KeyboardInterrupt):
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[float], None]]:
-    """A function that interrupts this thread after some seconds, inside this block only."""
+    """A function that interrupts this thread after some seconds, inside this block only.
+
+    It interrupts again each AGAIN seconds: Python swallows an exception inside a finalizer.
+    """
     armed = True
 
     def interrupt(*_: object) -> None:
@@ -20,7 +25,7 @@ def interrupts() -> Iterator[Callable[[float], None]]:
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds) and None
+        yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN) and None
     finally:
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import ormis
+from laws import examples
 from ormis import CASCADE, F, Field, ForeignKey, Index, OneToOne, Q, UniqueConstraint
 
 
@@ -289,7 +290,7 @@ HOSTILE = st.one_of(
 REFUSALS = (ormis.OrmisError, ValidationError, ValueError, TypeError)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=HOSTILE, other=HOSTILE)
 def test_hostile_arguments(db: ormis.Database, raw: Any, value: Any, other: Any) -> None:
     """Every entry point stores a hostile argument exactly, finds it, or raises an error about it."""

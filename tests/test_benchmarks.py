@@ -17,7 +17,7 @@ TINY = ("--rows", "30", "--objects", "300", "--operations", "4", "--rounds", "2"
 
 
 @pytest.fixture
-def place(raw: redis.Redis, server: Server) -> Iterator[Place]:
+def place(raw: redis.Redis, server: Server, frozen_objects: None) -> Iterator[Place]:
     with open_place(server.url, Sizes(rows=30, objects=300, operations=4, rounds=2)) as opened:
         yield opened
 

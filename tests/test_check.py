@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import CASCADE, DO_NOTHING, SET_NULL, Field, ForeignKey, Index, ManyToMany, UniqueConstraint
 from servers import Server
 
@@ -479,7 +480,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_mended(db: ormis.Database, raw: Any, data: st.DataObject) -> None:
     """After any damage to the keys and a repair, a second check finds only problems that can't be repaired."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, HttpUrl, SecretStr
 
 import ormis
+from laws import examples
 from ormis import Field
 from ormis.storage.codecs import BadText, RowDecoder, codec_for, packable
 
@@ -77,7 +78,7 @@ def same(value: Any, other: Any) -> bool:
     return type(value) is type(other) and value == other
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(pair=values)
 def test_round_trip(pair: tuple[Any, Any]) -> None:
     """A stored value comes back equal and of its type, alone and in packed rows; its text is always the same."""
@@ -174,7 +175,7 @@ class Everything(ormis.Model):
         key = "codec_everything"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.fixed_dictionaries(
         {

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import F, Field, ForeignKey, Index, UniqueConstraint
 from ormis.operations.writing import fast_commit
 
@@ -150,7 +151,7 @@ BOUND_ROWS = st.fixed_dictionaries({}, optional=BOUND_VALUES)
 CHANGES = st.sampled_from([*VALUES]).flatmap(lambda name: st.fixed_dictionaries({name: VALUES[name]})) | ROWS
 SPOILED = st.none() | st.integers(0, 40)
 
-LAW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def fast_functions() -> Iterator[tuple[Any, str, FunctionType]]:
@@ -420,7 +421,7 @@ TEXTS_OF_NO_COUNT = ["", "abc", "1.5", "+5", "-0", "007", " 5", "1e3", "9" * 400
 STARTS = INTEGERS.map(str) | st.sampled_from([None, *TEXTS_OF_NO_COUNT])
 
 
-@settings(LAW, max_examples=200)
+@settings(LAW, max_examples=examples(80))
 @given(
     start=STARTS,
     delta=INTEGERS,

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 import library
 import ormis
+from laws import examples
 from library import FIELDS, RELATIONS, Condition, Joined, Leaf, Path, Row, Shelves, end_of, holds, paths, shelves
 from ormis import Avg, Count, F, Max, Min, Q, StdDev, Sum, Variance
 from ormis.query.aggregates import Aggregate
 
 FAMILIES = {"indexed": library.declare("computing_indexed", True), "bare": library.declare("computing_bare", False)}
 MODELS = st.sampled_from(list(FIELDS))
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EXACT = Context(prec=min(MAX_PREC, 1000))
 Store = Callable[[Shelves], dict[str, Any]]
 

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from model_factory import make
 from ormis import Avg, Count, F, Field, ForeignKey, Index, ManyToMany, Max, Min, Q, StdDev, Sum, Variance
 
-LAW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EXACT = Context(prec=min(MAX_PREC, 1000))
 Row = dict[str, Any]
 Store = Callable[[list[Row]], Any]

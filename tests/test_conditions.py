@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import F, Field, ForeignKey, Index, Q, database
 
 
@@ -118,7 +119,7 @@ def null_aware(field: str, descending: bool) -> Callable[[dict[str, Any]], Any]:
 
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("model", [Indexed, Bare])
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=ROWS,
     condition=CONDITIONS,
@@ -172,7 +173,7 @@ BOOKS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(books=BOOKS)
 def test_conditions_across_relations_agree_with_python(db: ormis.Database, books: Any) -> None:
     """Both directions, on the server and in Python; one related object for one call, any for chained calls."""

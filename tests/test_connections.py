@@ -39,7 +39,7 @@ def connections(server: Server) -> Iterator[Connections]:
 
 
 @pytest.fixture(autouse=True)
-def _no_unclosed_connections() -> Iterator[None]:
+def _no_unclosed_connections(frozen_objects: None) -> Iterator[None]:
     """Warnings are errors, also those of objects that only the garbage collector finds."""
     yield
     with warnings.catch_warnings():

@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 import ormis
+from laws import examples
 from ormis import Case, F, Field, ForeignKey, Value, When
 from ormis import functions as fn
 
 BERLIN = ZoneInfo("Europe/Berlin")
-LAWS = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAWS = settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Mood(Enum):

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 import ormis
+from laws import examples
 from ormis import F
 from places import ADDRESSES, ANY, DECIMALS, FLOATS, GEOS, INTS, NAMES, PLACES, TEXTS, IndexedPlace
 
-LAW = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def put(value: Any, names: tuple[Any, ...], new: Any) -> Any:

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import Count, F, Max, Min, Q, Sum
 from places import CONDITIONS, LOOKUPS, PARTS, PLACES, Condition, IndexedPlace, Place, Visit
 
-LAW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = st.lists(PLACES, min_size=1, max_size=6)
 
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, field_validator
 
 import ormis
+from laws import examples
 from model_factory import make
 from ormis import Field, Index, UniqueConstraint
 from ormis.schema import registry
 from places import PLACES, IndexedPlace, Place
 
-LAW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @LAW

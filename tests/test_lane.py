@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError as Broken
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
+from laws import examples
 from ormis.connections import lane as module
 from ormis.connections.lane import Lane
 
@@ -172,7 +173,7 @@ async def tell(steps: list[tuple[str, Any]], end: str) -> None:
     lane.connection_lost(None)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(STEPS, max_size=60), ENDS, st.integers(1, 5))
 def test_every_call_gets_its_own_reply(steps: list[tuple[str, Any]], end: str, under_way: int) -> None:
     """Replies cut at any byte, pushes between them, calls cancelled at any moment, a transport that is full, an end."""

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from modes import MODES, do
 from ormis import SET_NULL, Count, F, Field, ForeignKey, Limits, ManyToMany, Max, Prefetch, Related
 from ormis.drivers import sync
@@ -53,7 +54,7 @@ class Page(ormis.Model):
         key = "large_page"
 
 
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LENGTHS = st.sampled_from([0, 1, 8, 90, 400])
 
 

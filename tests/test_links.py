@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import CASCADE, Field, ForeignKey, ManyToMany, ModelError, Related
 
 
@@ -412,7 +413,7 @@ class Pairs:
         self.add(relation, own, others)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_links_as_plain_sets_of_pairs(db: ormis.Database, raw: Any, steps: Any) -> None:
     """Whatever is done, both sides hold the pairs that plain Python holds, and what is stored is exactly these."""

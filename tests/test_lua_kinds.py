@@ -16,6 +16,7 @@ import redis
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from laws import examples
 from ormis.storage.lua_linker import linked
 from servers import start_server
 
@@ -154,7 +155,7 @@ def pairs_of(values: list[Any]) -> list[tuple[Any, Any]]:
     return [*pairwise(values), *((value, value) for value in values)]
 
 
-many = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+many = settings(max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # Scores --------------------------------------------------------------------------------------------------------------

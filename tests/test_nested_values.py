@@ -45,6 +45,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict
 
 import ormis
+from laws import examples
 from ormis.storage.codecs import codec_for
 
 T = TypeVar("T")
@@ -700,7 +701,9 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 types = st.recursive(st.sampled_from(LEAVES), containers, max_leaves=4)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 @given(pair=types, data=st.data())
 def test_generated_values_come_back(pair: tuple[Any, Any], data: st.DataObject) -> None:
     """Whatever the type, a value that pydantic accepts and takes as it is comes back equal."""
@@ -716,7 +719,9 @@ def test_generated_values_come_back(pair: tuple[Any, Any], data: st.DataObject) 
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
 def test_generated_models_come_back(db: ormis.Database, data: st.DataObject) -> None:

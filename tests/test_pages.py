@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import CASCADE, Count, F, Field, ForeignKey, Index, ManyToMany, PageTokenError
 from ormis.limits import Limits
 
@@ -286,7 +287,7 @@ def test_pages_past_the_end_and_the_beginning(db: ormis.Database) -> None:
     assert (names(back), back.previous) == ([1, 2, 3], None)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scores=st.lists(st.tuples(st.integers(0, 4), st.none() | st.integers(-2, 2)), max_size=25),
     changes=st.lists(st.tuples(st.booleans(), st.integers(0, 40), st.integers(0, 4)), max_size=25),
@@ -415,7 +416,7 @@ def test_tokens_of_other_queries(db: ormis.Database) -> None:
     assert names(players.select_related("team").page(2, after=token)) == names(players[2:4])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_tokens(db: ormis.Database, data: st.DataObject) -> None:
     """Any other text is refused as damaged."""

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import F, Field
 from ormis.schema import registry
 
@@ -364,7 +365,7 @@ def compare(family: Family, plain: Plain) -> None:
 
 
 @pytest.mark.parametrize("steps", [False, True], ids=["one call", "steps"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(family=families(), writes=st.lists(WRITES, min_size=1, max_size=14), late=st.booleans())
 def test_a_family_is_several_lists(
     db: ormis.Database, raw: Any, steps: bool, monkeypatch: pytest.MonkeyPatch, family: Family, writes: Any, late: bool

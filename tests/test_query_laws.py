@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import library
 import ormis
+from laws import examples
 from library import FIELDS, Shelves, conditions, holds, in_order, paths, shelves, terms, value_rows
 from ormis import Q
 from ormis.operations.reading import pages
@@ -24,7 +25,7 @@ from ormis.storage.scripts import script
 
 FAMILIES = {"indexed": library.declare("laws_indexed", True), "bare": library.declare("laws_bare", False)}
 MODELS = st.sampled_from(list(FIELDS))
-LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 TINY = {

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import Avg, Count, Field, FieldError, Max, Min, Q, StdDev, StoredDataError, Sum, Variance, capture_calls
 
 pytestmark = pytest.mark.usefixtures("db")
-LAW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 EXACT = Context(prec=min(MAX_PREC, 2000))
 
 

@@ -87,7 +87,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
+def _nothing_is_left(frozen_objects: None) -> Iterator[None]:
     """No transport and no connection stays open: the garbage collector would warn."""
     yield
     gc.collect()

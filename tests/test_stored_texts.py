@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ByteSize, HttpUrl, SecretStr
 
 import ormis
+from laws import examples
 from ormis import Field, ForeignKey, ManyToMany
 from ormis.storage.codecs import BadText, RowDecoder, codec_for
 from test_lua_kinds import scores
@@ -207,7 +208,7 @@ def test_one_text_and_rows_are_decoded_alike(kind: str) -> None:
         assert_decoded_alike(kind, text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_any_text_is_decoded_alike(data: st.DataObject) -> None:
     """The same for generated texts: some of the list, changed here and there."""
@@ -237,7 +238,7 @@ def assert_decoded_alike(kind: str, text: str) -> None:
         assert whole is None or shown(msgspec.structs.astuple(whole[0])[1]) == expected, text
 
 
-MANY = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 SECONDS = st.one_of(st.floats(-2, 2), st.floats(-2e9, 2e9), st.floats(9e9, 1.1e10), st.floats(-6.2e10, 2.5e11))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import library
 import ormis
+from laws import examples
 from library import (
     FIELDS,
     ORDERED,
@@ -43,7 +44,7 @@ FAMILIES = {
     "bare": library.declare("subqueries_bare", False),
 }
 MODELS = st.sampled_from(list(FIELDS))
-LAW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(7), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Store = Callable[[Shelves], dict[str, Any]]
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import CASCADE, F, Field, ForeignKey, ManyToMany
 
 
@@ -614,7 +615,7 @@ def _everything(raw: Any) -> dict[bytes, Any]:
     return found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_a_block_does_what_its_writes_do_one_by_one(
     db: ormis.Database, raw: Any, steps: list[tuple[str, int, int]]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ormis
+from laws import examples
 from ormis import CASCADE, SET_NULL, F, Field, ForeignKey, Index, UniqueConstraint
 
 
@@ -311,7 +312,7 @@ def outcome(work: Callable[[], Any]) -> Any:
 
 
 @pytest.mark.parametrize("steps", [False, True], ids=["one call", "steps"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=st.lists(WRITES, min_size=1, max_size=14))
 def test_any_sequence_of_writes(
     db: ormis.Database, raw: Any, steps: bool, monkeypatch: pytest.MonkeyPatch, writes: list[tuple[Any, ...]]

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import ormis
+from laws import examples
 from ormis import SET_NULL, Case, Count, F, Field, ForeignKey, Q, Value, When
 from ormis.functions import Cast, Coalesce, Concat, Greatest, Length, Lower, Now, NullIf, Reverse, Round, Upper
 
 pytestmark = pytest.mark.usefixtures("checked")
-LAW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+LAW = settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Item(ormis.Model):
