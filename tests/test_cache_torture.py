@@ -156,7 +156,14 @@ def test_no_value_goes_back(raw: redis.Redis, server: Server, url: str, late: fl
     """However often the listener is killed: no reader sees an older value, every writer its own write, and at rest
     memory is what is stored.
     """
-    assert torture(raw, server, url, 3, late=late) == []
+    assert torture(raw, server, url, 1.5, late=late) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("late", [0.0, 0.005])
+def test_no_value_goes_back_for_long(raw: redis.Redis, server: Server, url: str, late: float) -> None:
+    """The same for half a minute."""
+    assert torture(raw, server, url, 30, late=late) == []
 
 
 def own_writes_drop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

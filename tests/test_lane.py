@@ -329,10 +329,10 @@ def test_bytes_put_the_time_out_off() -> None:
     """The time is counted from the last byte, so that a long reply may take longer."""
 
     async def work() -> None:
-        wire, lane, ended = open_lane(timeout=0.1)
+        wire, lane, ended = open_lane(timeout=0.4)
         call = lane.send(b"[0]")
         for _ in range(4):
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.15)
             lane.data_received(wire.take(1))
         assert not ended
         lane.data_received(wire.take(100))

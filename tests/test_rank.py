@@ -191,7 +191,7 @@ ORDERS: dict[str, list[Any]] = {
 }
 
 
-@pytest.fixture(params=[2_000, 20_000])
+@pytest.fixture(params=[2_000, 12_000, pytest.param(20_000, marks=pytest.mark.slow)])
 def songs(request: pytest.FixtureRequest, db: ormis.Database) -> int:
     """So many songs, of which some have no album or no plays."""
     count = request.param
