@@ -24,7 +24,7 @@ import jobs
 
 jobs.LEASE, jobs.ATTEMPTS = timedelta(milliseconds=float(sys.argv[2])), 1000
 database = ormis.connect(sys.argv[1])
-log = sys.argv[3]
+log = database.prefix + sys.argv[3]
 print("ready", flush=True)
 while True:
     taken = jobs.take(str(sys.argv[4]))
