@@ -458,9 +458,15 @@ def test_a_user_who_may_not_ask_for_lifetimes(server_kind: str) -> None:
 
 def test_a_failover(server_kind: str, tmp_path: Path) -> None:
     """After sentinels name another server, what is kept of the old one is dropped and the new one is listened to."""
-    with start_server(server_kind, tcp=True) as old, start_server(server_kind, tcp=True) as new, new.client() as there:
+    with (
+        start_server(server_kind, "--repl-diskless-sync-delay", "0", tcp=True) as old,
+        start_server(server_kind, tcp=True) as new,
+        new.client() as there,
+    ):
         there.replicaof("127.0.0.1", str(old.port))
         with sentinel(old, tmp_path) as port, redis.Redis(port=port, password="watch", decode_responses=True) as watch:
+            # It asks every 10 s otherwise, and tells the old master after 8 s that it is one no more.
+            watch.execute_command("SENTINEL", "DEBUG", "INFO-PERIOD", 100, "PUBLISH-PERIOD", 100)
             url = f"redis+sentinel://127.0.0.1:{port}/mine?sentinel_password=watch"
             with caching(url, cache_bound=0.5) as database:
                 Town(name="x", size=1).save()
