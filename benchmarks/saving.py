@@ -201,6 +201,7 @@ class ScriptOfField(ScriptOfNew):
 
     name = "save-field-script"
     title = "server time of the script of a changed field / of a minimal script with the same promises"
+    target = Target(1.5)
     least = LEAST_FIELD
 
     def fill(self) -> None:

@@ -214,7 +214,7 @@ def test_which_saves_are_packed(db: Database) -> None:
 def test_the_catalog_of_models(db: Database, raw: redis.Redis) -> None:
     """A save that finds the model not declared, or declared otherwise, declares it: also one that is packed."""
     Plain().save()
-    catalog = f"{db.prefix}ormis/models"
+    catalog = "ormis/models"
     plain = Plain().save()
     works: list[Callable[[], Any]] = [
         lambda: Plain().save(),
@@ -245,7 +245,7 @@ def test_an_object_that_was_deleted(db: Database, raw: redis.Redis, as_task: boo
     """It is refused and nothing is stored, also where only its key or only its primary key is gone."""
     for gone in ("object", "key", "primary key"):
         plain = Plain(name="a").save()
-        key = f"{db.prefix}{plain.key}"
+        key = f"{plain.key}"
         if gone == "object":
             Plain.get(plain.id).delete()
         elif gone == "key":
@@ -264,7 +264,7 @@ def test_an_object_that_was_deleted(db: Database, raw: redis.Redis, as_task: boo
 def test_a_key_of_another_type(db: Database, raw: redis.Redis, as_task: bool) -> None:
     """It is named, and nothing has changed; the object is saved once the key is gone."""
     plain = Plain(name="a").save()
-    index = f"{db.prefix}single_plain/index/n"
+    index = "single_plain/index/n"
     raw.delete(index)
     raw.rpush(index, "x")
     before = stored(raw)
@@ -283,7 +283,7 @@ def test_a_key_of_another_type(db: Database, raw: redis.Redis, as_task: bool) ->
 def test_a_new_object_that_is_refused_late(db: Database, raw: redis.Redis, as_task: bool, spoiled: str) -> None:
     """What was written before the key of another type was met is undone."""
     Plain(name="a").save()
-    key = f"{db.prefix}single_plain/{spoiled}"
+    key = f"single_plain/{spoiled}"
     raw.delete(key)
     raw.rpush(key, "x")
     before = stored(raw)
@@ -299,9 +299,9 @@ def test_a_counter_that_was_lost(db: Database, raw: redis.Redis, as_task: bool, 
     for _ in range(3):
         plain = Plain().save()
     Plain.get(1).delete()
-    raw.delete(f"{db.prefix}single_plain/next_id")
+    raw.delete("single_plain/next_id")
     if left is not None:
-        raw.set(f"{db.prefix}single_plain/next_id", left)
+        raw.set("single_plain/next_id", left)
     if left == "-5":
         with pytest.raises(ormis.StoredDataError):
             _save(db, Plain(), as_task)
@@ -314,7 +314,7 @@ def test_a_counter_that_was_lost(db: Database, raw: redis.Redis, as_task: bool, 
 def test_a_hash_of_another_program(db: Database, raw: redis.Redis, as_task: bool) -> None:
     """A new object does not take a key where something is, though it be a hash; nothing has changed."""
     Plain().save()
-    raw.hset(f"{db.prefix}single_plain:2", "other", "x")
+    raw.hset("single_plain:2", "other", "x")
     before = stored(raw)
     with pytest.raises(ormis.UniqueViolation):
         _save(db, Plain(name="a"), as_task)
@@ -350,7 +350,7 @@ def test_writes_of_hashes_that_are_not_allowed(
     finally:
         raw.execute_command("ACL", "DELUSER", "limited")
     left = stored(raw)
-    left.pop(f"{db.prefix}single_plain/next_id".encode())
+    left.pop(b"single_plain/next_id")
     assert left == {key: dump for key, dump in before.items() if not key.endswith(b"/next_id")}
 
 
@@ -371,7 +371,7 @@ def _save(db: Database, record: Any, as_task: bool) -> None:
 @pytest.mark.parametrize("prefix_", ["50%d:", "%b%%:", "ä:"])
 async def test_any_prefix(raw: redis.Redis, url: str, prefix_: str) -> None:
     """A prefix is sent as it is, whatever it has in it."""
-    async with ormis.connect(url, prefix=prefix_):
+    async with ormis.connect(url, prefix=prefix_) as db:
         await Plain().asave()
         plain = await Plain(name="%s").asave()
         plain.n = 3
@@ -380,7 +380,7 @@ async def test_any_prefix(raw: redis.Redis, url: str, prefix_: str) -> None:
         plain.save()
         found = await Plain.aget(2)
         assert (found.n, found.name, found.text) == (3, "%s", "%")
-    assert raw.hget(f"{prefix_}single_plain:2", "n") == b"3"
+        assert await db.aclient.hget(f"{prefix_}single_plain:2", "n") == b"3"
 
 
 async def test_texts_of_any_size(raw: redis.Redis, url: str) -> None:
@@ -487,8 +487,8 @@ def test_cut_at_every_byte(
                         proxy.cut(direction, after)
                         number += 1
                         await both(number)
-                        assert raw.hget(f"{prefix}single_plain:1", "n") == b"%d" % number, (direction, after)
-                assert raw.zcard(f"{prefix}single_plain/ids") == count
-                assert raw.zscore(f"{prefix}single_plain/index/n", "1") == number
+                        assert raw.hget("single_plain:1", "n") == b"%d" % number, (direction, after)
+                assert raw.zcard("single_plain/ids") == count
+                assert raw.zscore("single_plain/index/n", "1") == number
 
         asyncio.run(main())
