@@ -20,17 +20,17 @@ local function claim_one()
   local hash = KEY.prefix .. ARGV[6] .. KEY.object .. pk
   local row, moved = command('HMGET', hash, unpack(ARGV, 10, at - 1)), ARGV[at] ~= to
   if not row[1] then return nil end
-  if moved and type(command('ZREM', from, pk)) == 'table' then return nil end
-  if moved and to ~= '' then
-    to = KEY.prefix .. to
-    if type(command('ZADD', to, score, pk)) == 'table' then
-      command('ZADD', from, score, pk)
-      return nil
-    end
-  end
-  if type(command('HSET', hash, unpack(ARGV, at + 2, ARGV[9]))) == 'table' then
-    if moved and to ~= '' then command('ZREM', to, pk) end
+  -- The new entry first: what a user without one of these rights leaves behind is one too many, never one too few.
+  if to ~= '' then to = KEY.prefix .. to end
+  local added = moved and to ~= ''
+  if added and type(command('ZADD', to, score, pk)) == 'table' then return nil end
+  local fine = not moved or type(command('ZREM', from, pk)) ~= 'table'
+  if fine and type(command('HSET', hash, unpack(ARGV, at + 2, ARGV[9]))) == 'table' then
+    fine = false
     if moved then command('ZADD', from, score, pk) end
+  end
+  if not fine then
+    if added then command('ZREM', to, pk) end
     return nil
   end
   return row, cmsgpack.pack(pk)

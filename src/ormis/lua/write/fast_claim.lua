@@ -63,8 +63,8 @@ local function write(pk, score)
     wrote = wrote or fine
     return fine
   end
-  if to ~= from and not run('ZREM', from, pk) then return false, wrote end
   if to ~= '' and (to ~= from or moved) and not run('ZADD', to, score, pk) then return false, wrote end
+  if to ~= from and not run('ZREM', from, pk) then return false, wrote end
   local last = ARGV[9] + 0
   if #written > 0 and not run('HSET', hash, unpack(ARGV, texts_at, last)) then return false, wrote end
   return #cleared == 0 or run('HDEL', hash, unpack(ARGV, last + 1, last + #cleared)), wrote

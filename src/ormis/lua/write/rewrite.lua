@@ -1,4 +1,5 @@
--- Brings the index entries and the hash of an object from one row to another, without checks.
+-- Brings the index entries and the hash of an object from one row to another, without checks: what is new first, so
+-- that a user without one of the rights leaves something too many behind, nothing too few.
 -- Out: rewrite(pk, base, columns, indexes, before, after): rows are {text|false, ...} by position; base is the
 --      beginning of the model's keys; indexes are those in which the columns that differ have a part, {'equal' or
 --      'sorted', kind, name, position, name of a field before the last, its position, ...}. It returns whether the
@@ -33,23 +34,24 @@ local function rewrite(pk, base, columns, indexes, before, after)
     local equal = index[1] == 'equal'
     local old_key, old_score = place(index, before, base .. KEY.index)
     local key, score = place(index, after, base .. KEY.index)
-    if old_key and old_key ~= key and not write(equal and 'SREM' or 'ZREM', old_key, pk) then return false, wrote end
     if key and equal and key ~= old_key and not write('SADD', key, pk) then return false, wrote end
     if key and not equal and (key ~= old_key or score ~= old_score) and not write('ZADD', key, score, pk) then
       return false, wrote
     end
+    if old_key and old_key ~= key and not write(equal and 'SREM' or 'ZREM', old_key, pk) then return false, wrote end
   end
-  local set, count, hash = {}, 0, base .. KEY.object .. pk
+  local set, count, gone, hash = {}, 0, {}, base .. KEY.object .. pk
   for i = 1, #columns do
     local text = after[i]
     if text and text ~= before[i] then
       set[count + 1], set[count + 2] = columns[i], text
       count = count + 2
-    elseif not text and before[i] and not write('HDEL', hash, columns[i]) then
-      return false, wrote
+    elseif not text and before[i] then
+      gone[#gone + 1] = columns[i]
     end
   end
-  return count == 0 or write('HSET', hash, unpack(set)), wrote
+  if count > 0 and not write('HSET', hash, unpack(set)) then return false, wrote end
+  return #gone == 0 or write('HDEL', hash, unpack(gone)), wrote
 end
 
 return rewrite
