@@ -156,7 +156,7 @@ def _cut(found: _Ranked, size: int, turned: bool) -> _Ranked:
 def _results(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Operation[list[Any]]:
     if source.query.shape != "objects":
         return shaped(source.query, values_of(plan, rows))
-    yield from renew_rows(plan, rows)
+    yield from renew_rows(plan, rows, rows.related)
     return (yield from completed(source, origin, plan, rows))
 
 
