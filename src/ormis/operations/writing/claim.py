@@ -66,7 +66,7 @@ class _Claims:
         return self.source._schema.pk.codec.decode(key.encode()) in self.objects
 
     def take(self, rows: Sequence[Wire]) -> int:
-        """Takes the objects of rows that one call has changed; returns how many of them are new."""
+        """Takes the objects of stored rows that one call has changed; returns how many of them are new."""
         before = len(self.objects)
         for record in _objects(self.source, self.origin, rows):
             self.objects[record.pk] = record
@@ -122,7 +122,7 @@ def _claimed(
 
 
 def _objects(source: Source[Any], origin: Origin, rows: Sequence[Wire]) -> list[Any]:
-    records = load(source.model, rows, origin)
+    records = load(source.model, rows, origin, read=source._schema.stored.columns)
     if source._known:
         attach_known(records, source._known)
     return records
@@ -153,7 +153,7 @@ def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes, reply: Any) -> O
             how, *rest = _answer(plan, reply)
             if how not in ("done", "step"):
                 return False
-            new = claims.take(whole_rows(claims.source._schema, rest[-1]))
+            new = claims.take(whole_rows(plan.schema.stored, rest[-1]))
         if not new or (new < some and how == "done"):
             return True
         reply = None
@@ -193,7 +193,7 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         referred = [plan.schema] if referred_values(plan.schema) else []
         arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
         *_, looked, rows = _answer(plan, (yield _call(plan.schema, arguments)))
-        claims.take(whole_rows(claims.source._schema, rows))
+        claims.take(whole_rows(plan.schema.stored, rows))
         waiting = waiting[looked:]
 
 

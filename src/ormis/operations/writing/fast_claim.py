@@ -96,7 +96,7 @@ class Claim:
 
     def row(self, reply: Any) -> Wire | None:
         """The row of the claimed object, if the reply is that of the shortest way. Raises StoredDataError."""
-        merged, schema = self.request.merged, self.request.schema
+        merged, schema = self.request.merged, self.request.schema.stored
         if merged is None or reply.__class__ is not list or len(reply) < _LEAST_READ:
             return None
         written = [text.encode() if isinstance(text, str) else text for text in self.written]
@@ -164,11 +164,11 @@ def _fast(
     cleared: list[str],
 ) -> ClaimRequest:
     """The request with what lua/write/fast_claim.lua reads; places: of the texts to write among the arguments."""
-    schema, descending, last = plan.schema, plan.order[0].descending, walked.index.last
+    schema, descending, last = plan.schema.stored, plan.order[0].descending, walked.index.last
     written, own = [*places][::-1], [column.name for column in schema.columns]
     entry, bounds = _entry(plan, walked, [*written, *cleared], places), _bounds(plan, walked.probe)
     concerned = _concerned(schema, changed)
-    alone = not sums and all(index is walked.index for index in concerned)
+    alone = not sums and all(index.definition == walked.index.definition for index in concerned)
     moved = alone and entry.after is not None and last.name in places and [last.codec.kind, places[last.name]]
     numbers = [[own.index(name) + 1 for name in some] for some in (written, cleared)]
     rest = [descending, plan.backwards, bounds, moved, sums, [*map(_packed_index, concerned)], schema.long]
@@ -223,8 +223,8 @@ def _bounds(plan: Plan, probe: IndexProbe) -> list[Any] | bool:
 
 def _open(plan: Plan, changed: set[Column], sums: list[Any]) -> bool:
     """Returns whether nothing but indexes depends on the changed columns, and the order is that of one column."""
-    schema = plan.schema
-    if len(plan.order) != 1 or schema.ttl is not None or schema.narrowed or any(sums[6::7]):
+    schema = plan.schema.stored
+    if len(plan.order) != 1 or schema.expires or any(sums[6::7]):
         return False
     held = {part.source for part in schema.parts}
     held |= {column for unique in schema.unique for column in unique.columns}
