@@ -83,6 +83,8 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     plan = yield from planned(
         query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects"), origin, writing=True
     )
+    if plan.prepared is None:  # annotations of the results are read when they are claimed
+        plan = replace(plan, columns=plan.schema.columns)
     known = known_claim(plan, values) if number == 1 and not _completes(query) else None
     reply: Any = None
     if known is not None:
