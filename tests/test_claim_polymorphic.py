@@ -7,7 +7,7 @@ import redis
 
 import ormis
 from modes import MODES, do
-from ormis import CASCADE, F, Field, ForeignKey, Index, Related
+from ormis import CASCADE, Exists, F, Field, ForeignKey, Index, OuterRef, Related
 
 KINDS = ["Work", "Mail", "Parcel", "Letter"]
 
@@ -79,6 +79,16 @@ class Brief(Errand):
 
     class Meta:
         ttl = 3600
+
+
+class Note(ormis.Model):
+    """About any work."""
+
+    work: ForeignKey[Work] = ForeignKey(on_delete=CASCADE, related_name="notes")
+    text: str = ""
+
+    class Meta:
+        key = "claim_poly_note"
 
 
 def fill() -> None:
@@ -212,3 +222,21 @@ def test_families_with_objects_that_end(db: ormis.Database, raw: redis.Redis, pr
     ]
     ormis.check(db, repair=True)  # what the deleted one has left
     assert Errand.objects.filter(state="running").count() == 3
+
+
+@pytest.mark.parametrize("model", [Work, Mail, Parcel, Letter])
+def test_querysets_of_a_subclass_in_writes(db: ormis.Database, model: Any) -> None:
+    """Where such a one stands in a condition of a write, objects of other classes do not meet it."""
+    fill()
+    for one in Work.objects.all():
+        Note(work=one).save()
+    inner = model.objects.filter(state="queued")
+    for asked in (
+        Note.objects.filter(work__in=inner),
+        Note.objects.filter(Exists(inner.filter(pk=OuterRef("work")))),
+    ):
+        found = sorted(note.pk for note in asked)
+        assert len(found) == model.objects.count()
+        assert asked.update(text="found") == len(found)
+        assert sorted(note.pk for note in Note.objects.filter(text="found")) == found
+        assert [note.pk for note in asked.filter(text="found").order_by("pk").claim(20, text="")] == found

@@ -12,7 +12,7 @@ from ...planning.columns import needed
 from ...planning.exists_matches import match_of
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.names import cell_of
-from ...planning.plan import Plan, plan_of, split
+from ...planning.plan import Plan, of_kind, plan_of, split
 from ...planning.plan_cache import cached_plan
 from ...planning.predicates import (
     BoolOp,
@@ -162,7 +162,7 @@ def _again(column: Column, query: Query, origin: Origin) -> Operation[tuple[Node
     named = _selected(query)
     if not isinstance(named, Column) or query.groups is not None:
         return None
-    resolved = yield from _resolved(condition(query), origin, query.schema)
+    resolved = of_kind(query.schema, (yield from _resolved(condition(query), origin, query.schema)))
     part = _of_stored_cells(resolved)
     whole = part is resolved and not query.sliced
     if column is named and column is query.schema.pk:
