@@ -16,6 +16,7 @@ from ..errors import FieldError
 from ..limits import Limits
 from ..schema.schema import Column, Link, PartColumn, Readable, Schema
 from ..storage.codecs import Codec
+from ..storage.member_texts import member_text
 from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row, readable
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -151,8 +152,8 @@ class Member(Compare):
 
     @property
     def texts(self) -> list[Any]:
-        """The text of the element."""
-        return [self.compared.encode(value) for value in self.values]
+        """The text of the element, one for all equal ones."""
+        return [member_text(self.compared, value) for value in self.values]
 
     def holds(self, row: Row, /) -> bool:
         """False where the column is absent."""
