@@ -206,14 +206,14 @@ def test_no_object_twice(db: ormis.Database) -> None:
     check(db, found)
 
 
-def test_families_with_objects_that_end(db: ormis.Database, raw: redis.Redis, prefix: str) -> None:
+def test_families_with_objects_that_end(db: ormis.Database, raw: redis.Redis) -> None:
     """One that is claimed keeps its time; one that has ended is not claimed, and leaves nothing in the indexes."""
     for due in range(6):
         (Brief if due % 2 else Errand)(due=due).save()
     queue = Errand.objects.filter(state="queued").order_by("due")
     assert described(queue.claim(2, state="running")) == [("Errand", 0), ("Brief", 1)]
-    assert 0 < raw.pttl(f"{prefix}claim_poly_errand:2") <= 3_600_000
-    raw.delete(f"{prefix}claim_poly_errand:4")  # as the server does at its time
+    assert 0 < raw.pttl("claim_poly_errand:2") <= 3_600_000
+    raw.delete("claim_poly_errand:4")  # as the server does at its time
     found = [one for _ in range(4) for one in queue.claim(1, state="running")]
     assert described(found) == [("Errand", 2), ("Errand", 4), ("Brief", 5)]
     assert described(Brief.objects.filter(state="running").order_by("due").claim(3, state="done")) == [

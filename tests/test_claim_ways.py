@@ -111,10 +111,10 @@ def claims(draw: st.DrawFn) -> tuple[dict[str, Any], str, int, dict[str, Any]]:
     return where, order, draw(st.sampled_from([1, 1, 2, 5])), draw(CHANGES)
 
 
-def stored(raw: redis.Redis, prefix: str) -> dict[bytes, Any]:
+def stored(raw: redis.Redis) -> dict[bytes, Any]:
     """Every key of the model and its contents."""
     contents: dict[bytes, Any] = {}
-    for key in raw.keys(f"{prefix}claim_way_*"):
+    for key in raw.keys("claim_way_*"):
         kind = raw.type(key)
         if kind == b"hash":
             contents[key] = raw.hgetall(key)
@@ -144,7 +144,7 @@ def claim(model: Any, where: dict[str, Any], order: str, number: int, changes: d
     program=st.lists(claims(), min_size=1, max_size=3),
 )
 def test_all_ways_write_the_same(
-    db: ormis.Database, raw: redis.Redis, prefix: str, model: Any, tasks: list[dict[str, Any]], program: list[Any]
+    db: ormis.Database, raw: redis.Redis, model: Any, tasks: list[dict[str, Any]], program: list[Any]
 ) -> None:
     """The objects that are returned, the hashes and the indexes are those of the general way."""
 
@@ -153,7 +153,7 @@ def test_all_ways_write_the_same(
         model.objects.bulk_create([model(**task) for task in tasks])
         claimed = [claim(model, *one) for one in program]
         assert ormis.check().ok
-        return claimed, stored(raw, prefix)
+        return claimed, stored(raw)
 
     ways = run()
     with general_way():
@@ -181,15 +181,13 @@ WAYS: dict[str, tuple[ormis.QuerySet[Any], int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("right", ["-zadd", "-hset", "-hdel", "-sadd"])
-def test_a_refused_write_leaves_nothing(
-    db: ormis.Database, raw: redis.Redis, url: str, prefix: str, way: str, right: str
-) -> None:
+def test_a_refused_write_leaves_nothing(db: ormis.Database, raw: redis.Redis, url: str, way: str, right: str) -> None:
     """A user without one of the rights: all is as it was, or all is done where the command is not needed."""
     asked, number, changes = WAYS[way]
     hours = [timedelta(hours=hour) for hour in range(4)]
     for model in (Task, Single):
         model.objects.bulk_create([model(due=START + each, worker="v", note="old", rank=1) for each in hours])
-    before = stored(raw, prefix)
+    before = stored(raw)
     raw.execute_command("ACL", "SETUSER", "limited", "on", ">pw", "~*", "+@all", right)
     try:
         with ormis.connect(url.replace("unix://", "unix://limited:pw@")) as limited:
@@ -197,7 +195,7 @@ def test_a_refused_write_leaves_nothing(
                 try:
                     claimed = asked.using(limited).claim(number, **changes)
                 except redis.exceptions.NoPermissionError:
-                    assert stored(raw, prefix) == before
+                    assert stored(raw) == before
                 else:
                     assert len(claimed) == number
     finally:
@@ -257,18 +255,18 @@ def test_values_of_a_known_claim_are_checked(db: ormis.Database) -> None:
     assert [task.rank for task in Single.objects.order_by("pk")] == [1, 2, 4, 0, 0]
 
 
-def test_a_text_that_does_not_convert(db: ormis.Database, raw: redis.Redis, prefix: str) -> None:
+def test_a_text_that_does_not_convert(db: ormis.Database, raw: redis.Redis) -> None:
     """Is named, with its key."""
     Single(due=START).save()
     Single(due=START + timedelta(hours=1)).save()
     due().claim(1, state="running")
-    raw.hset(f"{prefix}claim_way_single:2", "rank", "many")
+    raw.hset("claim_way_single:2", "rank", "many")
     with pytest.raises(StoredDataError, match=r"Single\.rank of the key 'claim_way_single:2' holds 'many'"):
         due().claim(1, state="running")
 
 
 @pytest.mark.parametrize("broken", ["the hash", "the index", "the other index", "no hash"])
-def test_bad_data_is_left_to_the_general_way(db: ormis.Database, raw: redis.Redis, prefix: str, broken: str) -> None:
+def test_bad_data_is_left_to_the_general_way(db: ormis.Database, raw: redis.Redis, broken: str) -> None:
     """A key of a wrong type is named, an object without a hash is passed over, and nothing is half done."""
     Single.objects.bulk_create([Single(due=START + timedelta(hours=hour)) for hour in range(2)])
     due().claim(1, state="first")
@@ -276,12 +274,12 @@ def test_bad_data_is_left_to_the_general_way(db: ormis.Database, raw: redis.Redi
         "the index": "/index/state=queued/due",
         "the other index": "/index/state=running/due",
     }.get(broken, ":2")
-    raw.delete(f"{prefix}claim_way_single{name}")
+    raw.delete(f"claim_way_single{name}")
     if broken == "no hash":
         assert due().claim(1, state="running") == []
         return
-    raw.set(f"{prefix}claim_way_single{name}", "x")
-    before = stored(raw, prefix)
+    raw.set(f"claim_way_single{name}", "x")
+    before = stored(raw)
     with pytest.raises(StoredDataError, match="holds a string"):
         due().claim(1, state="running")
-    assert stored(raw, prefix) == before
+    assert stored(raw) == before
