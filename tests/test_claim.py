@@ -348,7 +348,7 @@ def test_objects_of_the_steps_before_a_refusal_are_returned(db: ormis.Database) 
         (lambda: queued().union(queued()).claim(1, state="running"), TypeError, "union"),
         (lambda: queued().claim(1, state=Subquery(Queue.objects.values("name")[:1])), ormis.FieldError, "update()"),
         (
-            lambda: Queue.objects.filter(Exists(Job.objects.filter(queue=OuterRef("pk"))), open=True).claim(
+            lambda: Queue.objects.filter(Exists(Job.objects.filter(due=OuterRef("pk"))), open=True).claim(
                 1, open=False
             ),
             ormis.FieldError,

@@ -222,8 +222,7 @@ class Shouted(BaseModel):
     [
         (int, Field(default=0, index="members"), {}, 'x: index="members" is for lists, tuples and sets, not int'),
         (dict[str, int], Field(default={}, index="members"), {}, "is for lists, tuples and sets, not json"),
-        (list[float], Field(default=[], index="members"), {}, "equal ones have equal texts"),
-        (list[Inner], Field(default=[], index="members"), {}, "equal ones have equal texts"),
+        (list[Inner], Field(default=[], index="members"), {}, "tell apart by their texts"),
         (list[int], Field(default=[], index=True), {}, "stored as JSON has no index"),
         (Inner | None, None, {"indexes": [Index("x__town")]}, "names 'x__town', which is no field"),
         (Inner | None, None, {"indexes": [Index("x")]}, "index a part of it, as in Index"),

@@ -323,6 +323,46 @@ def test_pages(db: ormis.Database, raw: Any) -> None:
     assert ormis.check(db, models=[Session]).ok
 
 
+@MODES
+async def test_pages_with_related_objects(db: ormis.Database, raw: Any, mode: str) -> None:
+    """What select_related() loads with a page is renewed in the same call as its objects; nothing else is."""
+    some(Session)
+    rooms = [RenewalRoom().save() for _ in range(2)]
+    for number, token in enumerate(["t0", "t1", "t2"]):
+        Seat(session=Session.get(token), room=rooms[number % 2]).save()
+    seats = Seat.objects.select_related("session", "room").order_by("pk")
+    last = Seat.objects.get(pk=3)
+    for name, arguments, expected in (
+        ("page", (2,), {"1", "2"}),
+        ("page", (1, seats.page(1).next), {"2"}),
+        ("around", (last, 1), {"2", "3"}),
+    ):
+        shorten(raw)
+        shorten(raw, "renewal_seat")
+        with capture_calls() as calls:
+            await do(mode, seats, name, *arguments)
+        assert [str(call).split()[0] for call in calls].count("renew") == (1 if name == "page" else 2)
+        assert renewed(raw, "renewal_seat") == expected
+        assert renewed(raw) == {f"t{int(pk) - 1}" for pk in expected}
+    sessions = Session.objects.select_related("seat").order_by("token")
+    shorten(raw)
+    shorten(raw, "renewal_seat")
+    sessions.page(1)
+    assert (renewed(raw), renewed(raw, "renewal_seat")) == ({"t0"}, {"1"})
+
+
+def test_related_objects_of_several_calls(db: ormis.Database, raw: Any) -> None:
+    """Where Python evaluates the condition, related objects of the results are renewed with them."""
+    some(Session)
+    for token in ("t0", "t1"):
+        Seat(session=Session.get(token)).save()
+    shorten(raw)
+    shorten(raw, "renewal_seat")
+    found = [*Session.objects.filter(note__regex="^x$").select_related("seat")]
+    assert [one.token for one in found] == ["t1"]
+    assert (renewed(raw), renewed(raw, "renewal_seat")) == ({"t1"}, {"2"})
+
+
 def test_results_in_steps(url: str, raw: Any) -> None:
     """A few results of a long search are renewed; of a long result nothing is."""
     with ormis.connect(url, limits=ormis.Limits(objects=5, keys=3, renewed=4)):

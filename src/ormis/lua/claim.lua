@@ -6,12 +6,23 @@
 -- The request is one of change.lua, with want = 'claim' for the first objects in an order, as many as its limit, or
 -- with `keys`; `most` is how many of these are changed.
 -- Returns, as an array, {'ok', how, {pk, ...}, looked} and the rows of the changed objects: 'done' for all that are
--- asked for, 'step' where the texts of further ones are too long for this call; of `keys` how many were looked at. Or
+-- asked for, 'step' where the texts of further ones are too long for this call; of `keys` how many were looked at. Or,
+-- of one object, three or more texts, see claim_one.lua. Or
 -- {'ok', 'keys'} and {'ok', 'walk'} where the first objects are not to be found in one call, or {outcome, 1, ...}; then
 -- nothing has changed.
 -- The reply that is kept for a repeated call has the keys alone: the rows are read when it is answered.
 
 local idempotency = require('server.idempotency')
+local claim_one = require('write.claim_one')
+
+if not idempotency.reply then
+  local texts, key = claim_one()
+  if texts then
+    idempotency.remember('\147\162ok\164done\145' .. key)
+    return texts
+  end
+end
+
 local claim_first = require('write.fast_claim')
 local pack_rows = require('server.pack_rows')
 

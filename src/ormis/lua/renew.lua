@@ -1,6 +1,7 @@
 -- Renews the time to live of objects that were read.
 -- KEYS[1]  ormis/models
--- ARGV[1]  the key prefix; ARGV[2] the packed list {key of the model, time to live in milliseconds, primary key, ...}
+-- ARGV[1]  the key prefix; ARGV[2] the packed list {{key of a model, time to live in milliseconds, primary key, ...},
+--          ...}
 -- Returns {'ok'}, also where the server refuses to write.
 
 local KEY = require('server.keys')
@@ -9,6 +10,6 @@ local renew = require('expiry.renewing').renew
 
 return answer(function()
   local asked = cmsgpack.unpack(ARGV[2])
-  renew(KEY.prefix .. asked[1], asked[2], {unpack(asked, 3)})
+  for i = 1, #asked do renew(KEY.prefix .. asked[i][1], asked[i][2], {unpack(asked[i], 3)}) end
   return {'ok'}
 end)

@@ -9,7 +9,7 @@ from ..query.expressions import Expression, F
 from ..query.value_types import UNKNOWN, ValueType
 from ..schema.schema import Column
 from ..storage.codecs import Codec
-from .columns import AnnotatedColumn, Cell, RelatedCount, Row
+from .columns import AnnotatedColumn, Cell, Derived, RelatedCount, Row
 from .names import Path
 
 
@@ -92,16 +92,29 @@ def annotated_column(name: str, bound: Bound, of_groups: bool = False) -> Annota
         of_groups=of_groups,
         same=_number_of_related(bound),
         renamed=_renamed(bound),
+        filled=_filled(bound),
     )
 
 
+def _cell_of(bound: Bound) -> Cell | None:
+    """The cell whose value the expression is, if it is no more than that."""
+    return bound.reads[0] if len(bound.reads) == 1 and isinstance(bound.tree, F) else None
+
+
 def _renamed(bound: Bound) -> Column | None:
-    found = bound.reads[0] if len(bound.reads) == 1 and isinstance(bound.tree, F) else None
+    found = _cell_of(bound)
     if isinstance(found, AnnotatedColumn):
         return found.renamed
     return found if isinstance(found, Column) else None
 
 
 def _number_of_related(bound: Bound) -> RelatedCount | None:
-    found = bound.reads[0] if len(bound.reads) == 1 and isinstance(bound.tree, F) else None
+    found = _cell_of(bound)
     return found if isinstance(found, RelatedCount) else None
+
+
+def _filled(bound: Bound) -> Derived | None:
+    found = _cell_of(bound)
+    if isinstance(found, AnnotatedColumn):
+        return found.filled
+    return found if isinstance(found, Derived) else None

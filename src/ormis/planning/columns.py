@@ -196,6 +196,8 @@ class AnnotatedColumn(Column):
     """The cell that it is, if the server has it as a column of the rows."""
     renamed: "Column | None" = None
     """The field of the object itself that it is another name of."""
+    filled: "Derived | None" = None
+    """The cell that it is, if that is filled after the rows were read."""
 
 
 @lru_cache(maxsize=1024)

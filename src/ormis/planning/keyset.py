@@ -10,12 +10,12 @@ from math import inf, nan
 from typing import Any
 
 from ..errors import FieldError
-from ..schema.schema import Column, Schema
+from ..schema.schema import Column, PartColumn, Schema
 from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn
 from .condition_compiler import along
 from .ordering import OrderTerm, may_be_nan
 from .plan import Plan
-from .predicates import BehindPlace, Compare, Constant, CreatedBehind, Node, Not, join
+from .predicates import BehindPlace, Compare, Constant, CreatedBehind, Node, Not, Parameter, join
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,27 @@ def behind(plan: Plan, place: Place) -> list[Node]:
     tied = join("and", [first.same(value), _behind(plan, place, 1)])
     if value is None:
         return [tied, first.present] if first.nulls_first else [tied]
+    beyond = first.beyond(value)
     ties = CreatedBehind(place.rank, plan.backwards, place.inclusive) if len(plan.order) == 1 else None
-    further = BehindPlace(join("or", [first.beyond(value), tied]), ties)
+    own = not isinstance(first.column, PartColumn) and not first.with_nan
+    if own and ties is not None and isinstance(beyond, Compare):
+        further = BehindPlace(Constant(True), beyond, ties)
+    else:
+        further = BehindPlace(join("or", [beyond, tied]), None, ties)
     nodes = [join("and", [*first.bound(value), further])]
     return nodes if first.nulls_first or not first.nullable else [*nodes, first.absent]
+
+
+def behind_parameters(plan: Plan, inclusive: bool, value: int, rank: int) -> Node | None:
+    """The condition of behind() with parameters of these numbers, if it is one for all values of a single term."""
+    if len(plan.order) != 1:
+        return None
+    term = _Term(plan.schema, plan.order[0])
+    if term.hops or term.with_nan or term.nullable:
+        return None
+    bound = Parameter(term.column, "lte" if term.descending else "gte", number=value)
+    beyond = Parameter(term.column, "lt" if term.descending else "gt", number=value)
+    return join("and", [bound, BehindPlace(Constant(True), beyond, CreatedBehind(rank, plan.backwards, inclusive))])
 
 
 def behind_ties(plan: Plan, place: Place) -> list[Node]:

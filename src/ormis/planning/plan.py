@@ -86,7 +86,7 @@ class Plan:
     prepared: the plan with parameters of which this is a copy with values and a slice; `texts` are those of the values.
         A parameter is a number below 0, which counts from the end of the arguments.
     requests: of a cached plan the arguments made so far, by their purpose. adding: the plans that add up its objects,
-        by what. replace() takes over none of these.
+        by what. claims: the requests of claims, by what is written. replace() takes over none of these.
     """
 
     schema: Schema
@@ -110,6 +110,7 @@ class Plan:
         init=False, default_factory=dict[str, tuple[Argument, ...]], compare=False
     )
     adding: "dict[Any, Plan]" = field(init=False, default_factory=dict[Any, Any], compare=False)
+    claims: dict[Any, Any] = field(init=False, default_factory=dict[Any, Any], compare=False)
 
     def bound(self, where: Node, texts: Sequence[Text], offset: int, limit: int | None, limits: Limits) -> "Plan":
         """The same with values and a slice: dataclasses.replace() takes five times as long."""

@@ -16,6 +16,7 @@ from ..errors import FieldError
 from ..limits import Limits
 from ..schema.schema import Column, Link, PartColumn, Readable, Schema
 from ..storage.codecs import Codec
+from ..storage.member_texts import member_text
 from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row, readable
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -151,8 +152,8 @@ class Member(Compare):
 
     @property
     def texts(self) -> list[Any]:
-        """The text of the element."""
-        return [self.compared.encode(value) for value in self.values]
+        """The text of the element, one for all equal ones."""
+        return [member_text(self.compared, value) for value in self.values]
 
     def holds(self, row: Row, /) -> bool:
         """False where the column is absent."""
@@ -288,7 +289,10 @@ class CompareOuter(Node):
 
 @dataclass(frozen=True, slots=True)
 class CreatedBehind(Node):
-    """Stands behind this rank in the order of creation, or in its reverse. Only the server evaluates it."""
+    """Stands behind this rank in the order of creation, or in its reverse. Only the server evaluates it.
+
+    rank: an int below 0 is a parameter, as that of a Parameter.
+    """
 
     rank: float
     backwards: bool
@@ -296,17 +300,24 @@ class CreatedBehind(Node):
 
     def packed(self, _numbers: Positions, /) -> list[Any]:
         """{'created', rank, backwards, inclusive}."""
-        return ["created", repr(self.rank), self.backwards, self.inclusive]
+        return ["created", self.packed_rank, self.backwards, self.inclusive]
+
+    @property
+    def packed_rank(self) -> str | int:
+        """The rank as scripts read it."""
+        return self.rank if isinstance(self.rank, int) else repr(self.rank)
 
 
 @dataclass(frozen=True, slots=True)
 class BehindPlace(Node):
     """The condition of the objects behind a place in an order, which no index finds: a bound stands beside it.
 
-    ties: if the order has one term, what is the same in it stands behind by this.
+    beyond, ties: instead of the condition, if the order has one term: what stands behind by its value, and what is the
+        same in it, and behind by this.
     """
 
     part: Node
+    beyond: Compare | None = None
     ties: CreatedBehind | None = None
 
     @property
@@ -319,8 +330,10 @@ class BehindPlace(Node):
         return self.part.client_side(limits)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
-        """Its condition."""
-        return self.part.packed(numbers)
+        """Its condition; {'behind', position, kind, operator, text, rank, backwards, inclusive} for one term."""
+        if self.beyond is None or self.ties is None:
+            return self.part.packed(numbers)
+        return ["behind", *self.beyond.packed(numbers)[1:], *self.ties.packed(numbers)[1:]]
 
     def columns(self) -> set[Cell]:
         """The columns of its condition."""

@@ -13,6 +13,7 @@ from ..errors import DoesNotExist, ModelError, hint_for, reason, shown
 from ..storage.annotations import parts, unwrapped, without_none
 from ..storage.codecs import Codec, codec_for, plain_type
 from ..storage.kinds import NUMBERS
+from ..storage.member_texts import WITH_CANONICAL_TEXT
 from ..storage.special_types import Special
 from .auto_now import AutoNow
 from .constraints import check_constraints
@@ -270,10 +271,11 @@ def _members(model: str, column: Column) -> str:
         kind = column.codec.kind
         raise ModelError(f'{model}.{column.name}: index="members" is for lists, tuples and sets, not {kind}')
     element = element_column(column)
-    if not (element.served and element.codec.traits.exact_text):
+    has_one_text = element.codec.traits.exact_text or element.codec.kind in WITH_CANONICAL_TEXT
+    if not (element.served and has_one_text):
         raise ModelError(
-            f'{model}.{column.name}: index="members" is for members of which equal ones have equal texts: texts, ints, '
-            f"bools, dates, UUIDs, choices; not for {element.codec.kind}"
+            f'{model}.{column.name}: index="members" is for members that the server can tell apart by their texts: '
+            f"texts, numbers, bools, dates, datetimes, UUIDs, choices; not for {element.codec.kind}"
         )
     return element.codec.kind
 

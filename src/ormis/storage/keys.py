@@ -4,6 +4,7 @@ Every name starts with the model's key prefix: `question:1` is an object, `quest
 `ormis/…` is the database's own.
 """
 
+from functools import lru_cache
 from hashlib import sha1
 
 MODELS = "ormis/models"
@@ -36,3 +37,10 @@ def short(value: str) -> str:
 def ids_key(model: str) -> str:
     """Every primary key, scored in the order of creation."""
     return f"{model}/ids"
+
+
+@lru_cache(1024)
+def index_key(model: str, last: str, before: tuple[tuple[str, str], ...]) -> str:
+    """A sorted index: by its last field, and the names and texts of the fields before that."""
+    path = "".join([f"{name}={short(text)}/" for name, text in before])
+    return f"{model}/index/{path}{last}"

@@ -48,8 +48,9 @@ end
 -- Of each of the members of a list one entry: that of an equality index of these values.
 define('members', {stored = SET, suffix = '=', primary_key = whole_member, entries = function(key, text, pk, kind)
   local list, seen = {}, {}
-  require('values.inside').each_member(text, kind, function(own)
-    if not seen[own] then
+  require('values.inside').each_member(text, kind, function(member)
+    local own = require('values.canonical')(kind, member)
+    if own and not seen[own] then
       local count = #list
       seen[own], list[count + 1], list[count + 2], list[count + 3] = true, value_key(key, own), pk, false
     end

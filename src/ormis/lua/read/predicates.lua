@@ -7,6 +7,8 @@
 --   {'outer', position, kind, operator, relations, position}   a field of the object and one of the object from which
 --                                                    so many relations lead here
 --   {'created', rank, backwards, inclusive}          the object stands behind this rank in the order of creation
+--   {'behind', position, kind, 'gt' or 'lt', text, rank, backwards, inclusive}   the comparison holds, or the field is
+--                                                    the same and the object stands behind this rank
 --   {'one', position, model, condition, position there}   the object a foreign key points at: the one whose column
 --                                                    there, 1 for the primary key, has its value
 --   {'many', model, position, condition, position here}   some object of that model whose foreign key has the value of
@@ -23,6 +25,7 @@ local key_part = require('server.key_part')
 local comparing = require('values.compare')
 local compare, loose = comparing.compare, comparing.loose
 local models = require('model.models')
+local bound = require('read.plan').bound
 local open_models = require('read.open_models')
 local add_bytes = require('read.bytes').add
 
@@ -225,12 +228,26 @@ local function remembered(m, condition, outer_columns)
   end, holds, scope
 end
 
-function builders.created(m, node)
-  local rank, backwards, inclusive = tonumber(node[2]), node[3], node[4]
+local function created_behind(m, rank, backwards, inclusive)
+  rank = tonumber(bound(rank))
   return function(_, pk)
     local own = tonumber(call('ZSCORE', m.base .. KEY.ids, pk) or nil)
     if not own or own == rank then return own ~= nil and inclusive end
     return (own < rank) == backwards
+  end
+end
+
+function builders.created(m, node)
+  return created_behind(m, unpack(node, 2))
+end
+
+function builders.behind(m, node, columns)
+  local position, kind, text, beyond = node[2], node[3], node[5], node[4] == 'gt' and 1 or -1
+  local created = created_behind(m, unpack(node, 6))
+  columns[position] = true
+  return function(row, pk)
+    local order = row[position] and compare(kind, row[position], text)
+    return order == beyond or order == 0 and created(row, pk)
   end
 end
 

@@ -29,7 +29,8 @@ local ordering = require('read.ordering')
 local creation_order = ordering.creation_order
 local in_place, know_order = ordering.in_place, ordering.know_order
 local first_of, cut = ordering.first_of, ordering.cut
-local plan = require('read.plan').plan
+local planned = require('read.plan')
+local plan, value_of = planned.plan, planned.bound
 local full = require('read.bytes').full
 local request = require('read.request')
 
@@ -196,7 +197,7 @@ end
 -- The keys without those that stand at the place from which a walk begins and are not behind it. ties: as query.lua has
 -- them, of a condition in which nothing else is left to check.
 local function behind_ties(keys, stands, from, ties)
-  local tied, rank, kept = {}, tonumber(ties[2]), {}
+  local tied, rank, kept = {}, tonumber(value_of(ties[2])), {}
   for i = 1, #keys do
     if tonumber(stands[keys[i]]) ~= from then break end
     tied[i] = keys[i]

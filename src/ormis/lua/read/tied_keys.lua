@@ -1,5 +1,5 @@
 -- The first keys of an index, with several at one score: in the order of creation.
--- Out: tied_keys(entries, probe, base, limit, backwards): `entries` are the first of the index, {key, score, ...}, one
+-- Out: tied_keys(entries, index, base, limit, backwards): `entries` are the first of the index, {key, score, ...}, one
 --      more than the limit if there are as many. Of more than MOST at the last score it takes those that the index has
 --      first, since to sort them would take as long as to read all of them.
 
@@ -8,11 +8,11 @@ local KEY = require('server.keys')
 
 local MOST = 1000
 
-local function tied_keys(entries, probe, base, limit, backwards)
+local function tied_keys(entries, index, base, limit, backwards)
   local keys, scores, count = {}, {}, math.min(#entries / 2, limit)
   local last, next_one = entries[2 * count], entries[2 * count + 2]
-  if last == next_one and call('ZCOUNT', probe.key, last, last) <= MOST then
-    local tied = call('ZRANGEBYSCORE', probe.key, last, last)
+  if last == next_one and call('ZCOUNT', index, last, last) <= MOST then
+    local tied = call('ZRANGEBYSCORE', index, last, last)
     while count > 0 and entries[2 * count] == last do count = count - 1 end
     for i = 1, #tied do keys[count + i], scores[tied[i]] = tied[i], tonumber(last) end
   end

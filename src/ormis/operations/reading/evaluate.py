@@ -62,7 +62,7 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     plan = (yield from planned(query, origin)).renewing()
     rows = yield from rows_of(plan, origin, hydrator(source, origin) if plan.limit is None else None)
     if plan.renews and not rows.renewed:
-        yield from renew_rows(plan, rows)
+        yield from renew_rows(plan, rows, rows.related)
     if plan.related or query.prefetch:
         return (yield from completed(source, origin, plan, rows))
     return objects(source, origin, plan, rows)

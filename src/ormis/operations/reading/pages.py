@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from redis.exceptions import ResponseError
 
-from ...calls import Operation
+from ...calls import Argument, Operation, ScriptCall
 from ...planning.columns import ColumnRef
 from ...planning.plan import Plan, Related
 from ...planning.predicates import Compare
@@ -205,6 +205,16 @@ def ask(
     if plan.renews and want == "rows" and not more.keys() & {"keys", "step"}:  # it writes by the way
         call.reads = False
         call.reading = script("query")(replace(plan, renews=False).request(want, **more), meanwhile=meanwhile)
+    return (yield from _asked(call, not more.keys() & {"keys", "step"}, meanwhile))
+
+
+def ask_with(arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
+    """As ask(), for the whole of a result, with these arguments."""
+    return (yield from _asked(script("query")(arguments), True))
+
+
+def _asked(call: ScriptCall, first: bool, meanwhile: Callable[[], object] | None = None) -> Operation[list[Any]]:
+    """first: no part of a reading of several pages, which clears away what expired objects have left once."""
     call.meanwhile = meanwhile
     reply = yield call
     if isinstance(reply, int):
@@ -214,7 +224,7 @@ def ask(
     if not reply[0]:
         return [["ok", "ends"], *reply[1:]]
     head = reply[0] = unpack(reply[0])
-    if head[0] == "expired" and not more.keys() & {"keys", "step"}:  # once for a reading of several pages
+    if head[0] == "expired" and first:
         yield from clear_expired()
     return reply
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from ...calls import Command, Operation, Origin
+from ...calls import Argument, Command, Operation, Origin
 from ...planning.columns import Computed
-from ...planning.keyset import Place, behind, behind_ties, order_cells
+from ...planning.keyset import Place, behind, behind_parameters, behind_ties, order_cells
 from ...planning.plan import Plan
 from ...planning.predicates import Node, join
 from ...query.q import Q
@@ -27,7 +27,8 @@ from .complete_rows import rows_of
 from .evaluate import check_saved, completed, narrowed, values_of
 from .multi_valued import spreads
 from .page_tokens import place_of, shape_of, token_of
-from .pages import Rows, decoded, first_page
+from .pages import Page as ReplyPage
+from .pages import Rows, ask_with, decoded, first_page
 from .renewal import renew_rows
 from .row_shapes import shaped
 from .select import take_related
@@ -133,10 +134,10 @@ def _check(source: Source[Any], method: str) -> None:
 
 
 def _plan(source: Source[Any], origin: Origin, turned: bool, method: str) -> Operation[Plan]:
-    query = source.query.having(backwards=source.query.backwards != turned)
+    query = source.query.having(backwards=source.query.backwards != turned, limit=1)  # how many is told by the call
     plan = yield from planned(query, origin)
     order_cells(plan, method)
-    return replace(plan)  # not the prepared one: its conditions are those of a place
+    return plan
 
 
 def _place(plan: Plan, found: _Ranked, at: int) -> Place:
@@ -156,7 +157,7 @@ def _cut(found: _Ranked, size: int, turned: bool) -> _Ranked:
 def _results(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Operation[list[Any]]:
     if source.query.shape != "objects":
         return shaped(source.query, values_of(plan, rows))
-    yield from renew_rows(plan, rows)
+    yield from renew_rows(plan, rows, rows.related)
     return (yield from completed(source, origin, plan, rows))
 
 
@@ -165,10 +166,18 @@ def _results(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Ope
 
 def _behind(plan: Plan, origin: Origin, place: Place | None, number: int) -> Operation[_Ranked]:
     """The first rows behind a place, or the first ones at all."""
+    arguments, first = _kept_arguments(plan, place, number), None
+    if arguments is not None:
+        head, *packed = yield from ask_with(arguments)
+        if head[1] == "done":
+            page = ReplyPage(plan, head[2], packed, whole=True)
+            return _Ranked(page.rows, page.ranks)
     if place is None:
-        return (yield from _first(replace(plan, limit=number), origin))
+        plan = replace(plan, limit=number)
+        return (yield from (_first(plan, origin) if arguments is None else _in_steps(plan, origin)))
     conditions = behind(plan, place)
-    first = yield from _at_once(_narrowed(plan, conditions[0], number))
+    if arguments is None:
+        first = yield from _at_once(_narrowed(plan, conditions[0], number))
     if first is None and len(plan.order) == 1:  # many objects may have the value of the place
         conditions = behind_ties(plan, place)
         first = yield from _at_once(_narrowed(plan, conditions[0], number))
@@ -182,6 +191,29 @@ def _behind(plan: Plan, origin: Origin, place: Place | None, number: int) -> Ope
     return found
 
 
+def _kept_arguments(plan: Plan, place: Place | None, number: int) -> tuple[Argument, ...] | None:
+    """The arguments of the call, of which all but the values are kept with the prepared plan; None if there is none."""
+    prepared = plan.prepared
+    if prepared is None or (place is not None and (len(plan.order) != 1 or place.values[0] is None)):
+        return None
+    purpose, values = "page", tuple[Argument, ...]()
+    if place is not None:
+        purpose = f"page behind {place.inclusive}"
+        (cell,) = order_cells(plan, "page()")
+        values = cell.codec.encode(place.values[0]), repr(place.rank)
+    arguments = prepared.requests.get(purpose)
+    if arguments is None and place is not None:
+        rank = -3 - len(plan.texts)
+        node = behind_parameters(prepared, place.inclusive, rank - 1, rank)
+        if node is None:
+            return None
+        prepared_here = replace(prepared, where=join("and", [prepared.where, node]))
+        arguments = prepared.requests[purpose] = prepared_here.request("rows", places=True)
+    elif arguments is None:
+        arguments = prepared.requests[purpose] = prepared.request("rows", places=True)
+    return *arguments, *values, *plan.texts, "0", str(number)
+
+
 def _narrowed(plan: Plan, node: Node, limit: int) -> Plan:
     return replace(plan, where=join("and", [plan.where, node]), limit=limit)
 
@@ -189,7 +221,11 @@ def _narrowed(plan: Plan, node: Node, limit: int) -> Plan:
 def _first(plan: Plan, origin: Origin) -> Operation[_Ranked]:
     """The first rows of a plan, with their ranks."""
     found = yield from _at_once(plan)
-    return found or (yield from _ranked(plan, (yield from rows_of(plan, origin))))
+    return found or (yield from _in_steps(plan, origin))
+
+
+def _in_steps(plan: Plan, origin: Origin) -> Operation[_Ranked]:
+    return (yield from _ranked(plan, (yield from rows_of(plan, origin))))
 
 
 def _at_once(plan: Plan) -> Operation[_Ranked | None]:

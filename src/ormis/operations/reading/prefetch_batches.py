@@ -95,7 +95,7 @@ def referring(
         ready = page.whole and plan.client_where is None and not plan.client_sort
         batch = page if ready else (yield from fetch(plan, hydrate, page))
         if isinstance(batch, Rows) and plan.renews:
-            yield from renew_rows(plan, batch)
+            yield from renew_rows(plan, batch, batch.related)
         covered = page.covered or len(asked.values)
         batches.pending.append((plan, batch, asked.values[:covered]))
         left, size = left[covered:], min(limits.values, covered + covered // 4 + 1)

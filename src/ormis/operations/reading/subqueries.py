@@ -9,9 +9,10 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...errors import FieldError
 from ...planning.columns import needed
+from ...planning.exists_matches import match_of
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.names import cell_of
-from ...planning.plan import Plan, plan_of, split
+from ...planning.plan import Plan, of_kind, plan_of, split
 from ...planning.plan_cache import cached_plan
 from ...planning.predicates import (
     BoolOp,
@@ -41,15 +42,17 @@ from .select import fetch
 def planned(query: Query, origin: Origin, node: Node | None = None, writing: bool = False) -> Operation[Plan]:
     """The plan of a query; the queries that it needs first are evaluated. No call if there are none.
 
-    node: its condition, if that is compiled already. writing: its objects are about to be changed: the condition of a
-    queryset in `in` is evaluated where they are, so that what others have changed since is seen.
+    node: its condition, if that is compiled already. writing: its objects are about to be changed: the conditions of
+    querysets in `in` and Exists() are evaluated where they are, so that what others have changed since is seen.
     """
     limits = origin.database.limits
     plan = cached_plan(query, limits) if node is None else None
     if plan is not None:
         return plan
     query = at_one_moment(query)
-    resolved = yield from _resolved(condition(query) if node is None else node, origin, writing)
+    resolved = yield from _resolved(
+        condition(query) if node is None else node, origin, query.schema if writing else None
+    )
     server_where, client_where = split(resolved, limits)
     if client_where is None:
         return plan_of(query, resolved, limits)
@@ -57,9 +60,13 @@ def planned(query: Query, origin: Origin, node: Node | None = None, writing: boo
     return plan_of(query, join("and", [server_where, own]), limits)
 
 
-def _resolved(node: Node, origin: Origin, writing: bool = False) -> Operation[Node]:
+def _resolved(node: Node, origin: Origin, writing: Schema | None = None) -> Operation[Node]:
+    """writing: the model whose objects are about to be changed."""
     if not node.client_side(origin.limits):
         return node
+    match = None if writing is None else match_of(writing, node)
+    if match is not None:
+        return (yield from _resolved(match, origin, writing))
     if isinstance(node, BoolOp):
         parts: list[Node] = []
         for part in node.parts:
@@ -155,7 +162,7 @@ def _again(column: Column, query: Query, origin: Origin) -> Operation[tuple[Node
     named = _selected(query)
     if not isinstance(named, Column) or query.groups is not None:
         return None
-    resolved = yield from _resolved(condition(query), origin, writing=True)
+    resolved = of_kind(query.schema, (yield from _resolved(condition(query), origin, query.schema)))
     part = _of_stored_cells(resolved)
     whole = part is resolved and not query.sliced
     if column is named and column is query.schema.pk:

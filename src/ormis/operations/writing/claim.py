@@ -10,7 +10,7 @@ Touched: as by update().
 # Modules of the package use private names of each other.
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -23,8 +23,10 @@ from ...planning.columns import Cell, needed
 from ...planning.plan import Plan, packed
 from ...planning.predicates import BoolOp, Compare, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...query.q import Q
+from ...query.state import Query
 from ...records.hydration import load
-from ...schema.schema import Column, stored_column
+from ...records.state import Wire
+from ...schema.schema import Column, Schema, stored_column
 from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, answer_of
 from ..reading.evaluate import evaluate
@@ -34,7 +36,8 @@ from ..reading.select import fetch
 from ..reading.source import Source
 from ..reading.subqueries import planned
 from .cascade import referred_values, shapes_with_referrers
-from .fast_claim import claim_arguments, renewal
+from .fast_claim import claim_of, renewal
+from .known_claims import keep_known, known_claim
 from .mutations import ModelCall
 from .set_changes import ClientChange, _batch, _computed, _expecting, _key, _Planned, check_whole
 from .subquery_values import _has_subquery
@@ -62,13 +65,10 @@ class _Claims:
         """Returns whether the object with this key, as its text, is among them."""
         return self.source._schema.pk.codec.decode(key.encode()) in self.objects
 
-    def take(self, rows: bytes) -> int:
-        """Takes the objects that one call has changed; returns how many of them are new."""
-        schema, before = self.source._schema, len(self.objects)
-        records = load(self.source.model, whole_rows(schema, rows), self.origin)
-        if self.source._known:
-            attach_known(records, self.source._known)
-        for record in records:
+    def take(self, rows: Sequence[Wire]) -> int:
+        """Takes the objects of stored rows that one call has changed; returns how many of them are new."""
+        before = len(self.objects)
+        for record in _objects(self.source, self.origin, rows):
             self.objects[record.pk] = record
         return len(self.objects) - before
 
@@ -78,13 +78,31 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     check_whole(source, "claimed")
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"claim({number!r}): give the number of objects, 0 or more")
+    source._cache = None
+    query = source.query
+    plan = yield from planned(
+        query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects"), origin, writing=True
+    )
+    if plan.prepared is None:  # annotations of the results are read when they are claimed
+        plan = replace(plan, columns=plan.schema.columns)
+    known = known_claim(plan, values) if number == 1 and not _completes(query) else None
+    reply: Any = None
+    if known is not None:
+        reply = yield _call(plan.schema, known.arguments)
+        row = known.row(reply)
+        if row is not None:
+            return _objects(source, origin, (row,))
+    return (yield from _claimed(source, origin, number, values, plan, reply))
+
+
+def _claimed(
+    source: Source[Any], origin: Origin, number: int, values: Mapping[str, Any], plan: Plan, reply: Any
+) -> Operation[list[Any]]:
+    """reply: of a call for the first objects that was made already, None if there was none."""
     name = source._schema.name
     subquery = next((value for value in values.values() if _has_subquery(value)), None)
     if subquery is not None:
         raise FieldError(f"{name}: claim() can't write {subquery}: values of subqueries are those of update()")
-    source._cache = None
-    query = source.query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects")
-    plan = yield from planned(query, origin, writing=True)
     if plan.prepared is None and plan.derived:
         raise FieldError(
             f"{name}: a queryset that is filtered or ordered by {plan.derived[0].name} can't be claimed: that is "
@@ -94,9 +112,10 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     if source.query.empty:
         return []
     _check_leaving(plan, assigned, values)
+    keep_known(plan, values, assigned, source.model)
     claims = _Claims(source, origin, number)
     try:
-        yield from _claim(plan, claims, assigned)
+        yield from _claim(plan, claims, assigned, reply)
     except Exception:
         if not claims.objects:
             raise
@@ -104,27 +123,42 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     return (yield from _completed(source, origin, claims.objects))
 
 
-def _claim(plan: Plan, claims: _Claims, assigned: Writes) -> Operation[None]:
+def _objects(source: Source[Any], origin: Origin, rows: Sequence[Wire]) -> list[Any]:
+    records = load(source.model, rows, origin, read=source._schema.stored.columns)
+    if source._known:
+        attach_known(records, source._known)
+    return records
+
+
+def _claim(plan: Plan, claims: _Claims, assigned: Writes, reply: Any = None) -> Operation[None]:
     by_server = assigned.by_server and not _may_be_null(plan.schema, assigned)
     if by_server and plan.client_where is None and not plan.client_sort and plan.keys is None:
         try:
-            if (yield from _in_one_call(plan, claims, assigned)):
+            if (yield from _in_one_call(plan, claims, assigned, reply)):
                 return
         except InexactArithmetic:
             pass
     yield from _by_keys(plan, claims, _client_change(claims.source, assigned, claims.origin.limits))
 
 
-def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes) -> Operation[bool]:
+def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes, reply: Any) -> Operation[bool]:
     """Claims by calls that find the objects themselves; returns False if the server can't find them in one call."""
     while claims.left:
         some = min(claims.left, claims.origin.limits.changed)
-        how, *rest = yield from _ask(plan, claim_arguments(plan, some, assigned))
-        if how not in ("done", "step"):
-            return False
-        new = claims.take(rest[-1])
+        claim = claim_of(plan, some, assigned)
+        if reply is None:
+            reply = yield _call(plan.schema, claim.arguments)
+        row, how = claim.row(reply), "done"
+        if row is not None:
+            new = claims.take((row,))
+        else:
+            how, *rest = _answer(plan, reply)
+            if how not in ("done", "step"):
+                return False
+            new = claims.take(whole_rows(plan.schema.stored, rest[-1]))
         if not new or (new < some and how == "done"):
             return True
+        reply = None
     return True
 
 
@@ -160,14 +194,13 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         request, numbers = plan.asked("change", mutation=mutation, most=left, **more)
         referred = [plan.schema] if referred_values(plan.schema) else []
         arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
-        *_, looked, rows = yield from _ask(plan, arguments)
-        claims.take(rows)
+        *_, looked, rows = _answer(plan, (yield _call(plan.schema, arguments)))
+        claims.take(whole_rows(plan.schema.stored, rows))
         waiting = waiting[looked:]
 
 
-def _ask(plan: Plan, arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
-    schema = plan.schema
-    call = script("claim")(
+def _call(schema: Schema, arguments: tuple[Argument, ...]) -> ModelCall:
+    return script("claim")(
         arguments,
         ModelCall,
         in_block=partial(_refused_in_block, schema.name),
@@ -175,7 +208,9 @@ def _ask(plan: Plan, arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
         changed=schema,
         wide=bool(referred_values(schema)),
     )
-    reply: bytes | list[bytes] = yield call
+
+
+def _answer(plan: Plan, reply: bytes | list[bytes]) -> list[Any]:
     return answer_of(reply, (plan,)) if isinstance(reply, bytes) else [*answer_of(reply[0]), reply[1]]
 
 
@@ -189,12 +224,16 @@ def _refused_in_block(name: str) -> NoReturn:
 def _completed(source: Source[Any], origin: Origin, claimed: dict[Any, Any]) -> Operation[list[Any]]:
     """The objects, read once more where the queryset wants more of them, or less, than their fields."""
     query = source.query
-    if not claimed or not (query.fields or query.related or query.prefetch or query.shown):
+    if not claimed or not _completes(query):
         return [*claimed.values()]
     keys = [*claimed]
     again = source._copy(where=(Q(pk__in=keys),), order=())
     found = {record.pk: record for record in (yield from evaluate(again, origin))}
     return [found[key] for key in keys if key in found]
+
+
+def _completes(query: Query) -> bool:
+    return bool(query.fields or query.related or query.prefetch or (query.annotations and query.shown))
 
 
 # Conditions ----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ def delete(source: Source[Any], origin: Origin) -> Operation[tuple[int, dict[str
     plan = yield from plan_of_all(source, origin, "deleted")
     limits, replacements = origin.limits, Replacements()
     requested = Change("delete", limits.deleted, (limits.cascade,), replacements=replacements)
-    return counted((yield from change(plan, requested, partial(_delete_found, origin, replacements))).models)
+    found = partial(_delete_found, origin, replacements)
+    return counted((yield from change(plan, requested, origin, found)).models)
 
 
 def delete_one(record: Record, pk: Any, origin: Origin) -> Operation[tuple[int, dict[str, int]]]:
@@ -265,7 +266,7 @@ def _release(cascade: _Cascade, origin: Origin, replacements: Replacements) -> O
         change_ = [reference.column.position, False if text is None else text]
         requested = Change("update", origin.limits.changed, (change_,))
         for some in _chunks(values, origin.limits.values):
-            yield from change((yield from _plan_of_referring(child, reference, some, origin)), requested)
+            yield from change((yield from _plan_of_referring(child, reference, some, origin)), requested, origin)
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -26,7 +26,7 @@ def expiry(schema: Schema, pks: Sequence[Any], ttl: int | None) -> Mutation:
 def expire(source: Source[Any], origin: Origin, ttl: int | None) -> Operation[int]:
     """Sets the time to live of every object of the query, in milliseconds, or removes it; returns their number."""
     plan = yield from plan_of_rows(source, origin, "given a time to live")
-    return (yield from change(plan, Change("expire", origin.limits.changed, (_time(ttl),)))).count
+    return (yield from change(plan, Change("expire", origin.limits.changed, (_time(ttl),)), origin)).count
 
 
 def remaining(schema: Schema, pk: Any) -> Operation[float | None]:

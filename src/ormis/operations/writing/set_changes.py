@@ -31,8 +31,8 @@ from ...schema.relations import OnDelete
 from ...schema.schema import Column, stored_column
 from ...storage.scripts import script
 from ..outcomes import NotInOneCall, ReplacementsWanted, answer_of
-from ..reading.complete_rows import keys_of
-from ..reading.pages import Page, decoded, next_page
+from ..reading.complete_rows import rows_of
+from ..reading.pages import Page, Rows, decoded, next_page
 from ..reading.select import fetch, fetch_keys
 from ..reading.source import Source
 from ..reading.subqueries import planned
@@ -118,8 +118,6 @@ def _plan(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
     source._cache = None
     query = source.query.having(order=(), fields=None, related=(), shape="objects")
     plan = replace((yield from planned(query, origin, writing=True)), columns=query.schema.columns)
-    if not plan.derived:
-        return plan
     window = window_among(plan.derived)
     if window is not None:
         name = plan.schema.name
@@ -127,21 +125,21 @@ def _plan(source: Source[Any], origin: Origin, what: str) -> Operation[Plan]:
             f"{name}: a queryset that is filtered by {window} can't be {what}: write "
             f"{name}.objects.filter(pk__in=queryset), which finds its objects first"
         )
-    return replace(plan, client_where=None, keys=tuple((yield from keys_of(plan, origin))))
+    return plan
 
 
 Fallback = Callable[[Plan, Sequence[str] | None], Operation[ChangeCounts]]
 """Changes the objects of the query, or of these keys, if the server refuses to do it in one call."""
 
 
-def change(plan: Plan, requested: Change, otherwise: Fallback | None = None) -> Operation[ChangeCounts]:
+def change(plan: Plan, requested: Change, origin: Origin, otherwise: Fallback | None = None) -> Operation[ChangeCounts]:
     """Changes every object that the query finds.
 
     otherwise: does a step that the server refuses to do in one call.
     Raises the error of a refused mutation; the steps before stay done.
     """
     if plan.client_where is not None:
-        return (yield from change_each(plan, ClientChange(requested), otherwise))
+        return (yield from change_each(plan, ClientChange(requested), origin, otherwise))
     tally, lasting = ChangeCounts(), _lasting(plan, requested)
     if plan.keys is not None:
         keys = plan.keys if lasting is plan else (yield from _keys(plan))
@@ -233,18 +231,26 @@ def _present(otherwise: Fallback | None) -> Fallback:
 
 
 def change_each(
-    plan: Plan, how: ClientChange, otherwise: Fallback | None = None, keys: Sequence[str] | None = None
+    plan: Plan,
+    how: ClientChange,
+    origin: Origin,
+    otherwise: Fallback | None = None,
+    keys: Sequence[str] | None = None,
 ) -> Operation[ChangeCounts]:
     """Changes every object of the query, or of these keys, by values that the client computes for each.
 
-    Everything is computed before anything is written. Raises what `compute` raises.
+    Everything is computed before anything is written, and each object is changed on condition that what the client has
+    read of it is unchanged; what the client has read of other objects is that of the moment of reading.
+    Raises what `compute` raises.
     """
     client_where = needed(() if plan.client_where is None else plan.client_where.columns()).stored
     stored = [stored_column(column) if isinstance(column, Column) else column for column in client_where]
     checked = [column for column in dict.fromkeys([*how.reads, *stored]) if isinstance(column, Column)]
     reading = replace(plan, columns=(plan.schema.pk, *checked), related=(), order=())
     most, lasting = how.requested.most, _lasting(plan, how.requested)
-    tally, rows = ChangeCounts(), (yield from (fetch(reading) if keys is None else fetch_keys(reading, keys)))
+    if plan.derived:  # what is about other objects is settled by the keys
+        lasting = replace(lasting, client_where=None)
+    tally, rows = ChangeCounts(), (yield from _rows(reading, origin, keys))
     for _ in range(ATTEMPTS):
         changes = [_computed(reading, how, checked, row) for row in rows]
         stale: list[str] = []
@@ -262,8 +268,15 @@ def change_each(
             done += looked
         if not stale:
             return tally
-        rows = yield from fetch_keys(reading, stale)
+        rows = yield from _rows(reading, origin, stale)
     raise OrmisError(f"{plan.schema.name}: others changed the same objects {ATTEMPTS} times in a row")
+
+
+def _rows(plan: Plan, origin: Origin, keys: Sequence[str] | None) -> Operation[Rows]:
+    """The rows of the objects that meet the condition, of all or of these keys."""
+    if plan.derived:
+        return (yield from rows_of(plan if keys is None else replace(plan, keys=(*keys,)), origin))
+    return (yield from (fetch(plan) if keys is None else fetch_keys(plan, keys)))
 
 
 @dataclass(frozen=True, slots=True)

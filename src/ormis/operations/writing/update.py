@@ -100,12 +100,11 @@ def update(source: Source[Any], origin: Origin, values: Mapping[str, Any]) -> Op
     assigned = writes(source, values)
     by_client = _client_change(source, assigned, origin.limits)
     if not assigned.by_server or _may_be_null(source._schema, assigned):
-        return (yield from change_each(plan, by_client)).count
-    fallback: Fallback = lambda plan, keys: change_each(plan, by_client, None, keys)  # noqa: E731
+        return (yield from change_each(plan, by_client, origin)).count
+    fallback: Fallback = lambda plan, keys: change_each(plan, by_client, origin, None, keys)  # noqa: E731
     computed = partial(compute, source._schema, assigned.computed, source.model._fitted)
-    return (
-        yield from change(plan, Change("update", origin.limits.changed, tuple(assigned.arguments), computed), fallback)
-    ).count
+    requested = Change("update", origin.limits.changed, tuple(assigned.arguments), computed)
+    return (yield from change(plan, requested, origin, fallback)).count
 
 
 def _may_be_null(schema: Schema, assigned: Writes) -> bool:
