@@ -4,12 +4,13 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from traceback import print_exc
 
 
 def in_child_of_c(work: Callable[[], object]) -> Callable[[], bool]:
     """Runs the work in a child forked by C code, whose hooks Python does not call: uWSGI forks workers so.
 
-    Returns a function that waits for the child and says whether the work was done.
+    Returns a function that waits for the child and says whether the work was done; the child prints its error.
     """
     child = ctypes.PyDLL(None).fork()
     if child:
@@ -18,5 +19,7 @@ def in_child_of_c(work: Callable[[], object]) -> Callable[[], bool]:
     try:
         work()
         os._exit(0)
+    except BaseException:
+        print_exc()
     finally:
         os._exit(1)

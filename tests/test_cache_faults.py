@@ -274,7 +274,7 @@ def test_a_fork_by_c_code(raw: redis.Redis, url: str) -> None:
             town.save()
             assert Town.get(1).size == town.size
             warm(database, lambda: Town.get(1))
-            assert len([one for one in database.client.client_list() if "t" in one["flags"]]) == 2
+            until(lambda: len([one for one in database.client.client_list() if "t" in one["flags"]]) == 2, "two listen")
 
         assert in_child_of_c(work)()
         with database.cache._room.lock:

@@ -589,7 +589,7 @@ def test_a_loop_that_ends_under_calls(raw: redis.Redis, url: str, moment: str) -
     async def work() -> None:
         if moment == "under way":
             await fill(1)
-            raw.execute_command("CLIENT", "PAUSE", 100, "ALL")
+            raw.execute_command("CLIENT", "PAUSE", 600, "ALL")
         background.extend(asyncio.create_task(vote()) for _ in range(20))
         await asyncio.sleep(0)
 
