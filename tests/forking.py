@@ -19,7 +19,7 @@ def in_child_of_c(work: Callable[[], object]) -> Callable[[], bool]:
     try:
         work()
         os._exit(0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it ends with the child
         print_exc()
     finally:
         os._exit(1)
