@@ -12,6 +12,7 @@ Question(question_text="Nike or Adidas?").save()
 
 from . import functions, signals
 from .api_models import body, view
+from .cluster.local import LocalCluster
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
@@ -59,7 +60,7 @@ from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
-    "connect", "Database", "Limits", "capture_calls",
+    "connect", "Database", "Limits", "LocalCluster", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
     "before_save", "after_save", "before_delete", "after_delete", "signals",
