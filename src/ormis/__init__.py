@@ -18,6 +18,7 @@ from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, 
 from .descriptors.fields import col
 from .drivers.capture import capture_calls
 from .errors import (
+    ClusterError,
     ConflictError,
     DoesNotExist,
     FieldError,
@@ -79,7 +80,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
-    "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
-    "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded",
-    "RestrictedError", "StoredDataError", "UniqueViolation",
+    "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
+    "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",
+    "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from math import inf
 from os import PathLike
 from time import sleep
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from weakref import WeakSet, finalize
 
 import redis
@@ -21,11 +21,12 @@ from redis.exceptions import ResponseError
 from .caching.cache import Cache
 from .caching.rows import Rows
 from .calls import OneCall, Operation, Origin, R, ScriptCall, T, steps
+from .cluster.cluster import Cluster
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .drivers.reading_only import reading_only
-from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
+from .errors import ClusterError, ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
@@ -53,9 +54,15 @@ class Database:
     """
 
     def __init__(
-        self, connections: Connections, limits: Limits = DEFAULT, cache: int = 0, cache_bound: float = 2.0
+        self,
+        connections: Connections,
+        limits: Limits = DEFAULT,
+        cache: int = 0,
+        cache_bound: float = 2.0,
+        cluster: Cluster | None = None,
     ) -> None:
         self._connections = connections
+        self._cluster = cluster
         self.limits = limits
         self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
@@ -176,16 +183,17 @@ class Database:
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
-        client = self._connections.client
         try:
             if not self._checked:
+                if self._cluster is not None:
+                    return self._cluster.run(self._gathered(operation))
                 with unseen():
-                    sync.run(client, check_layout(), self.prefix)
+                    sync.run(self._connections.client, check_layout(), self.prefix)
                 self._checked = True
             block = block_of(self._own)
             if block is not None:
                 operation = block.gather(self._own, operation)
-            return sync.run(client, operation, self.prefix, self._drop)
+            return sync.run(self._connections.client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -195,8 +203,10 @@ class Database:
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
-        own = self._connections.loop_client
         try:
+            if self._cluster is not None:
+                return await self._cluster.arun(self._gathered(operation))
+            own = self._connections.loop_client
             if not self._checked:
                 with unseen():
                     await aio.run(own.client, check_layout(), self.prefix, own.shared)
@@ -211,6 +221,10 @@ class Database:
         except (ProtectedError, RestrictedError) as error:
             error.origin = error.origin or Origin(self, asynchronous=True)
             raise
+
+    def _gathered(self, operation: Operation[T]) -> Operation[T]:
+        block = block_of(self._own)
+        return operation if block is None else block.gather(self._own, operation)
 
     def read(self, operation: Operation[T]) -> T:
         """Runs an operation that belongs to no write: on a replica, if the database was connected to with
@@ -450,7 +464,16 @@ def connect(
             'connect(cache=..., read_from="replica"): a replica may be behind what the primary says has changed; '
             "leave out one of them, and read from replicas by using(db.replica)"
         )
-    database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound)
+    cluster = None if client is not None else Cluster.open(url, prefix, shared)
+    if cluster is None:
+        database = Database(
+            Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound
+        )
+    elif cache or read_from == "replica":
+        option = "cache=" if cache else 'read_from="replica"'
+        raise ClusterError(f"connect({option}): that is not there yet on a cluster; leave it out")
+    else:
+        database = Database(cast(Any, cluster.nodes), limits, cluster=cluster)
     if read_from == "replica":
         database._reader = database.replica
     _default = database

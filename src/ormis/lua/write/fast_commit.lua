@@ -159,12 +159,13 @@ elseif commit then
 
     -- Returns the keys, or nothing if nothing has been written or all of it undone, with an error if it was not.
     local function insert()
-      local last = command('GET', base .. KEY.next_id) or '0'
+      local counting = require('server.counting')
+      local last = command('GET', base .. KEY.next_id) or counting.first
       if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
-      if last == '0' and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- the counter was evicted
+      if last == counting.first and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- it was evicted
       local pks, keys, places = {}, {}, {}
       for i = 1, count do
-        local pk = string.format('%.0f', last + i)
+        local pk = string.format('%.0f', last + i * counting.step)
         pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
       end
       for first = 1, count, CHUNK do
@@ -183,7 +184,12 @@ elseif commit then
     return insert, undo
   end
 
-  local number = commit == 'insert' and command('INCR', base .. KEY.next_id)
+  local counting = require('server.counting')
+  local step, number = counting.step, nil
+  if commit == 'insert' then
+    number = KEYS[3] and command('INCRBY', base .. KEY.next_id, step) or command('INCR', base .. KEY.next_id)
+    if KEYS[3] and number == step then number = command('INCRBY', base .. KEY.next_id, counting.first) end
+  end
   if commit == 'insert_many' then
     local insert = batch_of()
     local pks, unrestored = insert()
@@ -191,7 +197,7 @@ elseif commit then
   elseif type(number) == 'number' then
     local pk, at, rest, failed = string.format('%.0f', number), 9, 9 + 4 * ARGV[8], number < 1 or number >= 1e15
     -- The counter of existing objects was evicted.
-    failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
+    failed = failed or number == step + counting.first and command('EXISTS', base .. KEY.ids) == 1
     if not failed and command('EXISTS', base .. KEY.object .. pk) == 0 then
       while not failed and at < rest do
         local name, text, done = base .. KEY.index .. ARGV[at + 2], ARGV[at + 3], nil
@@ -212,7 +218,8 @@ elseif commit then
       end
     end
     -- Without the undo the key is not counted again: what is left would belong to another object.
-    if not reply and command('DECR', base .. KEY.next_id) == 0 and command('EXISTS', base .. KEY.ids) == 0 then
+    local left = not reply and command('DECRBY', base .. KEY.next_id, step)
+    if left == tonumber(counting.first) and command('EXISTS', base .. KEY.ids) == 0 then
       command('UNLINK', base .. KEY.next_id)
     end
   end

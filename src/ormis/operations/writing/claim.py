@@ -174,6 +174,7 @@ def _ask(plan: Plan, arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
         model=schema.name,
         changed=schema,
         wide=bool(referred_values(schema)),
+        plan=plan,
     )
     reply: bytes | list[bytes] = yield call
     return answer_of(reply, (plan,)) if isinstance(reply, bytes) else [*answer_of(reply[0]), reply[1]]

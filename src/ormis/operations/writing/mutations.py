@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...calls import NOTHING, Operation, ScriptCall, Written
+from ...planning.plan import Plan
 from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.scripts import script
@@ -75,9 +76,13 @@ _BEFORE_TTL: dict[str, list[Any]] = {
 
 @dataclass(slots=True)
 class CommitCall(ScriptCall):
-    """The call of `commit`, and the mutations it stands for."""
+    """The call of `commit`, and the mutations it stands for.
+
+    divisible: they may be applied in parts, one for each partition of a cluster, each all or nothing.
+    """
 
     mutations: Sequence[Mutation] = field(default=(), repr=False)
+    divisible: bool = False
 
     def written(self) -> Written:
         """As ScriptCall."""
@@ -100,10 +105,12 @@ class ModelCall(ScriptCall):
     """A call that may change any object of some models.
 
     changed: one of them, None if there is none; wide: and those that a deletion of its objects may reach.
+    plan: that of the query whose objects it is about.
     """
 
     changed: Schema | None = None
     wide: bool = False
+    plan: Plan | None = field(default=None, repr=False)
 
     def written(self) -> Written:
         """As ScriptCall."""
