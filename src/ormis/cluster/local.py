@@ -171,6 +171,7 @@ class LocalCluster:
         self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
         alive = [one for one in self.nodes if one.process.poll() is None]
         self.wait_until(lambda: all(_knows(one, len(alive)) for one in alive), "does not know its new node")
+        self.wait_until(lambda: _is_ok(node), "does not serve its new node")
 
     def owner(self, slot: int) -> Node:
         """The node that a slot belongs to."""
@@ -230,10 +231,8 @@ class LocalCluster:
         slots = [node.client.execute_command("CLUSTER", "SLOTS") for node in self.nodes]
         seen = all(sum(last - first + 1 for first, last, *_ in own) == SLOTS for own in slots)
         in_place = sum(len(range_[3:]) for range_ in _by_node(slots[0])) == len(self.nodes) - self.masters
-        states: list[bytes] = [node.client.execute_command("CLUSTER", "INFO") for node in self.nodes]
-        ok = all(b"cluster_state:ok" in state for state in states)
         roles = [node.client.info("replication") for node in self.nodes]
-        return seen and in_place and ok and all(role.get("master_link_status", "up") == "up" for role in roles)
+        return seen and in_place and all(map(_is_ok, self.nodes)) and all(role.get("master_link_status", "up") == "up" for role in roles)
 
 
 def _by_node(slots: Sequence[Any]) -> list[Any]:
@@ -265,6 +264,11 @@ def _answers(node: Node) -> bool:
         return bool(node.client.ping())
     except redis.BusyLoadingError:
         return False
+
+
+def _is_ok(node: Node) -> bool:
+    """Returns whether a node sees a cluster that serves all slots."""
+    return b"cluster_state:ok" in node.client.execute_command("CLUSTER", "INFO")
 
 
 def _knows(node: Node, count: int) -> bool:

@@ -6,6 +6,7 @@
 | ASK | at once, this call only, behind ASKING to the node that it names |
 | TRYAGAIN | again after a pause: the slot is between two nodes |
 | BUSY | again after a pause: a script holds the node |
+| NOSCRIPT, behind ASKING | again after a pause: the slot has just become the node's own |
 | CLUSTERDOWN, MASTERDOWN, LOADING, READONLY | the topology is asked for; again after a pause |
 | a connection that broke, a time-out | the same |
 | any other | it is the caller's |
@@ -25,6 +26,7 @@ from redis.exceptions import (
     MasterDownError,
     MaxConnectionsError,
     MovedError,
+    NoScriptError,
     ReadOnlyError,
     TryAgainError,
 )
@@ -77,7 +79,7 @@ class Way:
         if isinstance(error, AskError):
             self.ask = _named(error, node)
             return self._pause(error) if self._tries > FREE else 0.0
-        if isinstance(error, TryAgainError) or str(error).startswith("BUSY "):
+        if isinstance(error, TryAgainError | NoScriptError) or str(error).startswith("BUSY "):
             return self._pause(error)
         if isinstance(error, _DOWN) or (isinstance(error, _BROKEN) and not _is_of_client(error)):
             self.look, self.failed = True, node
