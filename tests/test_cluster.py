@@ -464,9 +464,6 @@ def test_what_is_not_there_yet_is_refused(cl: ormis.Database, cluster_url: str) 
         lambda: Word.objects.order_by("count").page(1),
         lambda: Shelf.objects.filter(place=1).claim(1, place=2),
         lambda: Shelf.objects.get_or_create(place=1),
-        lambda: ormis.check(cl, models=[Shelf]),
-        lambda: cl.reindex(Shelf),
-        lambda: ormis.inspect(cl, models=[Shelf]),
     ):
         with pytest.raises(ormis.ClusterError, match=r"cluster|partition"):
             work()
@@ -485,6 +482,29 @@ def test_pages(cl: ormis.Database) -> None:
         last = shelves.page(7, after=shelves.page(7).next)
         assert [one.id for one in last] == pages[1]
         assert [one.id for one in shelves.page(7, before=last.previous)] == pages[0]
+
+
+def test_upkeep(cl: ormis.Database, cluster: LocalCluster) -> None:
+    """check(), reindex() and inspect() look at all partitions; what is found in one is mended there."""
+    shelves = Shelf.objects.bulk_create([Shelf(place=i, title="t") for i in range(100)])
+    report = ormis.check(cl, models=[Shelf])
+    assert (report.ok, report.objects, report.findings) == (True, {"Shelf": 100}, [])
+    tag = tags(16)[(shelves[7].id or 0) % 16]
+    cl.client.hset(f"{{{tag}}}cl_shelf:{shelves[7].id}", "place", 1007)
+    cl.client.set(f"{{{tag}}}cl_shelf/next_id", 1)
+    found = ormis.check(cl, models=[Shelf])
+    assert {finding.kind for finding in found.findings} == {"index-stale", "next-id"}
+    assert ormis.check(cl, models=[Shelf], repair=True).ok
+    assert asyncio.run(_checked_async(cl)) == []
+    assert Shelf.objects.get(place=1007) == shelves[7]
+    assert len({*(Shelf().save().id for _ in range(32)), *(one.id for one in shelves)}) == 132
+    (state,) = ormis.inspect(cl, models=[Shelf])
+    assert (state.objects, {index.state for index in state.indexes}) == (132, {"complete"})
+    assert cl.reindex(Shelf).ok
+
+
+async def _checked_async(cl: ormis.Database) -> list[Any]:
+    return (await ormis.acheck(cl, models=[Shelf])).findings
 
 
 def test_get_or_create_in_a_partition(cl: ormis.Database) -> None:

@@ -31,6 +31,7 @@ from .limits import DEFAULT, Limits
 from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
+from .operations.upkeep.totals import total_reindexed
 from .records.state import Wire
 from .reports import Reindexed, Watcher
 from .schema.schema import Schema
@@ -240,6 +241,14 @@ class Database:
             return await self.arun(operation)
         return await self._reader.arun(operation)
 
+    def everywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """Runs an operation on the keys of the database: on a cluster on those of each partition, one after another."""
+        return [self.run(make())] if self._cluster is None else self._cluster.run_in_each(make)
+
+    async def aeverywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As everywhere(), with the async client."""
+        return [await self.arun(make())] if self._cluster is None else await self._cluster.arun_in_each(make)
+
     def run_one(self, operation: OneCall[R]) -> R:
         """Runs an operation of one call, which reads, with the sync client, as read() does."""
         if self._reader is not None and block_of(self._own) is None:
@@ -322,11 +331,13 @@ class Database:
         Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
         progress: called as the work goes on.
         """
-        return self.run(reindex(_schema_of(model), self.limits, progress))
+        schema = _schema_of(model)
+        return total_reindexed(self.everywhere(lambda: reindex(schema, self.limits, progress)))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
-        return await self.arun(reindex(_schema_of(model), self.limits, progress))
+        schema = _schema_of(model)
+        return total_reindexed(await self.aeverywhere(lambda: reindex(schema, self.limits, progress)))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
@@ -473,7 +484,7 @@ def connect(
         option = "cache=" if cache else 'read_from="replica"'
         raise ClusterError(f"connect({option}): that is not there yet on a cluster; leave it out")
     else:
-        database = Database(cast(Any, cluster.nodes), limits, cluster=cluster)
+        database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cluster=cluster)
     if read_from == "replica":
         database._reader = database.replica
     _default = database

@@ -232,7 +232,8 @@ class LocalCluster:
         seen = all(sum(last - first + 1 for first, last, *_ in own) == SLOTS for own in slots)
         in_place = sum(len(range_[3:]) for range_ in _by_node(slots[0])) == len(self.nodes) - self.masters
         roles = [node.client.info("replication") for node in self.nodes]
-        return seen and in_place and all(map(_is_ok, self.nodes)) and all(role.get("master_link_status", "up") == "up" for role in roles)
+        linked = all(role.get("master_link_status", "up") == "up" for role in roles)
+        return seen and in_place and linked and all(map(_is_ok, self.nodes))
 
 
 def _by_node(slots: Sequence[Any]) -> list[Any]:

@@ -144,7 +144,7 @@ class Router:
                     sleep(wait)
         finally:
             _end(requests)
-        return [request.reply for request in requests]
+        return [_received(request) for request in requests]
 
     async def asend_all(self, steps: Sequence[PartitionCall]) -> list[Any]:
         """As send_all(), with the connections of the running event loop."""
@@ -164,7 +164,7 @@ class Router:
                     await asyncio.sleep(wait)
         finally:
             _end(requests)
-        return [request.reply for request in requests]
+        return [_received(request) for request in requests]
 
     def _groups(
         self, waiting: Iterable[tuple[Request, Way]]
@@ -228,6 +228,14 @@ def _reply(request: Request) -> Any:
     if isinstance(request.reply, Exception):
         raise request.reply
     return request.reply
+
+
+def _received(request: Request) -> Any:
+    """The reply as an operation is sent it; or the error."""
+    call, reply = request.call, request.reply
+    if isinstance(call, ScriptCall) or isinstance(reply, Exception):
+        return reply
+    return call.received(reply, request.partition.prefix)
 
 
 def _requests(steps: Sequence[PartitionCall]) -> tuple[list[Request], Callable[[], object] | None]:

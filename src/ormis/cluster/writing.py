@@ -167,7 +167,9 @@ def _some(mutation: Mutation, which: Sequence[int], note: Callable[[Any], None])
     arguments = [*mutation.arguments]
     fast = mutation.fast
     if mutation.code in ("insert", "save"):
-        rows = [_rows(mutation)[at] for at in which] if len(which) < mutation.arguments[0] else _rows(mutation)
+        number, texts = mutation.arguments[:2]
+        width = len(texts) // number
+        rows = [texts[at * width : (at + 1) * width] for at in which]
         arguments[:2] = len(rows), [text for row in rows for text in row]
         fast = fast_insert(mutation.schema.stored, rows) if fast else fast
     elif mutation.code in _BY_KEYS:
