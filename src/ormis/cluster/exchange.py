@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError, TryAgainError
 
 from ..calls import Argument, ScriptCall, Sent
 from ..connections.aloans import aloan_of
@@ -29,7 +29,7 @@ class Request:
     once: the token that tells it from its repetition.
     """
 
-    __slots__ = ("address", "by_text", "call", "node", "once", "partition", "reply", "tail")
+    __slots__ = ("address", "by_text", "call", "command", "node", "once", "partition", "reply", "tail")
 
     def __init__(self, call: Sent, partition: Partition, once: Once | None, tail: bytes = b"") -> None:
         self.call = call
@@ -37,6 +37,7 @@ class Request:
         self.once = once
         self.tail = tail
         self.by_text = False
+        self.command = ""
         self.address: Address | None = None
         self.node: Any = None
         self.reply: Any = None
@@ -47,6 +48,7 @@ class Request:
         if not isinstance(call, ScriptCall):
             return pack(wire(call, self.partition))
         by_sha, by_text = commands(client, call)
+        self.command = by_sha
         head = bulk(by_text.encode()) + bulk(call.source.encode()) if self.by_text else bulks((by_sha, call.sha))
         token = b"" if self.once is None else bulk(self.once.token.encode())
         count = 4 + len(self.partition.keys) + len(call.args) + (self.once is not None)
@@ -142,7 +144,7 @@ def _again(client: Any, requests: Sequence[Request]) -> list[Request]:
             request.by_text = call.sha not in sent
             sent.add(call.sha)
             again.append(request)
-        elif isinstance(reply, ResponseError) and do_without_read_only(client, commands(client, call)[0], reply):
+        elif isinstance(reply, ResponseError) and do_without_read_only(client, request.command, reply):
             again.append(request)
         else:
             request.by_text = False
@@ -224,11 +226,21 @@ def ask_node(node: Any, request: Request) -> None:
         request.reply = error
     finally:
         loan.settle()
+    _learn(client, request)
 
 
 async def aask_node(node: Any, request: Request) -> None:
     """As ask_node()."""
+    client = node.loop_client.client
     try:
-        await _asend_by_pool(node.loop_client.client, [request], ASKING)
+        await _asend_by_pool(client, [request], ASKING)
     except (RedisError, OSError) as error:
         request.reply = error
+    _learn(client, request)
+
+
+def _learn(client: Any, request: Request) -> None:
+    """A node that was met by a redirection may have no EVALSHA_RO: the call is tried again without it."""
+    reply = request.reply
+    if isinstance(reply, ResponseError) and do_without_read_only(client, request.command, reply):
+        request.reply = TryAgainError(str(reply))
