@@ -38,6 +38,8 @@ class Answers:
         """The reply to a call. Raises ClusterError for what is not done on a cluster."""
         if isinstance(call, Invocation):
             return (yield call)
+        if len(self.partitions) == 1:
+            return (yield PartitionCall(call, self.partitions.all[0]))
         if isinstance(call, HashRead):
             return (yield PartitionCall(call, self._of_key(call.key)))
         if isinstance(call, HashReads):

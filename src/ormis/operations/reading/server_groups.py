@@ -29,7 +29,8 @@ def added_by_server(plan: Plan, groups: Groups) -> Operation[None]:
     if page.ends is not None:
         for ends in page.ends:
             _include_ends(plan.aggregates, groups, ends)
-        return
+        if not page.packed:
+            return
     portions = _Portions(plan.aggregates, groups, page)
     while not page.last:
         page = yield from next_page(plan, page, "aggregate", meanwhile=portions.take)
