@@ -266,6 +266,7 @@ def test_children_beside_their_parent(cl: ormis.Database) -> None:
     assert len([call for call in calls if tags(16)[(board.id or 0) % 16] in str(call)]) >= 3
     with pytest.raises(ormis.UniqueViolation, match="exists already"):
         Card(board=board, position=3).save()
+    assert "board" in Card.objects.filter(board=board).explain()
     assert {one.id: len(one.cards.all()) for one in Board.objects.prefetch_related("cards")} == {
         one.id: 4 for one in boards
     }
@@ -296,7 +297,8 @@ def test_a_block_is_of_one_partition(cl: ormis.Database) -> None:
         board.name = "y"
         board.save()
         cards = [Card(board=board, position=i).save() for i in range(3)]
-        shelf = Shelf().save()
+        with ormis.atomic():
+            shelf = Shelf().save()
     assert Board.get(board.id).name == "y"
     assert {(one.id or 0) % 16 for one in [*cards, shelf]} == {(board.id or 0) % 16}
     others = [Shelf(place=i).save() for i in range(2)]
@@ -543,6 +545,7 @@ def test_random_work_of_threads_and_tasks(cl: ormis.Database) -> None:
 
 def test_the_client_of_the_cluster(cl: ormis.Database) -> None:
     """`db.client` is redis-py's client of the cluster."""
+    assert cl.partitions == 16
     shelf = Shelf(title="x").save()
     tag = tags(16)[(shelf.id or 0) % 16]
     assert isinstance(cl.client, redis.RedisCluster)

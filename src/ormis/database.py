@@ -103,6 +103,11 @@ class Database:
         return self._connections.name, None if directory is None else str(directory)
 
     @property
+    def partitions(self) -> int:
+        """How many partitions it has: those of `?partitions=` on a cluster, else one."""
+        return 1 if self._cluster is None else len(self._cluster.partitions)
+
+    @property
     def primary(self) -> "Database":
         """The database that takes the writes: itself, unless it is the `replica` of another."""
         return self

@@ -6,6 +6,7 @@ of a queryset go to many partitions at once; in each of them they are all or not
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from typing import Any
@@ -212,13 +213,11 @@ def _result(mutation: Mutation, own: Sequence[tuple[Sequence[int], Any]]) -> Any
 def answer_reserve(call: ReserveCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
     """The keys of new objects of a block of atomic() are counted where the block writes."""
     assert call.mutation is not None
-    numbers = (
-        number
-        for mutation in (call.mutation, *call.before)
-        for number in numbers_of(mutation, partitions)
-        if number is not None
-    )
-    number = next(numbers, None)
+    known = numbers_of(call.mutation, partitions)
+    for mutation in call.before:
+        with suppress(ClusterError):  # a block around may be of another database
+            known += numbers_of(mutation, partitions)
+    number = next((number for number in known if number is not None), None)
     return (yield PartitionCall(call, chooser.one() if number is None else partitions.all[number]))
 
 

@@ -25,8 +25,10 @@ class UnitOfWork:
     """Mutations in their order, the states of objects to restore if they are not applied, and what to run if they are.
 
     applied: True once they are applied: an error after that is one of `afterwards`.
+    around: that of the block around this one.
     """
 
+    around: "UnitOfWork | None" = None
     mutations: list[Mutation] = field(default_factory=list[Mutation])
     before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
     afterwards: list[Invocation] = field(default_factory=list[Invocation])
@@ -60,11 +62,16 @@ class UnitOfWork:
         for mutation in call.mutations:
             predicted_result = mutation.predicted_result
             if mutation.code in ("insert", "save") and not mutation.on_commit:
-                predicted_result = yield from _reserve_keys(mutation, self.mutations)
+                predicted_result = yield from _reserve_keys(mutation, self._gathered)
             results.append(predicted_result)
             self.before += [(record, state_of(record).copy()) for record in mutation.records]
             self.mutations.append(_for_the_end(mutation, predicted_result))
         return ["ok", results]
+
+    @property
+    def _gathered(self) -> list[Mutation]:
+        """The mutations so far, those of the blocks around first."""
+        return self.mutations if self.around is None else [*self.around._gathered, *self.mutations]
 
     def absorb(self, inner: "UnitOfWork") -> None:
         """Takes over what a block inside this one has gathered."""
