@@ -4,18 +4,23 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import AskError, MovedError, TryAgainError
 
 import ormis
-from clusters import start_cluster
+from clusters import findings, move_slot, start_cluster
 from ormis import Avg, Count, F, Field, ForeignKey, Max, Min, Q, Sum, capture_calls
-from ormis.cluster.local import SLOTS, LocalCluster
+from ormis.cluster.local import SLOTS, LocalCluster, free_ports
 from ormis.cluster.partitions import number_of, slot_of, tags
+from ormis.cluster.redirects import Way
+from ormis.cluster.topology import Topology
 
 pytestmark = pytest.mark.xdist_group("cluster")
 
@@ -320,6 +325,66 @@ def test_models_that_need_agreement_are_refused(cl: ormis.Database) -> None:
         Account.objects.count()
     with pytest.raises(ormis.ClusterError, match=r'Loose.board refers .* Meta.partition_by = "board"'):
         Loose(board=Board().save()).save()
+
+
+# Nodes ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_slot_that_moves(cl: ormis.Database, cluster: LocalCluster) -> None:
+    """While a slot moves key by key, reads by key and writes of its partition wait or follow; none fails."""
+    Shelf.objects.bulk_create([Shelf(place=i) for i in range(160)])
+    keys = [one.id for one in Shelf.objects.all() if (one.id or 0) % 16 == 5]
+    slot = 5 * SLOTS // 16
+    to = next(node for node in cluster.nodes if node is not cluster.owner(slot))
+    moving = Thread(target=move_slot, args=(cluster, slot, to, 1, 0.002))
+
+    async def work() -> None:
+        while moving.is_alive():
+            found = await asyncio.gather(*(Shelf.aget(pk) for pk in keys))
+            assert [one.id for one in found] == keys
+            assert await Shelf.objects.filter(pk=keys[0]).aupdate(place=F("place") + 1) == 1
+
+    moving.start()
+    asyncio.run(work())
+    moving.join()
+    assert cluster.owner(slot) is to
+    assert Shelf.objects.count() == 160
+    assert findings(cluster, 16, [Shelf]) == []
+
+
+def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no node answers, the error is that of the connection."""
+    monkeypatch.setattr("ormis.cluster.routing.PATIENCE", 0.1)
+    port = free_ports(1)[0]
+    with (
+        ormis.connect(f"redis+cluster://127.0.0.1:{port}/") as nowhere,
+        pytest.raises(redis.ConnectionError, match="refused"),
+    ):
+        Shelf.objects.using(nowhere).count()
+
+
+def test_redirections() -> None:
+    """MOVED holds for all later calls of a slot, ASK for one; TRYAGAIN waits longer each time, to an end."""
+    here, there, new = ("a", 1), ("b", 2), ("c", 3)
+    topology = Topology([here])
+    topology.learn([[0, SLOTS - 1, [b"a", 1]]], here)
+    way = Way(topology, 7, patience=0.05)
+    assert way.node() == here
+    assert way.after(MovedError("7 b:2"), here) == 0
+    assert way.node() == topology.owner(7) == there
+    assert topology.owner(8) == here
+    assert way.after(AskError("7 c:3"), there) == 0
+    assert (way.node(), topology.owner(7)) == (new, there)
+    pauses = [way.after(TryAgainError("7"), new) for _ in range(8)]
+    assert way.node() == there
+    assert 0 < pauses[0] < pauses[-1] < 1
+    with pytest.raises(redis.ResponseError, match="other"):
+        way.after(redis.ResponseError("other"), there)
+    assert way.after(redis.ConnectionError("gone"), there) > 0
+    assert (way.look, way.failed) == (True, there)
+    sleep(0.06)
+    with pytest.raises(TryAgainError):
+        way.after(TryAgainError("7"), there)
 
 
 # Many partitions -----------------------------------------------------------------------------------------------------

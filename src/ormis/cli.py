@@ -119,7 +119,7 @@ def _listening(database: ormis.Database) -> int | None:
     """How many connections to the server listen for changed keys; None if the user may not ask."""
     client: Any = database.client
     try:
-        return client.info("clients")["tracking_clients"]
+        return client.info("clients").get("tracking_clients")
     except redis.ResponseError:
         return None
 

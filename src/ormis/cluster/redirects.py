@@ -89,7 +89,7 @@ class Way:
     def unknown(self) -> float:
         """No node is known for the slot, although the topology was asked for."""
         self.look = True
-        return self._pause(ClusterDownError(f"the slot {self.slot} belongs to no node"))
+        return self._pause(self.topology.error or ClusterDownError(f"the slot {self.slot} belongs to no node"))
 
     def _pause(self, error: BaseException) -> float:
         if monotonic() > self._ends:

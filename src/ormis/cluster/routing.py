@@ -27,6 +27,8 @@ from .topology import Topology
 
 PATIENCE = RETRIED_FOR
 """Seconds in which a call is tried again: while its slot is moved, while a replica takes the place of a failed node."""
+LOOKING = 10.0
+"""Seconds after which a call asks for the topology although another does: in a forked process nobody may."""
 _SLOTS = ("CLUSTER", "SLOTS")
 
 
@@ -191,37 +193,46 @@ class Router:
     def _look(self, way: Way) -> None:
         """Asks the nodes for the owners of the slots, once for all calls that fail at the same time."""
         way.look = False
-        with self._looking:
+        held = self._looking.acquire(timeout=LOOKING)
+        try:
             if self.topology.is_fresh:
                 return
             for address in self.topology.candidates(way.failed):
                 try:
                     reply = sync.exchange(self.nodes.at(address).client, _SLOTS)
-                except (RedisError, OSError):
-                    continue
-                if self.topology.learn(reply, address):
-                    return
+                except (RedisError, OSError) as error:
+                    self.topology.error = error
+                else:
+                    if self.topology.learn(reply, address):
+                        return
+        finally:
+            if held:
+                self._looking.release()
 
     async def _alook(self, way: Way) -> None:
         """As _look()."""
         way.look = False
-        loop = running_loop()
-        lock = self._alooking.get(loop)
-        if lock is None:
-            for old in [old for old in self._alooking if old.is_closed()]:
-                del self._alooking[old]
-            lock = self._alooking[loop] = asyncio.Lock()
-        async with lock:
+        async with self._lock_of_loop():
             if self.topology.is_fresh:
                 return
             for address in self.topology.candidates(way.failed):
                 own = self.nodes.at(address).loop_client
                 try:
                     reply = await aio.exchange(own.client, _SLOTS, None, None, own.shared)
-                except (RedisError, OSError):
-                    continue
-                if self.topology.learn(reply, address):
-                    return
+                except (RedisError, OSError) as error:
+                    self.topology.error = error
+                else:
+                    if self.topology.learn(reply, address):
+                        return
+
+    def _lock_of_loop(self) -> asyncio.Lock:
+        loop = running_loop()
+        lock = self._alooking.get(loop)
+        if lock is None:
+            for old in [old for old in self._alooking if old.is_closed()]:
+                del self._alooking[old]
+            lock = self._alooking[loop] = asyncio.Lock()
+        return lock
 
 
 def _reply(request: Request) -> Any:

@@ -1,6 +1,6 @@
 """Which node a slot belongs to, as far as it is known: learned from CLUSTER SLOTS, corrected by redirections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
@@ -22,6 +22,8 @@ class Topology:
         self._ranges: list[tuple[int, int, Address]] = []
         self.nodes: tuple[Address, ...] = ()
         """The owners of slots, as CLUSTER SLOTS named them."""
+        self.error: Exception | None = None
+        """Why no node has said which slots it has."""
         self._learned = 0.0
 
     def owner(self, slot: int) -> Address | None:
@@ -52,7 +54,7 @@ class Topology:
         ranges = [(int(first), int(last), _address(place, asked)) for first, last, place, *_ in reply or ()]
         if not ranges:
             return False
-        self._ranges, self._owners = ranges, {}
+        self._ranges, self._owners, self.error = ranges, {}, None
         self.nodes = tuple(dict.fromkeys(node for *_, node in ranges))
         self._learned = monotonic()
         return True
@@ -63,6 +65,3 @@ def _address(place: Sequence[Any], asked: Address) -> Address:
     host, port = place[0], int(place[1])
     name = host.decode() if isinstance(host, bytes) else host
     return (name if name and name != "?" else asked[0]), port
-
-
-Ask = Callable[[Address], Any]
