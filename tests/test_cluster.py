@@ -615,3 +615,146 @@ def test_the_client_of_the_cluster(cl: ormis.Database) -> None:
     tag = tags(16)[(shelf.id or 0) % 16]
     assert isinstance(cl.client, redis.RedisCluster)
     assert cl.client.hget(f"{{{tag}}}cl_shelf:{shelf.id}", "title") == b"x"
+
+
+class Vehicle(ormis.Model):
+    """A polymorphic model."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    wheels: int = Field(default=0, index=True)
+
+    class Meta:
+        key = "cl_vehicle"
+        polymorphic = True
+
+
+class Truck(Vehicle):
+    """A subclass that is stored with it."""
+
+    load: int = 0
+
+
+def filled(database: ormis.Database) -> None:
+    """The same boards, cards, notes, shelves and vehicles in a database."""
+    boards = Board.objects.using(database).bulk_create([Board(name=f"b{i % 3}") for i in range(6)])
+    cards = Card.objects.using(database).bulk_create(
+        [Card(board=board, position=(i * 7) % 5) for board in boards for i in range(5)]
+    )
+    Note.objects.using(database).bulk_create([Note(card=card, text="xy"[i % 2]) for i, card in enumerate(cards)])
+    Shelf.objects.using(database).bulk_create(
+        [
+            Shelf(place=i % 9, title="abc"[i % 3], price=Decimal(i) / 4, note=None if i % 4 else f"n{i % 5}")
+            for i in range(80)
+        ]
+    )
+    for i in range(6):
+        (Truck(wheels=i, load=i * 10) if i % 2 else Vehicle(wheels=i)).save(using=database)
+
+
+QUERIES: dict[str, Callable[[ormis.Database], Any]] = {
+    "expressions": lambda db: sorted(
+        Shelf.objects.using(db).annotate(double=F("place") * 2).filter(double__gt=8).values_list("double", "title")
+    ),
+    "order by an expression": lambda db: [
+        *Shelf.objects.using(db).order_by((F("place") * -1).asc(), "price").values_list("place", "price")[3:9]
+    ],
+    "groups": lambda db: [
+        *Shelf.objects.using(db)
+        .values("title", "note")
+        .annotate(n=Count("id"), s=Sum("price"), a=Avg("place"))
+        .order_by("title", "note")
+    ],
+    "groups with a condition": lambda db: [
+        *Shelf.objects.using(db).values("place").annotate(n=Count("id")).filter(n__gt=8).order_by("place")
+    ],
+    "windows": lambda db: [
+        *Shelf.objects.using(db)
+        .annotate(running=ormis.Window(Sum("price"), partition_by="title", order_by="price"))
+        .order_by("price")
+        .values_list("price", "running")[:20]
+    ],
+    "spread": lambda db: Shelf.objects.using(db).aggregate(
+        d=ormis.StdDev("place"), s=Sum("price", filter=Q(title="a")), k=Count("title", distinct=True)
+    ),
+    "distinct": lambda db: [*Shelf.objects.using(db).order_by("note").values_list("note", flat=True).distinct()],
+    "union": lambda db: sorted(
+        one.price for one in Shelf.objects.using(db).filter(place=1).union(Shelf.objects.using(db).filter(title="b"))
+    ),
+    "exclude": lambda db: sorted(
+        one.price for one in Shelf.objects.using(db).exclude(Q(title="a") | Q(note__isnull=False))
+    ),
+    "only": lambda db: [one.title for one in Shelf.objects.using(db).only("title").order_by("price")],
+    "compared fields": lambda db: Shelf.objects.using(db).filter(price__gt=F("place")).count(),
+    "large in": lambda db: Shelf.objects.using(db).filter(place__in=range(-5000, 4)).count(),
+    "iterator": lambda db: sorted(Shelf.objects.using(db).values_list("price", flat=True).iterator(chunk_size=7)),
+    "first and last": lambda db: [
+        one and one.price
+        for one in (
+            Shelf.objects.using(db).order_by("-price").first(),
+            Shelf.objects.using(db).order_by("place", "price").last(),
+            Shelf.objects.using(db).filter(place=77).first(),
+            Shelf.objects.using(db).latest("price"),
+        )
+    ],
+    "subquery": lambda db: (
+        Shelf.objects.using(db).filter(place__in=Shelf.objects.using(db).filter(note="n3").values("place")).count()
+    ),
+    "children": lambda db: sorted(
+        (board.name, card.position, note.text)
+        for board in Board.objects.using(db).prefetch_related("cards__notes")
+        for card in board.cards.all()
+        for note in card.notes.all()
+    ),
+    "parents": lambda db: [
+        (note.card.board.name, note.card.position)
+        for note in Note.objects.using(db).select_related("card__board").order_by("card__board__name", "card__position")
+    ],
+    "conditions on parents": lambda db: (
+        Note.objects.using(db).filter(card__board__name="b1", card__position__gt=1).count()
+    ),
+    "conditions on children": lambda db: sorted(
+        board.name for board in Board.objects.using(db).filter(cards__notes__text="x", cards__position=3)
+    ),
+    "counted children": lambda db: sorted(
+        Board.objects.using(db).annotate(n=Count("cards")).filter(n=5).values_list("name", "n")
+    ),
+    "exists": lambda db: (
+        Board.objects.using(db)
+        .filter(ormis.Exists(Card.objects.filter(board=ormis.OuterRef("pk"), position=4)))
+        .count()
+    ),
+    "values of parents": lambda db: sorted(Card.objects.using(db).values_list("board__name", "position")),
+    "polymorphic": lambda db: (
+        [(type(one).__name__, one.wheels) for one in Vehicle.objects.using(db).order_by("wheels")]
+        + [(one.wheels, one.load) for one in Truck.objects.using(db).order_by("-wheels")]
+    ),
+    "changed sets": lambda db: (
+        Shelf.objects.using(db).filter(title="a").update(place=F("place") * 2 + 1, note="new"),
+        Shelf.objects.using(db).filter(price__gt=F("place")).update(title="more"),
+        sorted(Shelf.objects.using(db).values_list("place", "title", "note"), key=str),
+        Card.objects.using(db).filter(notes__text="y", position__gte=3).delete(),
+        Board.objects.using(db).filter(name="b0").delete(),
+        Note.objects.using(db).count(),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def both(cluster: LocalCluster, server: Any) -> Iterator[tuple[ormis.Database, ormis.Database]]:
+    """A database on the cluster and one on a server, with the same objects."""
+    with (
+        ormis.connect(f"{cluster.url}?partitions=4", prefix="both:") as clustered,
+        ormis.connect(server.url, prefix="both:") as plain,
+    ):
+        yield clustered, plain
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_every_kind_of_query(both: tuple[ormis.Database, ormis.Database], name: str) -> None:
+    """Each kind of query and of change of a set has the same result on a cluster and on one server."""
+    for database in both:
+        for model in (Note, Card, Board, Shelf, Vehicle):
+            model.objects.using(database).delete()
+        filled(database)
+    on_cluster, on_server = map(QUERIES[name], both)
+    assert on_cluster == on_server
