@@ -387,6 +387,17 @@ def test_redirections() -> None:
         way.after(TryAgainError("7"), there)
 
 
+def test_partition_by_names_a_field() -> None:
+    """Meta.partition_by names a stored field; another name is refused when the class is made."""
+    with pytest.raises(ormis.ModelError, match=r"Misplaced.Meta.partition_by='bord' is no stored field: did you mean"):
+
+        class Misplaced(ormis.Model):  # pyright: ignore[reportUnusedClass]
+            board: ForeignKey[Board]
+
+            class Meta:
+                partition_by = "bord"
+
+
 # Many partitions -----------------------------------------------------------------------------------------------------
 
 

@@ -186,6 +186,8 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
+    if not isinstance(options.partition_by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.partition_by={options.partition_by!r}: give the name of a field")
     if options.kind and not (isinstance(options.kind, str) and options.polymorphic):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.kind={options.kind!r}: give a text, in a model with polymorphic = True")
     if options.database is not None and not hasattr(options.database, "arun"):
