@@ -83,6 +83,15 @@ class Note(ormis.Model):
         partition_by = "card"
 
 
+class Named(ormis.Model):
+    """A model whose key begins with that of its base."""
+
+    id: int | None = Field(default=None, primary_key=True)
+
+    class Meta:
+        key = "cl:board:named"
+
+
 class Account(ormis.Model):
     """A model that would need agreement between partitions."""
 
@@ -322,7 +331,8 @@ def test_models_that_need_agreement_are_refused(cl: ormis.Database) -> None:
     with pytest.raises(ormis.ClusterError, match="Account: the unique email would have to be compared"):
         Account(email="a").save()
     with pytest.raises(ormis.ClusterError, match="Account: the unique email"):
-        Account.objects.count()
+        Account.objects.get_or_create(id=1, defaults={"email": "a"})
+    assert Account.objects.count() == 0
     with pytest.raises(ormis.ClusterError, match=r'Loose.board refers .* Meta.partition_by = "board"'):
         Loose(board=Board().save()).save()
 
@@ -448,6 +458,18 @@ def test_results_of_many_calls(cl: ormis.Database) -> None:
         assert shelves.aggregate(s=Sum("place"))["s"] == sum(range(1000)) + 1000
         assert shelves.filter(title="nine").delete()[0] == sum("9" in str(i) for i in range(1000))
         assert shelves.all().count() == sum("9" not in str(i) for i in range(1000))
+
+
+def test_large_cascades(cl: ormis.Database) -> None:
+    """A deletion with more objects than a call deletes, over partitions, deletes and counts all of them."""
+    with ormis.connect(cl.url + "?partitions=16", limits=ormis.Limits(cascade=5, deleted=4, objects=10)) as tight:
+        boards = Board.objects.using(tight).bulk_create([Board(name=f"b{i % 2}") for i in range(40)])
+        Card.objects.using(tight).bulk_create([Card(board=board, position=i) for board in boards for i in range(8)])
+        found = Board.objects.using(tight).filter(name="b1").delete()
+        assert found == (20 + 160, {"Board": 20, "Card": 160})
+        assert boards[0].delete(using=tight) == (9, {"Board": 1, "Card": 8})
+        assert (Board.objects.using(tight).count(), Card.objects.using(tight).count()) == (19, 152)
+        assert Board.objects.using(tight).delete() == (19 + 152, {"Board": 19, "Card": 152})
 
 
 ROWS = st.lists(
@@ -598,10 +620,14 @@ def test_get_or_create_in_a_partition(cl: ormis.Database) -> None:
 
 
 def test_expiry(cl: ormis.Database) -> None:
-    """A time to live is set and asked for."""
+    """A time to live is set and asked for, also of a model whose key has a colon."""
     shelves = [Shelf().save(ttl=100) for _ in range(3)]
-    assert all(99 < (shelf.ttl() or 0) <= 100 for shelf in shelves) if hasattr(shelves[0], "ttl") else True
+    named = Named().save(ttl=100)
+    assert all(99 < (one.ttl() or 0) <= 100 for one in [*shelves, named])
+    assert Named.get(named.id) == named
     assert Shelf.objects.expire(50) == 3
+    assert all(49 < (one.ttl() or 0) <= 50 for one in shelves)
+    assert Word(text="a:b").save(ttl=10).ttl()
 
 
 def test_random_work_of_threads_and_tasks(cl: ormis.Database) -> None:

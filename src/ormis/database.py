@@ -120,6 +120,8 @@ class Database:
         there are none, or none answers, the primary is read. What it returns may be a little old, see docs/servers.md.
         Objects that it returns load their related objects from it, too; `save(using=db)` saves one of them.
         """
+        if self._cluster is not None:
+            raise ClusterError("db.replica is not there yet on a cluster: read from the database itself")
         if self._replica is None:
             self._replica = Replica(self)
         return self._replica

@@ -41,7 +41,7 @@ class Answers:
         if len(self.partitions) == 1:
             return (yield PartitionCall(call, self.partitions.all[0]))
         if isinstance(call, HashRead):
-            return (yield PartitionCall(call, self._of_key(call.key)))
+            return (yield PartitionCall(call, self._of_object(call.fields.model, call.key)))
         if isinstance(call, HashReads):
             return (yield from self._read_hashes(call))
         if isinstance(call, ScriptCall):
@@ -72,7 +72,7 @@ class Answers:
     def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
         places: dict[Partition, list[int]] = {}
         for at, key in enumerate(call.keys):
-            places.setdefault(self._of_key(key), []).append(at)
+            places.setdefault(self._of_object(call.fields.model, key), []).append(at)
         steps = [
             PartitionCall(read, partition)
             for partition, some in places.items()
@@ -98,7 +98,7 @@ class Answers:
     def _command(self, call: Command) -> Steps[Any]:
         name, key = str(call.args[0]), call.args[call.key]
         if name == "PTTL":
-            return (yield PartitionCall(call, self._of_key(str(key))))
+            return (yield PartitionCall(call, self._of_object(_model_of(str(key)), str(key))))
         if name == "ZMSCORE":
             return (yield from self._scores(str(key), call.args[2:]))
         raise ClusterError(f"{name} {key if call.key else ''} is not there yet on a cluster")
@@ -114,10 +114,16 @@ class Answers:
             found |= zip(some, reply, strict=True)
         return [found[member] for member in members]
 
-    def _of_key(self, key: str) -> Partition:
+    def _of_object(self, model: str, key: str) -> Partition:
         """The partition of an object by the key of its hash."""
-        model, _, pk = key.partition(":")
-        return self.partitions.of(registry.schema_for(model), pk)
+        return self.partitions.of(registry.schema_for(model), key[len(model) + 1 :])
+
+
+def _model_of(key: str) -> str:
+    """The model of the key of a hash; both it and a primary key may have a colon."""
+    models = {model.__key__ for model in registry.models()}
+    names = [key[:at] for at, letter in enumerate(key) if letter == ":"]
+    return next(name for name in reversed(names) if name in models)
 
 
 def _packed(call: ScriptCall) -> bytes:

@@ -66,18 +66,18 @@ class Placement:
 
 
 def placement(schema: Schema) -> Placement:
-    """The placement of a model. Raises ClusterError for one that can't be on a cluster yet."""
+    """The placement of a model."""
     return _placement(schema.stored, registry.changes())
+
+
+def placement_of_writes(schema: Schema) -> Placement:
+    """The same. Raises ClusterError for a model whose objects can't be on a cluster yet."""
+    _check(schema.stored, registry.changes())
+    return placement(schema)
 
 
 @lru_cache(512)
 def _placement(schema: Schema, _changes: int) -> Placement:
-    found = _placed(schema)
-    _check(schema, found.column)
-    return found
-
-
-def _placed(schema: Schema) -> Placement:
     name: str = registry.model_for(schema.label).__options__.partition_by
     if not name:
         return Placement(schema, None, lambda _text, _partitions: 0)
@@ -93,8 +93,10 @@ def _reference(schema: Schema, name: str) -> Reference | None:
     return next((one for one in schema.references if name in (one.name, one.column.name)), None)
 
 
-def _check(schema: Schema, column: Column | None) -> None:
+@lru_cache(512)
+def _check(schema: Schema, changes: int) -> None:
     """Raises ClusterError for what takes agreement between partitions."""
+    column = _placement(schema, changes).column
     for unique in schema.unique:
         if schema.pk not in unique.columns and column not in unique.columns:
             names = " and ".join(one.name for one in unique.columns)

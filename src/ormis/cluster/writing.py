@@ -21,8 +21,9 @@ from ..operations.writing.mutations import CommitCall, ModelCall, Mutation
 from ..operations.writing.set_changes import Change, ChangeCall, ask_change, keys_only
 from ..operations.writing.unit_of_work import ReserveCall
 from ..planning.plan import Plan
+from ..schema import registry
 from .partitions import Partition, Partitions
-from .placement import Placement, placement, together
+from .placement import Placement, placement, placement_of_writes, together
 from .reading import by_key, targets
 from .routing import PartitionCall
 from .side_by_side import Steps, settled, side_by_side
@@ -60,7 +61,7 @@ def numbers_of(mutation: Mutation, partitions: Partitions) -> list[int | None]:
 
     Raises ClusterError for what is not done on a cluster.
     """
-    place, size = placement(mutation.schema), len(partitions)
+    place, size = placement_of_writes(mutation.schema), len(partitions)
     if mutation.code in ("insert", "save"):
         return [place.of_row(row, size) for row in _rows(mutation)]
     if mutation.code in _BY_KEY:
@@ -276,15 +277,15 @@ def _changed(plan: Plan, replies: Mapping[Partition, Any]) -> tuple[int, dict[st
 
 
 def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
-    """A step by keys: each partition has its own. Sums that the server may refuse go one partition after another: what
-    one has done must not be done again when another refuses.
+    """A step by keys: each partition has its own. Sums and cascades that the server may refuse go one partition after
+    another: what one has done must not be done again, nor be forgotten, when another refuses.
     """
     plan, requested, more = call.plan, call.requested, call.more
     assert plan is not None
     assert requested is not None
     keys: list[str] = more["keys"]
     sums = len(requested.arguments) > 2 and "expected" not in more
-    if sums:
+    if sums or (requested.code == "delete" and registry.referrers(plan.schema.stored)):
         first = partitions.of(plan.schema, keys[0])
         own = {first: [*takewhile(lambda key: partitions.of(plan.schema, key) is first, keys)]}
     else:
@@ -317,6 +318,7 @@ def _steps(
 def answer_in_one(call: ModelCall, partitions: Partitions) -> Steps[Any]:
     """The reply to a call that finds and changes objects of one partition, which its query has to name."""
     assert call.plan is not None
+    placement_of_writes(call.plan.schema)
     asked = targets(call.plan, partitions)
     if len(asked) == 1:
         return (yield PartitionCall(call, asked[0]))

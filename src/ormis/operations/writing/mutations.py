@@ -136,16 +136,21 @@ def _keys_of(mutation: Mutation) -> list[str] | None:
     return [key if isinstance(key, str) else key.decode("utf-8", "surrogateescape") for key in keys]
 
 
-def commit(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> Operation[list[Any]]:
+def commit(
+    mutations: Sequence[Mutation], replacements: Replacements | None = None, divisible: bool = False
+) -> Operation[list[Any]]:
     """Applies the mutations, all or nothing, and settles each with its result.
 
     replacements: the values of SET(function) that a deletion has computed; it takes those that it computes.
+    divisible: as of CommitCall.
     Raises the error of the first mutation that is refused: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
     known = Replacements() if replacements is None else replacements
     while True:
-        reply = yield commit_call(mutations, known)
+        call = commit_call(mutations, known)
+        call.divisible = divisible
+        reply = yield call
         try:
             return deliver(mutations, results_of(mutations, reply))
         except ReplacementsWanted as wanted:
