@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from ormis import Avg, Count, F, Field, ForeignKey, Max, Min, Q, Sum, capture_ca
 from ormis.cluster.local import SLOTS, LocalCluster, free_ports
 from ormis.cluster.partitions import number_of, slot_of, tags
 from ormis.cluster.redirects import Way
+from ormis.cluster.routing import PATIENCE
 from ormis.cluster.topology import Topology
 
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -371,6 +372,24 @@ def test_a_cluster_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(redis.ConnectionError, match="refused"),
     ):
         Shelf.objects.using(nowhere).count()
+
+
+def test_a_password(server_kind: str) -> None:
+    """The password of the URL goes to every node; a wrong one is refused at once, and no message shows it."""
+    with start_cluster(server_kind, 2) as guarded:
+        for node in guarded.nodes:
+            node.client.config_set("requirepass", "se#cret")
+        for password, login in (("se#cret", ":se%23cret@"), ("", "")):
+            began = monotonic()
+            url = guarded.url.replace("://", f"://{login}")
+            with ormis.connect(f"{url}?partitions=4") as database:
+                assert "se" not in database.url.partition("://")[2]
+                if password:
+                    assert Shelf.objects.using(database).count() == 0
+                else:
+                    with pytest.raises(redis.AuthenticationError):
+                        Shelf.objects.using(database).count()
+            assert monotonic() - began < PATIENCE
 
 
 def test_redirections() -> None:

@@ -12,10 +12,11 @@ from redis.asyncio import cluster as acluster
 from redis.exceptions import ConnectionError as Broken
 
 from ..connections.connections import Connections
+from ..connections.loops import running_loop
 from ..connections.retries import TimedRetry
 from ..connections.settings import Settings
 from ..connections.urls import Address, named_with
-from ..errors import NotConnected
+from ..errors import NotConnected, OrmisError
 
 
 class Nodes:
@@ -33,6 +34,7 @@ class Nodes:
         )
         self._nodes: dict[Address, Connections] = {}
         self._client: Any = None
+        self._aclients: dict[Any, Any] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -74,8 +76,13 @@ class Nodes:
 
     @property
     def aclient(self) -> Any:
-        """The same for asyncio; it belongs to the caller, who closes it."""
-        return redis.asyncio.RedisCluster(startup_nodes=self._startup(acluster), **self._options())
+        """The same for the running event loop; `aclose()` of the database closes it."""
+        loop = running_loop()
+        if loop is None:
+            raise OrmisError(f"no event loop is running: use the async client of {self.name} inside a coroutine")
+        if loop not in self._aclients:
+            self._aclients[loop] = redis.asyncio.RedisCluster(startup_nodes=self._startup(acluster), **self._options())
+        return self._aclients[loop]
 
     def _startup(self, module: Any) -> list[Any]:
         return [module.ClusterNode(host, port) for host, port in self.seeds]
@@ -109,6 +116,9 @@ class Nodes:
     async def aclose(self) -> None:
         """As close(), from async code."""
         self._closed = True
+        client = self._aclients.pop(running_loop(), None)
+        if client is not None:
+            await client.aclose()
         while self._nodes:
             await self._nodes.popitem()[1].aclose()
         self.close()

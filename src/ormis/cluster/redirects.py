@@ -81,7 +81,7 @@ class Way:
             return self._pause(error) if self._tries > FREE else 0.0
         if isinstance(error, TryAgainError | NoScriptError) or str(error).startswith("BUSY "):
             return self._pause(error)
-        if isinstance(error, _DOWN) or (isinstance(error, _BROKEN) and not _is_of_client(error)):
+        if isinstance(error, _DOWN) or (isinstance(error, _BROKEN) and not is_of_client(error)):
             self.look, self.failed = True, node
             return self._pause(error)
         raise error
@@ -104,6 +104,6 @@ def _named(error: Any, node: Address) -> Address:
     return (error.host or node[0]), int(error.port)
 
 
-def _is_of_client(error: BaseException) -> bool:
+def is_of_client(error: BaseException) -> bool:
     """Whether another try at another node would meet the same error."""
     return isinstance(error, AuthenticationError | MaxConnectionsError)

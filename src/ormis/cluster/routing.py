@@ -22,7 +22,7 @@ from ..drivers.idempotency import Once
 from .exchange import Request, aask_node, aexchange, ask_node, bulks, exchange, script_arguments, wire
 from .nodes import Nodes
 from .partitions import Partition
-from .redirects import Way
+from .redirects import Way, is_of_client
 from .topology import Topology
 
 PATIENCE = RETRIED_FOR
@@ -201,6 +201,8 @@ class Router:
                 try:
                     reply = sync.exchange(self.nodes.at(address).client, _SLOTS)
                 except (RedisError, OSError) as error:
+                    if is_of_client(error):
+                        raise
                     self.topology.error = error
                 else:
                     if self.topology.learn(reply, address):
@@ -220,6 +222,8 @@ class Router:
                 try:
                     reply = await aio.exchange(own.client, _SLOTS, None, None, own.shared)
                 except (RedisError, OSError) as error:
+                    if is_of_client(error):
+                        raise
                     self.topology.error = error
                 else:
                     if self.topology.learn(reply, address):
