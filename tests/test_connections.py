@@ -134,7 +134,12 @@ def test_options_of_clusters():
     assert (target.kind, target.nodes, target.partitions) == ("cluster", (("host", 7000), ("host2", 7001)), 8)
     assert target.name == "redis+cluster://host:7000,host2:7001"
     assert parse("redis+cluster://host/").partitions == 64
-    for url in ("redis+cluster://host/3", "redis+cluster://host/?partitions=0", "redis://host/?partitions=4"):
+    for url in (
+        "redis+cluster://host/3",
+        "redis+cluster://host/?partitions=0",
+        "redis+cluster://host/?db=2",
+        "redis://host/?partitions=4",
+    ):
         with pytest.raises(OrmisError, match=r"partitions|prefix"):
             parse(url)
 

@@ -185,6 +185,8 @@ def _parse_hosts(kind: Kind, scheme: str, transport: Transport, rest: str) -> Ta
         if path not in ("", "0"):
             raise OrmisError(f"{name}: databases of a cluster have no number; use a prefix, ?prefix=shop:")
         options = _parse_options(transport, f"{login}{at}localhost/{mark}{query}")
+        if options.get("db"):
+            raise OrmisError(f"{name}: databases of a cluster have no number; use a prefix, ?prefix=shop:")
         own = {option: value for option, value in options.items() if option not in ("host", "port", "db")}
         return Target(kind, name.rpartition("/")[0], transport=transport, options=own, nodes=addresses)
     if not service:
