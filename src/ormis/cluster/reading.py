@@ -44,7 +44,10 @@ def answer_query(call: QueryCall, partitions: Partitions) -> Steps[Any]:
     plan = call.plan
     assert plan is not None
     asked = targets(plan, partitions, call.more.get("keys"))
-    if len(asked) == 1 or (asked and "explain" in call.more):
+    if asked and "explain" in call.more:
+        answer = answer_to((yield PartitionCall(call, asked[0])))
+        return Merged([*answer, _named(asked, len(partitions))])
+    if len(asked) == 1:
         return (yield PartitionCall(call, asked[0]))
     if not call.more.keys() <= _MERGED or ("places" in call.more and not _counts_order(plan)):
         raise ClusterError(
@@ -65,6 +68,14 @@ def answer_query(call: QueryCall, partitions: Partitions) -> Steps[Any]:
 
 def _reply(page: Page) -> Merged:
     return Merged([["ok", "page"], page])
+
+
+def _named(asked: Sequence[Partition], of: int) -> str:
+    """Which partitions are asked, for explain()."""
+    if len(asked) == of:
+        return f"asked of all {of} partitions"
+    names = ", ".join(str(one.number) for one in asked)
+    return f"asked of partition{'s' if len(asked) > 1 else ''} {names} of {of}"
 
 
 def targets(plan: Plan, partitions: Partitions, keys: Iterable[str] | None = None) -> Sequence[Partition]:
