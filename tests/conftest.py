@@ -29,11 +29,13 @@ settings.load_profile("ci" if os.environ.get("CI") else "usual")
 
 if TYPE_CHECKING:  # the fixtures that need ormis import it, so that the lint tests run without it
     from ormis import Database
+    from ormis.cluster.local import LocalCluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on")
     parser.addoption("--prefix", default="", help="a prefix of all keys, so that the suite runs in such a database")
+    parser.addoption("--cluster", action="store_true", help="a database of one partition on a cluster of three nodes")
     parser.addoption("--lua-coverage", action="store_true", help="show which statements of the Lua files were executed")
 
 
@@ -85,14 +87,28 @@ def server(server_kind: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def own_cluster(request: pytest.FixtureRequest, server_kind: str) -> "Iterator[LocalCluster | None]":
+    """The cluster of this run, if it is to be on one."""
+    if not request.config.getoption("--cluster"):
+        yield None
+        return
+    from clusters import start_cluster
+
+    with start_cluster(server_kind) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def prefix(request: pytest.FixtureRequest) -> str:
     """The prefix of all keys of this run."""
     return request.config.getoption("--prefix")
 
 
 @pytest.fixture(scope="session")
-def url(server: Server, prefix: str) -> str:
+def url(server: Server, prefix: str, own_cluster: "LocalCluster | None") -> str:
     """The URL of the database of this run."""
+    if own_cluster is not None:
+        return with_option(f"{own_cluster.url}?partitions=1", f"prefix={prefix}")
     return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
@@ -104,11 +120,19 @@ def client(server: Server, prefix: str) -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture
-def raw(client: "redis.Redis") -> Iterator["redis.Redis"]:
+def raw(
+    server: Server, prefix: str, own_cluster: "LocalCluster | None", client: "redis.Redis"
+) -> Iterator["redis.Redis"]:
     """A plain client with byte replies, on a database that is empty before and after the test.
 
-    In a run with a prefix its key names are those of ormis, without the prefix.
+    In a run with a prefix its key names are those of ormis, without the prefix; on a cluster without the tag, too.
     """
+    if own_cluster is not None:
+        with PrefixedRedis(port=own_cluster.owner(0).port, prefix="{1bz}" + prefix) as of_partition:
+            of_partition.flushall()
+            yield of_partition
+            of_partition.flushall()
+        return
     client.flushall()
     yield client
     client.flushall()

@@ -1,5 +1,6 @@
 """The command line tool: its output, its exit codes, its error messages."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -167,3 +168,19 @@ def test_without_its_libraries(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert 'pip install "ormis[cli]"' in done.stderr
+
+
+def test_cluster(tmp_path: Path) -> None:
+    """`ormis cluster` starts a real cluster, prints its URL, and stops it at Ctrl-C; a later start finds the data."""
+    command = [sys.executable, "-m", "ormis", "cluster", str(tmp_path / "nodes"), "--nodes", "2", "--replicas", "0"]
+    for stored in (0, 1):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            try:
+                assert running.stdout is not None
+                url = running.stdout.readline().strip()
+                with ormis.connect(f"{url}?partitions=4") as database:
+                    assert CliShelf.objects.using(database).count() == stored
+                    CliShelf(name="kept").save(using=database)
+            finally:
+                running.send_signal(signal.SIGINT)
+            assert running.wait(20) == 0

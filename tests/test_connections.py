@@ -128,10 +128,20 @@ def test_a_password_that_is_not_encoded_is_not_shown(password: str):
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_clusters_are_refused_for_now():
-    """The URL of a cluster raises an error that says that clusters are not supported."""
-    with pytest.raises(OrmisError, match=r"redis\+cluster://host:7000 is a cluster; clusters are not supported yet"):
-        Connections.open("redis+cluster://:secret@host:7000")
+def test_options_of_clusters():
+    """The URL of a cluster has nodes, a number of partitions and no number of a database."""
+    target = parse("redis+cluster://user:secret@host:7000,host2:7001/?partitions=8&prefix=shop:")
+    assert (target.kind, target.nodes, target.partitions) == ("cluster", (("host", 7000), ("host2", 7001)), 8)
+    assert target.name == "redis+cluster://host:7000,host2:7001"
+    assert parse("redis+cluster://host/").partitions == 64
+    for url in (
+        "redis+cluster://host/3",
+        "redis+cluster://host/?partitions=0",
+        "redis+cluster://host/?db=2",
+        "redis://host/?partitions=4",
+    ):
+        with pytest.raises(OrmisError, match=r"partitions|prefix"):
+            parse(url)
 
 
 # Clients from a URL

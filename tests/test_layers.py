@@ -32,6 +32,7 @@ LAYERS = """
     transactions
     connections
     drivers
+    cluster
     database
     querysets
     descriptors

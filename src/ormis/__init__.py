@@ -12,11 +12,13 @@ Question(question_text="Nike or Adidas?").save()
 
 from . import functions, signals
 from .api_models import body, view
+from .cluster.local import LocalCluster
 from .database import Database, connect
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
 from .drivers.capture import capture_calls
 from .errors import (
+    ClusterError,
     ConflictError,
     DoesNotExist,
     FieldError,
@@ -59,7 +61,7 @@ from .transactions import atomic
 
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
-    "connect", "Database", "Limits", "capture_calls",
+    "connect", "Database", "Limits", "LocalCluster", "capture_calls",
     # declaring
     "Model", "Field", "ForeignKey", "OneToOne", "ManyToMany", "Related", "RelatedOne", "Index", "UniqueConstraint",
     "before_save", "after_save", "before_delete", "after_delete", "signals",
@@ -78,7 +80,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
     "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
-    "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError", "LayoutError", "ModelError",
-    "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded",
-    "RestrictedError", "StoredDataError", "UniqueViolation",
+    "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
+    "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",
+    "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
 ]  # fmt: skip

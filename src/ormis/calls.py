@@ -55,11 +55,12 @@ class Command:
 
 
 class HashFields:
-    """Fields that are read of many hashes: their part of HMGET, packed once."""
+    """Fields that are read of many hashes: their part of HMGET, packed once. model: the beginning of their keys."""
 
-    __slots__ = ("head", "names", "tail")
+    __slots__ = ("head", "model", "names", "tail")
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], model: str = "") -> None:
+        self.model = model
         self.names = tuple(names)
         self.head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(self.names) + 2)
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]

@@ -1,12 +1,14 @@
-"""The command line tool: `ormis check`, `ormis reindex`, `ormis inspect`.
+"""The command line tool: `ormis check`, `ormis reindex`, `ormis inspect`, `ormis cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
 
 import redis
@@ -99,11 +101,25 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         _print("name the modules of your models, --models package.module, to see which of these are declared")
 
 
+@app.command()
+def cluster(
+    directory: Annotated[Path, typer.Argument(help="Where the nodes keep their data; a later start finds it again.")],
+    nodes: Annotated[int, typer.Option(min=1, help="How many nodes have slots.")] = 3,
+    replicas: Annotated[int, typer.Option(min=0, help="How many replicas each of these has.")] = 1,
+    port: Annotated[int, typer.Option(min=0, help="The port of the first node; the others follow. 0: free ones.")] = 0,
+) -> None:
+    """Start a real cluster on this machine, for trying things out; Ctrl-C stops it."""
+    with _failures(), ormis.LocalCluster(directory, nodes, replicas, port) as running:
+        _print(running.url)
+        with suppress(KeyboardInterrupt):
+            Event().wait()
+
+
 def _listening(database: ormis.Database) -> int | None:
     """How many connections to the server listen for changed keys; None if the user may not ask."""
     client: Any = database.client
     try:
-        return client.info("clients")["tracking_clients"]
+        return client.info("clients").get("tracking_clients")
     except redis.ResponseError:
         return None
 

@@ -11,7 +11,7 @@ from math import inf
 from os import PathLike
 from time import sleep
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 from weakref import WeakSet, finalize
 
 import redis
@@ -21,15 +21,17 @@ from redis.exceptions import ResponseError
 from .caching.cache import Cache
 from .caching.rows import Rows
 from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
+from .cluster.cluster import Cluster
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .drivers.reading_only import reading_only
-from .errors import ConflictError, NotConnected, ProtectedError, RestrictedError, shown
+from .errors import ClusterError, ConflictError, NotConnected, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
 from .operations.upkeep.reindex import reindex
+from .operations.upkeep.totals import total_reindexed
 from .records.state import Wire
 from .reports import Reindexed, Watcher
 from .schema.schema import Schema
@@ -53,9 +55,15 @@ class Database:
     """
 
     def __init__(
-        self, connections: Connections, limits: Limits = DEFAULT, cache: int = 0, cache_bound: float = 2.0
+        self,
+        connections: Connections,
+        limits: Limits = DEFAULT,
+        cache: int = 0,
+        cache_bound: float = 2.0,
+        cluster: Cluster | None = None,
     ) -> None:
         self._connections = connections
+        self._cluster = cluster
         self.limits = limits
         self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
@@ -95,6 +103,11 @@ class Database:
         return self._connections.name, None if directory is None else str(directory)
 
     @property
+    def partitions(self) -> int:
+        """How many partitions it has: those of `?partitions=` on a cluster, else one."""
+        return 1 if self._cluster is None else len(self._cluster.partitions)
+
+    @property
     def primary(self) -> "Database":
         """The database that takes the writes: itself, unless it is the `replica` of another."""
         return self
@@ -107,6 +120,8 @@ class Database:
         there are none, or none answers, the primary is read. What it returns may be a little old, see docs/servers.md.
         Objects that it returns load their related objects from it, too; `save(using=db)` saves one of them.
         """
+        if self._cluster is not None:
+            raise ClusterError("db.replica is not there yet on a cluster: read from the database itself")
         if self._replica is None:
             self._replica = Replica(self)
         return self._replica
@@ -176,16 +191,17 @@ class Database:
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation with the sync client."""
-        client = self._connections.client
         try:
             if not self._checked:
+                if self._cluster is not None:
+                    return self._cluster.run(self._gathered(operation))
                 with unseen():
-                    sync.run(client, check_layout(), self.prefix)
+                    sync.run(self._connections.client, check_layout(), self.prefix)
                 self._checked = True
             block = block_of(self._own)
             if block is not None:
                 operation = block.gather(self._own, operation)
-            return sync.run(client, operation, self.prefix, self._drop)
+            return sync.run(self._connections.client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
@@ -195,8 +211,10 @@ class Database:
 
     async def arun(self, operation: Operation[T]) -> T:
         """Runs an operation with the async client."""
-        own = self._connections.loop_client
         try:
+            if self._cluster is not None:
+                return await self._cluster.arun(self._gathered(operation))
+            own = self._connections.loop_client
             if not self._checked:
                 with unseen():
                     await aio.run(own.client, check_layout(), self.prefix, own.shared)
@@ -212,6 +230,10 @@ class Database:
             error.origin = error.origin or Origin(self, asynchronous=True)
             raise
 
+    def _gathered(self, operation: Operation[T]) -> Operation[T]:
+        block = block_of(self._own)
+        return operation if block is None else block.gather(self._own, operation)
+
     def read(self, operation: Operation[T]) -> T:
         """Runs an operation that belongs to no write: on a replica, if the database was connected to with
         `read_from="replica"` and this is no block of atomic().
@@ -225,6 +247,14 @@ class Database:
         if self._reader is None or block_of(self._own) is not None:
             return await self.arun(operation)
         return await self._reader.arun(operation)
+
+    def everywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """Runs an operation on the keys of the database: on a cluster on those of each partition, one after another."""
+        return [self.run(make())] if self._cluster is None else self._cluster.run_in_each(make)
+
+    async def aeverywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As everywhere(), with the async client."""
+        return [await self.arun(make())] if self._cluster is None else await self._cluster.arun_in_each(make)
 
     def run_one(self, operation: OneCall[R]) -> R:
         """Runs an operation of one call, which reads, with the sync client, as read() does."""
@@ -327,11 +357,13 @@ class Database:
         Objects that share the value of a new unique field are listed, and that constraint stays incomplete.
         progress: called as the work goes on.
         """
-        return self.run(reindex(_schema_of(model), self.limits, progress))
+        schema = _schema_of(model)
+        return total_reindexed(self.everywhere(lambda: reindex(schema, self.limits, progress)))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
-        return await self.arun(reindex(_schema_of(model), self.limits, progress))
+        schema = _schema_of(model)
+        return total_reindexed(await self.aeverywhere(lambda: reindex(schema, self.limits, progress)))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
@@ -474,7 +506,16 @@ def connect(
             'connect(cache=..., read_from="replica"): a replica may be behind what the primary says has changed; '
             "leave out one of them, and read from replicas by using(db.replica)"
         )
-    database = Database(Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound)
+    cluster = None if client is not None else Cluster.open(url, prefix, shared)
+    if cluster is None:
+        database = Database(
+            Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound
+        )
+    elif cache or read_from == "replica":
+        option = "cache=" if cache else 'read_from="replica"'
+        raise ClusterError(f"connect({option}): that is not there yet on a cluster; leave it out")
+    else:
+        database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cluster=cluster)
     if read_from == "replica":
         database._reader = database.replica
     _default = database

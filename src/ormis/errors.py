@@ -3,6 +3,7 @@
     OrmisError
     ├── NotConnected              a model is used before connect()
     ├── LayoutError               the database was written with another layout
+    ├── ClusterError              a cluster can't do this, or has another number of partitions
     ├── ModelError                a model class can't be made as it is declared (a TypeError too)
     ├── FieldError                unknown field or lookup, or a value that does not convert
     │   └── PageTokenError        a token of page() that is damaged, or of another query (a ValueError too)
@@ -37,6 +38,10 @@ class NotConnected(OrmisError):
 
 class LayoutError(OrmisError):
     """The database was written by a version of ormis with another layout of keys."""
+
+
+class ClusterError(OrmisError):
+    """A database on a cluster can't do this, or has another number of partitions; nothing has changed."""
 
 
 class ModelError(OrmisError, TypeError):

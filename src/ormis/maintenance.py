@@ -9,6 +9,7 @@ from .model import Model
 from .operations.upkeep import check as checking
 from .operations.upkeep import inspect as inspecting
 from .operations.upkeep.check import Subject
+from .operations.upkeep.totals import total_report, total_states
 from .reports import ModelState, Reindexed, Report, Watcher
 from .schema import registry
 
@@ -31,7 +32,8 @@ def check(
     progress: called as the work goes on.
     """
     chosen = _database(database)
-    report = chosen.run(checking.check(_subjects(models), chosen.limits, repair, progress))
+    subjects = _subjects(models)
+    report = total_report(chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress)))
     chosen.cache.clear()  # repairs may have changed objects
     return report
 
@@ -45,7 +47,8 @@ async def acheck(
 ) -> Report:
     """As check()."""
     chosen = _database(database)
-    report = await chosen.arun(checking.check(_subjects(models), chosen.limits, repair, progress))
+    subjects = _subjects(models)
+    report = total_report(await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress)))
     chosen.cache.clear()
     return report
 
@@ -70,14 +73,20 @@ async def areindex(
 
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """Returns the state of these models, and of others that the database knows: objects, memory, indexes."""
-    chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
-    return chosen.read(inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    chosen, schemas = _reader(database), [subject.schema for subject in _subjects(models)]
+    return total_states(chosen.everywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
 
 
 async def ainspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """As inspect()."""
-    chosen, schemas = _database(database), [subject.schema for subject in _subjects(models)]
-    return await chosen.aread(inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    chosen, schemas = _reader(database), [subject.schema for subject in _subjects(models)]
+    return total_states(await chosen.aeverywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
+
+
+def _reader(database: Database | None) -> Database:
+    """Where the state of a database is read."""
+    chosen = _database(database)
+    return chosen._reader or chosen  # pyright: ignore[reportPrivateUsage]
 
 
 def _database(database: Database | None) -> Database:

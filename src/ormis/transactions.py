@@ -28,7 +28,7 @@ class Block:
         self.database = database
         self.any_database = database is None
         self.around = around
-        self.gathering = UnitOfWork()
+        self.gathering = UnitOfWork(None if around is None else around.gathering)
         self.ended = False
 
     def gather(self, database: Runner, operation: Operation[T]) -> Operation[T]:

@@ -71,8 +71,6 @@ class Connections:
 
     @classmethod
     def _open_target(cls, target: Target, prefix: str) -> "Connections":
-        if target.kind == "cluster":
-            raise OrmisError(f"{target.name} is a cluster; clusters are not supported yet by this version of ormis")
         if target.kind != "embedded":
             return cls(settings_of_target(target, None), prefix=prefix)
         server = EmbeddedServer.join(target.directory)

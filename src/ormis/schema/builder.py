@@ -88,6 +88,9 @@ def build_schema(
     _check_order(name, "ordering", options.ordering, aliases)
     latest = options.get_latest_by
     _check_order(name, "get_latest_by", (latest,) if isinstance(latest, str) else latest or (), aliases)
+    if options.partition_by and options.partition_by not in aliases:
+        hint = hint_for(options.partition_by, [*aliases])
+        raise ModelError(f"{name}.Meta.partition_by={options.partition_by!r} is no stored field: {hint}")
     return Schema(
         name,
         key,

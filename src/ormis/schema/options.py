@@ -73,6 +73,8 @@ class Options:
     default_related_name: the name of its objects on the models that it refers to.
     cache: whether its objects are kept in the process, where connect() says how many; a number: at most so many of it.
     polymorphic: subclasses are stored with the model, see families.py; they inherit it.
+    partition_by: the field that says in which partition of a cluster the objects are; a foreign key puts them beside
+        the objects that they refer to. Without it they are spread.
     kind: the text that tells the objects of this class from others of its family, by default the lower-case class name.
     """
 
@@ -89,6 +91,7 @@ class Options:
     cache: bool | int = False
     polymorphic: bool = False
     kind: str = ""
+    partition_by: str = ""
 
 
 def ttl_of(options: Options) -> int | None:
@@ -183,6 +186,8 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
+    if not isinstance(options.partition_by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.partition_by={options.partition_by!r}: give the name of a field")
     if options.kind and not (isinstance(options.kind, str) and options.polymorphic):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.kind={options.kind!r}: give a text, in a model with polymorphic = True")
     if options.database is not None and not hasattr(options.database, "arun"):

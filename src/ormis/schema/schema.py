@@ -456,7 +456,7 @@ class Schema:
     @cached_property
     def hash_fields(self) -> HashFields:
         """All columns, as they are read of one hash."""
-        return HashFields(column.name for column in self.columns)
+        return HashFields((column.name for column in self.columns), self.key)
 
     @cached_property
     def decoder(self) -> RowDecoder:

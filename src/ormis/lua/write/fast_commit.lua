@@ -51,13 +51,21 @@ if ARGV[8] and (last == false or type(last) == 'string' and last < sequence)
       end
     end
   elseif commit == 'insert' then
-    local number = command('INCR', base .. KEY.next_id)
+    local counter, first, step, number = base .. KEY.next_id, 0, 1, nil
+    if KEYS[3] then  -- a cluster
+      local counting = require('server.counting')
+      first, step = counting.first + 0, counting.step
+      number = command('INCRBY', counter, step)
+      if number == step then number = command('INCRBY', counter, first) end
+    else
+      number = command('INCR', counter)
+    end
     if type(number) == 'number' then
       local at, rest, failed = 9, 9 + 2 * pk, number < 1 or number >= 1e15
       pk = string.format('%.0f', number)
       key = base .. KEY.object .. pk
       -- The counter of existing objects was evicted.
-      failed = failed or number == 1 and command('EXISTS', base .. KEY.ids) == 1
+      failed = failed or number == first + step and command('EXISTS', base .. KEY.ids) == 1
       if not failed and command('EXISTS', key) == 0 then
         while not failed and at < rest do
           local place, done = ARGV[at + 1] + 0, nil
@@ -80,8 +88,8 @@ if ARGV[8] and (last == false or type(last) == 'string' and last < sequence)
         end
       end
       -- Without the undo the key is not counted again: what is left would belong to another object.
-      if not reply and command('DECR', base .. KEY.next_id) == 0 and command('EXISTS', base .. KEY.ids) == 0 then
-        command('UNLINK', base .. KEY.next_id)
+      if not reply and command('DECRBY', counter, step) == first and command('EXISTS', base .. KEY.ids) == 0 then
+        command('UNLINK', counter)
       end
     end
   end

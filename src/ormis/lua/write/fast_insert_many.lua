@@ -117,12 +117,13 @@ end
 
 -- Returns the keys, or nothing if nothing has been written or all of it undone, with an error if it was not.
 local function write_objects()
-  local last = command('GET', base .. KEY.next_id) or '0'
+  local counting = require('server.counting')
+  local last = command('GET', base .. KEY.next_id) or counting.first
   if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
-  if last == '0' and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- the counter was evicted
+  if last == counting.first and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- it was evicted
   local pks, keys, places = {}, {}, {}
   for i = 1, count do
-    local pk = string.format('%.0f', last + i)
+    local pk = string.format('%.0f', last + i * counting.step)
     pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
   end
   for first = 1, count, CHUNK do

@@ -6,7 +6,7 @@ local KEY = require('server.keys')
 local extend = require('server.lists').extend
 local mutations = require('write.mutations')
 local next_id = require('write.next_id')
-local above, successor, EXACT = next_id.above, next_id.successor, next_id.EXACT
+local above, successor, step, EXACT = next_id.above, next_id.successor, next_id.step, next_id.EXACT
 local objects = require('write.objects')
 
 -- A place after every other. A key given by hand below the last one counted goes before the next one to be counted.
@@ -22,7 +22,7 @@ local function key_and_order(m, pk)
   if m.auto then
     if not m.last_id then m.last_id, m.stored_id = next_id.last(m.key) end
     if not pk or above(pk, m.last_id) then
-      pk = pk or successor(m.last_id, 1)
+      pk = pk or successor(m.last_id, step)
       m.last_id, m.counted = pk, true
       if #pk <= EXACT then
         m.last_in_order = pk + 0

@@ -1,9 +1,10 @@
 -- The counter of automatic keys: integers without an upper bound, as texts.
 -- Out: last(model), of its key the last key that was counted and the stored text, false if it is absent;
---      successor(text, by), above(a, b); EXACT.
+--      successor(text, by), above(a, b); EXACT; step, see counting.lua.
 
 local KEY = require('server.keys')
 local call = require('server.call')
+local counting = require('server.counting')
 
 local EXACT = 15                 -- digits of a key that a double holds exactly
 local TAIL, LIMIT = 14, 1e14     -- digits that are added to as a number
@@ -26,7 +27,7 @@ end
 -- The highest key among the last objects in the order of creation. Their places are at or above every key of up to
 -- EXACT digits; a longer key has its place above all before it.
 local function highest(ids)
-  local found = '0'
+  local found = counting.first
   local entries = call('ZREVRANGE', ids, 0, 99, 'WITHSCORES')
   for i = 1, #entries, 2 do
     local place = string.format('%.0f', math.floor(math.max(entries[i + 1], 0)))
@@ -44,4 +45,4 @@ local function last(model)
   return stored, stored
 end
 
-return {last = last, successor = successor, above = above, EXACT = EXACT}
+return {last = last, successor = successor, above = above, EXACT = EXACT, step = counting.step}

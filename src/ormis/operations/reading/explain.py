@@ -15,6 +15,8 @@ def explain(plan: Plan, analyze: bool = False, more: Sequence[str] = ()) -> Oper
     """The plan as a readable tree, with the cardinalities that the server finds. more: further lines."""
     reply = yield from ask(plan, "rows", {"explain": True} | _some_keys(plan))
     head = reply[0]
+    if isinstance(reply[-1], str):  # on a cluster: which partitions are asked
+        more = [*more, reply[-1]]
     notes = Notes.read(head[-1])
     if not analyze:
         return explained(plan, notes, head[1], more)

@@ -25,7 +25,7 @@ from ..outcomes import raise_refusal, unpack
 from .get import bad_text
 
 _ranks = msgspec.msgpack.Decoder(list[float]).decode
-_row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
+row_keys = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 
 class Rows(Wires):
@@ -85,7 +85,7 @@ class Page:
         related rows, still packed; nothing for a count.
     count: how many objects met the server's part of the condition.
     whole: this is the whole result, in its final order.
-    ends: the reply of lua/read/ends_only.lua, if that had it.
+    ends: the replies of lua/read/ends_only.lua, if that had it: one, or one of each partition.
     covered: how many of the values of an `in` the page is about, if it was asked for as `batch`.
     keys: the candidates that are still to be examined.
     long: the texts that the call has read were too long for it.
@@ -96,7 +96,7 @@ class Page:
     count: int = 0
     packed: Sequence[Any] = ()
     whole: bool = False
-    ends: Sequence[Any] | None = None
+    ends: Sequence[Sequence[Any]] | None = None
     covered: int = 0
     keys: list[str] = field(default_factory=list[str])
     long: bool = False
@@ -125,6 +125,18 @@ class Page:
         return not self.keys and not self.walking
 
 
+@dataclass(slots=True)
+class QueryCall(ScriptCall):
+    """The call of `query`, and what it asks. Where several partitions are asked, the reply is `Merged`.
+
+    plan: None for a call that is not to be divided.
+    """
+
+    plan: Plan | None = field(default=None, repr=False)
+    want: str = ""
+    more: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
 def first_page(
     plan: Plan,
     want: str = "rows",
@@ -145,11 +157,18 @@ def first_page(
     if keys is not None:
         return Page(plan, keys=keys)
     more = ({} if batch is None else {"in_parts": batch}) | ({"places": True} if ranked else {})
-    head, *packed = yield from ask(plan, want, more, meanwhile)
+    return (yield from first_of_answer(plan, (yield from ask(plan, want, more, meanwhile)), batch is not None))
+
+
+def first_of_answer(plan: Plan, answer: Sequence[Any], in_parts: bool = False) -> Operation[Page]:
+    """The first page, of the answer to the first call."""
+    head, *packed = answer
     how = head[1]
+    if how == "page":
+        return packed[0]
     groups: list[list[str]] = unpack(packed.pop()) if plan.groups is not None else []
     if how == "ends":
-        return Page(plan, whole=True, ends=packed)
+        return Page(plan, whole=True, ends=[packed])
     if how == "done":
         page = Page(plan, head[2], packed, whole=True)
     elif how == "keys":
@@ -160,7 +179,7 @@ def first_page(
         page = Page(plan, walking=True, long=head[3])
     if groups:
         page.rows.groups = groups
-    if batch is not None:
+    if in_parts:
         page.covered = int(head[-1])
     return page
 
@@ -180,6 +199,9 @@ def next_page(
     if page.keys:
         keys = {"keys": page.keys[: plan.limits.keys]}
         head, *packed = yield from ask(plan, want, more | keys, meanwhile)
+        if head[1] == "page":
+            packed[0].keys = page.keys[plan.limits.keys :]
+            return packed[0]
         return Page(plan, head[3], packed, keys=page.keys[head[2] :], long=head[4])
     more |= {"step": True, "places": bool(plan.order) and enough is not None}  # all of them come in that order
     more |= {} if page.after is None else {"after": repr(page.after)}
@@ -201,31 +223,52 @@ def ask(
     plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None
 ) -> Operation[list[Any]]:
     """One call of the script `query`; its answer, the rows still packed."""
-    call = script("query")(plan.request(want, **more))
-    if plan.renews and want == "rows" and not more.keys() & {"keys", "step"}:  # it writes by the way
-        call.reads = False
-        call.reading = script("query")(replace(plan, renews=False).request(want, **more), meanwhile=meanwhile)
-    return (yield from _asked(call, not more.keys() & {"keys", "step"}, meanwhile))
+    return (yield from _asked(query_call(plan, want, more, meanwhile), not more.keys() & {"keys", "step"}))
 
 
 def ask_with(arguments: tuple[Argument, ...]) -> Operation[list[Any]]:
-    """As ask(), for the whole of a result, with these arguments."""
-    return (yield from _asked(script("query")(arguments), True))
+    """As ask(), for the whole of a result, with these arguments; ["ok", "divided"] if several partitions would have to
+    be asked.
+    """
+    return (yield from _asked(script("query")(arguments, QueryCall), True))
 
 
-def _asked(call: ScriptCall, first: bool, meanwhile: Callable[[], object] | None = None) -> Operation[list[Any]]:
+def _asked(call: QueryCall, first: bool) -> Operation[list[Any]]:
     """first: no part of a reading of several pages, which clears away what expired objects have left once."""
+    answer = answer_to((yield call))
+    if answer[0][0] == "expired" and first:
+        yield from clear_expired()
+    return answer
+
+
+def query_call(plan: Plan, want: str, more: dict[str, Any], meanwhile: Callable[[], object] | None = None) -> QueryCall:
+    """The call."""
+    call = script("query")(plan.request(want, **more), QueryCall, plan=plan, want=want, more=more)
+    if plan.renews and want == "rows" and not more.keys() & {"keys", "step"}:  # it writes by the way
+        call.reads = False
+        call.reading = script("query")(replace(plan, renews=False).request(want, **more), meanwhile=meanwhile)
     call.meanwhile = meanwhile
-    reply = yield call
+    return call
+
+
+@dataclass(slots=True)
+class Merged:
+    """The answer of several partitions: ["ok", "page"] and the page of all, or as one of them would answer."""
+
+    answer: list[Any]
+
+
+def answer_to(reply: Any) -> list[Any]:
+    """The answer in a reply, the rows still packed."""
+    if isinstance(reply, Merged):
+        return reply.answer
     if isinstance(reply, int):
         return [["ok", "done", reply]]
     if isinstance(reply, bytes):
         raise_refusal(reply)
     if not reply[0]:
         return [["ok", "ends"], *reply[1:]]
-    head = reply[0] = unpack(reply[0])
-    if head[0] == "expired" and first:
-        yield from clear_expired()
+    reply[0] = unpack(reply[0])
     return reply
 
 
@@ -248,7 +291,7 @@ def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:
         reply = yield from ask(only_keys, "keys", {})
         if reply[0][1] == "walk":
             return None
-        keys += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in _row_keys(reply[1])]
+        keys += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in row_keys(reply[1])]
     return keys
 
 

@@ -172,6 +172,8 @@ def _behind(plan: Plan, origin: Origin, place: Place | None, number: int) -> Ope
         if head[1] == "done":
             page = ReplyPage(plan, head[2], packed, whole=True)
             return _Ranked(page.rows, page.ranks)
+        if head[1] == "divided":
+            arguments = None
     if place is None:
         plan = replace(plan, limit=number)
         return (yield from (_first(plan, origin) if arguments is None else _in_steps(plan, origin)))

@@ -188,6 +188,11 @@ def cells_of(plan: Plan, row: Wire) -> dict[str, Any]:
 
 def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
     """The rows in the order of the plan; ties in the order of creation, in which the rows are if there are no ranks."""
+    return rows.picked(positions_in_order(plan, rows, ranks))
+
+
+def positions_in_order(plan: Plan, rows: Rows, ranks: Sequence[Any]) -> list[int]:
+    """The same as the positions of the rows."""
     order = [*range(len(rows))]
     if ranks:
         order.sort(key=ranks.__getitem__, reverse=plan.backwards)
@@ -199,7 +204,7 @@ def in_order(plan: Plan, rows: Rows, ranks: Sequence[float]) -> Rows:
         else:
             keys = _sort_keys(plan, column, rows)
         order = sorted_by(order, keys, term)
-    return rows.picked(order)
+    return order
 
 
 def _sort_keys(plan: Plan, column: ColumnRef, rows: Rows) -> list[Any]:

@@ -27,8 +27,10 @@ def added_by_server(plan: Plan, groups: Groups) -> Operation[None]:
     assert isinstance(plan.aggregates, ServerAggregates)
     page = yield from first_page(plan, "aggregate")
     if page.ends is not None:
-        _include_ends(plan.aggregates, groups, page.ends)
-        return
+        for ends in page.ends:
+            _include_ends(plan.aggregates, groups, ends)
+        if not page.packed:
+            return
     portions = _Portions(plan.aggregates, groups, page)
     while not page.last:
         page = yield from next_page(plan, page, "aggregate", meanwhile=portions.take)
@@ -65,8 +67,8 @@ class _Portions:
     def take(self) -> None:
         """Takes in the pending portion."""
         page, self.pending = self.pending, None
-        if page is not None and page.packed:
-            self._take(unpack(page.packed[0]))
+        for packed in () if page is None else page.packed:
+            self._take(unpack(packed))
 
     def _take(self, reply: Sequence[Any]) -> None:
         count, texts, columns = reply

@@ -62,6 +62,7 @@ def _create(records: Sequence[Record], size: int, when: When, most: int | None) 
             some = records[first : first + size]
             mutations = [insertion(alike, when) for alike in _of_one_ttl(some)]
             call = commit_call(mutations)
+            call.divisible = True
             length = text_size(call.args[:1])
             if most is None or length <= most or len(some) == 1:
                 return mutations, call, len(some)
@@ -124,7 +125,7 @@ def update(
         for mutation in batch:
             mutation.code, mutation.on_result, mutation.ttl = "amend", _unless_gone(mutation.on_result), None
             mutation.changed, mutation.fast, mutation.on_commit = None, (), _unless_gone(mutation.on_commit)
-        results = yield from commit_computing(batch)
+        results = yield from commit_computing(batch, divisible=True)
         found.update(one.arguments[0] for one, result in zip(batch, results, strict=True) if result is not False)
         if waiting:
             done = {id(record) for record, result in zip(some, results, strict=True) if result is not False}

@@ -26,7 +26,7 @@ from ...query.q import Q
 from ...query.state import Query
 from ...records.hydration import load
 from ...records.state import Wire
-from ...schema.schema import Column, Schema, stored_column
+from ...schema.schema import Column, stored_column
 from ...storage.scripts import script
 from ..outcomes import InexactArithmetic, answer_of
 from ..reading.evaluate import evaluate
@@ -88,7 +88,7 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     known = known_claim(plan, values) if number == 1 and not _completes(query) else None
     reply: Any = None
     if known is not None:
-        reply = yield _call(plan.schema, known.arguments)
+        reply = yield _call(plan, known.arguments)
         row = known.row(reply)
         if row is not None:
             return _objects(source, origin, (row,))
@@ -147,7 +147,7 @@ def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes, reply: Any) -> O
         some = min(claims.left, claims.origin.limits.changed)
         claim = claim_of(plan, some, assigned)
         if reply is None:
-            reply = yield _call(plan.schema, claim.arguments)
+            reply = yield _call(plan, claim.arguments)
         row, how = claim.row(reply), "done"
         if row is not None:
             new = claims.take((row,))
@@ -194,12 +194,13 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         request, numbers = plan.asked("change", mutation=mutation, most=left, **more)
         referred = [plan.schema] if referred_values(plan.schema) else []
         arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
-        *_, looked, rows = _answer(plan, (yield _call(plan.schema, arguments)))
+        *_, looked, rows = _answer(plan, (yield _call(plan, arguments)))
         claims.take(whole_rows(plan.schema.stored, rows))
         waiting = waiting[looked:]
 
 
-def _call(schema: Schema, arguments: tuple[Argument, ...]) -> ModelCall:
+def _call(plan: Plan, arguments: tuple[Argument, ...]) -> ModelCall:
+    schema = plan.schema
     return script("claim")(
         arguments,
         ModelCall,
@@ -207,6 +208,7 @@ def _call(schema: Schema, arguments: tuple[Argument, ...]) -> ModelCall:
         model=schema.name,
         changed=schema,
         wide=bool(referred_values(schema)),
+        plan=plan,
     )
 
 

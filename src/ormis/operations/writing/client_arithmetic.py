@@ -18,11 +18,16 @@ from .mutations import Mutation, commit_call, deliver, results_of
 from .replacements import Replacements
 
 
-def commit_computing(mutations: Sequence[Mutation]) -> Operation[list[Any]]:
-    """As commit(). Also raises IntegrityError for results of expressions that do not fit."""
+def commit_computing(mutations: Sequence[Mutation], divisible: bool = False) -> Operation[list[Any]]:
+    """As commit(). Also raises IntegrityError for results of expressions that do not fit.
+
+    divisible: as of CommitCall.
+    """
     sent, computed, tries, replacements = [*mutations], set[int](), Counter[int](), Replacements()
     while True:
-        reply: Any = yield commit_call(sent, replacements)
+        call = commit_call(sent, replacements)
+        call.divisible = divisible
+        reply: Any = yield call
         answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
         at = int(answer[1]) - 1 if answer[0] in ("inexact", "changed") else -1
         if answer[0] == "inexact":

@@ -80,7 +80,8 @@ def deletion(schema: Schema, pks: Sequence[Any], most: int | None = None) -> Mut
 
 def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin, replacements: Replacements) -> Operation[Any]:
     try:
-        (counts,) = yield from commit([deletion(schema, pks, origin.limits.cascade)], replacements)
+        deleting = [deletion(schema, pks, origin.limits.cascade)]
+        (counts,) = yield from commit(deleting, replacements, divisible=len(pks) > 1)
     except LargeCascade:
         return (yield from _delete_in_batches(schema, pks, origin, replacements))
     return counts

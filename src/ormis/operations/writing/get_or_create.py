@@ -247,6 +247,7 @@ def _call(
         model=plan.schema.name,
         changed=None if update is None else plan.schema,
         wide=bool(changed),
+        plan=plan,
     )
     reply: Any = yield call
     head, *rows = [reply] if isinstance(reply, bytes) else reply

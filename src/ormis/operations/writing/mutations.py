@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...calls import NOTHING, Operation, ScriptCall, Written
+from ...planning.plan import Plan
 from ...schema.schema import Schema
 from ...storage.codecs import packable
 from ...storage.scripts import script
@@ -77,9 +78,13 @@ _BEFORE_TTL: dict[str, list[Any]] = {
 
 @dataclass(slots=True)
 class CommitCall(ScriptCall):
-    """The call of `commit`, and the mutations it stands for."""
+    """The call of `commit`, and the mutations it stands for.
+
+    divisible: they may be applied in parts, one for each partition of a cluster, each all or nothing.
+    """
 
     mutations: Sequence[Mutation] = field(default=(), repr=False)
+    divisible: bool = False
 
     def written(self) -> Written:
         """As ScriptCall."""
@@ -102,10 +107,12 @@ class ModelCall(ScriptCall):
     """A call that may change any object of some models.
 
     changed: one of them, None if there is none; wide: and those that a deletion of its objects may reach.
+    plan: that of the query whose objects it is about.
     """
 
     changed: Schema | None = None
     wide: bool = False
+    plan: Plan | None = field(default=None, repr=False)
 
     def written(self) -> Written:
         """As ScriptCall."""
@@ -131,16 +138,21 @@ def _keys_of(mutation: Mutation) -> list[str] | None:
     return [key if isinstance(key, str) else key.decode("utf-8", "surrogateescape") for key in keys]
 
 
-def commit(mutations: Sequence[Mutation], replacements: Replacements | None = None) -> Operation[list[Any]]:
+def commit(
+    mutations: Sequence[Mutation], replacements: Replacements | None = None, divisible: bool = False
+) -> Operation[list[Any]]:
     """Applies the mutations, all or nothing, and settles each with its result.
 
     replacements: the values of SET(function) that a deletion has computed; it takes those that it computes.
+    divisible: as of CommitCall.
     Raises the error of the first mutation that is refused: DoesNotExist, UniqueViolation, ForeignKeyViolation,
     ProtectedError, RestrictedError, ConflictError, StoredDataError.
     """
     known = Replacements() if replacements is None else replacements
     while True:
-        reply = yield commit_call(mutations, known)
+        call = commit_call(mutations, known)
+        call.divisible = divisible
+        reply = yield call
         try:
             return deliver(mutations, results_of(mutations, reply))
         except ReplacementsWanted as wanted:

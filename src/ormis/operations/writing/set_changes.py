@@ -61,13 +61,21 @@ class Change:
 
 
 @dataclass(slots=True)
+class ChangeCall(ModelCall):
+    """The call of `change`, and what it asks."""
+
+    requested: Change | None = field(default=None, repr=False)
+    more: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+
+@dataclass(slots=True)
 class ChangeCounts:
     """The numbers so far: objects of the query, and deleted objects by model."""
 
     count: int = 0
     models: Counter[str] = field(default_factory=Counter[str])
 
-    def add(self, count: int, result: Any) -> None:
+    def add(self, count: int = 0, result: Any = None) -> None:
         """One more step."""
         self.count += count
         self.models.update(dict(result) if result else {})
@@ -146,12 +154,14 @@ def change(plan: Plan, requested: Change, origin: Origin, otherwise: Fallback | 
         yield from _portions(lasting, requested, otherwise, tally, keys)
         return tally
     try:
-        how, *rest = yield from _ask(plan, requested, {})
+        how, *rest = yield from ask_change(plan, requested, {})
     except NotInOneCall:
         return (yield from _present(otherwise)(plan, None))
     if how == "done":
         tally.add(*rest)
-    elif lasting is not plan:  # not the candidates: the condition on related objects is to be met by each
+        return tally
+    tally.add(*rest[1:])  # of other partitions of a cluster
+    if lasting is not plan:  # not the candidates: the condition on related objects is to be met by each
         yield from _portions(lasting, requested, otherwise, tally, (yield from _keys(plan)))
     elif how == "keys":
         yield from _portions(plan, requested, otherwise, tally, rest[0])
@@ -191,7 +201,7 @@ def _portions(
     while done < len(keys):
         some = keys[done : done + requested.most]
         try:
-            _, looked, *counts, _ = yield from _ask(plan, requested, {"keys": some})
+            _, looked, *counts, _ = yield from ask_change(plan, requested, {"keys": some})
             tally.add(*counts)
             done += looked
         except NotInOneCall:
@@ -204,7 +214,7 @@ def _walk(plan: Plan, requested: Change, otherwise: Fallback | None, tally: Chan
     while True:
         more = {"step": True, "enough": requested.most} | ({} if after is None else {"after": repr(after)})
         try:
-            _, place, *done = yield from _ask(plan, requested, more)
+            _, place, *done = yield from ask_change(plan, requested, more)
             tally.add(*done[:2])
             after = None if place is False else float(place)
         except NotInOneCall:
@@ -258,7 +268,7 @@ def change_each(
         while done < len(changes):
             batch = _batch(changes[done : done + most], plan.limits.bytes)
             try:
-                _, looked, count, result, missed = yield from _ask(lasting, how.requested, _expecting(how, batch))
+                _, looked, count, result, missed = yield from ask_change(lasting, how.requested, _expecting(how, batch))
             except NotInOneCall:
                 tally.include((yield from _present(otherwise)(lasting, [planned.key for planned in batch])))
                 done += len(batch)
@@ -323,7 +333,8 @@ def _expecting(how: ClientChange, batch: Sequence[_Planned]) -> dict[str, Any]:
     }
 
 
-def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[Any]]:
+def ask_change(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[Any]]:
+    """One call of the script `change`; its answer."""
     request, numbers = plan.asked(
         "change", mutation=[requested.code, *requested.arguments], most=requested.most, **more
     )
@@ -334,8 +345,9 @@ def _ask(plan: Plan, requested: Change, more: dict[str, Any]) -> Operation[list[
         shapes = shapes_with_referrers(numbers.models, deleted, changed, requested.replacements)
         arguments = (packed(request, numbers), *shapes)
         call = script("change")(
-            arguments, ModelCall, in_block=in_block, model=plan.schema.name, changed=plan.schema, wide=wide
+            arguments, ChangeCall, in_block=in_block, model=plan.schema.name, changed=plan.schema, wide=wide, plan=plan
         )
+        call.requested, call.more = requested, more
         reply: bytes | list[Any] = yield call
         try:
             return answer_of(reply, (plan,))

@@ -25,8 +25,10 @@ class UnitOfWork:
     """Mutations in their order, the states of objects to restore if they are not applied, and what to run if they are.
 
     applied: True once they are applied: an error after that is one of `afterwards`.
+    around: that of the block around this one.
     """
 
+    around: "UnitOfWork | None" = None
     mutations: list[Mutation] = field(default_factory=list[Mutation])
     before: list[tuple[Any, State]] = field(default_factory=list[tuple[Any, State]])
     afterwards: list[Invocation] = field(default_factory=list[Invocation])
@@ -60,11 +62,16 @@ class UnitOfWork:
         for mutation in call.mutations:
             predicted_result = mutation.predicted_result
             if mutation.code in ("insert", "save") and not mutation.on_commit:
-                predicted_result = yield from _reserve_keys(mutation)
+                predicted_result = yield from _reserve_keys(mutation, self._gathered)
             results.append(predicted_result)
             self.before += [(record, state_of(record).copy()) for record in mutation.records]
             self.mutations.append(_for_the_end(mutation, predicted_result))
         return ["ok", results]
+
+    @property
+    def _gathered(self) -> list[Mutation]:
+        """The mutations so far, those of the blocks around first."""
+        return self.mutations if self.around is None else [*self.around._gathered, *self.mutations]
 
     def absorb(self, inner: "UnitOfWork") -> None:
         """Takes over what a block inside this one has gathered."""
@@ -105,15 +112,26 @@ def _keys(mutation: Mutation) -> list[Any]:
     return texts[:: len(texts) // count]
 
 
-def _reserve_keys(mutation: Mutation) -> Operation[list[Any]]:
+@dataclass(slots=True)
+class ReserveCall(ScriptCall):
+    """The call of `reserve_keys`: the mutation whose rows need keys, and those that the block has gathered before."""
+
+    mutation: Mutation | None = field(default=None, repr=False)
+    before: Sequence[Mutation] = field(default=(), repr=False)
+
+
+def _reserve_keys(mutation: Mutation, before: Sequence[Mutation]) -> Operation[list[Any]]:
     """The keys of the new rows: those without one get the next."""
     keys = _keys(mutation)
     missing = keys.count(None)
     if not missing:
         return keys
     schema = mutation.schema
-    (first,) = answer_of((yield script("reserve_keys")((schema.key, missing), model=schema.name)))
-    counted = count(int(first))
+    call = script("reserve_keys")(
+        (schema.key, missing), ReserveCall, model=schema.name, mutation=mutation, before=before
+    )
+    first, step = answer_of((yield call))
+    counted = count(int(first), int(step))
     return [str(next(counted)) if key is None else key for key in keys]
 
 

@@ -1,0 +1,1 @@
+"""Databases on a cluster: partitions, their keys, the way of calls to nodes, answers put together from partitions."""

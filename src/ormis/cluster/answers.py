@@ -1,0 +1,134 @@
+"""The partitions that a call of an operation goes to, and the reply that the operation is sent.
+
+Operations know nothing of partitions: they yield the calls that they yield on a plain server. Each is answered here, by
+a call to one partition, or by many and a reply put together from theirs.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..calls import Call, Command, HashRead, HashReads, Invocation, ScriptCall
+from ..errors import ClusterError
+from ..operations.reading.pages import QueryCall
+from ..operations.writing.mutations import CommitCall, ModelCall
+from ..operations.writing.set_changes import ChangeCall
+from ..operations.writing.unit_of_work import ReserveCall
+from ..schema import registry
+from ..storage.scripts import script
+from .partitions import Partition, Partitions
+from .reading import answer_query, by_key
+from .routing import PartitionCall
+from .side_by_side import Steps
+from .writing import Chooser, answer_change, answer_commit, answer_in_one, answer_reserve
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+
+
+class Answers:
+    """Answers the calls of operations on the partitions of one database."""
+
+    def __init__(self, partitions: Partitions, chooser: Chooser) -> None:
+        self.partitions = partitions
+        self.chooser = chooser
+
+    def answer(self, call: Call) -> Steps[Any]:
+        """The reply to a call. Raises ClusterError for what is not done on a cluster."""
+        if isinstance(call, Invocation):
+            return (yield call)
+        if len(self.partitions) == 1:
+            return (yield PartitionCall(call, self.partitions.all[0]))
+        if isinstance(call, HashRead):
+            return (yield PartitionCall(call, self._of_object(call.fields.model, call.key)))
+        if isinstance(call, HashReads):
+            return (yield from self._read_hashes(call))
+        if isinstance(call, ScriptCall):
+            return (yield from self._script(call))
+        return (yield from self._command(call))
+
+    def _script(self, call: ScriptCall) -> Steps[Any]:
+        partitions = self.partitions
+        if isinstance(call, QueryCall):
+            return (yield from answer_query(call, partitions))
+        if isinstance(call, CommitCall):
+            return (yield from answer_commit(call, partitions, self.chooser))
+        if isinstance(call, ChangeCall):
+            return (yield from answer_change(call, partitions))
+        if isinstance(call, ReserveCall):
+            return (yield from answer_reserve(call, partitions, self.chooser))
+        if isinstance(call, ModelCall):
+            return (yield from answer_in_one(call, partitions))
+        if call.name == "get":
+            model, _, pk = _unpack(_packed(call))
+            return (yield PartitionCall(call, partitions.of(registry.schema_for(model), pk)))
+        if call.name == "renew":
+            return (yield from self._renew(call))
+        if call.name == "clear_expired":
+            return (yield [PartitionCall(call, partition) for partition in partitions.all])
+        raise ClusterError(f"{call.name} is not there yet on a cluster")
+
+    def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
+        places: dict[Partition, list[int]] = {}
+        for at, key in enumerate(call.keys):
+            places.setdefault(self._of_object(call.fields.model, key), []).append(at)
+        steps = [
+            PartitionCall(read, partition)
+            for partition, some in places.items()
+            for at in some
+            for read in (Command(("PTTL", call.keys[at])), HashRead(call.fields, call.keys[at]))
+        ]
+        replies = yield steps
+        found: list[Any] = [None] * (2 * len(call.keys))
+        order = [2 * at + i for some in places.values() for at in some for i in (0, 1)]
+        for at, reply in zip(order, replies, strict=True):
+            found[at] = reply
+        return found
+
+    def _renew(self, call: ScriptCall) -> Steps[Any]:
+        asked: dict[Partition, list[Any]] = {}
+        for model, ttl, *keys in _unpack(_packed(call)):
+            for partition, some in by_key(registry.schema_for(model), keys, self.partitions).items():
+                asked.setdefault(partition, []).append([model, ttl, *some])
+        yield [
+            PartitionCall(script("renew")((_pack(of_partition),), optional=True), partition)
+            for partition, of_partition in asked.items()
+        ]
+        return None
+
+    def _command(self, call: Command) -> Steps[Any]:
+        name, key = str(call.args[0]), call.args[call.key]
+        if name == "PTTL":
+            return (yield PartitionCall(call, self._of_object(_model_of(str(key)), str(key))))
+        if name == "ZMSCORE":
+            return (yield from self._scores(str(key), call.args[2:]))
+        raise ClusterError(f"{name} {key if call.key else ''} is not there yet on a cluster")
+
+    def _scores(self, key: str, members: Sequence[Any]) -> Steps[list[Any]]:
+        """The places of objects in the order of creation."""
+        own = by_key(registry.schema_for(key.removesuffix("/ids")), members, self.partitions)
+        replies = yield [PartitionCall(Command(("ZMSCORE", key, *some)), one) for one, some in own.items()]
+        found: dict[Any, Any] = {}
+        for some, reply in zip(own.values(), replies, strict=True):
+            if isinstance(reply, Exception):
+                raise reply
+            found |= zip(some, reply, strict=True)
+        return [found[member] for member in members]
+
+    def _of_object(self, model: str, key: str) -> Partition:
+        """The partition of an object by the key of its hash."""
+        return self.partitions.of(registry.schema_for(model), key[len(model) + 1 :])
+
+
+def _model_of(key: str) -> str:
+    """The model of the key of a hash; both it and a primary key may have a colon."""
+    models = {model.__key__ for model in registry.models()}
+    names = [key[:at] for at, letter in enumerate(key) if letter == ":"]
+    return next(name for name in reversed(names) if name in models)
+
+
+def _packed(call: ScriptCall) -> bytes:
+    first = call.args[0]
+    assert isinstance(first, bytes)
+    return first

@@ -1,0 +1,148 @@
+"""`Cluster`: a database on a cluster, which runs operations as the drivers of a plain server do."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from random import randrange
+from typing import Any, Self, cast
+
+from ..calls import Command, Invocation, Operation, T, relayed
+from ..connections.settings import settings_of_target
+from ..connections.urls import parse
+from ..drivers.capture import unseen
+from ..errors import ClusterError
+from ..limits import Limits
+from ..operations.upkeep.layout import check_layout
+from .answers import Answers
+from .nodes import Nodes
+from .partitions import PARTITION, Partitions
+from .routing import PartitionCall, Router
+from .side_by_side import Steps, side_by_side
+from .writing import Chooser
+
+AT_ONCE = 8
+"""How many times as many objects as on a plain server bulk_create() and bulk_update() send at once."""
+
+
+class Cluster:
+    """The partitions of a database, and the way to them."""
+
+    def __init__(self, nodes: Nodes, partitions: int) -> None:
+        self.nodes = nodes
+        self.partitions = Partitions(partitions, nodes.prefix)
+        self.router = Router(nodes)
+        self._answers = Answers(self.partitions, Chooser(self.partitions, randrange(partitions)))  # noqa: S311
+        self._checked = False
+
+    @classmethod
+    def open(cls, url: str | os.PathLike[str] | None, prefix: str | None, shared: bool | None) -> Self | None:
+        """The cluster that a URL names; None if it names something else. Nothing is sent."""
+        target = parse(url)
+        if target.kind != "cluster":
+            return None
+        settings = settings_of_target(target, None)
+        settings = settings if shared is None else replace(settings, shared=shared)
+        return cls(Nodes(settings, target.nodes, target.prefix if prefix is None else prefix), target.partitions)
+
+    def widened(self, limits: Limits) -> Limits:
+        """The limits for writes that are divided: each partition is given a part of them."""
+        times = min(len(self.partitions), AT_ONCE)
+        return replace(limits, inserts=times * limits.inserts, updates=times * limits.updates)
+
+    def run(self, operation: Operation[T]) -> T:
+        """Runs an operation to its end."""
+        self._make_ready()
+        return self._run(cast(Any, relayed(operation, cast(Any, self._answers.answer))))
+
+    async def arun(self, operation: Operation[T]) -> T:
+        """As run(), with the connections of the running event loop."""
+        await self._amake_ready()
+        return await self._arun(cast(Any, relayed(operation, cast(Any, self._answers.answer))))
+
+    def run_in_each(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """Runs an operation in each partition, as if that were a database; the results in their order."""
+        self._make_ready()
+        return [self._run(side_by_side({one: make()}))[one] for one in self.partitions.all]
+
+    async def arun_in_each(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As run_in_each(), with the connections of the running event loop."""
+        await self._amake_ready()
+        return [(await self._arun(side_by_side({one: make()})))[one] for one in self.partitions.all]
+
+    def _make_ready(self) -> None:
+        if not self._checked:
+            with unseen():
+                self._run(self._check())
+            self._checked = True
+
+    async def _amake_ready(self) -> None:
+        if not self._checked:
+            with unseen():
+                await self._arun(self._check())
+            self._checked = True
+
+    def _run(self, steps: Steps[T]) -> T:
+        send, send_all = self.router.send, self.router.send_all
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, PartitionCall):
+                        reply = send(step)
+                    elif isinstance(step, Invocation):
+                        reply = step.invoke()
+                    else:
+                        reply = send_all(step)
+                except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
+        finally:
+            steps.close()
+
+    async def _arun(self, steps: Steps[T]) -> T:
+        send, send_all = self.router.asend, self.router.asend_all
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    if isinstance(step, PartitionCall):
+                        reply = await send(step)
+                    elif isinstance(step, Invocation):
+                        reply = await step.ainvoke()
+                    else:
+                        reply = await send_all(step)
+                except Exception as error:  # noqa: BLE001 - as in _run()
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
+        finally:
+            steps.close()
+
+    # The number of partitions ----------------------------------------------------------------------------------------
+
+    def _check(self) -> Steps[None]:
+        """Makes the keys that say how many partitions there are, the first one first; compares them if they are there.
+
+        Raises ClusterError for another number.
+        """
+        first, *others = self.partitions.all
+        for some in ([first], others):
+            yield [PartitionCall(Command(("SETNX", PARTITION, one.content)), one) for one in some]
+            found = yield [PartitionCall(Command(("GET", PARTITION)), one) for one in some]
+            for one, content in zip(some, found, strict=True):
+                if isinstance(content, Exception):
+                    raise content
+                text = (content or b"").decode("utf-8", "backslashreplace")
+                if text != one.content:
+                    stored = text.partition("/")[2] or "?"
+                    raise ClusterError(
+                        f"the database has {stored} partitions, and it was connected to with {len(self.partitions)}: "
+                        f"their number is fixed at the first use; write ?partitions={stored} in the URL, or use a "
+                        f"prefix of its own for another database"
+                    )
+        yield from side_by_side({first: check_layout()})

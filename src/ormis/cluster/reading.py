@@ -1,0 +1,311 @@
+"""Queries over partitions: each partition answers for its own objects, and the answers are put together.
+
+A query that names the key, or the field of `Meta.partition_by`, goes to the partitions that these say. The rows of
+each come in the order of the query, cut where its slice ends; they are merged, ties in the order of creation. Results
+that take more than one call of a partition are read by their keys: these are collected, merged, and asked for portion
+by portion.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..calls import Operation
+from ..errors import ClusterError
+from ..operations.reading import select
+from ..operations.reading.pages import (
+    Merged,
+    Page,
+    QueryCall,
+    Rows,
+    answer_to,
+    clear_expired,
+    decoded,
+    first_of_answer,
+    next_page,
+    query_call,
+    row_keys,
+)
+from ..operations.reading.select import positions_in_order, take_related
+from ..planning.plan import Plan
+from ..records.state import Wire
+from ..schema.schema import Schema
+from .partitions import Partition, Partitions
+from .placement import placement
+from .routing import PartitionCall
+from .side_by_side import Steps, side_by_side
+
+_MERGED = frozenset({"places", "in_parts", "keys", "enough"})
+"""Requests beside the plain one whose answers can be put together."""
+
+
+def answer_query(call: QueryCall, partitions: Partitions) -> Steps[Any]:
+    """The reply to a call of `query`: that of one partition as it is, of several the page of all."""
+    plan = call.plan
+    if plan is None:
+        return Merged([["ok", "divided"]])
+    asked = targets(plan, partitions, call.more.get("keys"))
+    if asked and "explain" in call.more:
+        answer = answer_to((yield PartitionCall(call, asked[0])))
+        return Merged([*answer, _named(asked, len(partitions))])
+    if len(asked) == 1:
+        return (yield PartitionCall(call, asked[0]))
+    if not call.more.keys() <= _MERGED or ("places" in call.more and not _counts_order(plan)):
+        raise ClusterError(
+            f"{plan.schema.name}: rank() and around() over several partitions are not there yet on a "
+            f"cluster, nor is page() of objects whose keys are not counted: name the key, or the field of "
+            f"Meta.partition_by, in the query"
+        )
+    if not asked:
+        return _reply(Page(plan, whole=True))
+    if call.meanwhile is not None:
+        call.meanwhile()
+    if "keys" in call.more:
+        return _reply((yield from _portion(plan, call.want, call.more["keys"], partitions)))
+    if call.want == "keys":
+        return Merged((yield from _candidates(call, asked)))
+    return _reply((yield from _first_page(call, plan, asked)))
+
+
+def _reply(page: Page) -> Merged:
+    return Merged([["ok", "page"], page])
+
+
+def _named(asked: Sequence[Partition], of: int) -> str:
+    """Which partitions are asked, for explain()."""
+    if len(asked) == of:
+        return f"asked of all {of} partitions"
+    names = ", ".join(str(one.number) for one in asked)
+    return f"asked of partition{'s' if len(asked) > 1 else ''} {names} of {of}"
+
+
+def targets(plan: Plan, partitions: Partitions, keys: Iterable[str] | None = None) -> Sequence[Partition]:
+    """The partitions that can hold objects of a query, of these keys if they are given."""
+    place = placement(plan.schema)
+    if keys is not None:
+        return [*by_key(plan.schema, keys, partitions)]
+    numbers = place.of_plan(plan, len(partitions))
+    return partitions.all if numbers is None else [partitions.all[number] for number in sorted(numbers)]
+
+
+def by_key(schema: Schema, keys: Iterable[Any], partitions: Partitions) -> dict[Partition, list[Any]]:
+    """These keys by their partitions."""
+    found: dict[Partition, list[Any]] = {}
+    for key in keys:
+        found.setdefault(partitions.of(schema, key), []).append(key)
+    return found
+
+
+# The first page ------------------------------------------------------------------------------------------------------
+
+
+def _first_page(call: QueryCall, plan: Plan, asked: Sequence[Partition]) -> Steps[Page]:
+    sliced = plan.client_where is None and not plan.client_sort
+    own = _own_plan(plan, sliced and call.want == "rows")
+    counted = _counts_order(plan) and "places" not in call.more
+    more = {} if call.want != "rows" or counted else {"places": True}
+    if own is plan and call.more == more and call.reading is None:
+        sent: Any = call
+    else:
+        sent = query_call(replace(own, renews=False) if plan.renews else own, call.want, more)
+    replies = yield [PartitionCall(sent, partition) for partition in asked]
+    pages = yield from side_by_side(
+        {one: _page(own, call.want, reply) for one, reply in zip(asked, replies, strict=True)}
+    )
+    if call.want == "count":
+        return (yield from _count(own, pages))
+    if call.want == "aggregate":
+        return (yield from _aggregated(own, pages))
+    if not all(page.whole for page in pages.values()):
+        return (yield from _by_keys(plan, pages))
+    page = merged(plan, [*pages.values()], sliced, counted)
+    return page
+
+
+def _own_plan(plan: Plan, sliced: bool) -> Plan:
+    """The plan as a partition follows it: it can't tell where the slice begins."""
+    if not sliced or not plan.offset:
+        return plan
+    limit = None if plan.limit is None else plan.offset + plan.limit
+    if plan.prepared is not None:
+        return plan.prepared.bound(plan.where, plan.texts, 0, limit, plan.limits)
+    return replace(plan, offset=0, limit=limit)
+
+
+def _page(plan: Plan, want: str, reply: Any) -> Operation[Page]:
+    """The first page of one partition."""
+    if isinstance(reply, Exception):
+        raise reply
+    answer = answer_to(reply)
+    if answer[0][0] == "expired":
+        yield from clear_expired()
+    if want == "aggregate" and answer[0][1] == "done":
+        return Page(plan, answer[0][2], answer[1:], whole=True)
+    return (yield from first_of_answer(plan, answer))
+
+
+def _count(plan: Plan, pages: Mapping[Partition, Page]) -> Steps[Page]:
+    open_ = {one: select.count(_whole(plan)) for one, page in pages.items() if not page.whole}
+    counts = yield from side_by_side(open_)
+    whole = sum(page.count for page in pages.values() if page.whole)
+    return Page(plan, whole + sum(counts.values()), whole=True)
+
+
+def _whole(plan: Plan) -> Plan:
+    return replace(plan, offset=0, limit=None)
+
+
+def _aggregated(plan: Plan, pages: Mapping[Partition, Page]) -> Steps[Page]:
+    further = yield from side_by_side({one: _portions(plan, page) for one, page in pages.items() if not page.whole})
+    packed = [part for page in pages.values() if page.ends is None for part in page.packed]
+    packed += [part for parts in further.values() for part in parts]
+    ends = [end for page in pages.values() for end in page.ends or ()]
+    return Page(plan, packed=packed, whole=True, ends=ends or None)
+
+
+def _portions(plan: Plan, page: Page) -> Operation[list[Any]]:
+    packed: list[Any] = []
+    while not page.last:
+        page = yield from next_page(plan, page, "aggregate")
+        packed += page.packed
+    return packed
+
+
+# Merging -------------------------------------------------------------------------------------------------------------
+
+
+def merged(plan: Plan, pages: Sequence[Page], sliced: bool, counted: bool) -> Page:
+    """The page of the rows of all partitions.
+
+    sliced: they are cut as the plan says. counted: their keys are in the order of creation; else they have ranks.
+    """
+    rows, ranks = Rows(), list[Any]()
+    at = plan.reads.index(plan.schema.pk)
+    whole: list[Any] | None = []
+    complete = True
+    for number, page in enumerate(pages):
+        own = page.rows
+        rows += own
+        ranks += [(row[at], 0) for row in own] if counted else [(rank, number) for rank in page.ranks]
+        take_related(rows.related, own.related)
+        whole = None if whole is None or (own.whole is None and own) else [*whole, *(own.whole or ())]
+        complete = complete and (own.complete or not own)
+    rows.whole, rows.complete = whole if rows else None, complete
+    places = positions_in_order(replace(plan, order=()) if plan.client_sort else plan, rows, ranks)
+    if sliced:
+        places = places[plan.offset : None if plan.limit is None else plan.offset + plan.limit]
+    page = Page(plan, len(places), whole=True)
+    page.rows = rows.picked(places)
+    if not counted:
+        page.ranks = [ranks[at][0] for at in places]
+    return page
+
+
+def _counts_order(plan: Plan) -> bool:
+    """Whether the keys of the objects are in the order of creation: those that are counted."""
+    pk = plan.schema.pk
+    return plan.schema.automatic and pk.codec.kind == "int" and pk.codec.finish is None
+
+
+# Large results -------------------------------------------------------------------------------------------------------
+
+
+def _by_keys(plan: Plan, pages: Mapping[Partition, Page]) -> Steps[Page]:
+    """A page that says which keys are still to be asked for, in the order of the plan."""
+    client = plan.client_where is not None or plan.client_sort
+    limit = None if client or plan.limit is None else plan.offset + plan.limit
+    keys_only = replace(
+        plan,
+        columns=(plan.schema.pk,),
+        related=(),
+        client_where=None,
+        order=() if plan.client_sort else plan.order,
+        offset=0,
+        limit=limit,
+        renews=False,
+    )
+    found = yield from side_by_side({one: select.fetch(keys_only) for one in pages})
+    parts: list[Page] = []
+    for rows in found.values():
+        page = Page(keys_only, len(rows), whole=True)
+        page.rows, page.ranks = rows, [float(at) for at in range(len(rows))]
+        parts.append(page)
+    rows = merged(keys_only, parts, False, _counts_order(plan)).rows
+    return Page(plan, keys=[_key(keys_only, row) for row in rows[:limit]], long=True)
+
+
+def _key(plan: Plan, row: Wire) -> str:
+    pk = plan.schema.pk
+    value = row[0] if pk.codec.finish is None else decoded(plan.schema, (pk,), row)[pk.name]
+    return str(pk.codec.encode(value))
+
+
+def _portion(plan: Plan, want: str, keys: Sequence[str], partitions: Partitions) -> Steps[Page]:
+    """The page of these keys."""
+    own = by_key(plan.schema, keys, partitions)
+    if want == "aggregate":
+        packed = yield from side_by_side({one: _portions(plan, Page(plan, keys=some)) for one, some in own.items()})
+        return Page(plan, packed=[part for parts in packed.values() for part in parts])
+    pages = yield from side_by_side({one: _rest(plan, want, some) for one, some in own.items()})
+    if want == "count":
+        return Page(plan, sum(page.count for some in pages.values() for page in some))
+    all_of = [page for some in pages.values() for page in some]
+    return _in_order_of(plan, all_of, keys)
+
+
+def _rest(plan: Plan, want: str, keys: Sequence[str]) -> Operation[list[Page]]:
+    pages: list[Page] = []
+    page = Page(plan, keys=[*keys])
+    while page.keys:
+        page = yield from next_page(plan, page, want)
+        pages.append(page)
+    return pages
+
+
+def _in_order_of(plan: Plan, pages: Sequence[Page], keys: Sequence[str]) -> Page:
+    """The rows of these pages in the order of their keys."""
+    place = {key: at for at, key in enumerate(keys)}
+    whole = merged_as_they_come(pages)
+    at = plan.reads.index(plan.schema.pk)
+    pk = plan.schema.pk
+    encode: Callable[[Any], Any] = pk.codec.encode
+    finish = pk.codec.finish
+    order = sorted(
+        range(len(whole)),
+        key=lambda i: place[str(encode(whole[i][at] if finish is None else finish(whole[i][at])))],
+    )
+    page = Page(plan, len(whole))
+    page.rows = whole.picked(order)
+    return page
+
+
+def merged_as_they_come(pages: Sequence[Page]) -> Rows:
+    """The rows of these pages, one page after another."""
+    rows = Rows()
+    whole: list[Any] | None = []
+    complete = True
+    for page in pages:
+        own = page.rows
+        rows += own
+        take_related(rows.related, own.related)
+        whole = None if whole is None or (own.whole is None and own) else [*whole, *(own.whole or ())]
+        complete = complete and (own.complete or not own)
+    rows.whole, rows.complete = whole if rows else None, complete
+    return rows
+
+
+# Keys of an index ----------------------------------------------------------------------------------------------------
+
+
+def _candidates(call: QueryCall, asked: Sequence[Partition]) -> Steps[list[Any]]:
+    """The keys that indexes of all partitions name; `walk` if those of one do not."""
+    replies = yield [PartitionCall(call, partition) for partition in asked]
+    keys: list[str] = []
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+        head, *packed = answer_to(reply)
+        if head[1] == "walk":
+            return [head]
+        keys += head[2] if head[1] == "keys" else [row[0] for row in row_keys(packed[0])]
+    return [["ok", "keys", keys, False]]

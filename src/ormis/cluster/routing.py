@@ -1,0 +1,304 @@
+"""Routing: each call goes to the node that has the slot of its partition, through moves of slots and failures of nodes.
+
+A call that is sent again is the same one: a script that writes has its idempotency token, whichever node answers it.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from time import sleep
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ..calls import HashRead, ScriptCall, Sent
+from ..connections.connections import Connections
+from ..connections.loops import running_loop
+from ..connections.retries import RETRIED_FOR
+from ..drivers import aio, sync
+from ..drivers.capture import note
+from ..drivers.idempotency import Once
+from .exchange import Request, aask_node, aexchange, ask_node, bulks, exchange, script_arguments, wire
+from .nodes import Nodes
+from .partitions import Partition
+from .redirects import Way, is_of_client
+from .topology import Topology
+
+PATIENCE = RETRIED_FOR
+"""Seconds in which a call is tried again: while its slot is moved, while a replica takes the place of a failed node."""
+LOOKING = 10.0
+"""Seconds after which a call asks for the topology although another does: in a forked process nobody may."""
+_SLOTS = ("CLUSTER", "SLOTS")
+
+
+@dataclass(slots=True)
+class PartitionCall:
+    """A call to one partition."""
+
+    call: Sent
+    partition: Partition
+
+
+class Router:
+    """The way of calls to the nodes."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self.nodes = nodes
+        self.topology = Topology(nodes.seeds)
+        self._looking = Lock()
+        self._alooking: dict[Any, asyncio.Lock] = {}
+
+    # One call --------------------------------------------------------------------------------------------------------
+
+    def send(self, step: PartitionCall) -> Any:
+        """Sends a call, and returns its raw reply. Raises the errors of the server that are not the cluster's."""
+        call, partition = step.call, step.partition
+        note(call, partition.prefix)
+        once = Once() if isinstance(call, ScriptCall) and call.once else None
+        way = Way(self.topology, partition.slot, PATIENCE)
+        try:
+            while True:
+                address = way.node()
+                if address is None:
+                    pause = way.unknown()
+                else:
+                    try:
+                        return self._try(call, partition, once, way, self.nodes.at(address))
+                    except (RedisError, OSError) as error:
+                        pause = way.after(error, address)
+                if way.look:
+                    self._look(way)
+                if pause:
+                    sleep(pause)
+        finally:
+            if once is not None:
+                once.end()
+
+    def _try(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
+        if way.ask is not None:
+            request = Request(call, partition, once)
+            ask_node(node, request)
+            return _reply(request)
+        if isinstance(call, ScriptCall):
+            return sync.evaluate(node.client, call, script_arguments(call, partition), once)
+        return sync.exchange(node.client, wire(call, partition))
+
+    async def asend(self, step: PartitionCall) -> Any:
+        """As send(), with the connections of the running event loop."""
+        call, partition = step.call, step.partition
+        note(call, partition.prefix)
+        once = Once() if isinstance(call, ScriptCall) and call.once else None
+        way = Way(self.topology, partition.slot, PATIENCE)
+        try:
+            while True:
+                address = way.node()
+                if address is None:
+                    pause = way.unknown()
+                else:
+                    try:
+                        return await self._atry(call, partition, once, way, self.nodes.at(address))
+                    except (RedisError, OSError) as error:
+                        pause = way.after(error, address)
+                if way.look:
+                    await self._alook(way)
+                if pause:
+                    await asyncio.sleep(pause)
+        finally:
+            if once is not None:
+                once.end()
+
+    async def _atry(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
+        if way.ask is not None:
+            request = Request(call, partition, once)
+            await aask_node(node, request)
+            return _reply(request)
+        own = node.loop_client
+        if isinstance(call, ScriptCall):
+            return await aio.evaluate(own.client, call, script_arguments(call, partition), once, own.shared)
+        lane = None if own.shared is None else own.shared.lane
+        if lane is not None and isinstance(call, HashRead):
+            reply = await lane.send(call.wire(partition.prefix).packed)
+            if not isinstance(reply, Exception):
+                return reply
+        return await aio.exchange(own.client, wire(call, partition), None, None, own.shared)
+
+    # Many calls ------------------------------------------------------------------------------------------------------
+
+    def send_all(self, steps: Sequence[PartitionCall]) -> list[Any]:
+        """Sends calls, those of a node in one write, the nodes side by side; returns the replies in their order.
+
+        An error that the caller of one of them has to know stands in the place of its reply.
+        """
+        requests, meanwhile = _requests(steps)
+        try:
+            waiting = [(request, Way(self.topology, request.partition.slot, PATIENCE)) for request in requests]
+            while waiting:
+                groups, asking, pause = self._groups(waiting)
+                exchange(groups, meanwhile)
+                meanwhile = None
+                for request in asking:
+                    ask_node(request.node, request)
+                waiting, pauses = _again(waiting)
+                for way in _looking(waiting):
+                    self._look(way)
+                if waiting and (wait := min([*pauses, *pause])):
+                    sleep(wait)
+        finally:
+            _end(requests)
+        return [_received(request) for request in requests]
+
+    async def asend_all(self, steps: Sequence[PartitionCall]) -> list[Any]:
+        """As send_all(), with the connections of the running event loop."""
+        requests, meanwhile = _requests(steps)
+        try:
+            waiting = [(request, Way(self.topology, request.partition.slot, PATIENCE)) for request in requests]
+            while waiting:
+                groups, asking, pause = self._groups(waiting)
+                await aexchange(groups, meanwhile)
+                meanwhile = None
+                for request in asking:
+                    await aask_node(request.node, request)
+                waiting, pauses = _again(waiting)
+                for way in _looking(waiting):
+                    await self._alook(way)
+                if waiting and (wait := min([*pauses, *pause])):
+                    await asyncio.sleep(wait)
+        finally:
+            _end(requests)
+        return [_received(request) for request in requests]
+
+    def _groups(
+        self, waiting: Iterable[tuple[Request, Way]]
+    ) -> tuple[dict[Connections, list[Request]], list[Request], list[float]]:
+        """The requests by their nodes; those that go behind ASKING; the pauses of those whose node is not known."""
+        groups: dict[Connections, list[Request]] = {}
+        asking: list[Request] = []
+        pauses: list[float] = []
+        for request, way in waiting:
+            address = way.node()
+            request.address, request.reply = address, None
+            if address is None:
+                pauses.append(way.unknown())
+                continue
+            request.node = self.nodes.at(address)
+            if way.ask is not None:
+                asking.append(request)
+            else:
+                groups.setdefault(request.node, []).append(request)
+        return groups, asking, pauses
+
+    # The topology ----------------------------------------------------------------------------------------------------
+
+    def _look(self, way: Way) -> None:
+        """Asks the nodes for the owners of the slots, once for all calls that fail at the same time."""
+        way.look = False
+        held = self._looking.acquire(timeout=LOOKING)
+        try:
+            if self.topology.is_fresh:
+                return
+            for address in self.topology.candidates(way.failed):
+                try:
+                    reply = sync.exchange(self.nodes.at(address).client, _SLOTS)
+                except (RedisError, OSError) as error:
+                    if is_of_client(error):
+                        raise
+                    self.topology.error = error
+                else:
+                    if self.topology.learn(reply, address):
+                        return
+        finally:
+            if held:
+                self._looking.release()
+
+    async def _alook(self, way: Way) -> None:
+        """As _look()."""
+        way.look = False
+        async with self._lock_of_loop():
+            if self.topology.is_fresh:
+                return
+            for address in self.topology.candidates(way.failed):
+                own = self.nodes.at(address).loop_client
+                try:
+                    reply = await aio.exchange(own.client, _SLOTS, None, None, own.shared)
+                except (RedisError, OSError) as error:
+                    if is_of_client(error):
+                        raise
+                    self.topology.error = error
+                else:
+                    if self.topology.learn(reply, address):
+                        return
+
+    def _lock_of_loop(self) -> asyncio.Lock:
+        loop = running_loop()
+        lock = self._alooking.get(loop)
+        if lock is None:
+            for old in [old for old in self._alooking if old.is_closed()]:
+                del self._alooking[old]
+            lock = self._alooking[loop] = asyncio.Lock()
+        return lock
+
+
+def _reply(request: Request) -> Any:
+    if isinstance(request.reply, Exception):
+        raise request.reply
+    return request.reply
+
+
+def _received(request: Request) -> Any:
+    """The reply as an operation is sent it; or the error."""
+    call, reply = request.call, request.reply
+    if isinstance(call, ScriptCall) or isinstance(reply, Exception):
+        return reply
+    return call.received(reply, request.partition.prefix)
+
+
+def _requests(steps: Sequence[PartitionCall]) -> tuple[list[Request], Callable[[], object] | None]:
+    """The requests of calls to partitions; the arguments that several of them share are packed once."""
+    requests: list[Request] = []
+    tails: dict[int, bytes] = {}
+    meanwhile: Callable[[], object] | None = None
+    for step in steps:
+        call = step.call
+        note(call, step.partition.prefix)
+        if not isinstance(call, ScriptCall):
+            requests.append(Request(call, step.partition, None))
+            continue
+        tail = tails.get(id(call))
+        if tail is None:
+            tail = tails[id(call)] = bulks(call.args)
+            meanwhile = meanwhile or call.meanwhile
+        requests.append(Request(call, step.partition, Once() if call.once else None, tail))
+    return requests, meanwhile
+
+
+def _again(waiting: Iterable[tuple[Request, Way]]) -> tuple[list[tuple[Request, Way]], list[float]]:
+    """Those that are not answered yet, and the pauses before their next tries."""
+    again: list[tuple[Request, Way]] = []
+    pauses: list[float] = []
+    for request, way in waiting:
+        reply = request.reply
+        if request.address is None:
+            again.append((request, way))
+        elif isinstance(reply, Exception):
+            try:
+                pauses.append(way.after(reply, request.address))
+            except (RedisError, OSError) as error:
+                request.reply = error
+            else:
+                again.append((request, way))
+    return again, pauses
+
+
+def _looking(waiting: Iterable[tuple[Request, Way]]) -> list[Way]:
+    """One of the calls that want the topology to be asked for."""
+    looking = [way for _, way in waiting if way.look]
+    for way in looking:
+        way.look = False
+    return looking[:1]
+
+
+def _end(requests: Iterable[Request]) -> None:
+    for request in requests:
+        if request.once is not None:
+            request.once.end()

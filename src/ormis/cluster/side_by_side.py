@@ -1,0 +1,55 @@
+"""Operations that run at the same time, each in a partition of its own: their calls go out together, round by round."""
+
+from collections.abc import Generator, Mapping
+from typing import Any, TypeVar
+
+from ..calls import Invocation, Operation
+from .partitions import Partition
+from .routing import PartitionCall
+
+T = TypeVar("T")
+Step = Any
+"""A `PartitionCall`, a list of them, or an `Invocation`."""
+Steps = Generator[Step, Any, T]
+"""An operation whose calls say where they go."""
+
+
+def side_by_side(operations: Mapping[Partition, Operation[T]]) -> Steps[dict[Partition, T]]:
+    """Runs all operations to their ends; their results. Raises the error of the first that has failed, after that."""
+    results, errors = yield from settled(operations)
+    for error in errors.values():
+        raise error
+    return {partition: results[partition] for partition in operations}
+
+
+def settled(
+    operations: Mapping[Partition, Operation[T]],
+) -> Steps[tuple[dict[Partition, T], dict[Partition, Exception]]]:
+    """The same; returns the errors beside the results."""
+    results: dict[Partition, T] = {}
+    errors: dict[Partition, Exception] = {}
+    running = dict(operations)
+    replies: dict[Partition, Any] = dict.fromkeys(operations)
+    try:
+        while running:
+            calls: list[PartitionCall] = []
+            for partition, operation in [*running.items()]:
+                reply = replies[partition]
+                try:
+                    call = operation.throw(reply) if isinstance(reply, Exception) else operation.send(reply)
+                except StopIteration as end:
+                    results[partition] = end.value
+                    del running[partition]
+                except Exception as error:  # noqa: BLE001 - the others go on, it is raised at the end
+                    errors[partition] = error
+                    del running[partition]
+                else:
+                    assert not isinstance(call, Invocation), "no hook runs inside a partition"
+                    calls.append(PartitionCall(call, partition))
+            if calls:
+                answers = yield calls
+                replies = {step.partition: answer for step, answer in zip(calls, answers, strict=True)}
+    finally:
+        for operation in operations.values():
+            operation.close()
+    return results, errors

@@ -1,0 +1,328 @@
+"""Writes on partitions: which partition a change belongs to, and changes that are made in several.
+
+What is all or nothing is written in one partition, or refused. bulk_create(), bulk_update(), and update() and delete()
+of a queryset go to many partitions at once; in each of them they are all or nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
+from typing import Any
+
+from ..calls import Operation
+from ..errors import ClusterError, IntegrityError
+from ..operations.outcomes import NotInOneCall, answer_of
+from ..operations.reading import select
+from ..operations.writing.client_arithmetic import commit_computing
+from ..operations.writing.fast_commit import fast_insert
+from ..operations.writing.mutations import CommitCall, ModelCall, Mutation
+from ..operations.writing.set_changes import Change, ChangeCall, ask_change, keys_only
+from ..operations.writing.unit_of_work import ReserveCall
+from ..planning.plan import Plan
+from ..schema import registry
+from .partitions import Partition, Partitions
+from .placement import Placement, placement, placement_of_writes, together
+from .reading import by_key, targets
+from .routing import PartitionCall
+from .side_by_side import Steps, settled, side_by_side
+
+_BY_KEY = frozenset({"update", "amend"})
+_BY_KEYS = frozenset({"delete", "expire"})
+
+
+class Chooser:
+    """Chooses partitions for new objects that may be in any: one after another, from one that differs by client."""
+
+    def __init__(self, partitions: Partitions, first: int) -> None:
+        self.partitions = partitions
+        self._next = count(first)
+
+    def one(self) -> Partition:
+        """The next partition."""
+        return self.partitions.all[next(self._next) % len(self.partitions)]
+
+
+# Where changes belong ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Part:
+    """What one partition gets of the mutations of a call: by the number of the mutation the rows or keys, by their
+    numbers.
+    """
+
+    rows: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+
+
+def numbers_of(mutation: Mutation, partitions: Partitions) -> list[int | None]:
+    """Of each object of a mutation the number of its partition; None for a new one that may be in any.
+
+    Raises ClusterError for what is not done on a cluster.
+    """
+    place, size = placement_of_writes(mutation.schema), len(partitions)
+    if mutation.code in ("insert", "save"):
+        return [place.of_row(row, size) for row in _rows(mutation)]
+    if mutation.code in _BY_KEY:
+        _check_stays(place, mutation.arguments[1])
+        return [partitions.of(mutation.schema, mutation.arguments[0]).number]
+    if mutation.code in _BY_KEYS:
+        return [partitions.of(mutation.schema, pk).number for pk in mutation.arguments[0]]
+    raise ClusterError(
+        f"{mutation.schema.name}: links of many-to-many relations are kept on both sides, which may be in different "
+        f"partitions; this version does not write them on a cluster: use a model of its own for them"
+    )
+
+
+def _rows(mutation: Mutation) -> list[Sequence[Any]]:
+    number, texts = mutation.arguments[:2]
+    width = len(texts) // number
+    return [texts[at : at + width] for at in range(0, len(texts), width)]
+
+
+def _check_stays(place: Placement, changes: Sequence[Any]) -> None:
+    if place.column is not None and place.column.position in changes[::2]:
+        raise IntegrityError(
+            f"{place.schema.name}.{place.column.name} says in which partition the object is (Meta.partition_by): it "
+            f"can't be changed on a cluster; create the object anew and delete this one",
+            model=place.schema.name,
+            field=place.column.name,
+        )
+
+
+def _described(mutation: Mutation, at: int) -> str:
+    name = mutation.schema.name
+    if mutation.code in _BY_KEY:
+        return f"{name} {_text(mutation.arguments[0])}"
+    if mutation.code in _BY_KEYS:
+        return f"{name} {_text(mutation.arguments[0][at])}"
+    pk = _rows(mutation)[at][0]
+    return f"a new {name}" if pk is None else f"{name} {_text(pk)}"
+
+
+def _text(pk: Any) -> str:
+    return pk.decode("utf-8", "backslashreplace") if isinstance(pk, bytes) else str(pk)
+
+
+# Commits -------------------------------------------------------------------------------------------------------------
+
+
+def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
+    """The reply to a call of `commit`: as a whole in one partition, or divided."""
+    numbers = [numbers_of(mutation, partitions) for mutation in call.mutations]
+    known = {number for some in numbers for number in some if number is not None}
+    free = sum(some.count(None) for some in numbers)
+    if len(known) == 1 and (not free or not call.divisible):
+        return (yield PartitionCall(call, partitions.all[known.pop()]))
+    if not known and (free == 1 or not call.divisible):
+        return (yield PartitionCall(call, chooser.one()))
+    if not call.divisible:
+        objects = [
+            (number, _described(mutation, at))
+            for mutation, some in zip(call.mutations, numbers, strict=True)
+            for at, number in enumerate(some)
+            if number is not None
+        ]
+        together([number for number, _ in objects], [text for _, text in objects])
+    if call.meanwhile is not None:
+        call.meanwhile()
+    return (yield from _divided(call, partitions, chooser, numbers))
+
+
+def _divided(
+    call: CommitCall, partitions: Partitions, chooser: Chooser, numbers: Sequence[Sequence[int | None]]
+) -> Steps[Any]:
+    parts: dict[Partition, Part] = {}
+    for number, some in enumerate(numbers):
+        for at, of in enumerate(some):
+            partition = chooser.one() if of is None else partitions.all[of]
+            parts.setdefault(partition, Part()).rows.setdefault(number, []).append(at)
+    done: dict[Partition, dict[int, Any]] = {partition: {} for partition in parts}
+    operations = {
+        partition: commit_computing(_own(call.mutations, part, done[partition])) for partition, part in parts.items()
+    }
+    _, errors = yield from settled(operations)
+    results = _joined(call.mutations, parts, {one: {} if one in errors else done[one] for one in parts})
+    if errors:
+        for mutation, result in zip(call.mutations, results, strict=True):
+            if result is not None and mutation.on_result is not None:
+                mutation.on_result(result)
+        raise next(iter(errors.values()))
+    return ["ok", results]
+
+
+def _own(mutations: Sequence[Mutation], part: Part, done: dict[int, Any]) -> list[Mutation]:
+    """The mutations of one partition, which note their results in `done`."""
+    return [_some(mutations[number], rows, _noting(done, number)) for number, rows in part.rows.items()]
+
+
+def _noting(done: dict[int, Any], number: int) -> Callable[[Any], None]:
+    def note(result: Any) -> None:
+        done[number] = result
+
+    return note
+
+
+def _some(mutation: Mutation, which: Sequence[int], note: Callable[[Any], None]) -> Mutation:
+    """The mutation for these of its objects."""
+    arguments = [*mutation.arguments]
+    fast = mutation.fast
+    if mutation.code in ("insert", "save"):
+        number, texts = mutation.arguments[:2]
+        width = len(texts) // number
+        rows = [texts[at * width : (at + 1) * width] for at in which]
+        arguments[:2] = len(rows), [text for row in rows for text in row]
+        fast = fast_insert(mutation.schema.stored, rows) if fast else fast
+    elif mutation.code in _BY_KEYS:
+        arguments[0] = [mutation.arguments[0][at] for at in which]
+    return replace(mutation, arguments=arguments, on_result=note, fast=fast)
+
+
+def _joined(
+    mutations: Sequence[Mutation], parts: dict[Partition, Part], done: dict[Partition, dict[int, Any]]
+) -> list[Any]:
+    """The results of the whole mutations; of objects whose partition has refused them False, or None for all."""
+    results: list[Any] = []
+    for number, mutation in enumerate(mutations):
+        own = [(parts[one].rows[number], found.get(number)) for one, found in done.items() if number in parts[one].rows]
+        results.append(_result(mutation, own))
+    return results
+
+
+def _result(mutation: Mutation, own: Sequence[tuple[Sequence[int], Any]]) -> Any:
+    if mutation.code in ("insert", "save"):
+        keys: list[Any] = [False] * mutation.arguments[0]
+        for rows, found in own:
+            for at, key in zip(rows, found or (), strict=False):
+                keys[at] = key
+        return keys
+    present = [found for _, found in own if found is not None]
+    if mutation.code == "delete":
+        counts = Counter[str]()
+        for found in present:
+            counts.update(dict(found or {}))
+        return dict(counts)
+    if mutation.code == "expire":
+        return sum(present)
+    return present[0] if present else None
+
+
+# Keys that are counted before ----------------------------------------------------------------------------------------
+
+
+def answer_reserve(call: ReserveCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
+    """The keys of new objects of a block of atomic() are counted where the block writes."""
+    assert call.mutation is not None
+    known = numbers_of(call.mutation, partitions)
+    for mutation in call.before:
+        with suppress(ClusterError):  # a block around may be of another database
+            known += numbers_of(mutation, partitions)
+    number = next((number for number in known if number is not None), None)
+    return (yield PartitionCall(call, chooser.one() if number is None else partitions.all[number]))
+
+
+# Sets ----------------------------------------------------------------------------------------------------------------
+
+
+def answer_change(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
+    """The reply to a call of `change`: of several partitions how many objects it has changed in all.
+
+    Where one can't do it in a call, the keys of its objects are asked for, so that it goes on by keys.
+    """
+    plan, requested = call.plan, call.requested
+    assert plan is not None
+    assert requested is not None
+    if requested.code == "update" and requested.arguments:
+        _check_stays(placement(plan.schema), requested.arguments[0])
+    if "keys" in call.more:
+        return (yield from _change_keys(call, partitions))
+    asked = targets(plan, partitions)
+    if len(asked) == 1:
+        return (yield PartitionCall(call, asked[0]))
+    assert not call.more, "steps of a walk are of one partition"
+    replies = yield [PartitionCall(call, partition) for partition in asked]
+    counted, models, left = _changed(plan, dict(zip(asked, replies, strict=True)))
+    if not left:
+        return ["ok", "done", counted, models]
+    reading = keys_only(plan)
+    found = yield from side_by_side({one: select.keys_in_order(reading) for one in left})
+    return ["ok", "keys", [key for keys in found.values() for key in keys], counted, models]
+
+
+def _changed(plan: Plan, replies: Mapping[Partition, Any]) -> tuple[int, dict[str, int], list[Partition]]:
+    """How many objects were changed, how many by model, and the partitions that can't do it in one call.
+
+    Raises the error of the first partition that has refused.
+    """
+    counted, models, left, errors = 0, Counter[str](), list[Partition](), list[Exception]()
+    for partition, reply in replies.items():
+        try:
+            if isinstance(reply, Exception):
+                raise reply
+            how, *rest = answer_of(reply, (plan,))
+        except NotInOneCall:
+            left.append(partition)
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+        else:
+            if how == "done":
+                counted += rest[0]
+                models.update(dict(rest[1] or {}))
+            else:
+                left.append(partition)
+    if errors:
+        raise errors[0]
+    return counted, dict(models), left
+
+
+def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
+    """A step by keys: each partition has its own. Sums and cascades that the server may refuse go one partition after
+    another: what one has done must not be done again, nor be forgotten, when another refuses.
+    """
+    plan, requested, more = call.plan, call.requested, call.more
+    assert plan is not None
+    assert requested is not None
+    keys: list[str] = more["keys"]
+    sums = len(requested.arguments) > 2 and "expected" not in more
+    if sums or (requested.code == "delete" and registry.referrers(plan.schema.stored)):
+        first = partitions.of(plan.schema, keys[0])
+        own = {first: [*takewhile(lambda key: partitions.of(plan.schema, key) is first, keys)]}
+    else:
+        own = by_key(plan.schema, keys, partitions)
+    operations = {one: _steps(plan, requested, more, some) for one, some in own.items()}
+    results = yield from side_by_side(operations)
+    counts = Counter[str]()
+    for _, models, _ in results.values():
+        counts.update(models)
+    stale = [key for *_, some in results.values() for key in some]
+    looked = sum(map(len, own.values()))
+    return ["ok", "step", looked, sum(number for number, *_ in results.values()), dict(counts), stale]
+
+
+def _steps(
+    plan: Plan, requested: Change, more: dict[str, Any], keys: Sequence[str]
+) -> Operation[tuple[int, Counter[str], list[str]]]:
+    """Changes the objects of these keys in one partition: how many, how many by model, the keys of stale ones."""
+    left = [*keys]
+    counted, models, stale = 0, Counter[str](), list[str]()
+    while left:
+        _, looked, number, result, missed = yield from ask_change(plan, requested, more | {"keys": left})
+        counted += number
+        models.update(dict(result or {}))
+        stale += missed
+        left = left[int(looked) :]
+    return counted, models, stale
+
+
+def answer_in_one(call: ModelCall, partitions: Partitions) -> Steps[Any]:
+    """The reply to a call that finds and changes objects of one partition, which its query has to name."""
+    assert call.plan is not None
+    placement_of_writes(call.plan.schema)
+    asked = targets(call.plan, partitions)
+    if len(asked) == 1:
+        return (yield PartitionCall(call, asked[0]))
+    raise ClusterError(
+        f"{call.plan.schema.name}: {call.name}() finds and changes objects in one step, which is in one partition: "
+        f"name the key, or the field of Meta.partition_by, in the query"
+    )

@@ -1,0 +1,53 @@
+"""What was found in several partitions of a database, as of one."""
+
+from collections.abc import Sequence
+
+from ...reports import IndexState, ModelState, Reindexed, Report
+
+
+def total_report(reports: Sequence[Report]) -> Report:
+    """The report of all; itself if there is one."""
+    first, *others = reports
+    for other in others:
+        first.findings += other.findings
+        first.entries += other.entries
+        for name, count in other.objects.items():
+            first.objects[name] = first.objects.get(name, 0) + count
+        for name, waiting in other.incomplete.items():
+            first.incomplete[name] = [*dict.fromkeys([*first.incomplete.get(name, ()), *waiting])]
+    return first
+
+
+def total_reindexed(results: Sequence[Reindexed]) -> Reindexed:
+    """The result of all."""
+    first, *others = results
+    for other in others:
+        first.built = [*dict.fromkeys([*first.built, *other.built])]
+        first.dropped = [*dict.fromkeys([*first.dropped, *other.dropped])]
+        first.incomplete = [*dict.fromkeys([*first.incomplete, *other.incomplete])]
+        first.objects += other.objects
+        first.duplicates += other.duplicates
+    return first
+
+
+def total_states(states: Sequence[Sequence[ModelState]]) -> list[ModelState]:
+    """The states of the models of all, in the order in which they are named first."""
+    by_key: dict[str, list[ModelState]] = {}
+    for some in states:
+        for state in some:
+            by_key.setdefault(state.key, []).append(state)
+    return [_total_state(same) for same in by_key.values()]
+
+
+def _total_state(same: Sequence[ModelState]) -> ModelState:
+    if len(same) == 1:
+        return same[0]
+    first, objects = same[0], sum(state.objects for state in same)
+    bytes_ = sum(state.memory * state.objects for state in same if state.memory is not None)
+    indexes: dict[str, IndexState] = {}
+    for state in same:
+        for index in state.indexes:
+            if index.name not in indexes or index.state == "incomplete":
+                indexes[index.name] = index
+    memory = bytes_ / objects if objects else None
+    return ModelState(first.name, first.key, objects, memory, (*indexes.values(),), first.declared, first.cached)
