@@ -125,7 +125,7 @@ def application() -> FastAPI:
 
 
 @pytest.fixture
-def client(db: ormis.Database) -> TestClient:
+def web(db: ormis.Database) -> TestClient:
     return TestClient(application())
 
 
@@ -137,29 +137,29 @@ def stalls(db: ormis.Database) -> None:
 
 @MODES
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(client: TestClient, stalls: None, name: str, mode: str) -> None:
+def test_what_is_refused(web: TestClient, stalls: None, name: str, mode: str) -> None:
     """404 and 409, with model and field in the body."""
     _, status, model, field = REFUSED[name]
-    answer = client.post(f"/{mode}/{name}")
+    answer = web.post(f"/{mode}/{name}")
     body = answer.json()
     assert (answer.status_code, body.pop("model"), body.pop("field")) == (status, model, field)
     assert body["detail"]
     assert body.keys() == {"detail"}
 
 
-def test_a_deletion_that_is_restricted(client: TestClient, db: ormis.Database) -> None:
+def test_a_deletion_that_is_restricted(web: TestClient, db: ormis.Database) -> None:
     """409, and nothing is deleted."""
     Permit(stall=Stall(name="Bread").save()).save()
-    answer = client.post("/sync/protected")
+    answer = web.post("/sync/protected")
     assert (answer.status_code, answer.json()["field"]) == (409, "stall_id")
     assert Stall.objects.count() == 1
 
 
 @pytest.mark.parametrize("name", INVALID)
-def test_what_is_invalid(client: TestClient, stalls: None, name: str) -> None:
+def test_what_is_invalid(web: TestClient, stalls: None, name: str) -> None:
     """422, as FastAPI answers; no value of the object is repeated but in a message."""
     _, loc, message = INVALID[name]
-    answer = client.post(f"/sync/{name}")
+    answer = web.post(f"/sync/{name}")
     (line,) = answer.json()["detail"]
     assert (answer.status_code, line["loc"]) == (422, loc)
     assert message in line["msg"]
@@ -167,43 +167,43 @@ def test_what_is_invalid(client: TestClient, stalls: None, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_what_the_application_does_wrong(client: TestClient, stalls: None, name: str) -> None:
+def test_what_the_application_does_wrong(web: TestClient, stalls: None, name: str) -> None:
     """Other errors are 500, and reach the log."""
     Stall(name="Bread").save()
     with pytest.raises((ValueError, ormis.OrmisError)):
-        client.post(f"/sync/{name}")
-    quiet = TestClient(client.app, raise_server_exceptions=False)
+        web.post(f"/sync/{name}")
+    quiet = TestClient(web.app, raise_server_exceptions=False)
     assert quiet.post(f"/sync/{name}").status_code == 500
 
 
-def test_pages(client: TestClient, db: ormis.Database) -> None:
+def test_pages(web: TestClient, db: ormis.Database) -> None:
     """Tokens lead forth and back; the size has limits, which a subclass sets."""
     Stall.objects.bulk_create([Stall(name=f"{n}", rent=n) for n in range(30)])
-    first = client.get("/sync").json()
+    first = web.get("/sync").json()
     assert [stall["rent"] for stall in first["objects"]] == [*range(20)]
     assert first["previous"] is None
-    second = client.get("/sync", params={"after": first["next"]}).json()
+    second = web.get("/sync", params={"after": first["next"]}).json()
     assert [stall["rent"] for stall in second["objects"]] == [*range(20, 30)]
     assert second["next"] is None
-    assert client.get("/sync", params={"before": second["previous"]}).json()["objects"] == first["objects"]
-    small = client.get("/async").json()
+    assert web.get("/sync", params={"before": second["previous"]}).json()["objects"] == first["objects"]
+    small = web.get("/async").json()
     assert small["objects"] == first["objects"][:2]
-    assert client.get("/async", params={"after": small["next"], "size": 1}).json()["objects"] == first["objects"][2:3]
-    assert len(client.get("/all", params={"size": 100}).json()["objects"]) == 30
+    assert web.get("/async", params={"after": small["next"], "size": 1}).json()["objects"] == first["objects"][2:3]
+    assert len(web.get("/all", params={"size": 100}).json()["objects"]) == 30
     for path, size in [("/sync", 0), ("/sync", 101), ("/async", 4)]:
-        answer = client.get(path, params={"size": size})
+        answer = web.get(path, params={"size": size})
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "size"])
 
 
 @pytest.mark.parametrize("path", ["/sync", "/async"])
-def test_tokens_that_are_wrong(client: TestClient, stalls: None, path: str) -> None:
+def test_tokens_that_are_wrong(web: TestClient, stalls: None, path: str) -> None:
     """422 that names the parameter."""
     for params, name in [
         ({"after": "x"}, "after"),
         ({"before": "x"}, "before"),
         ({"before": "x", "after": "x"}, "before"),
     ]:
-        answer = client.get(path, params=params)
+        answer = web.get(path, params=params)
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", name])
 
 
@@ -240,8 +240,8 @@ def test_the_lifespan(url: str, raw: Any, monkeypatch: pytest.MonkeyPatch) -> No
 
         with pytest.raises(ormis.NotConnected):
             Stall.objects.count()
-        with TestClient(app) as client:
-            assert client.get("/count").json() == 1
+        with TestClient(app) as web:
+            assert web.get("/count").json() == 1
             Stall.objects.all().delete()
         with pytest.raises(ormis.NotConnected):
             Stall.objects.count()
