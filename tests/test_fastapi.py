@@ -41,6 +41,11 @@ class Permit(ormis.Model):
     stall: OneToOne[Stall] = OneToOne(on_delete=RESTRICT, related_name="permit")
 
 
+class Abstract(ormis.Model):
+    class Meta:
+        abstract = True
+
+
 class OwnData(BaseModel):
     number: int
 
@@ -70,11 +75,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], int, str | None, str | None]] = {
     "query": (lambda: Ware.objects.get(name="x"), 404, "Ware", None),
     "reverse": (lambda: Stall.get(1).permit, 404, "Permit", None),
     "plain": (lambda: missing(), 404, None, None),
+    "plainer": (lambda: plainly(), 409, None, None),
     "unique": (lambda: Stall(name="Fish").save(), 409, "Stall", "name"),
     "constraint": (lambda: Ware(stall=1, name="Cod").save(), 409, "Ware", "stall_id,name"),
     "key": (lambda: Ware(stall=9, name="Cod").save(), 409, "Ware", "stall_id"),
     "unsaved": (lambda: Stall(name="New").permit, 409, "Stall", "permit"),
-    "protected": (lambda: Stall.get(1).delete(), 409, "ware", "stall_id"),
+    "protected": (lambda: Stall.get(1).delete(), 409, "Ware", "stall_id"),
     "conflict": (conflict, 409, "Stall", "rent"),
     "result": (lambda: Stall.objects.update(rent=F("rent") - 10), 409, "Stall", "rent"),
 }
@@ -94,6 +100,10 @@ OWN: dict[str, Callable[[], Any]] = {
 
 def missing() -> None:
     raise ormis.DoesNotExist("there is nothing")
+
+
+def plainly() -> None:
+    raise ormis.IntegrityError("there is something")
 
 
 def application() -> FastAPI:

@@ -92,7 +92,8 @@ async def _missing(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
-    return _refusal(409, error, getattr(error, "model", None), getattr(error, "field", None))
+    model, field = getattr(error, "model", ""), getattr(error, "field", "")
+    return _refusal(409, error, _name_of(model) or model, field)
 
 
 def _refusal(status: int, error: Exception, model: str | None, field: str | None = None) -> JSONResponse:
@@ -102,12 +103,11 @@ def _refusal(status: int, error: Exception, model: str | None, field: str | None
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ValidationError)
-    named = (m.__name__ for m in _models(ormis.Model) if error.title in (m.__name__, m.model_config.get("title")))
-    name = next(named, None)
-    if name is None:
+    model = _name_of(error.title)
+    if model is None:
         raise error  # of the application's own data: the client is not to blame
     lines = error.errors(include_url=False, include_context=False, include_input=False)
-    return _unprocessable([{**line, "loc": [name, *line["loc"]]} for line in lines])
+    return _unprocessable([{**line, "loc": [model, *line["loc"]]} for line in lines])
 
 
 async def _unusable(_: Request, error: Exception) -> JSONResponse:
@@ -118,7 +118,15 @@ def _unprocessable(lines: list[dict[str, Any]]) -> JSONResponse:
     return JSONResponse({"detail": lines}, 422)
 
 
-def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+def _name_of(called: str) -> str | None:
+    """The name of the model that an error calls by its name, by its title, as pydantic does, or by its key."""
+    for model in _models(ormis.Model):
+        if called and called in (model.__name__, model.model_config.get("title"), model.__key__):
+            return model.__name__
+    return None
+
+
+def _models(base: type[ormis.Model]) -> Iterator[type[ormis.Model]]:
     for model in base.__subclasses__():
         yield model
         yield from _models(model)
