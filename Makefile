@@ -13,10 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all coverage check types bench bench-peers fmt clean
+.PHONY: help demo demo-api test test-all coverage check types bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
+	@echo "make demo-api   serve examples/fastapi_polls, the polls as an API, on http://127.0.0.1:8000"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
@@ -29,6 +30,9 @@ help:
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/polls.py
+
+demo-api: $(INSTALLED)
+	cd examples && ../$(BIN)/python -m fastapi_polls
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)

@@ -30,6 +30,7 @@ from . import (
     relating,
     saving,
     stack,
+    testing,
     voting,
 )
 from .harness import Line, Result
@@ -56,6 +57,7 @@ LINES: dict[str, type[Line]] = {
         inside,
         claiming,
         paging,
+        testing,
     )
     for line in module.LINES
 }
