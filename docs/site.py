@@ -8,7 +8,7 @@ from typing import Any
 import griffe
 
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(?:#[^)]*)?\)")
-PARAMETER = re.compile(r"^(\w+(?:, \w+)*): (?=\S)", re.MULTILINE)
+PARAMETER = re.compile(r"^(\w+(?:, \w+)*): (?=\S)")
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
@@ -50,17 +50,25 @@ def _summary(markdown: str) -> str:
     return re.split(r"(?<=\.) ", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text), maxsplit=1)[0]
 
 
+def _with_lists(lines: list[str]) -> Iterator[str]:
+    """The lines of a docstring, with a blank one before and after each list of parameters."""
+    inside = False
+    for line in lines:
+        found = PARAMETER.match(line)
+        if found if not inside else line.startswith(("Raises ", "Returns ")):
+            inside = not inside
+            yield ""
+        inside = inside and line != ""
+        yield PARAMETER.sub(r"- `\1`: ", line) if found else line
+
+
 class Docstrings(griffe.Extension):
     """Makes a Markdown list of the lines `name: ...` of a docstring; a method without one has that of its base."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Changes the docstring of each object that is read."""
         if obj.docstring:
-            text = obj.docstring.value
-            first = PARAMETER.search(text)
-            if first:
-                text = f"{text[: first.start()].rstrip()}\n\n{text[first.start() :]}"
-            obj.docstring.value = PARAMETER.sub(r"- `\1`: ", text)
+            obj.docstring.value = "\n".join(_with_lists(obj.docstring.value.splitlines()))
 
     def on_package(self, *, pkg: Any, **_: Any) -> None:
         """Gives methods that are declared for type checkers alone the docstrings of what they stand for."""

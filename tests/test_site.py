@@ -1,6 +1,9 @@
 """The documentation site, without building it: the navigation, the links, the pages that are made from the code."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 import ormis
 import ormis.contrib.fastapi
 from command_line_page import PAGE, page
+from markdown_blocks import BLOCK
 from ormis.errors import OrmisError
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +50,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(navigation()) == [path.relative_to(DOCS).as_posix() for path in PAGES]
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *PAGES], ids=lambda path: path.stem)
 def test_the_links_of_a_page_lead_somewhere(path: Path) -> None:
     """Files exist, and pages have the headings that links name."""
     broken = [
@@ -85,3 +89,36 @@ def test_the_page_of_errors_has_every_error() -> None:
     text = (DOCS / "errors.md").read_text()
     assert len(errors) > 10
     assert [name for name in errors if f"`{name}`" not in text] == []
+
+
+def test_the_tutorial_runs_from_an_empty_folder(tmp_path: Path) -> None:
+    """Its blocks run as a program of their own, on the embedded server, and print what the page says."""
+    program = "import pathlib, markdown_blocks as m; print(m.execute(pathlib.Path('page.md').read_text(), globals()))"
+    text = (DOCS / "tutorial.md").read_text().replace("tutorial.Question", "Question")  # Python omits `__main__`
+    (tmp_path / "page.md").write_text(text)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 15
+
+
+def test_the_home_page_stores_an_object_in_six_lines() -> None:
+    """From `pip install` to the first stored object: the lines of Python of docs/index.md."""
+    [block] = BLOCK.findall((DOCS / "index.md").read_text())
+    assert len([line for line in block.splitlines() if line]) <= 6
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
+    """`make docs`: each page is in the site, as HTML and as Markdown, and in llms.txt under its title."""
+    pytest.importorskip("mkdocs", reason="pip install 'ormis[docs]'")
+    pytest.importorskip("mkdocstrings")
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed = re.findall(r"^- \[.+?\]\((\S+)\): .+$", (tmp_path / "llms.txt").read_text(), re.MULTILINE)
+    assert listed == navigation()
+    assert [name for name in listed if not (tmp_path / name).exists()] == []
+    assert "The objects that meet all of the conditions" in (tmp_path / "reference/api_querying/index.html").read_text()
