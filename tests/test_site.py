@@ -121,4 +121,5 @@ def test_the_site_is_built_without_warnings(tmp_path: Path) -> None:
     listed = re.findall(r"^- \[.+?\]\((\S+)\): .+$", (tmp_path / "llms.txt").read_text(), re.MULTILINE)
     assert listed == navigation()
     assert [name for name in listed if not (tmp_path / name).exists()] == []
+    assert [*tmp_path.rglob("*.py*")] == []
     assert "The objects that meet all of the conditions" in (tmp_path / "reference/api_querying/index.html").read_text()
