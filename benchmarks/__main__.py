@@ -4,7 +4,7 @@ import json
 import platform
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import redis
@@ -23,6 +23,7 @@ from . import (
     many_tasks,
     marking,
     memory,
+    on_cluster,
     paging,
     peers,
     querying,
@@ -62,7 +63,8 @@ LINES: dict[str, type[Line]] = {
     for line in module.LINES
 }
 PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}
-ALL_LINES = LINES | PEER_LINES
+CLUSTER_LINES: dict[str, type[Line]] = {line.name: line for line in on_cluster.LINES}
+ALL_LINES = LINES | PEER_LINES | CLUSTER_LINES
 KINDS = {"bytes": "sizes", "ms": "ms itself"}
 WIDTH = 156
 
@@ -70,9 +72,11 @@ WIDTH = 156
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures the lines that are asked for, prints them, and writes them as JSON if asked to."""
     options = _parser().parse_args(arguments)
-    names = [options.profile] if options.profile else options.only or list(PEER_LINES if options.peers else LINES)
+    of_run = PEER_LINES if options.peers else CLUSTER_LINES if options.cluster else LINES
+    names = [options.profile] if options.profile else options.only or list(of_run)
+    cluster = on_cluster.started() if any(name in CLUSTER_LINES for name in names) else nullcontext()
     try:
-        with _place(options, beside_peers=any(name in PEER_LINES for name in names)) as place:
+        with cluster, _place(options, beside_peers=any(name in PEER_LINES for name in names)) as place:
             if options.profile:
                 profile(ALL_LINES[options.profile](place))
                 return
@@ -107,6 +111,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--rounds", type=int, default=sizes.rounds, help="a third of them for many (%(default)s)")
     parser.add_argument("--only", action="append", choices=ALL_LINES, metavar="NAME", help=f"of {', '.join(ALL_LINES)}")
     parser.add_argument("--peers", action="store_true", help="the lines beside redis-om, on a server with RediSearch")
+    parser.add_argument("--cluster", action="store_true", help="the lines on a cluster, which is started for them")
     parser.add_argument("--url", help="a server with an empty database; without it one is started")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file too")
     parser.add_argument("--profile", choices=ALL_LINES, metavar="NAME", help="profile the ormis side of one line")

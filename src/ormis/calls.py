@@ -326,8 +326,11 @@ class OneCall(Protocol[R]):
 class OneWrite(Protocol):
     """An operation of one call that writes and is applied once, which packs its call itself."""
 
-    def packed(self, prefix: str, token: str) -> bytes:
-        """The command by the SHA-1 of its script, as it is sent to a database whose keys begin with this prefix."""
+    def packed(self, prefix: str, token: str, keys: tuple[str, ...] = ()) -> bytes:
+        """The command by the SHA-1 of its script, as it is sent to a database whose keys begin with this prefix.
+
+        keys: those that it declares, as the server sees them, where these are others than that of a plain server.
+        """
         ...
 
     def call(self) -> ScriptCall:

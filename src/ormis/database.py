@@ -261,7 +261,7 @@ class Database:
         if self._reader is not None and block_of(self._own) is None:
             return self._reader.run_one(operation)
         if not self._checked:
-            return self.run(steps(operation))
+            return self._run_one_first(operation)
         try:
             reply = sync.send(self._connections.client, operation.call, self.prefix)
         except _CONNECTION_ERRORS as error:
@@ -276,28 +276,51 @@ class Database:
         if self._reader is not None and block_of(self._own) is None:
             return self._reader.arun_one(operation)
         if not self._checked:
-            return self.arun(steps(operation))
+            if self._cluster is None or block_of(self._own) is not None:
+                return self.arun(steps(operation))
+            return self._of_cluster(self._cluster.arun_one(operation))
         own = self._connections.loop_client
         return aio.run_one(own.client, operation, self.prefix, own.shared, self._note_url)
 
     @property
     def writes_at_once(self) -> bool:
         """Whether write_one() may be called: after the first call, outside of atomic()."""
-        return self._checked and block_of(self._own) is None
+        return (self._checked or (self._cluster is not None and self._cluster.is_ready)) and block_of(self._own) is None
 
     def write_one(self, operation: OneWrite) -> None:
         """Runs an operation of one call, which writes, with the sync client."""
         try:
+            if self._cluster is not None:
+                return self._cluster.write_one(operation)
             reply = sync.write(self._connections.client, operation, self.prefix, self._drop)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise
-        operation.result(reply)
+        return operation.result(reply)
 
     def awrite_one(self, operation: OneWrite) -> Coroutine[Any, Any, None]:
         """As write_one(), with the async client."""
+        if self._cluster is not None:
+            return self._of_cluster(self._cluster.awrite_one(operation))
         own = self._connections.loop_client
         return aio.write_one(own.client, operation, self.prefix, own.shared, self._drop, self._note_url)
+
+    def _run_one_first(self, operation: OneCall[R]) -> R:
+        """As run_one(), before the first call, and on a cluster."""
+        if self._cluster is None or block_of(self._own) is not None:
+            return self.run(steps(operation))
+        try:
+            return self._cluster.run_one(operation)
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
+
+    async def _of_cluster(self, coroutine: Coroutine[Any, Any, R]) -> R:
+        try:
+            return await coroutine
+        except _CONNECTION_ERRORS as error:
+            self._note_url(error)
+            raise
 
     def _note_url(self, error: BaseException) -> None:
         note = f"the database is {self.url}"

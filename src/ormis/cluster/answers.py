@@ -20,6 +20,7 @@ from ..storage.scripts import script
 from .partitions import Partition, Partitions
 from .reading import answer_query, by_key
 from .routing import PartitionCall
+from .single import place_of_read
 from .side_by_side import Steps
 from .writing import Chooser, answer_change, answer_commit, answer_in_one, answer_reserve
 
@@ -34,14 +35,16 @@ class Answers:
         self.partitions = partitions
         self.chooser = chooser
 
+    def place(self, call: Call) -> Partition | None:
+        """The partition of a call that is sent there as it is, where a look at it tells."""
+        if isinstance(call, HashRead):
+            return place_of_read(call, self.partitions)
+        return self.partitions.all[0] if len(self.partitions) == 1 and not isinstance(call, Invocation) else None
+
     def answer(self, call: Call) -> Steps[Any]:
-        """The reply to a call. Raises ClusterError for what is not done on a cluster."""
+        """The reply to a call that is not sent as it is. Raises ClusterError for what is not done on a cluster."""
         if isinstance(call, Invocation):
             return (yield call)
-        if len(self.partitions) == 1:
-            return (yield PartitionCall(call, self.partitions.all[0]))
-        if isinstance(call, HashRead):
-            return (yield PartitionCall(call, self._of_object(call.fields.model, call.key)))
         if isinstance(call, HashReads):
             return (yield from self._read_hashes(call))
         if isinstance(call, ScriptCall):
@@ -97,7 +100,8 @@ class Answers:
         ]
         return None
 
-    def _command(self, call: Command) -> Steps[Any]:
+    def _command(self, call: Command | HashRead) -> Steps[Any]:
+        assert isinstance(call, Command), "a HashRead is sent as it is"
         name, key = str(call.args[0]), call.args[call.key]
         if name == "PTTL":
             return (yield PartitionCall(call, self._of_object(_model_of(str(key)), str(key))))

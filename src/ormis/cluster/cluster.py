@@ -1,18 +1,20 @@
 """`Cluster`: a database on a cluster, which runs operations as the drivers of a plain server do."""
 
 import os
-from collections.abc import Callable
+from asyncio import Future
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from random import randrange
 from typing import Any, Self, cast
 
-from ..calls import Command, Invocation, Operation, T, relayed
+from ..calls import Call, Command, HashRead, Invocation, OneCall, OneWrite, Operation, R, Sent, T, steps
 from ..connections.settings import settings_of_target
 from ..connections.urls import parse
 from ..drivers.capture import unseen
 from ..errors import ClusterError
 from ..limits import Limits
 from ..operations.upkeep.layout import check_layout
+from . import single
 from .answers import Answers
 from .nodes import Nodes
 from .partitions import PARTITION, Partitions
@@ -31,7 +33,8 @@ class Cluster:
         self.nodes = nodes
         self.partitions = Partitions(partitions, nodes.prefix)
         self.router = Router(nodes)
-        self._answers = Answers(self.partitions, Chooser(self.partitions, randrange(partitions)))  # noqa: S311
+        self._chooser = Chooser(self.partitions, randrange(partitions))  # noqa: S311
+        self._answers = Answers(self.partitions, self._chooser)
         self._checked = False
 
     @classmethod
@@ -52,12 +55,95 @@ class Cluster:
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation to its end."""
         self._make_ready()
-        return self._run(cast(Any, relayed(operation, cast(Any, self._answers.answer))))
+        place, answer, send = self._answers.place, self._answers.answer, self.router.send
+        try:
+            call = next(operation)
+            while True:
+                try:
+                    partition = place(call)
+                    if partition is None:
+                        reply = self._run(answer(call))
+                    else:
+                        reply = send(PartitionCall(cast(Sent, call), partition))
+                except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
+                    call = operation.throw(error)
+                else:
+                    call = operation.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
+        finally:
+            operation.close()
 
     async def arun(self, operation: Operation[T]) -> T:
         """As run(), with the connections of the running event loop."""
         await self._amake_ready()
-        return await self._arun(cast(Any, relayed(operation, cast(Any, self._answers.answer))))
+        place, answer, send = self._answers.place, self._answers.answer, self.router.asend
+        try:
+            call = next(operation)
+            while True:
+                try:
+                    partition = place(call)
+                    if partition is None:
+                        reply = await self._arun(answer(call))
+                    else:
+                        reply = await send(PartitionCall(cast(Sent, call), partition))
+                except Exception as error:  # noqa: BLE001 - as in run()
+                    call = operation.throw(error)
+                else:
+                    call = operation.send(reply)
+        except StopIteration as end:
+            return cast(T, end.value)
+        finally:
+            operation.close()
+
+    # One object ------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the partitions were looked at: from the first call on."""
+        return self._checked
+
+    def run_one(self, operation: OneCall[R]) -> R:
+        """Runs an operation of one call, which reads."""
+        call = operation.call
+        if isinstance(call, HashRead) and self._checked:
+            reply = single.read(self.router, call, single.place_of_read(call, self.partitions))
+            if reply is not single.MISSED:
+                return operation.result(reply)
+        return self.run(steps(operation))
+
+    def arun_one(self, operation: OneCall[R]) -> Coroutine[Any, Any, R]:
+        """As run_one(), with the connections of the running event loop."""
+        call = operation.call
+        if isinstance(call, HashRead) and self._checked:
+            coming = single.aread(self.router, call, single.place_of_read(call, self.partitions))
+            if coming is not None:
+                return self._result(operation, coming)
+        return self.arun(steps(operation))
+
+    async def _result(self, operation: OneCall[R], coming: "Future[Any]") -> R:
+        reply = await coming
+        return await self.arun(steps(operation)) if isinstance(reply, Exception) else operation.result(reply)
+
+    def write_one(self, operation: OneWrite) -> None:
+        """Runs an operation of one call, which writes."""
+        partition = single.place_of_write(operation, self.partitions, self._chooser)
+        if partition is None:
+            reply = self.run(_sent(operation.call()))
+        else:
+            reply = single.write(self.router, operation, partition)
+        operation.result(reply)
+
+    async def awrite_one(self, operation: OneWrite) -> None:
+        """As write_one(), with the connections of the running event loop."""
+        partition = single.place_of_write(operation, self.partitions, self._chooser)
+        if partition is None:
+            reply = await self.arun(_sent(operation.call()))
+        else:
+            reply = await single.awrite(self.router, operation, partition)
+        operation.result(reply)
+
+    # Partition by partition ------------------------------------------------------------------------------------------
 
     def run_in_each(self, make: Callable[[], Operation[T]]) -> list[T]:
         """Runs an operation in each partition, as if that were a database; the results in their order."""
@@ -146,3 +232,8 @@ class Cluster:
                         f"prefix of its own for another database"
                     )
         yield from side_by_side({first: check_layout()})
+
+
+def _sent(call: Call) -> Operation[Any]:
+    """The operation of this call alone."""
+    return (yield call)

@@ -16,6 +16,7 @@ from ..calls import HashRead, ScriptCall, Sent
 from ..connections.connections import Connections
 from ..connections.loops import running_loop
 from ..connections.retries import RETRIED_FOR
+from ..connections.urls import Address
 from ..drivers import aio, sync
 from ..drivers.capture import note
 from ..drivers.idempotency import Once
@@ -30,6 +31,9 @@ PATIENCE = RETRIED_FOR
 LOOKING = 10.0
 """Seconds after which a call asks for the topology although another does: in a forked process nobody may."""
 _SLOTS = ("CLUSTER", "SLOTS")
+
+Failure = tuple[Exception, Address]
+"""The error of a try, and the node that it was made at."""
 
 
 @dataclass(slots=True)
@@ -53,27 +57,33 @@ class Router:
 
     def send(self, step: PartitionCall) -> Any:
         """Sends a call, and returns its raw reply. Raises the errors of the server that are not the cluster's."""
+        if not isinstance(step.call, ScriptCall) or not step.call.once:
+            return self.send_as(step, None)
+        once = Once()
+        try:
+            return self.send_as(step, once)
+        finally:
+            once.end()
+
+    def send_as(self, step: PartitionCall, once: Once | None, failed: Failure | None = None) -> Any:
+        """The same under this token. failed: a first try was made, with this error."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        once = Once() if isinstance(call, ScriptCall) and call.once else None
         way = Way(self.topology, partition.slot, PATIENCE)
-        try:
-            while True:
-                address = way.node()
-                if address is None:
-                    pause = way.unknown()
-                else:
-                    try:
-                        return self._try(call, partition, once, way, self.nodes.at(address))
-                    except (RedisError, OSError) as error:
-                        pause = way.after(error, address)
-                if way.look:
-                    self._look(way)
-                if pause:
-                    sleep(pause)
-        finally:
-            if once is not None:
-                once.end()
+        pause = 0.0 if failed is None else way.after(*failed)
+        while True:
+            if way.look:
+                self._look(way)
+            if pause:
+                sleep(pause)
+            address = way.node()
+            if address is None:
+                pause = way.unknown()
+                continue
+            try:
+                return self._try(call, partition, once, way, self.nodes.at(address))
+            except (RedisError, OSError) as error:
+                pause = way.after(error, address)
 
     def _try(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
         if way.ask is not None:
@@ -86,27 +96,33 @@ class Router:
 
     async def asend(self, step: PartitionCall) -> Any:
         """As send(), with the connections of the running event loop."""
+        if not isinstance(step.call, ScriptCall) or not step.call.once:
+            return await self.asend_as(step, None)
+        once = Once()
+        try:
+            return await self.asend_as(step, once)
+        finally:
+            once.end()
+
+    async def asend_as(self, step: PartitionCall, once: Once | None, failed: Failure | None = None) -> Any:
+        """As send_as()."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        once = Once() if isinstance(call, ScriptCall) and call.once else None
         way = Way(self.topology, partition.slot, PATIENCE)
-        try:
-            while True:
-                address = way.node()
-                if address is None:
-                    pause = way.unknown()
-                else:
-                    try:
-                        return await self._atry(call, partition, once, way, self.nodes.at(address))
-                    except (RedisError, OSError) as error:
-                        pause = way.after(error, address)
-                if way.look:
-                    await self._alook(way)
-                if pause:
-                    await asyncio.sleep(pause)
-        finally:
-            if once is not None:
-                once.end()
+        pause = 0.0 if failed is None else way.after(*failed)
+        while True:
+            if way.look:
+                await self._alook(way)
+            if pause:
+                await asyncio.sleep(pause)
+            address = way.node()
+            if address is None:
+                pause = way.unknown()
+                continue
+            try:
+                return await self._atry(call, partition, once, way, self.nodes.at(address))
+            except (RedisError, OSError) as error:
+                pause = way.after(error, address)
 
     async def _atry(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
         if way.ask is not None:

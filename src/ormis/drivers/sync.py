@@ -87,6 +87,13 @@ def write(client: redis.Redis, operation: OneWrite, prefix: str, drop: Drop | No
             drop(written)
 
 
+def exchange_packed(client: redis.Redis, pack_with: Callable[[str], bytes], once: Once) -> Any:
+    """As exchange(), of a client that make_client() has made. pack_with: makes the bytes that are sent, of a token."""
+    loan = loan_of(client)
+    assert loan is not None
+    return _exchange(loan, (), once, None, pack_with)
+
+
 def evaluate(client: redis.Redis, call: ScriptCall, arguments: tuple[Argument, ...], once: Once | None = None) -> Any:
     """Has the script carried out; its text is sent where the server does not know it yet."""
     by_sha, by_text = commands(client, call)

@@ -43,7 +43,7 @@ class Form:
         self.order = order
         self._shape = shape
         self._arguments = arguments
-        self._packed: dict[str, bytes] = {}
+        self._packed: dict[str | tuple[str, ...], bytes] = {}
 
     def takes(self, texts: Sequence[Text]) -> bool:
         """Returns whether the fast path serves these texts."""
@@ -62,19 +62,23 @@ class Form:
         left = iter(texts)
         return [next(left) if item is None else item for item in self._arguments]
 
-    def packed(self, prefix: str, texts: Sequence[Text], token: str) -> bytes:
-        """The command with these texts, as it is sent to a database whose keys begin with this prefix."""
-        form = self._packed.get(prefix) or self._pack(prefix)
+    def packed(self, prefix: str, texts: Sequence[Text], token: str, keys: tuple[str, ...] = ()) -> bytes:
+        """The command with these texts, as it is sent to a database whose keys begin with this prefix; keys: as of
+        OneWrite.
+        """
+        form = self._packed.get(keys or prefix) or self._pack(prefix, keys)
         items: list[int | bytes] = []
         for text in texts:
             data = text.encode() if isinstance(text, str) else text
             items += (len(data), data)
         return form % (*items, len(token), token.encode())
 
-    def _pack(self, prefix: str) -> bytes:
-        head = ("EVALSHA", script("commit").sha, "1", prefix + MODELS, prefix, "", self._shape, self.declaration)
+    def _pack(self, prefix: str, keys: tuple[str, ...]) -> bytes:
+        declared = keys or (prefix + MODELS,)
+        head = ("EVALSHA", script("commit").sha, str(len(declared)), *declared)
+        head = (*head, prefix, "", self._shape, self.declaration)
         parts = [_bulk(item) for item in (*head, *self._arguments, None)]
-        form = self._packed[prefix] = b"*%d\r\n%b" % (len(parts), b"".join(parts))
+        form = self._packed[keys or prefix] = b"*%d\r\n%b" % (len(parts), b"".join(parts))
         return form
 
 

@@ -26,20 +26,29 @@ _INSERTED = b"\x92\xa2ok\x91\x91"
 class SingleUpdate:
     """The update of the changed fields of a stored object."""
 
-    __slots__ = ("_form", "_schema", "_state", "_texts", "_written")
+    __slots__ = ("_form", "_state", "_texts", "_written", "schema")
 
     def __init__(
         self, schema: Schema, state: State, form: Form, key: Text, written: Sequence[tuple[Column, Any, Text]]
     ) -> None:
-        self._schema = schema
+        self.schema = schema
         self._state = state
         self._form = form
         self._texts = (key, *form.in_order([text for _, _, text in written]))
         self._written = written
 
-    def packed(self, prefix: str, token: str) -> bytes:
+    @property
+    def key(self) -> Text:
+        """The text of the primary key."""
+        return self._texts[0]
+
+    def writes(self, column: Column) -> bool:
+        """Returns whether this column is changed."""
+        return any(own is column for own, _, _ in self._written)
+
+    def packed(self, prefix: str, token: str, keys: tuple[str, ...] = ()) -> bytes:
         """As OneWrite."""
-        return self._form.packed(prefix, self._texts, token)
+        return self._form.packed(prefix, self._texts, token, keys)
 
     def call(self) -> CommitCall:
         """As OneWrite."""
@@ -58,28 +67,28 @@ class SingleUpdate:
         changed = tuple(column.position for column, _, _ in self._written)
         fast = self._form.arguments(self._texts)
         arguments = [self._texts[0], changes]
-        return Mutation(self._schema, "update", arguments, self._on_result, changed=changed, fast=fast)
+        return Mutation(self.schema, "update", arguments, self._on_result, changed=changed, fast=fast)
 
     def _on_result(self, _: Any = True) -> None:
         for column, value, text in self._written:
-            self._state.mark_stored(self._schema, column, value, text)
+            self._state.mark_stored(self.schema, column, value, text)
 
 
 class SingleInsert:
     """The insertion of a new object whose key is counted."""
 
-    __slots__ = ("_form", "_record", "_row", "_schema", "_texts")
+    __slots__ = ("_form", "_record", "_row", "_texts", "schema")
 
     def __init__(self, schema: Schema, record: Any, form: Form, row: list[Text | None], texts: Sequence[Text]) -> None:
-        self._schema = schema
+        self.schema = schema
         self._record = record
         self._form = form
         self._row = row
         self._texts = texts
 
-    def packed(self, prefix: str, token: str) -> bytes:
+    def packed(self, prefix: str, token: str, keys: tuple[str, ...] = ()) -> bytes:
         """As OneWrite."""
-        return self._form.packed(prefix, self._texts, token)
+        return self._form.packed(prefix, self._texts, token, keys)
 
     def call(self) -> CommitCall:
         """As OneWrite."""
@@ -95,11 +104,11 @@ class SingleInsert:
 
     def _mutation(self) -> Mutation:
         fast = self._form.arguments(self._texts)
-        return Mutation(self._schema, "insert", [1, self._row], self._on_result, fast=fast)
+        return Mutation(self.schema, "insert", [1, self._row], self._on_result, fast=fast)
 
     def _on_result(self, keys: Any) -> None:
         (key,) = keys
-        pk = self._schema.pk
+        pk = self.schema.pk
         vars(self._record)[pk.name] = pk.codec.decode(key.encode())
         state_of(self._record).mark_all_stored([key, *self._row[1:]])
 

@@ -1,0 +1,316 @@
+"""A database on a cluster beside the same on one plain server: three masters with a replica each, all on this machine.
+
+Both sides are ormis: "the other" is the plain server. So a ratio is what the partitions cost.
+"""
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, ClassVar
+
+import redis
+
+import ormis
+from ormis import Database
+from ormis.cluster.local import free_ports
+
+from .harness import AsyncLine, Line, Target, Work
+from .model import Player, values
+from .place import Place
+
+PARTITIONS = 64
+TASKS, EACH = 100, 20
+
+_running: list[Database] = []
+_nodes: list[tuple[str, int]] = []
+"""The masters."""
+
+
+@contextmanager
+def started() -> Generator[None]:
+    """A cluster for the lines that are measured in the block."""
+    with ormis.LocalCluster(nodes=3, replicas=1) as cluster:
+        with ormis.connect(f"{cluster.url}?partitions={PARTITIONS}") as database:
+            _running.append(database)
+            _nodes.extend(node.address for node in cluster.nodes[: cluster.masters])
+            yield
+        _running.clear()
+        _nodes.clear()
+
+
+class OnCluster(Line):
+    """A line of two databases. `players` has the same objects of each, in the order in which they were made."""
+
+    note = f"three masters with a replica each, {PARTITIONS} partitions, on the same machine"
+    stored: ClassVar[int] = 2000
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.plain = _over_tcp(place)
+        self.cluster = _running[-1]
+        self.players: dict[Database, list[Player]] = {}
+
+    def prepare(self) -> None:
+        self.place.clear()
+        for host, port in _nodes:
+            with redis.Redis(host, port) as node:
+                node.flushdb()
+        vars(vars(self.cluster)["_cluster"])["_checked"] = False  # it stores the number of partitions again
+        self.fill()
+
+    def fill(self) -> None:
+        for database in (self.plain, self.cluster):
+            made = [Player(**values(pk)) for pk in range(1, self.stored + 1)]
+            self.players[database] = Player.objects.using(database).bulk_create(made)
+
+    def hand(self) -> Work:
+        return self._work(self.plain)
+
+    def ormis(self) -> Work:
+        return self._work(self.cluster)
+
+    def _work(self, database: Database) -> Work:
+        """The round on one of the two."""
+        setattr(ormis.database, "_default", database)  # noqa: B010 - Player.get() reads the default database
+        return lambda: self.do(database)
+
+    def do(self, database: Database) -> object:
+        """A round."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """The same objects, but for their keys."""
+        assert _contents(self.plain) == _contents(self.cluster)
+
+
+def _over_tcp(place: Place) -> Database:
+    """The plain server by the same way as the nodes: a Unix socket is faster than TCP."""
+    if "path" not in place.client.connection_pool.connection_kwargs:
+        return place.database
+    if not int(place.client.config_get("port")["port"]):
+        place.client.config_set("port", free_ports(1)[0])
+    return ormis.connect(f"redis://127.0.0.1:{place.client.config_get('port')['port']}/")
+
+
+def _contents(database: Database) -> list[Any]:
+    found = sorted(Player.objects.using(database).values_list("email", "name", "score", "status", "level"))
+    assert found, "nothing was stored"
+    return found
+
+
+class Get(OnCluster):
+    """One object by its key."""
+
+    name = "cluster-get"
+    title = "get() on a cluster / on one server"
+    target = Target(1.2)
+
+    def do(self, database: Database) -> object:
+        return [Player.get(one.id) for one in self.players[database][: self.operations]]
+
+    def check(self) -> None:
+        super().check()
+        found: list[list[Any]] = []
+        for database in (self.plain, self.cluster):
+            self._work(database)
+            found.append([Player.get(one.id).email for one in self.players[database][:100]])
+        assert found[0] == found[1]
+
+
+class Refresh(OnCluster):
+    """A loaded object, read again."""
+
+    name = "cluster-refresh"
+    title = "refresh_from_db() on a cluster / on one server"
+    target = Target(1.2)
+
+    def do(self, database: Database) -> object:
+        for one in self.players[database][: self.operations]:
+            one.refresh_from_db()
+        return None
+
+
+class SaveField(OnCluster):
+    """One changed, indexed field of a loaded object."""
+
+    name = "cluster-save-field"
+    title = "save() of one changed, indexed field on a cluster / on one server"
+    target = Target(1.2)
+
+    def fill(self) -> None:
+        super().fill()
+        self.scores = {self.plain: count(1), self.cluster: count(1)}
+
+    def do(self, database: Database) -> object:
+        for one in self.players[database][: self.operations]:
+            one.score = next(self.scores[database])
+            one.save()
+        return None
+
+
+class SaveNew(OnCluster):
+    """A new object with three indexes."""
+
+    name = "cluster-save-new"
+    title = "save() of a new object, 3 indexes, on a cluster / on one server"
+    target = Target(1.2)
+
+    def fill(self) -> None:
+        self.numbers = {self.plain: count(1), self.cluster: count(1)}
+
+    def do(self, database: Database) -> object:
+        for _ in range(self.operations):
+            Player(**values(next(self.numbers[database]))).save(using=database)
+        return None
+
+
+class Update(OnCluster):
+    """An update of one object, that its key names."""
+
+    name = "cluster-update"
+    title = "filter(pk=...).update() on a cluster / on one server"
+
+    def fill(self) -> None:
+        super().fill()
+        self.scores = {self.plain: count(1), self.cluster: count(1)}
+
+    def do(self, database: Database) -> object:
+        for one in self.players[database][: self.operations]:
+            Player.objects.using(database).filter(pk=one.id).update(level=next(self.scores[database]))
+        return None
+
+
+class GetMany(OnCluster, AsyncLine):
+    """One object by its key, of a hundred tasks at once."""
+
+    name = "cluster-async-get-100"
+    title = "aget() on a cluster / on one server, 100 tasks"
+    target = Target(0.8, at_least=True)
+    speed = True
+
+    @property
+    def operations(self) -> int:
+        return TASKS * EACH
+
+    def do(self, database: Database) -> object:
+        return self.place.runner.run(self._share(database))
+
+    async def hand_async(self) -> None:
+        await self._share(self.plain)
+
+    async def ormis_async(self) -> None:
+        await self._share(self.cluster)
+
+    hand, ormis = OnCluster.hand, OnCluster.ormis
+
+    async def _share(self, database: Database) -> None:
+        async def work(first: int) -> None:
+            for number in range(first, self.operations, TASKS):
+                await self.one(database, number)
+
+        await asyncio.gather(*map(work, range(TASKS)))
+
+    async def one(self, database: Database, number: int) -> None:
+        """One operation of a task."""
+        await Player.aget(self.players[database][number].id)
+
+
+class SaveFieldMany(GetMany):
+    """One changed, indexed field of a loaded object, of a hundred tasks at once."""
+
+    name = "cluster-async-save-field-100"
+    title = "asave() of one changed, indexed field on a cluster / on one server, 100 tasks"
+
+    def fill(self) -> None:
+        super().fill()
+        self.scores = {self.plain: count(1), self.cluster: count(1)}
+
+    async def one(self, database: Database, number: int) -> None:
+        player = self.players[database][number]
+        player.score = next(self.scores[database])
+        await player.asave()
+
+    def check(self) -> None:
+        """Nothing: which task comes first is open."""
+
+
+class Fan(OnCluster):
+    """A question to all partitions."""
+
+    repeated: ClassVar[int] = 20
+
+    @property
+    def operations(self) -> int:
+        return self.repeated
+
+    @property
+    def stored(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return min(self.place.sizes.objects, 20_000)
+
+    def ask(self, database: Database) -> Any:
+        """The question."""
+        raise NotImplementedError
+
+    def do(self, database: Database) -> object:
+        return [self.ask(database) for _ in range(self.operations)]
+
+    def check(self) -> None:
+        super().check()
+        assert self.ask(self.plain) == self.ask(self.cluster)
+
+
+class Top(Fan):
+    """The ten with the highest scores."""
+
+    name = "cluster-top-10"
+    title = f"the first 10 by an indexed field over {PARTITIONS} partitions / on one server"
+    target = Target(8)
+
+    def ask(self, database: Database) -> Any:
+        return [one.email for one in Player.objects.using(database).order_by("-score")[:10]]
+
+
+class Counted(Fan):
+    """A count of a range of an index."""
+
+    name = "cluster-count"
+    title = f"count() of a range over {PARTITIONS} partitions / on one server"
+    target = Target(8)
+
+    def ask(self, database: Database) -> Any:
+        return Player.objects.using(database).filter(score__gte=10_000, score__lt=60_000).count()
+
+
+class BulkCreate(OnCluster):
+    """Many new objects at once."""
+
+    name = "cluster-bulk-create"
+    title = "bulk_create() on a cluster / on one server"
+    target = Target(0.8, at_least=True)
+    speed = True
+    large = True
+
+    def fill(self) -> None:
+        """Each round has objects of its own."""
+        self.numbers = {self.plain: 1, self.cluster: 1}
+
+    def _work(self, database: Database) -> Work:
+        first = self.numbers[database]
+        self.numbers[database] = first + self.operations
+        made = [Player(**values(pk)) for pk in range(first, first + self.operations)]
+        return lambda: Player.objects.using(database).bulk_create(made)
+
+
+LINES: list[type[Line]] = [
+    Get,
+    Refresh,
+    SaveField,
+    SaveNew,
+    Update,
+    GetMany,
+    SaveFieldMany,
+    Top,
+    Counted,
+    BulkCreate,
+]
