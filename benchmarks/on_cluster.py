@@ -23,39 +23,42 @@ PARTITIONS = 64
 TASKS, EACH = 100, 20
 
 _running: list[Database] = []
-_nodes: list[tuple[str, int]] = []
-"""The masters."""
+"""The plain server, and the cluster."""
+_nodes: list["redis.Redis"] = []
+"""Clients of its masters."""
 
 
 @contextmanager
 def started() -> Generator[None]:
-    """A cluster for the lines that are measured in the block."""
-    with ormis.LocalCluster(nodes=3, replicas=1) as cluster:
-        with ormis.connect(f"{cluster.url}?partitions={PARTITIONS}") as database:
-            _running.append(database)
-            _nodes.extend(node.address for node in cluster.nodes[: cluster.masters])
+    """A cluster for the lines that are measured in the block, and a plain server with a replica, also by TCP."""
+    with ormis.connect("embedded://") as server, ormis.connect("embedded://") as replica:
+        (port,) = free_ports(1)
+        server.client.config_set("port", port)
+        replica.client.replicaof("127.0.0.1", port)
+        with (
+            ormis.LocalCluster(nodes=3, replicas=1) as cluster,
+            ormis.connect(f"redis://127.0.0.1:{port}/") as plain,
+            ormis.connect(f"{cluster.url}?partitions={PARTITIONS}") as database,
+        ):
+            _running[:] = plain, database
+            _nodes[:] = (node.client for node in cluster.nodes[: cluster.masters])
             yield
-        _running.clear()
-        _nodes.clear()
 
 
 class OnCluster(Line):
     """A line of two databases. `players` has the same objects of each, in the order in which they were made."""
 
-    note = f"three masters with a replica each, {PARTITIONS} partitions, on the same machine"
+    note = f"three masters and the plain server with a replica each, {PARTITIONS} partitions, all by TCP on one machine"
     stored: ClassVar[int] = 2000
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self.plain = _over_tcp(place)
-        self.cluster = _running[-1]
+        self.plain, self.cluster = _running
         self.players: dict[Database, list[Player]] = {}
 
     def prepare(self) -> None:
-        self.place.clear()
-        for host, port in _nodes:
-            with redis.Redis(host, port) as node:
-                node.flushdb()
+        for node in (self.plain.client, *_nodes):
+            node.flushdb()
         vars(vars(self.cluster)["_cluster"])["_checked"] = False  # it stores the number of partitions again
         self.fill()
 
@@ -82,15 +85,6 @@ class OnCluster(Line):
     def check(self) -> None:
         """The same objects, but for their keys."""
         assert _contents(self.plain) == _contents(self.cluster)
-
-
-def _over_tcp(place: Place) -> Database:
-    """The plain server by the same way as the nodes: a Unix socket is faster than TCP."""
-    if "path" not in place.client.connection_pool.connection_kwargs:
-        return place.database
-    if not int(place.client.config_get("port")["port"]):
-        place.client.config_set("port", free_ports(1)[0])
-    return ormis.connect(f"redis://127.0.0.1:{place.client.config_get('port')['port']}/")
 
 
 def _contents(database: Database) -> list[Any]:

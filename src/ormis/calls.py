@@ -55,12 +55,16 @@ class Command:
 
 
 class HashFields:
-    """Fields that are read of many hashes: their part of HMGET, packed once. model: the beginning of their keys."""
+    """Fields that are read of many hashes: their part of HMGET, packed once.
 
-    __slots__ = ("head", "model", "names", "tail")
+    model: the beginning of their keys. integers: whether the primary keys after it are integers.
+    """
 
-    def __init__(self, names: Iterable[str], model: str = "") -> None:
+    __slots__ = ("head", "integers", "model", "names", "tail")
+
+    def __init__(self, names: Iterable[str], model: str = "", integers: bool = False) -> None:
         self.model = model
+        self.integers = integers
         self.names = tuple(names)
         self.head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(self.names) + 2)
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]

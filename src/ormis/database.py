@@ -261,7 +261,9 @@ class Database:
         if self._reader is not None and block_of(self._own) is None:
             return self._reader.run_one(operation)
         if not self._checked:
-            return self._run_one_first(operation)
+            if self._cluster is None or block_of(self._own) is not None:
+                return self.run(steps(operation))
+            return self._cluster.run_one(operation, self.run)
         try:
             reply = sync.send(self._connections.client, operation.call, self.prefix)
         except _CONNECTION_ERRORS as error:
@@ -278,7 +280,7 @@ class Database:
         if not self._checked:
             if self._cluster is None or block_of(self._own) is not None:
                 return self.arun(steps(operation))
-            return self._of_cluster(self._cluster.arun_one(operation))
+            return self._cluster.arun_one(operation, self.arun)
         own = self._connections.loop_client
         return aio.run_one(own.client, operation, self.prefix, own.shared, self._note_url)
 
@@ -301,23 +303,13 @@ class Database:
     def awrite_one(self, operation: OneWrite) -> Coroutine[Any, Any, None]:
         """As write_one(), with the async client."""
         if self._cluster is not None:
-            return self._of_cluster(self._cluster.awrite_one(operation))
+            return self._awrite_on_cluster(self._cluster, operation)
         own = self._connections.loop_client
         return aio.write_one(own.client, operation, self.prefix, own.shared, self._drop, self._note_url)
 
-    def _run_one_first(self, operation: OneCall[R]) -> R:
-        """As run_one(), before the first call, and on a cluster."""
-        if self._cluster is None or block_of(self._own) is not None:
-            return self.run(steps(operation))
+    async def _awrite_on_cluster(self, cluster: Cluster, operation: OneWrite) -> None:
         try:
-            return self._cluster.run_one(operation)
-        except _CONNECTION_ERRORS as error:
-            self._note_url(error)
-            raise
-
-    async def _of_cluster(self, coroutine: Coroutine[Any, Any, R]) -> R:
-        try:
-            return await coroutine
+            await cluster.awrite_one(operation)
         except _CONNECTION_ERRORS as error:
             self._note_url(error)
             raise

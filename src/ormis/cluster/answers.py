@@ -20,7 +20,6 @@ from ..storage.scripts import script
 from .partitions import Partition, Partitions
 from .reading import answer_query, by_key
 from .routing import PartitionCall
-from .single import place_of_read
 from .side_by_side import Steps
 from .writing import Chooser, answer_change, answer_commit, answer_in_one, answer_reserve
 
@@ -38,7 +37,7 @@ class Answers:
     def place(self, call: Call) -> Partition | None:
         """The partition of a call that is sent there as it is, where a look at it tells."""
         if isinstance(call, HashRead):
-            return place_of_read(call, self.partitions)
+            return self.partitions.of_hash(call.fields, call.key)
         return self.partitions.all[0] if len(self.partitions) == 1 and not isinstance(call, Invocation) else None
 
     def answer(self, call: Call) -> Steps[Any]:
@@ -75,7 +74,7 @@ class Answers:
     def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
         places: dict[Partition, list[int]] = {}
         for at, key in enumerate(call.keys):
-            places.setdefault(self._of_object(call.fields.model, key), []).append(at)
+            places.setdefault(self.partitions.of_hash(call.fields, key), []).append(at)
         steps = [
             PartitionCall(read, partition)
             for partition, some in places.items()
@@ -104,7 +103,9 @@ class Answers:
         assert isinstance(call, Command), "a HashRead is sent as it is"
         name, key = str(call.args[0]), call.args[call.key]
         if name == "PTTL":
-            return (yield PartitionCall(call, self._of_object(_model_of(str(key)), str(key))))
+            model = _model_of(str(key))
+            pk = str(key)[len(model) + 1 :]
+            return (yield PartitionCall(call, self.partitions.of(registry.schema_for(model), pk)))
         if name == "ZMSCORE":
             return (yield from self._scores(str(key), call.args[2:]))
         raise ClusterError(f"{name} {key if call.key else ''} is not there yet on a cluster")
@@ -119,10 +120,6 @@ class Answers:
                 raise reply
             found |= zip(some, reply, strict=True)
         return [found[member] for member in members]
-
-    def _of_object(self, model: str, key: str) -> Partition:
-        """The partition of an object by the key of its hash."""
-        return self.partitions.of(registry.schema_for(model), key[len(model) + 1 :])
 
 
 def _model_of(key: str) -> str:

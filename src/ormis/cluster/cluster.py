@@ -103,27 +103,25 @@ class Cluster:
         """Whether the partitions were looked at: from the first call on."""
         return self._checked
 
-    def run_one(self, operation: OneCall[R]) -> R:
-        """Runs an operation of one call, which reads."""
+    def run_one(self, operation: OneCall[R], run: Callable[[Operation[R]], R]) -> R:
+        """Runs an operation of one call, which reads. run: what runs it where the shortest way does not do."""
         call = operation.call
         if isinstance(call, HashRead) and self._checked:
-            reply = single.read(self.router, call, single.place_of_read(call, self.partitions))
+            reply = single.read(self.router, call, self.partitions.of_hash(call.fields, call.key))
             if reply is not single.MISSED:
                 return operation.result(reply)
-        return self.run(steps(operation))
+        return run(steps(operation))
 
-    def arun_one(self, operation: OneCall[R]) -> Coroutine[Any, Any, R]:
+    def arun_one(
+        self, operation: OneCall[R], run: Callable[[Operation[R]], Coroutine[Any, Any, R]]
+    ) -> Coroutine[Any, Any, R]:
         """As run_one(), with the connections of the running event loop."""
         call = operation.call
         if isinstance(call, HashRead) and self._checked:
-            coming = single.aread(self.router, call, single.place_of_read(call, self.partitions))
+            coming = single.aread(self.router, call, self.partitions.of_hash(call.fields, call.key))
             if coming is not None:
-                return self._result(operation, coming)
-        return self.arun(steps(operation))
-
-    async def _result(self, operation: OneCall[R], coming: "Future[Any]") -> R:
-        reply = await coming
-        return await self.arun(steps(operation)) if isinstance(reply, Exception) else operation.result(reply)
+                return _result(operation, coming, run)
+        return run(steps(operation))
 
     def write_one(self, operation: OneWrite) -> None:
         """Runs an operation of one call, which writes."""
@@ -232,6 +230,13 @@ class Cluster:
                         f"prefix of its own for another database"
                     )
         yield from side_by_side({first: check_layout()})
+
+
+async def _result(
+    operation: OneCall[R], coming: "Future[Any]", run: Callable[[Operation[R]], Coroutine[Any, Any, R]]
+) -> R:
+    reply = await coming
+    return await run(steps(operation)) if isinstance(reply, Exception) else operation.result(reply)
 
 
 def _sent(call: Call) -> Operation[Any]:

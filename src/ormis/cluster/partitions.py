@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import count, product
 
+from ..calls import HashFields
 from ..schema.schema import Column, Schema
 from ..storage.keys import MODELS
 
@@ -92,6 +93,11 @@ class Partitions:
         """The partition of an object with this key, as it is stored."""
         return self.all[number_of(schema, pk, len(self.all))]
 
+    def of_hash(self, fields: HashFields, key: str) -> Partition:
+        """The partition of an object by the key of its hash."""
+        pk, partitions = key[len(fields.model) + 1 :], self.all
+        return partitions[int(pk) % len(partitions) if fields.integers else _remainder(pk, len(partitions))]
+
 
 def number_of(schema: Schema, pk: str | bytes, partitions: int) -> int:
     """The number of the partition of an object with this key."""
@@ -100,8 +106,10 @@ def number_of(schema: Schema, pk: str | bytes, partitions: int) -> int:
 
 def number_of_text(column: Column, text: str | bytes, partitions: int) -> int:
     """The number of the partition of a stored text: of an integer its remainder, of another text that of its CRC16."""
-    if column.codec.kind == "int":
-        return int(text) % partitions
+    return int(text) % partitions if column.codec.kind == "int" else _remainder(text, partitions)
+
+
+def _remainder(text: str | bytes, partitions: int) -> int:
     return crc_hqx(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"), 0) % partitions
 
 

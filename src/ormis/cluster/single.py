@@ -16,7 +16,6 @@ from ..drivers import sync
 from ..drivers.capture import listing
 from ..drivers.idempotency import Once
 from ..operations.writing.single_save import SingleInsert, SingleUpdate
-from ..schema import registry
 from .partitions import Partition, Partitions
 from .placement import placement_of_writes
 from .routing import PartitionCall, Router
@@ -24,12 +23,6 @@ from .writing import Chooser
 
 MISSED: Any = object()
 """In the place of a reply: the call is to be routed."""
-
-
-def place_of_read(call: HashRead, partitions: Partitions) -> Partition:
-    """The partition of the object that is read."""
-    model = call.fields.model
-    return partitions.of(registry.schema_for(model), call.key[len(model) + 1 :])
 
 
 def place_of_write(operation: OneWrite, partitions: Partitions, chooser: Chooser) -> Partition | None:
@@ -57,7 +50,7 @@ def read(router: Router, call: HashRead, partition: Partition) -> Any:
 
 
 def aread(router: Router, call: HashRead, partition: Partition) -> "Future[Any] | None":
-    """The reply to come, which may be an error, over the connection that the running event loop shares; None: MISSED."""
+    """The reply to come, which may be an error, over the shared connection of the running event loop; None: MISSED."""
     address = router.topology.owner(partition.slot)
     if address is None or listing():
         return None

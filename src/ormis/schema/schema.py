@@ -456,7 +456,7 @@ class Schema:
     @cached_property
     def hash_fields(self) -> HashFields:
         """All columns, as they are read of one hash."""
-        return HashFields((column.name for column in self.columns), self.key)
+        return HashFields((column.name for column in self.columns), self.key, self.pk.codec.kind == "int")
 
     @cached_property
     def decoder(self) -> RowDecoder:
