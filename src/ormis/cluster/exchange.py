@@ -11,7 +11,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError, TryAgainE
 
 from ..calls import Argument, ScriptCall, Sent
 from ..connections.aloans import aloan_of
-from ..connections.exchange import next_reply
+from ..connections.exchange import next_replies, next_reply
 from ..connections.loans import Loan, loan_of
 from ..connections.packing import pack
 from ..connections.shared import LARGE
@@ -31,11 +31,11 @@ class Request:
 
     __slots__ = ("address", "by_text", "call", "command", "node", "once", "partition", "reply", "tail")
 
-    def __init__(self, call: Sent, partition: Partition, once: Once | None, tail: bytes = b"") -> None:
+    def __init__(self, call: Sent, partition: Partition, once: Once | None, tail: bytes | None = None) -> None:
         self.call = call
         self.partition = partition
         self.once = once
-        self.tail = tail
+        self.tail = bulks(call.args) if tail is None and isinstance(call, ScriptCall) else tail or b""
         self.by_text = False
         self.command = ""
         self.address: Address | None = None
@@ -44,15 +44,30 @@ class Request:
 
     def packed(self, client: Any) -> bytes:
         """The bytes that are sent."""
-        call = self.call
+        return _packed(client, (self,))
+
+
+def _packed(client: Any, requests: Sequence[Request]) -> bytes:
+    """The bytes of requests of one node; requests of one call that follow each other differ in their partition."""
+    parts: list[bytes] = []
+    last: Request | None = None
+    head = b""
+    for request in requests:
+        call = request.call
         if not isinstance(call, ScriptCall):
-            return pack(wire(call, self.partition))
-        by_sha, by_text = commands(client, call)
-        self.command = by_sha
-        head = bulk(by_text.encode()) + bulk(call.source.encode()) if self.by_text else bulks((by_sha, call.sha))
-        token = b"" if self.once is None else bulk(self.once.token.encode())
-        count = 4 + len(self.partition.keys) + len(call.args) + (self.once is not None)
-        return b"*%d\r\n%b%b%b%b" % (count, head, self.partition.head, self.tail or bulks(call.args), token)
+            parts.append(pack(wire(call, request.partition)))
+            continue
+        if last is None or last.call is not call or last.by_text or request.by_text:
+            by_sha, by_text = commands(client, call)
+            request.command, last = by_sha, request
+            head = b"*%d\r\n" % (4 + len(request.partition.keys) + len(call.args) + (request.once is not None))
+            head += bulk(by_text.encode()) + bulk(call.source.encode()) if request.by_text else bulks((by_sha, call.sha))
+        else:
+            request.command = last.command
+        parts += (head, request.partition.head, request.tail)
+        if request.once is not None:
+            parts.append(bulk(request.once.token.encode()))
+    return b"".join(parts)
 
 
 def wire(call: Sent, partition: Partition) -> Any:
@@ -102,7 +117,7 @@ def _sent(client: Any, requests: Sequence[Request]) -> Loan | None:
         connection = loan.take()
         if loan.was_broken:
             renew()
-        connection.send_packed_command([b"".join([request.packed(client) for request in requests])])
+        connection.send_packed_command([_packed(client, requests)])
     except (RedisError, OSError) as error:
         loan.settle()
         _fail(requests, error)
@@ -114,17 +129,14 @@ def _sent(client: Any, requests: Sequence[Request]) -> Loan | None:
 
 
 def _read(loan: Loan, requests: Sequence[Request]) -> None:
-    done = 0
+    replies: list[Any] = []
     try:
-        for request in requests:
-            try:
-                request.reply = next_reply(loan.connection)
-            except ResponseError as error:
-                request.reply = error
-            done += 1
+        next_replies(loan.connection, len(requests), replies)
         loan.clean = True
     except (RedisError, OSError) as error:
-        _fail(requests[done:], error)
+        replies += [error] * (len(requests) - len(replies))
+    for request, reply in zip(requests, replies, strict=True):
+        request.reply = reply
 
 
 def _fail(requests: Sequence[Request], error: Exception) -> None:
@@ -138,6 +150,9 @@ def _again(client: Any, requests: Sequence[Request]) -> list[Request]:
     sent = set[str]()
     for request in requests:
         call, reply = request.call, request.reply
+        if not isinstance(reply, Exception):
+            request.by_text = False
+            continue
         if not isinstance(call, ScriptCall):
             continue
         if isinstance(reply, NoScriptError):
@@ -199,7 +214,7 @@ async def _asend_by_pool(client: Any, requests: Sequence[Request], before: bytes
         connection = await loan.take()
         if loan.was_broken:
             renew()
-        await connection.send_packed_command([before + b"".join([request.packed(client) for request in requests])])
+        await connection.send_packed_command([before + _packed(client, requests)])
         if before:
             await connection.read_response(disable_decoding=True)
         for request in requests:

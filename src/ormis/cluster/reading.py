@@ -30,6 +30,7 @@ from ..operations.reading.select import positions_in_order, take_related
 from ..planning.plan import Plan
 from ..records.state import Wire
 from ..schema.schema import Schema
+from .merging import are_whole, cut_off, page_of, picked, share
 from .partitions import Partition, Partitions
 from .placement import placement
 from .routing import PartitionCall
@@ -104,11 +105,18 @@ def _first_page(call: QueryCall, plan: Plan, asked: Sequence[Partition]) -> Step
     own = _own_plan(plan, sliced and call.want == "rows")
     counted = _counts_order(plan) and "places" not in call.more
     more = {} if call.want != "rows" or counted else {"places": True}
-    if own is plan and call.more == more and call.reading is None:
-        sent: Any = call
-    else:
-        sent = query_call(replace(own, renews=False) if plan.renews else own, call.want, more)
+    if sliced and call.want == "rows" and plan.limit is not None:
+        best = yield from _best(plan, own, more, asked, counted)
+        if best is not None:
+            return best
+    is_same = own is plan and call.more == more and call.reading is None
+    sent = call if is_same else _call(own, call.want, more)
     replies = yield [PartitionCall(sent, partition) for partition in asked]
+    if call.want == "count" and all(reply.__class__ is int for reply in replies):
+        return Page(plan, sum(replies), whole=True)
+    if call.want == "rows" and are_whole(plan, replies):
+        page, places, _ = page_of(plan, replies, counted)
+        return picked(page, _cut(plan, places) if sliced else places, counted)
     pages = yield from side_by_side(
         {one: _page(own, call.want, reply) for one, reply in zip(asked, replies, strict=True)}
     )
@@ -118,15 +126,54 @@ def _first_page(call: QueryCall, plan: Plan, asked: Sequence[Partition]) -> Step
         return (yield from _aggregated(own, pages))
     if not all(page.whole for page in pages.values()):
         return (yield from _by_keys(plan, pages))
-    page = merged(plan, [*pages.values()], sliced, counted)
-    return page
+    return merged(plan, [*pages.values()], sliced, counted)
+
+
+def _best(
+    plan: Plan, own: Plan, more: dict[str, Any], asked: Sequence[Partition], counted: bool
+) -> Steps[Page | None]:
+    """The first rows, of few rows of each partition; None if that does not do."""
+    assert own.limit is not None
+    few = share(own.limit, len(asked))
+    if few == own.limit:
+        return None
+    short = _call(_limited(own, few), "rows", more)
+    replies = yield [PartitionCall(short, partition) for partition in asked]
+    if not are_whole(plan, replies):
+        return None
+    page, places, counts = page_of(plan, replies, counted)
+    again = cut_off(places[: own.limit], counts, few)
+    if again:
+        whole = _call(own, "rows", more)
+        found = yield [PartitionCall(whole, asked[number]) for number in again]
+        replies = [*replies]
+        for number, reply in zip(again, found, strict=True):
+            replies[number] = reply
+        if not are_whole(plan, replies):
+            return None
+        page, places, counts = page_of(plan, replies, counted)
+        if any(number not in again for number in cut_off(places[: own.limit], counts, few)):
+            return None  # rows have changed meanwhile
+    return picked(page, _cut(plan, places), counted)
+
+
+def _call(plan: Plan, want: str, more: dict[str, Any]) -> QueryCall:
+    return query_call(replace(plan, renews=False) if plan.renews else plan, want, more)
+
+
+def _cut(plan: Plan, places: Sequence[int]) -> Sequence[int]:
+    return places[plan.offset : None if plan.limit is None else plan.offset + plan.limit]
 
 
 def _own_plan(plan: Plan, sliced: bool) -> Plan:
     """The plan as a partition follows it: it can't tell where the slice begins."""
     if not sliced or not plan.offset:
         return plan
-    limit = None if plan.limit is None else plan.offset + plan.limit
+    return _limited(plan, None if plan.limit is None else plan.offset + plan.limit)
+
+
+def _limited(plan: Plan, limit: int | None) -> Plan:
+    """The plan from its beginning, with this limit."""
     if plan.prepared is not None:
         return plan.prepared.bound(plan.where, plan.texts, 0, limit, plan.limits)
     return replace(plan, offset=0, limit=limit)

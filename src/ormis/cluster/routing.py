@@ -148,18 +148,18 @@ class Router:
         """
         requests, meanwhile = _requests(steps)
         try:
-            waiting = [(request, Way(self.topology, request.partition.slot, PATIENCE)) for request in requests]
+            exchange(self._first(requests), meanwhile)
+            waiting, pauses = _again(self._unanswered(requests))
             while waiting:
-                groups, asking, pause = self._groups(waiting)
-                exchange(groups, meanwhile)
-                meanwhile = None
+                for way in _looking(waiting):
+                    self._look(way)
+                if wait := min(pauses, default=0.0):
+                    sleep(wait)
+                groups, asking = self._groups(waiting)
+                exchange(groups)
                 for request in asking:
                     ask_node(request.node, request)
                 waiting, pauses = _again(waiting)
-                for way in _looking(waiting):
-                    self._look(way)
-                if waiting and (wait := min([*pauses, *pause])):
-                    sleep(wait)
         finally:
             _end(requests)
         return [_received(request) for request in requests]
@@ -168,41 +168,57 @@ class Router:
         """As send_all(), with the connections of the running event loop."""
         requests, meanwhile = _requests(steps)
         try:
-            waiting = [(request, Way(self.topology, request.partition.slot, PATIENCE)) for request in requests]
+            await aexchange(self._first(requests), meanwhile)
+            waiting, pauses = _again(self._unanswered(requests))
             while waiting:
-                groups, asking, pause = self._groups(waiting)
-                await aexchange(groups, meanwhile)
-                meanwhile = None
+                for way in _looking(waiting):
+                    await self._alook(way)
+                if wait := min(pauses, default=0.0):
+                    await asyncio.sleep(wait)
+                groups, asking = self._groups(waiting)
+                await aexchange(groups)
                 for request in asking:
                     await aask_node(request.node, request)
                 waiting, pauses = _again(waiting)
-                for way in _looking(waiting):
-                    await self._alook(way)
-                if waiting and (wait := min([*pauses, *pause])):
-                    await asyncio.sleep(wait)
         finally:
             _end(requests)
         return [_received(request) for request in requests]
 
+    def _first(self, requests: Iterable[Request]) -> dict[Connections, list[Request]]:
+        """The requests by the nodes of their partitions, as far as these are known."""
+        groups: dict[Address, list[Request]] = {}
+        owner = self.topology.owner
+        for request in requests:
+            request.address = address = owner(request.partition.slot)
+            if address is not None:
+                groups.setdefault(address, []).append(request)
+        return {self.nodes.at(address): some for address, some in groups.items()}
+
+    def _unanswered(self, requests: Iterable[Request]) -> list[tuple[Request, Way]]:
+        """Those that have met an error, or whose node was not known, and their ways from here on."""
+        return [
+            (request, Way(self.topology, request.partition.slot, PATIENCE))
+            for request in requests
+            if request.address is None or isinstance(request.reply, Exception)
+        ]
+
     def _groups(
         self, waiting: Iterable[tuple[Request, Way]]
-    ) -> tuple[dict[Connections, list[Request]], list[Request], list[float]]:
-        """The requests by their nodes; those that go behind ASKING; the pauses of those whose node is not known."""
+    ) -> tuple[dict[Connections, list[Request]], list[Request]]:
+        """The requests by their nodes, as far as these are known; those that go behind ASKING."""
         groups: dict[Connections, list[Request]] = {}
         asking: list[Request] = []
-        pauses: list[float] = []
         for request, way in waiting:
             address = way.node()
             request.address, request.reply = address, None
             if address is None:
-                pauses.append(way.unknown())
                 continue
             request.node = self.nodes.at(address)
             if way.ask is not None:
                 asking.append(request)
             else:
                 groups.setdefault(request.node, []).append(request)
-        return groups, asking, pauses
+        return groups, asking
 
     # The topology ----------------------------------------------------------------------------------------------------
 
@@ -295,6 +311,7 @@ def _again(waiting: Iterable[tuple[Request, Way]]) -> tuple[list[tuple[Request, 
     for request, way in waiting:
         reply = request.reply
         if request.address is None:
+            pauses.append(way.unknown())
             again.append((request, way))
         elif isinstance(reply, Exception):
             try:

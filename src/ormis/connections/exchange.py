@@ -68,13 +68,33 @@ def next_reply(connection: Any) -> Any:
     return _next(connection, reader)
 
 
-def _next(connection: Any, reader: Any) -> Any:
-    reply = reader.gets(False)
-    if reply.__class__ in _WHOLE:
-        return reply
+def next_replies(connection: Any, number: int, replies: list[Any]) -> None:
+    """Adds the next replies to the list, until it has so many; an error reply as it is.
+
+    Raises as exchange() where the connection breaks; the replies before that were added.
+    """
+    reader = getattr(connection._parser, "_reader", None)
+    is_plain = reader is not None and _plain(connection.__class__)
+    gets: Any = getattr(reader, "gets", None)
+    while len(replies) < number:
+        reply = gets(False) if is_plain else None
+        if not is_plain or reply.__class__ not in _WHOLE:
+            try:
+                reply = _checked(connection, reply) if is_plain else connection.read_response(disable_decoding=True)
+            except redis.ResponseError as error:
+                reply = error
+        replies.append(reply)
+
+
+def _checked(connection: Any, reply: Any) -> Any:
     if isinstance(reply, Exception):
         raise reply
     return _rest(connection, reply)
+
+
+def _next(connection: Any, reader: Any) -> Any:
+    reply = reader.gets(False)
+    return reply if reply.__class__ in _WHOLE else _checked(connection, reply)
 
 
 def _rest(connection: Any, reply: Any) -> Any:
