@@ -61,7 +61,9 @@ def _packed(client: Any, requests: Sequence[Request]) -> bytes:
             by_sha, by_text = commands(client, call)
             request.command, last = by_sha, request
             head = b"*%d\r\n" % (4 + len(request.partition.keys) + len(call.args) + (request.once is not None))
-            head += bulk(by_text.encode()) + bulk(call.source.encode()) if request.by_text else bulks((by_sha, call.sha))
+            head += (
+                bulk(by_text.encode()) + bulk(call.source.encode()) if request.by_text else bulks((by_sha, call.sha))
+            )
         else:
             request.command = last.command
         parts += (head, request.partition.head, request.tail)

@@ -129,9 +129,7 @@ def _first_page(call: QueryCall, plan: Plan, asked: Sequence[Partition]) -> Step
     return merged(plan, [*pages.values()], sliced, counted)
 
 
-def _best(
-    plan: Plan, own: Plan, more: dict[str, Any], asked: Sequence[Partition], counted: bool
-) -> Steps[Page | None]:
+def _best(plan: Plan, own: Plan, more: dict[str, Any], asked: Sequence[Partition], counted: bool) -> Steps[Page | None]:
     """The first rows, of few rows of each partition; None if that does not do."""
     assert own.limit is not None
     few = share(own.limit, len(asked))

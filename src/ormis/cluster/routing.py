@@ -202,9 +202,7 @@ class Router:
             if request.address is None or isinstance(request.reply, Exception)
         ]
 
-    def _groups(
-        self, waiting: Iterable[tuple[Request, Way]]
-    ) -> tuple[dict[Connections, list[Request]], list[Request]]:
+    def _groups(self, waiting: Iterable[tuple[Request, Way]]) -> tuple[dict[Connections, list[Request]], list[Request]]:
         """The requests by their nodes, as far as these are known; those that go behind ASKING."""
         groups: dict[Connections, list[Request]] = {}
         asking: list[Request] = []

@@ -62,7 +62,7 @@ local function first_keys(best, needed)
       some = sift_all(some, walked)
       for i = 1, #some do kept[#kept + 1] = some[i] end
       return looked <= MOST
-    end)
+    end, 0, #plan < 6)
     if not keys then return nil end
     local texts = {}
     for i = 1, #keys do texts[i] = stands[keys[i]] end

@@ -1,10 +1,11 @@
 -- Keys by measured probes, see probes.lua.
 -- Out: keys_of(probe), those that it allows; sift(keys, probe), of these those that it allows, too: an exact one of a
---      key, a set or a range of scores; walk(probe, descending, needed, look, spare|nil), which walks a range in its
---      order until as much is kept as is needed, with all that stands with the last: `look` is given keys, the list to
---      which it adds what it keeps of them, themselves or rows that begin with them, and where each key stands, a score
---      or a text; it says false to give up, 'enough' to leave out further ones that stand with the last. `spare` of the
---      first keys are expected not to be kept. Returns the list and where each key stands; nil if given up.
+--      key, a set or a range of scores; walk(probe, descending, needed, look, spare|nil, all|nil), which walks a range
+--      in its order until as much is kept as is needed, with all that stands with the last: `look` is given keys, the
+--      list to which it adds what it keeps of them, themselves or rows that begin with them, and where each key stands,
+--      a score or a text; it says false to give up, 'enough' to leave out further ones that stand with the last;
+--      `spare` of the first keys are expected not to be kept; `all`: every key is. Returns the list and where each key
+--      stands; nil if given up.
 
 local call = require('server.call')
 
@@ -44,11 +45,11 @@ local function sift(keys, probe)
   return kept
 end
 
-local function walk(probe, descending, needed, look, spare)
+local function walk(probe, descending, needed, look, spare, all)
   local by_text, command, low, high = probe[1] == 'text', 'ZRANGEBY', probe.low, probe.high
   if descending then command, low, high = 'ZREVRANGEBY', high, low end
   command = command .. (by_text and 'LEX' or 'SCORE')
-  local kept, stands, start, size = {}, {}, 0, math.min(PAGE, math.max(needed + 1 + (spare or 0), 16))
+  local kept, stands, start, size = {}, {}, 0, math.min(PAGE, math.max(needed + 1 + (spare or 0), all and 4 or 16))
   local function stand(i)
     local own = kept[i]
     return stands[type(own) == 'table' and own[1] or own]
