@@ -4,7 +4,7 @@ Both sides are ormis: "the other" is the plain server. So a ratio is what the pa
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, ClassVar
@@ -15,9 +15,9 @@ import ormis
 from ormis import Database
 from ormis.cluster.local import free_ports
 
-from .harness import AsyncLine, Line, Target, Work
+from .harness import AsyncLine, Line, Result, Target, Work
 from .model import Player, values
-from .place import Place
+from .place import BATCH, Place, batches
 
 PARTITIONS = 64
 TASKS, EACH = 100, 20
@@ -46,15 +46,19 @@ def started() -> Generator[None]:
 
 
 class OnCluster(Line):
-    """A line of two databases. `players` has the same objects of each, in the order in which they were made."""
+    """A line of two databases. `players` has the same objects of each, the first that were made."""
 
     note = f"three masters and the plain server with a replica each, {PARTITIONS} partitions, all by TCP on one machine"
-    stored: ClassVar[int] = 2000
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.plain, self.cluster = _running
         self.players: dict[Database, list[Player]] = {}
+
+    @property
+    def stored(self) -> int:
+        """How many objects there are."""
+        return TASKS * EACH
 
     def prepare(self) -> None:
         for node in (self.plain.client, *_nodes):
@@ -64,8 +68,10 @@ class OnCluster(Line):
 
     def fill(self) -> None:
         for database in (self.plain, self.cluster):
-            made = [Player(**values(pk)) for pk in range(1, self.stored + 1)]
-            self.players[database] = Player.objects.using(database).bulk_create(made)
+            self.players[database] = []
+            for pks in _parts(self.stored):
+                made = Player.objects.using(database).bulk_create([Player(**values(pk)) for pk in pks])
+                self.players[database] = self.players[database] or made
 
     def hand(self) -> Work:
         return self._work(self.plain)
@@ -85,6 +91,12 @@ class OnCluster(Line):
     def check(self) -> None:
         """The same objects, but for their keys."""
         assert _contents(self.plain) == _contents(self.cluster)
+
+
+def _parts(stored: int) -> list[range]:
+    """The numbers of so many objects, in parts that are made at once."""
+    size = 2 * PARTITIONS * BATCH // 8
+    return [range(first, min(first + size, stored + 1)) for first in range(1, stored + 1, size)]
 
 
 def _contents(database: Database) -> list[Any]:
@@ -239,8 +251,8 @@ class Fan(OnCluster):
         return self.repeated
 
     @property
-    def stored(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return min(self.place.sizes.objects, 20_000)
+    def stored(self) -> int:
+        return self.place.sizes.objects
 
     def ask(self, database: Database) -> Any:
         """The question."""
@@ -296,6 +308,39 @@ class BulkCreate(OnCluster):
         return lambda: Player.objects.using(database).bulk_create(made)
 
 
+class Memory(OnCluster):
+    """The memory of the servers: longer keys, and what each partition has for itself."""
+
+    name = "cluster-memory"
+    title = "memory per object on a cluster / on one server"
+    unit = "bytes"
+    target = Target(1.1)
+    large = True
+
+    @property
+    def stored(self) -> int:
+        return self.operations
+
+    def measure(self) -> Result:
+        self.prepare()
+        self.check()
+        hand, ormis = _bytes([self.plain.client]) / self.stored, _bytes(_nodes) / self.stored
+        return self.result(hand, ormis, [ormis / hand])
+
+
+def _bytes(nodes: Sequence["redis.Redis"]) -> int:
+    """MEMORY USAGE of every key of these servers."""
+    total = 0
+    for node in nodes:
+        keys = [*node.scan_iter(count=BATCH)]
+        for some in batches(keys):
+            with node.pipeline(transaction=False) as pipe:
+                for key in some:
+                    pipe.memory_usage(key, samples=0)
+                total += sum(pipe.execute())
+    return total
+
+
 LINES: list[type[Line]] = [
     Get,
     Refresh,
@@ -307,4 +352,5 @@ LINES: list[type[Line]] = [
     Top,
     Counted,
     BulkCreate,
+    Memory,
 ]
