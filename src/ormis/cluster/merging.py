@@ -39,9 +39,9 @@ def page_of(plan: Plan, replies: Sequence[Any], counted: bool) -> tuple[Page, li
 
     counted: the keys are in the order of creation; else the rows have ranks.
     """
-    joined = [_joined(parts) for parts in zip(*(reply[1:] for reply in replies), strict=True)]
-    counts = joined[0][1]
-    page = Page(plan, sum(counts), [packed for packed, _ in joined], whole=True)
+    whole = [joined(parts) for parts in zip(*(reply[1:] for reply in replies), strict=True)]
+    counts = whole[0][1]
+    page = Page(plan, sum(counts), [packed for packed, _ in whole], whole=True)
     ranks: list[Any]
     if counted:
         at = plan.reads.index(plan.schema.pk)
@@ -73,7 +73,7 @@ def picked(page: Page, places: Sequence[int], counted: bool) -> Page:
     return result
 
 
-def _joined(parts: Sequence[bytes]) -> tuple[bytes, list[int]]:
+def joined(parts: Sequence[bytes]) -> tuple[bytes, list[int]]:
     """Packed arrays as one, and how many items each has; of absent ones nothing."""
     bodies: list[bytes] = []
     counts: list[int] = []

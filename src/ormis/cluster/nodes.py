@@ -55,6 +55,11 @@ class Nodes:
         """Of an embedded server only."""
         return
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that one reply may take, 0 for any number."""
+        return float(self._settings.options.get("socket_timeout") or 0)
+
     def at(self, address: Address) -> Connections:
         """The connections to a node, made if need be; nothing is sent."""
         found = self._nodes.get(address)

@@ -53,6 +53,11 @@ class Router:
         self._looking = Lock()
         self._alooking: dict[Any, asyncio.Lock] = {}
 
+    @property
+    def _patience(self) -> float:
+        """Seconds in which a call is tried again, never fewer than one reply may take."""
+        return max(PATIENCE, self.nodes.timeout)
+
     # One call --------------------------------------------------------------------------------------------------------
 
     def send(self, step: PartitionCall) -> Any:
@@ -69,7 +74,7 @@ class Router:
         """The same under this token. failed: a first try was made, with this error."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        way = Way(self.topology, partition.slot, PATIENCE)
+        way = Way(self.topology, partition.slot, self._patience)
         pause = 0.0 if failed is None else way.after(*failed)
         while True:
             if way.look:
@@ -108,7 +113,7 @@ class Router:
         """As send_as()."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        way = Way(self.topology, partition.slot, PATIENCE)
+        way = Way(self.topology, partition.slot, self._patience)
         pause = 0.0 if failed is None else way.after(*failed)
         while True:
             if way.look:
@@ -197,7 +202,7 @@ class Router:
     def _unanswered(self, requests: Iterable[Request]) -> list[tuple[Request, Way]]:
         """Those that have met an error, or whose node was not known, and their ways from here on."""
         return [
-            (request, Way(self.topology, request.partition.slot, PATIENCE))
+            (request, Way(self.topology, request.partition.slot, self._patience))
             for request in requests
             if request.address is None or isinstance(request.reply, Exception)
         ]
