@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from benchmarks.__main__ import LINES, main
+from benchmarks.__main__ import CLUSTER_LINES, LINES, main
 from benchmarks.model import Player
 from benchmarks.place import Place, Sizes, open_place
 
@@ -64,6 +64,15 @@ def test_the_command_prints_the_lines_and_their_ratios(
         assert f" {line['ratio']:.2f} " in row
         assert line["verdict"] in row
     assert raw.dbsize() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("cluster")
+def test_the_lines_of_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both databases have the same objects and give the same answers."""
+    main([*TINY, "--cluster"])
+    printed = capsys.readouterr().out
+    assert all(f" {name} " in printed for name in CLUSTER_LINES)
 
 
 def test_one_line_on_a_server_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
