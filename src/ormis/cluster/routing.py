@@ -34,10 +34,14 @@ _SLOTS = ("CLUSTER", "SLOTS")
 
 @dataclass(slots=True)
 class PartitionCall:
-    """A call to one partition."""
+    """A call to one partition.
+
+    once: the token of a script that writes, if the caller has to know it; the caller ends it, then.
+    """
 
     call: Sent
     partition: Partition
+    once: Once | None = None
 
 
 class Router:
@@ -55,7 +59,7 @@ class Router:
         """Sends a call, and returns its raw reply. Raises the errors of the server that are not the cluster's."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        once = Once() if isinstance(call, ScriptCall) and call.once else None
+        once = step.once or (Once() if isinstance(call, ScriptCall) and call.once else None)
         way = Way(self.topology, partition.slot, PATIENCE)
         try:
             while True:
@@ -72,7 +76,7 @@ class Router:
                 if pause:
                     sleep(pause)
         finally:
-            if once is not None:
+            if once is not None and step.once is None:
                 once.end()
 
     def _try(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
@@ -88,7 +92,7 @@ class Router:
         """As send(), with the connections of the running event loop."""
         call, partition = step.call, step.partition
         note(call, partition.prefix)
-        once = Once() if isinstance(call, ScriptCall) and call.once else None
+        once = step.once or (Once() if isinstance(call, ScriptCall) and call.once else None)
         way = Way(self.topology, partition.slot, PATIENCE)
         try:
             while True:
@@ -105,7 +109,7 @@ class Router:
                 if pause:
                     await asyncio.sleep(pause)
         finally:
-            if once is not None:
+            if once is not None and step.once is None:
                 once.end()
 
     async def _atry(self, call: Sent, partition: Partition, once: Once | None, way: Way, node: Connections) -> Any:
