@@ -270,6 +270,64 @@ def test_blocks(db: ormis.Database, cluster: LocalCluster) -> None:
     assert ormis.check(db, models=MODELS).findings == []
 
 
+def test_what_a_block_leaves(db: ormis.Database, cluster: LocalCluster) -> None:
+    """The values that count are those at the end of a block, however often it changes an object."""
+    with ormis.atomic():
+        a = Account(country="at", number=1, email="a").save()
+        a.number = 2
+        a.save()
+        a.country = "de"
+        a.save()
+        gone = Account(email="gone").save()
+        gone.delete()
+    assert Account.objects.get(country="de", number=2) == a
+    with pytest.raises(ormis.UniqueViolation):
+        Account(country="de", number=2).save()
+    Account(country="at", number=1).save()
+    Account(email="gone").save()
+    at_rest(db, cluster)
+    with ormis.atomic():
+        a.country = "fr"
+        a.save()
+        a.number = 3
+        a.save()
+        Account.objects.filter(id=a.id).update(country="it")
+    assert Account.objects.get(country="it", number=3) == a
+    at_rest(db, cluster)
+
+
+def test_a_value_depends_on_what_others_change(db: ormis.Database, cluster: LocalCluster) -> None:
+    """Threads that change one half of a pair each never leave it unclaimed; if_unchanged is as elsewhere."""
+    one = Account(country="a", number=1).save()
+    other = Account.get(one.id)
+
+    def change(field: str, values: list[Any], of: Account) -> None:
+        for value in values:
+            setattr(of, field, value)
+            of.save()
+
+    threads = [
+        Thread(target=change, args=("country", [f"c{i}" for i in range(20)], one)),
+        Thread(target=change, args=("number", [*range(2, 22)], other)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Account.objects.get(country="c19", number=21) == one
+    with pytest.raises(ormis.UniqueViolation):
+        Account(country="c19", number=21).save()
+    one.refresh_from_db()
+    stale = Account.get(one.id)
+    one.country = "d"
+    one.save()
+    stale.country = "e"
+    with pytest.raises(ormis.ConflictError, match="country"):
+        stale.save(if_unchanged=True)
+    monitored = ormis.check(db, models=MODELS).findings
+    assert monitored == []
+
+
 def test_local_constraints_need_no_claim(db: ormis.Database, cluster: LocalCluster) -> None:
     """A constraint with the field of partition_by is compared by one call in its partition."""
     site = Site().save()

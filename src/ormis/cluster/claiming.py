@@ -76,7 +76,7 @@ def claiming(call: CommitCall, partition: Partition, partitions: Partitions) -> 
     """The reply to a commit to one partition, with the claims of the values that it changes."""
     for _ in range(ATTEMPTS):
         wanted = yield from _wanted(call.mutations, partition)
-        sent = call if not wanted.expected else commit_call(_guarded(call.mutations, wanted))
+        sent = call if not any(wanted.expected.values()) else commit_call(_guarded(call.mutations, wanted))
         reply = yield from claimed(sent, wanted, [one.schema for one in call.mutations], partition, partitions)
         if not (wanted.expected and _has_changed(reply, call.mutations, wanted)):
             return reply
@@ -143,42 +143,60 @@ def _has_changed(reply: Any, mutations: Sequence[Mutation], wanted: Wanted) -> b
     return column is not None and column.position in wanted.expected.get(number, ())[::2]
 
 
+@dataclass(slots=True)
+class _Row:
+    """An object as the mutations so far leave it: its texts, the positions of those that they change, None for all, and
+    the number of the last of them.
+    """
+
+    schema: Schema
+    texts: Texts
+    changed: set[int] | None
+    number: int
+
+
 def _wanted(mutations: Sequence[Mutation], partition: Partition) -> Steps[Wanted]:
-    """What the mutations change; reads the objects that may lose values."""
-    wanted = Wanted()
+    """What the mutations change in the end; reads the objects that may lose values."""
+    wanted, rows = Wanted(), dict[Any, _Row]()
     stored = yield from _stored(mutations, partition)
     for number, mutation in enumerate(mutations, 1):
-        schema = mutation.schema.stored
-        if not over_partitions(schema):
-            continue
+        schema, code = mutation.schema.stored, mutation.code
         keys = [(schema.key, _text(pk)) for pk in _existing(mutation)]
         wanted.keys.update(keys)
         if not _needs_claims(mutation):
             continue
-        wanted.deletes = wanted.deletes or mutation.code == "delete"
-        changes = changes_of(mutation)[0] if mutation.code in ("update", "amend") else None
-        for key in keys:
-            wanted.old.update(dict.fromkeys(values_of(schema, stored[key], changes)))
-        for row, changed in _new_rows(mutation, wanted, number, [stored[key] for key in keys]):
-            for value in values_of(schema, row, changed):
-                wanted.new.setdefault(value, number)
+        if code in ("update", "amend"):
+            _update(mutation, number, rows, stored[keys[0]], wanted)
+        elif code == "delete":
+            wanted.deletes = True
+            rows |= {key: _Row(schema, {}, None, number) for key in keys}
+        else:
+            _refuse_choice(mutation)
+            for row in rows_of(mutation):
+                key = object() if row[1] is None else (schema.key, _text(row[1]))
+                rows[key] = _Row(schema, row, None, number)
+    for key, row in rows.items():
+        wanted.new |= dict.fromkeys(values_of(row.schema, row.texts, row.changed), row.number)
+        wanted.old |= dict.fromkeys(values_of(row.schema, stored.get(key, {}), row.changed))
     return wanted
 
 
-def _new_rows(
-    mutation: Mutation, wanted: Wanted, number: int, stored: Sequence[Texts]
-) -> Sequence[tuple[Texts, Collection[int] | None]]:
-    """The texts of new and changed objects, with the positions of the changed ones, None for all."""
-    if mutation.code == "delete":
-        return []
-    if mutation.code in ("insert", "save"):
-        _refuse_choice(mutation)
-        return [(row, None) for row in rows_of(mutation)]
-    row, changed = _updated(mutation, stored[0])
-    rest = _kept(mutation.schema.stored, stored[0], changed)
-    if rest:
-        wanted.expected[number] = rest
-    return [(row, changed)]
+def _update(mutation: Mutation, number: int, rows: dict[Any, _Row], stored: Texts, wanted: Wanted) -> None:
+    """Takes an update into the rows. What its values depend on, and nothing before has changed, is not to change."""
+    schema = mutation.schema.stored
+    changes, sums = changes_of(mutation)
+    if touched(schema, sums):
+        raise ClusterError(
+            f"{schema.name}: a unique value is claimed before it is written, so it can't be an expression of stored "
+            f"values on a cluster: read the object, and assign the value"
+        )
+    key = schema.key, _text(mutation.arguments[0])
+    row = rows.setdefault(key, _Row(schema, stored, set(), number))
+    if row.changed is not None:
+        row.changed |= changes.keys()
+        expected = {*[*mutation.arguments, ()][2][::2]}
+        wanted.expected[number] = _kept(schema, stored, row.changed, changes, expected)
+    row.texts, row.number = {**row.texts, **changes}, number
 
 
 def _refuse_choice(mutation: Mutation) -> None:
@@ -192,28 +210,15 @@ def _refuse_choice(mutation: Mutation) -> None:
         )
 
 
-def _updated(mutation: Mutation, stored: Mapping[int, Any]) -> tuple[dict[int, Any], set[int]]:
-    """The texts of an updated object, and the positions of the changed ones.
-
-    Raises ClusterError where the server computes a unique value.
+def _kept(
+    schema: Schema, texts: Texts, changed: Collection[int], changes: Collection[int], expected: Collection[int]
+) -> list[Any]:
+    """The texts of the columns that share a constraint with changes, and are neither changed nor expected, as they are
+    stored: position, text|False, ...
     """
-    schema = mutation.schema
-    changes, sums = changes_of(mutation)
-    if touched(schema, sums):
-        raise ClusterError(
-            f"{schema.name}: a unique value is claimed before it is written, so it can't be an expression of stored "
-            f"values on a cluster: read the object, and assign the value"
-        )
-    return {**stored, **changes}, {*changes}
-
-
-def _kept(schema: Schema, texts: Texts, changed: Collection[int]) -> list[Any]:
-    """The texts of columns that share a constraint with changed ones, position, text|False, ..."""
-    unique = [
-        one.columns for one in over_partitions(schema) if not {c.position for c in one.columns}.isdisjoint(changed)
-    ]
-    positions = sorted({column.position for some in unique for column in some} - {*changed})
-    return [slot for at in positions for slot in (at, _packed(schema.columns[at - 1], texts.get(at)))]
+    own = [{column.position for column in unique.columns} for unique in over_partitions(schema)]
+    positions = {at for some in own if not some.isdisjoint(changes) for at in some} - {*changed, *expected}
+    return [slot for at in sorted(positions) for slot in (at, _packed(schema.columns[at - 1], texts.get(at)))]
 
 
 def _packed(column: Column, text: bytes | None) -> str | bytes | bool:
@@ -235,13 +240,16 @@ def _text(pk: Any) -> str:
     return pk.decode("utf-8", "backslashreplace") if isinstance(pk, bytes) else str(pk)
 
 
-def _stored(mutations: Sequence[Mutation], partition: Partition) -> Steps[dict[tuple[str, str], Texts]]:
+def _stored(mutations: Sequence[Mutation], partition: Partition) -> Steps[dict[Any, Texts]]:
     """The texts that decide on the unique values of the objects of mutations, by model and key."""
-    found: dict[tuple[str, str], Texts] = {}
+    keys: dict[Schema, list[Any]] = {}
     for mutation in mutations:
-        keys = _existing(mutation) if _needs_claims(mutation) else []
-        texts = yield from stored_texts(mutation.schema, {partition: keys})
-        found |= {(mutation.schema.stored.key, _text(pk)): row for pk, row in texts.items()}
+        if _needs_claims(mutation):
+            keys.setdefault(mutation.schema.stored, []).extend(_existing(mutation))
+    found: dict[Any, Texts] = {}
+    for schema, some in keys.items():
+        texts = yield from stored_texts(schema, {partition: [*dict.fromkeys(some)]})
+        found |= {(schema.key, _text(pk)): row for pk, row in texts.items()}
     return found
 
 

@@ -19,8 +19,10 @@ from typing import Any
 import msgspec
 from redis.exceptions import RedisError
 
+from ..calls import Command
 from ..operations.outcomes import answer_of
 from ..storage.codecs import packable
+from ..storage.keys import claims_key
 from ..storage.scripts import script
 from .partitions import Partition, Partitions
 from .routing import PartitionCall
@@ -32,8 +34,6 @@ Entry = str | None
 """The entry of a claim; None without one."""
 Swap = tuple[Entry, Entry]
 """A claim as it was seen, and as it is to be."""
-_UNLIKE: Swap = ("", None)
-"""No claim is like that: it is read, and stays."""
 
 
 def release(values: Iterable[Value], partitions: Partitions, entry: str | None = None) -> Steps[None]:
@@ -58,19 +58,33 @@ def owner_of(entry: str) -> int:
 
 def entries(values: Sequence[Value], partitions: Partitions) -> Steps[dict[Value, str]]:
     """The claims that are there."""
-    found = yield from swap(dict.fromkeys(values, _UNLIKE), partitions)
-    return {value: entry for value, entry in found.items() if entry is not None}
+    asked: dict[tuple[Partition, str], list[Value]] = {}
+    for value in values:
+        asked.setdefault((value.partition(partitions), _key(value)), []).append(value)
+    if not asked:
+        return {}
+    steps = [
+        PartitionCall(Command(("HMGET", key, *(one.text for one in some))), partition)
+        for (partition, key), some in asked.items()
+    ]
+    replies = checked((yield steps))
+    found = zip([one for some in asked.values() for one in some], [e for reply in replies for e in reply], strict=True)
+    return {value: entry.decode() for value, entry in found if entry is not None}
 
 
 def looking(value: Value, partition: Partition) -> PartitionCall:
     """The call that reads one claim, in its partition."""
-    return _call("swap_claims", [*_slots(value), *_swapped(_UNLIKE)], partition)
+    return PartitionCall(Command(("HGET", _key(value), value.text)), partition)
 
 
 def claim_in(reply: Any) -> Entry:
     """The claim in the reply to it. Raises the error that stands in its place."""
-    ((found,),) = (answer_of(one)[0] for one in checked([reply]))
-    return found if isinstance(found, str) else None
+    (found,) = checked([reply])
+    return None if found is None else found.decode()
+
+
+def _key(value: Value) -> str:
+    return claims_key(value.model, value.fields)
 
 
 def swap(changes: Mapping[Value, Swap], partitions: Partitions) -> Steps[dict[Value, Entry]]:

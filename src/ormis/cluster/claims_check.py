@@ -11,7 +11,7 @@ from ..limits import Limits
 from ..operations.upkeep.walk import Walk
 from ..reports import Report
 from ..schema.schema import Schema, UniqueSpec
-from ..storage.keys import object_key
+from ..storage.keys import claims_key, object_key
 from .claims import Entry, Swap, checked, entries, holders, owner_of, swap
 from .partitions import Partition, Partitions
 from .routing import PartitionCall
@@ -39,7 +39,7 @@ def _claims(
     walk: Walk, schema: Schema, unique: UniqueSpec, partition: Partition, partitions: Partitions
 ) -> Steps[None]:
     """Finds the claims in this partition that no object has."""
-    key = f"ormis/claims/{schema.key}/{unique.name}"
+    key = claims_key(schema.key, unique.name)
     cursor: Any = 0
     while cursor is not None:
         cursor, found = yield from _scanned(key, cursor, walk, partition)
