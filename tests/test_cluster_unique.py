@@ -5,10 +5,11 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event, Thread, get_ident
+from time import sleep
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ormis
@@ -42,10 +43,13 @@ class Page(ormis.Model):
     """A model with keys that are texts, and a unique field."""
 
     path: str = Field(primary_key=True)
-    slug: str = Field(unique=True)
+    slug: str | None = Field(default=None, unique=True)
+    language: str = "x"
+    number: int | None = None
 
     class Meta:
         key = "cu_page"
+        constraints = (UniqueConstraint("language", "number"),)
 
 
 class Site(ormis.Model):
@@ -71,7 +75,24 @@ class Document(ormis.Model):
         constraints = (UniqueConstraint("site", "number"),)
 
 
-MODELS = [Account, Page, Site, Document]
+class Person(ormis.Model):
+    """A polymorphic model with a unique field, which may end."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    login: str | None = Field(default=None, unique=True)
+
+    class Meta:
+        key = "cu_person"
+        polymorphic = True
+
+
+class Employee(Person):
+    """A subclass with a unique field of its own, which holds bytes."""
+
+    badge: bytes = Field(default=b"", unique=True)
+
+
+MODELS = [Account, Page, Site, Document, Person]
 
 
 @pytest.fixture(scope="module")
@@ -401,6 +422,129 @@ def test_a_value_asks_few(db: ormis.Database, cluster: LocalCluster) -> None:
     assert not Account.objects.filter(email="a").exists()
     assert Account.objects.get(country="x", number=7) == a
     assert calls_of(Account.objects.get(email="other").delete) == 5
+
+
+def test_polymorphic_models(db: ormis.Database, cluster: LocalCluster) -> None:
+    """Objects of a subclass share the values of the base, and have values of their own, bytes that are no text too."""
+    person, employee = Person(login="a").save(), Employee(login="b", badge=b"\xff\x00").save()
+    for other in (Employee(login="a", badge=b"x"), Person(login="b"), Employee(badge=b"\xff\x00")):
+        with pytest.raises(ormis.UniqueViolation):
+            other.save()
+    employee.badge, employee.login = b"\xfe", "c"
+    employee.save()
+    assert Employee(login="b", badge=b"\xff\x00").save() == Employee.objects.get(badge=b"\xff\x00")
+    assert Person.objects.get(login="c") == Employee.objects.get(login="c") == employee
+    assert not Employee.objects.filter(login="a").exists()
+    assert Person.objects.get(login="a") == person
+    assert Employee.objects.all().delete()[0] == 2
+    Employee(login="c", badge=b"\xfe").save()
+    assert ormis.check(db, models=MODELS).findings == []
+
+
+def test_objects_that_end(db: ormis.Database, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value of an object that has expired is free; its claim is taken over, or removed by check()."""
+    Person(login="a").save(ttl=0.5)
+    Person(login="b").save(ttl=0.5)
+    with pytest.raises(ormis.UniqueViolation):
+        Person(login="a").save()
+    sleep(0.6)
+    assert not Person.objects.filter(login="a").exists()
+    made = Person(login="a").save()
+    assert Person.objects.get(login="a") == made
+    assert ormis.check(db, models=MODELS).findings == []
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
+    assert [one.kind for one in ormis.check(db, models=MODELS, repair=True).findings] == ["unique-extra"]
+    assert ormis.check(db, models=MODELS).findings == []
+
+
+def test_a_prefix(db: ormis.Database, cluster: LocalCluster) -> None:
+    """Databases with different prefixes have values of their own."""
+    Account(email="a").save()
+    with ormis.connect(f"{cluster.url}?partitions=4", prefix="shop:") as shop:
+        Account(email="a").save(using=shop)
+        with pytest.raises(ormis.UniqueViolation):
+            Account(email="a").save(using=shop)
+        assert Account.objects.using(shop).get(email="a")
+        assert ormis.check(shop, models=MODELS).findings == []
+
+
+# The same law as on one server ---------------------------------------------------------------------------------------
+
+EMAILS = st.sampled_from(["a", "b", "c", None])
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["insert", "update", "set", "delete", "delete set", "bulk", "obtain", "block"]),
+        st.integers(0, 5),
+        EMAILS,
+        st.sampled_from(["x", "y"]),
+        st.sampled_from([1, 2, None]),
+    ),
+    max_size=25,
+)
+
+
+@pytest.fixture(scope="module")
+def both(cluster: LocalCluster, server: Any) -> Iterator[tuple[ormis.Database, ormis.Database]]:
+    """A database on the cluster and one on a server."""
+    with (
+        ormis.connect(f"{cluster.url}?partitions={PARTITIONS}", prefix="law:") as clustered,
+        ormis.connect(server.url, prefix="law:") as plain,
+    ):
+        yield clustered, plain
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes=CHANGES)
+def test_the_same_is_refused_as_on_one_server(
+    both: tuple[ormis.Database, ormis.Database], changes: list[tuple[str, int, str | None, str, int | None]]
+) -> None:
+    """Whatever is done in whatever order: the same is refused, and the same is stored, as on one server."""
+    found: list[Any] = []
+    for database in both:
+        Page.objects.using(database).delete()
+        done = [outcome(database, *change) for change in changes]
+        pages = Page.objects.using(database).values_list("path", "slug", "language", "number").order_by("path")
+        found.append((done, [*pages]))
+        slugs = {slug: path for path, slug, *_ in found[-1][1]}
+        assert {slug: Page.objects.using(database).get(slug=slug).path for slug in slugs if slug} == {
+            slug: path for slug, path in slugs.items() if slug
+        }
+    assert found[0] == found[1]
+    assert ormis.check(both[0], models=[Page]).findings == []
+
+
+def outcome(db: ormis.Database, kind: str, at: int, slug: str | None, language: str, number: int | None) -> Any:
+    """Makes a change; what it returns, or the name of the error."""
+    pages, path = Page.objects.using(db), f"/{at}"
+    values: dict[str, Any] = {"slug": slug, "language": language, "number": number}
+    try:
+        match kind:
+            case "insert":
+                Page(path=path, **values).save(using=db, force_insert=True)
+            case "update":
+                page = pages.get(path=path)
+                page.slug, page.number = slug, number
+                page.save(using=db)
+            case "set":
+                return pages.filter(path=path).update(language=language, number=number)
+            case "delete":
+                return pages.get(path=path).delete()
+            case "delete set":
+                return pages.filter(language=language, number=number).delete()
+            case "bulk":
+                Page.objects.using(db).bulk_create([Page(path=path, **values)])
+            case "obtain":
+                return pages.get_or_create(path=path, defaults=values)[1]
+            case _:
+                with db.atomic():
+                    page = pages.get(path=path)
+                    page.slug = None
+                    page.save(using=db)
+                    page.slug, page.language = slug, language
+                    page.save(using=db)
+    except (ormis.UniqueViolation, Page.DoesNotExist) as error:
+        return type(error).__name__
+    return None
 
 
 # Clients that stop ---------------------------------------------------------------------------------------------------
