@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
+from functools import partial
 from inspect import iscoroutinefunction
 from math import inf
 from os import PathLike
@@ -21,7 +22,10 @@ from redis.exceptions import ResponseError
 from .caching.cache import Cache
 from .caching.rows import Rows
 from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
+from .cluster.claims_check import check_claims
 from .cluster.cluster import Cluster
+from .cluster.partitions import Partitions
+from .cluster.side_by_side import Steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
@@ -256,6 +260,18 @@ class Database:
         """As everywhere(), with the async client."""
         return [await self.arun(make())] if self._cluster is None else await self._cluster.arun_in_each(make)
 
+    def between(self, make: Callable[[Partitions], Steps[T]]) -> list[T]:
+        """Runs what looks at several partitions at once; an empty list where there is one."""
+        if self._cluster is None or self.partitions == 1:
+            return []
+        return [self._cluster.run_between(make)]
+
+    async def abetween(self, make: Callable[[Partitions], Steps[T]]) -> list[T]:
+        """As between(), with the async client."""
+        if self._cluster is None or self.partitions == 1:
+            return []
+        return [await self._cluster.arun_between(make)]
+
     def run_one(self, operation: OneCall[R]) -> R:
         """Runs an operation of one call, which reads, with the sync client, as read() does."""
         if self._reader is not None and block_of(self._own) is None:
@@ -373,12 +389,14 @@ class Database:
         progress: called as the work goes on.
         """
         schema = _schema_of(model)
-        return total_reindexed(self.everywhere(lambda: reindex(schema, self.limits, progress)))
+        results = self.everywhere(lambda: reindex(schema, self.limits, progress))
+        return total_reindexed(results, self.between(partial(check_claims, [schema], self.limits, True)))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
         schema = _schema_of(model)
-        return total_reindexed(await self.aeverywhere(lambda: reindex(schema, self.limits, progress)))
+        results = await self.aeverywhere(lambda: reindex(schema, self.limits, progress))
+        return total_reindexed(results, await self.abetween(partial(check_claims, [schema], self.limits, True)))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""

@@ -1,8 +1,10 @@
 """Looking after a database: `check`, `reindex`, `inspect`, and their async twins."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+from .cluster.claims_check import check_claims
 from .database import Database, checked_database, default_database
 from .errors import shown
 from .model import Model
@@ -33,7 +35,9 @@ def check(
     """
     chosen = _database(database)
     subjects = _subjects(models)
-    report = total_report(chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress)))
+    reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
+    schemas = [subject.schema for subject in subjects]
+    report = total_report([*reports, *chosen.between(partial(check_claims, schemas, chosen.limits, repair))])
     chosen.cache.clear()  # repairs may have changed objects
     return report
 
@@ -48,7 +52,9 @@ async def acheck(
     """As check()."""
     chosen = _database(database)
     subjects = _subjects(models)
-    report = total_report(await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress)))
+    reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
+    schemas = [subject.schema for subject in subjects]
+    report = total_report([*reports, *await chosen.abetween(partial(check_claims, schemas, chosen.limits, repair))])
     chosen.cache.clear()
     return report
 

@@ -17,10 +17,12 @@ from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
 from ..schema import registry
 from ..storage.scripts import script
+from .claimed_sets import answer_at_claim, answer_by_value, answer_changed_values, changes_values
 from .partitions import Partition, Partitions
-from .reading import answer_query, by_key
+from .reading import answer_query, by_key, targets
 from .routing import PartitionCall
 from .side_by_side import Steps
+from .unique_values import over_partitions, value_in
 from .writing import Chooser, answer_change, answer_commit, answer_in_one, answer_reserve
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -53,14 +55,16 @@ class Answers:
     def _script(self, call: ScriptCall) -> Steps[Any]:
         partitions = self.partitions
         if isinstance(call, QueryCall):
-            return (yield from answer_query(call, partitions))
+            return (yield from self._query(call))
         if isinstance(call, CommitCall):
             return (yield from answer_commit(call, partitions, self.chooser))
         if isinstance(call, ChangeCall):
-            return (yield from answer_change(call, partitions))
+            return (yield from self._change(call))
         if isinstance(call, ReserveCall):
             return (yield from answer_reserve(call, partitions, self.chooser))
         if isinstance(call, ModelCall):
+            if call.plan is not None and over_partitions(call.plan.schema):
+                return (yield from answer_by_value(call, self.answer))
             return (yield from answer_in_one(call, partitions))
         if call.name == "get":
             model, _, pk = _unpack(_packed(call))
@@ -70,6 +74,19 @@ class Answers:
         if call.name == "clear_expired":
             return (yield [PartitionCall(call, partition) for partition in partitions.all])
         raise ClusterError(f"{call.name} is not there yet on a cluster")
+
+    def _query(self, call: QueryCall) -> Steps[Any]:
+        """A query that names a unique value, and no partition, is asked where its claim says."""
+        plan, partitions = call.plan, self.partitions
+        value = None if plan is None else value_in(plan)
+        if plan is None or value is None or len(targets(plan, partitions, call.more.get("keys"))) == 1:
+            return (yield from answer_query(call, partitions))
+        return (yield from answer_at_claim(call, value, partitions))
+
+    def _change(self, call: ChangeCall) -> Steps[Any]:
+        if changes_values(call):
+            return (yield from answer_changed_values(call, self.partitions))
+        return (yield from answer_change(call, self.partitions))
 
     def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
         places: dict[Partition, list[int]] = {}

@@ -153,6 +153,16 @@ class Cluster:
         await self._amake_ready()
         return [(await self._arun(side_by_side({one: make()})))[one] for one in self.partitions.all]
 
+    def run_between(self, make: Callable[[Partitions], Steps[T]]) -> T:
+        """Runs what looks at several partitions at once."""
+        self._make_ready()
+        return self._run(make(self.partitions))
+
+    async def arun_between(self, make: Callable[[Partitions], Steps[T]]) -> T:
+        """As run_between(), with the connections of the running event loop."""
+        await self._amake_ready()
+        return await self._arun(make(self.partitions))
+
     def _make_ready(self) -> None:
         if not self._checked:
             with unseen():

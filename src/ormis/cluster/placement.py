@@ -13,7 +13,7 @@ from ..errors import ClusterError
 from ..planning.plan import Plan
 from ..planning.predicates import Compare, conjuncts
 from ..schema import registry
-from ..schema.schema import Column, Reference, Schema
+from ..schema.schema import Column, PartColumn, Reference, Schema
 from .partitions import number_of, number_of_text
 
 
@@ -98,12 +98,13 @@ def _check(schema: Schema, changes: int) -> None:
     """Raises ClusterError for what takes agreement between partitions."""
     column = _placement(schema, changes).column
     for unique in schema.unique:
-        if schema.pk not in unique.columns and column not in unique.columns:
+        parts = any(isinstance(one, PartColumn) for one in unique.columns)
+        if parts and schema.pk not in unique.columns and column not in unique.columns:
             names = " and ".join(one.name for one in unique.columns)
             raise ClusterError(
-                f"{schema.name}: the unique {names} would have to be compared over all partitions, which this version "
-                f"does not do on a cluster: make it the primary key, or let the constraint contain the field of "
-                f"Meta.partition_by"
+                f"{schema.name}: the unique {names} is inside of a field, and would have to be compared over all "
+                f"partitions, which this version does not do on a cluster: keep it in a field of its own, or let the "
+                f"constraint contain the field of Meta.partition_by"
             )
     for reference in schema.references:
         if reference.column is column and not reference.to_field:

@@ -40,12 +40,15 @@ _MERGED = frozenset({"places", "in_parts", "keys", "enough"})
 """Requests beside the plain one whose answers can be put together."""
 
 
-def answer_query(call: QueryCall, partitions: Partitions) -> Steps[Any]:
-    """The reply to a call of `query`: that of one partition as it is, of several the page of all."""
+def answer_query(call: QueryCall, partitions: Partitions, known: Sequence[Partition] | None = None) -> Steps[Any]:
+    """The reply to a call of `query`: that of one partition as it is, of several the page of all.
+
+    known: the partitions that can hold its objects, if the caller has found them.
+    """
     plan = call.plan
     if plan is None:
         return Merged([["ok", "divided"]])
-    asked = targets(plan, partitions, call.more.get("keys"))
+    asked = targets(plan, partitions, call.more.get("keys")) if known is None else known
     if asked and "explain" in call.more:
         answer = answer_to((yield PartitionCall(call, asked[0])))
         return Merged([*answer, _named(asked, len(partitions))])

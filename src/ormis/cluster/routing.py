@@ -38,10 +38,14 @@ Failure = tuple[Exception, Address]
 
 @dataclass(slots=True)
 class PartitionCall:
-    """A call to one partition."""
+    """A call to one partition.
+
+    once: the token of a script that writes, if the caller has to know it; the caller ends it, then.
+    """
 
     call: Sent
     partition: Partition
+    once: Once | None = None
 
 
 class Router:
@@ -62,8 +66,8 @@ class Router:
 
     def send(self, step: PartitionCall) -> Any:
         """Sends a call, and returns its raw reply. Raises the errors of the server that are not the cluster's."""
-        if not isinstance(step.call, ScriptCall) or not step.call.once:
-            return self.send_as(step, None)
+        if step.once is not None or not isinstance(step.call, ScriptCall) or not step.call.once:
+            return self.send_as(step, step.once)
         once = Once()
         try:
             return self.send_as(step, once)
@@ -101,8 +105,8 @@ class Router:
 
     async def asend(self, step: PartitionCall) -> Any:
         """As send(), with the connections of the running event loop."""
-        if not isinstance(step.call, ScriptCall) or not step.call.once:
-            return await self.asend_as(step, None)
+        if step.once is not None or not isinstance(step.call, ScriptCall) or not step.call.once:
+            return await self.asend_as(step, step.once)
         once = Once()
         try:
             return await self.asend_as(step, once)

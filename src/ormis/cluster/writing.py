@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count, takewhile
-from typing import Any
+from typing import Any, cast
 
-from ..calls import Operation
+from ..calls import Operation, relayed
 from ..errors import ClusterError, IntegrityError
 from ..operations.outcomes import NotInOneCall, answer_of
 from ..operations.reading import select
@@ -22,14 +23,18 @@ from ..operations.writing.set_changes import Change, ChangeCall, ask_change, key
 from ..operations.writing.unit_of_work import ReserveCall
 from ..planning.plan import Plan
 from ..schema import registry
+from .claiming import claiming, needs_claims
 from .partitions import Partition, Partitions
 from .placement import Placement, placement, placement_of_writes, together
 from .reading import by_key, targets
 from .routing import PartitionCall
 from .side_by_side import Steps, settled, side_by_side
+from .unique_values import over_partitions, rows_of, values_of
 
 _BY_KEY = frozenset({"update", "amend"})
 _BY_KEYS = frozenset({"delete", "expire"})
+KeysChanged = tuple[int, Counter[str], list[str]]
+"""How many objects were changed, how many by model, the keys of stale ones."""
 
 
 class Chooser:
@@ -110,13 +115,16 @@ def _text(pk: Any) -> str:
 
 def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
     """The reply to a call of `commit`: as a whole in one partition, or divided."""
+    claims = needs_claims(call.mutations)
     numbers = [numbers_of(mutation, partitions) for mutation in call.mutations]
+    if claims and (call.divisible or len(call.mutations) == 1):
+        numbers = [_by_values(*one, partitions) for one in zip(call.mutations, numbers, strict=True)]
     known = {number for some in numbers for number in some if number is not None}
     free = sum(some.count(None) for some in numbers)
     if len(known) == 1 and (not free or not call.divisible):
-        return (yield PartitionCall(call, partitions.all[known.pop()]))
+        return (yield from _to_one(call, partitions.all[known.pop()], partitions, claims))
     if not known and (free == 1 or not call.divisible):
-        return (yield PartitionCall(call, chooser.one()))
+        return (yield from _to_one(call, chooser.one(), partitions, claims))
     if not call.divisible:
         objects = [
             (number, _described(mutation, at))
@@ -127,11 +135,49 @@ def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) ->
         together([number for number, _ in objects], [text for _, text in objects])
     if call.meanwhile is not None:
         call.meanwhile()
-    return (yield from _divided(call, partitions, chooser, numbers))
+    return (yield from _divided(call, partitions, chooser, numbers, claims))
+
+
+def _by_values(mutation: Mutation, numbers: Sequence[int | None], partitions: Partitions) -> Sequence[int | None]:
+    """New objects that may be in any partition are where the first of their unique values is: so the claim of it and
+    the object take one node.
+    """
+    if None not in numbers or not over_partitions(mutation.schema):
+        return numbers
+    values = [values_of(mutation.schema.stored, row) for row in rows_of(mutation)]
+    return [
+        some[0].partition(partitions).number if number is None and some else number
+        for number, some in zip(numbers, values, strict=True)
+    ]
+
+
+def _to_one(call: CommitCall, partition: Partition, partitions: Partitions, claims: bool) -> Steps[Any]:
+    if claims:
+        return (yield from claiming(call, partition, partitions))
+    return (yield PartitionCall(call, partition))
+
+
+def _one_by_one(
+    operations: Mapping[Partition, Operation[Any]], partitions: Partitions
+) -> Steps[tuple[None, dict[Partition, Exception]]]:
+    """As settled(), for commits that claim unique values: each goes through several partitions."""
+    errors: dict[Partition, Exception] = {}
+    for partition, operation in operations.items():
+        try:
+            yield from relayed(
+                operation, cast(Any, partial(_to_one, partition=partition, partitions=partitions, claims=True))
+            )
+        except Exception as error:  # noqa: BLE001 - the others go on, it is raised at the end
+            errors[partition] = error
+    return None, errors
 
 
 def _divided(
-    call: CommitCall, partitions: Partitions, chooser: Chooser, numbers: Sequence[Sequence[int | None]]
+    call: CommitCall,
+    partitions: Partitions,
+    chooser: Chooser,
+    numbers: Sequence[Sequence[int | None]],
+    claims: bool,
 ) -> Steps[Any]:
     parts: dict[Partition, Part] = {}
     for number, some in enumerate(numbers):
@@ -142,7 +188,7 @@ def _divided(
     operations = {
         partition: commit_computing(_own(call.mutations, part, done[partition])) for partition, part in parts.items()
     }
-    _, errors = yield from settled(operations)
+    _, errors = yield from (_one_by_one(operations, partitions) if claims else settled(operations))
     results = _joined(call.mutations, parts, {one: {} if one in errors else done[one] for one in parts})
     if errors:
         for mutation, result in zip(call.mutations, results, strict=True):
@@ -290,8 +336,12 @@ def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
         own = {first: [*takewhile(lambda key: partitions.of(plan.schema, key) is first, keys)]}
     else:
         own = by_key(plan.schema, keys, partitions)
-    operations = {one: _steps(plan, requested, more, some) for one, some in own.items()}
-    results = yield from side_by_side(operations)
+    operations = {one: steps_by_keys(plan, requested, more, some) for one, some in own.items()}
+    return changed_in_all(own, (yield from side_by_side(operations)))
+
+
+def changed_in_all(own: Mapping[Partition, Sequence[str]], results: Mapping[Partition, KeysChanged]) -> list[Any]:
+    """The answer to a step by keys: how many were looked at, changed, changed by model, and the keys of stale ones."""
     counts = Counter[str]()
     for _, models, _ in results.values():
         counts.update(models)
@@ -300,9 +350,7 @@ def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     return ["ok", "step", looked, sum(number for number, *_ in results.values()), dict(counts), stale]
 
 
-def _steps(
-    plan: Plan, requested: Change, more: dict[str, Any], keys: Sequence[str]
-) -> Operation[tuple[int, Counter[str], list[str]]]:
+def steps_by_keys(plan: Plan, requested: Change, more: dict[str, Any], keys: Sequence[str]) -> Operation[KeysChanged]:
     """Changes the objects of these keys in one partition: how many, how many by model, the keys of stale ones."""
     left = [*keys]
     counted, models, stale = 0, Counter[str](), list[str]()

@@ -26,6 +26,11 @@ def links_key(model: str, relation: str, pk: str) -> str:
     return f"{model}/links/{relation}/{short(pk)}"
 
 
+def claims_key(model: str, fields: str) -> str:
+    """On a cluster the claims of the values of a constraint over all partitions."""
+    return f"ormis/claims/{model}/{fields}"
+
+
 def short(value: str) -> str:
     """A value as it stands in the name of a key: long ones, and those that could be taken for another, by SHA-1."""
     data = value.encode()

@@ -18,8 +18,8 @@ def total_report(reports: Sequence[Report]) -> Report:
     return first
 
 
-def total_reindexed(results: Sequence[Reindexed]) -> Reindexed:
-    """The result of all."""
+def total_reindexed(results: Sequence[Reindexed], between: Sequence[Report] = ()) -> Reindexed:
+    """The result of all; between: what was found of the unique values over partitions."""
     first, *others = results
     for other in others:
         first.built = [*dict.fromkeys([*first.built, *other.built])]
@@ -27,6 +27,9 @@ def total_reindexed(results: Sequence[Reindexed]) -> Reindexed:
         first.incomplete = [*dict.fromkeys([*first.incomplete, *other.incomplete])]
         first.objects += other.objects
         first.duplicates += other.duplicates
+    duplicates = [finding for report in between for finding in report.findings if finding.kind == "unique-duplicate"]
+    first.duplicates += duplicates
+    first.incomplete = [*dict.fromkeys([*first.incomplete, *(f"{one.field} (unique)" for one in duplicates)])]
     return first
 
 
