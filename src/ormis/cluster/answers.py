@@ -16,6 +16,7 @@ from ..operations.writing.mutations import CommitCall, ModelCall
 from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
 from ..schema import registry
+from ..storage.keys import COPY
 from ..storage.scripts import script
 from .partitions import Partition, Partitions
 from .reading import answer_query, by_key
@@ -99,7 +100,9 @@ class Answers:
 
     def _command(self, call: Command) -> Steps[Any]:
         name, key = str(call.args[0]), call.args[call.key]
-        if name == "PTTL":
+        if key == COPY:
+            return (yield PartitionCall(call, self.partitions.all[0]))
+        if name in ("PTTL", "HSET"):
             return (yield PartitionCall(call, self._of_object(_model_of(str(key)), str(key))))
         if name == "ZMSCORE":
             return (yield from self._scores(str(key), call.args[2:]))
