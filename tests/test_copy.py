@@ -371,6 +371,8 @@ def test_refusals(source: ormis.Database, target: ormis.Database, target_url: st
         pytest.raises(ormis.OrmisError, match=r"holds an unfinished copy of .*from:"),
     ):
         ormis.copy(other, target, models=LOCAL)
+    with source.atomic(), pytest.raises(ormis.OrmisError, match=r"outside of the block"):
+        ormis.copy(source, target, models=LOCAL)
     with pytest.raises(TypeError, match="give a database"):
         ormis.copy(source, "redis://x")  # pyright: ignore[reportArgumentType]
 

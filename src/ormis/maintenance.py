@@ -17,6 +17,7 @@ from .operations.upkeep.totals import total_report, total_states
 from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
 from .schema.schema import Schema
+from .transactions import block_of
 
 Models = Iterable[type[Model]]
 
@@ -153,6 +154,9 @@ def _copying(source: Database, target: Database, models: Models | None, progress
     checked_database(target, "copy(target=)")
     if source.same_as(target):
         raise OrmisError(f"copy(): {source.url} is both the source and the target: give two databases")
+
+    if block_of(source) is not None or block_of(target) is not None:
+        raise OrmisError("copy() works in many calls, which atomic() can't hold back: call it outside of the block")
 
     def storable(schema: Schema, rows: Sequence[Stored]) -> None:
         _storable(schema, rows, target)

@@ -181,7 +181,7 @@ def _copy_objects(copying: Copying, schema: Schema, after: str | None) -> Steps[
         for name, number in stored.unknown(schema, rows).items():
             of_model = counts.setdefault(schema.name, {})
             of_model[name] = of_model.get(name, 0) + number
-        whole = [stored.with_defaults(schema, row) for row in rows]
+        whole = stored.with_defaults(schema, rows)
         yield Ask("target", lambda: stored.store(schema, whole))
         copying.advance(schema.name, len(rows))
 
@@ -251,7 +251,7 @@ def _verify(copying: Copying) -> Steps[None]:
         copied.objects[schema.name] = 0
 
         def take(rows: Sequence[Stored], schema: Schema = schema) -> Steps[None]:
-            whole = [stored.with_defaults(schema, row) for row in rows]
+            whole = stored.with_defaults(schema, rows)
             copied.objects[schema.name] += len(rows)
             copying.take((yield Ask("target", lambda: stored.differences(schema, whole))))
             copying.advance(schema.name, len(rows))

@@ -5,7 +5,7 @@ bulk_create() of the objects would touch, and `model/next_id`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf
 from time import monotonic
@@ -83,20 +83,34 @@ def _text(data: bytes) -> str:
 # Objects -------------------------------------------------------------------------------------------------------------
 
 
-def with_defaults(schema: Schema, row: Stored) -> Stored:
-    """The object with the defaults of later declared fields that an index needs, which reindex() would store."""
-    defaults: Mapping[int, str | bytes] = {c.position: c.default for c in schema.columns if c.default is not None}
+def with_defaults(schema: Schema, rows: Sequence[Stored]) -> Sequence[Stored]:
+    """The objects with the defaults of later declared fields that an index needs, which reindex() would store."""
+    indexed = [column for one in (*schema.indexes, *schema.unique) for column in one.columns]
+    positions = {stored_column(column).position for column in indexed}
+    defaults = {"": {column.position: column.default for column in schema.columns if column.default is not None}}
     if schema.kinds:
-        kind = _text(row.texts.get(schema.kind.name, b"")) or schema.kinds[0]
-        defaults = schema.defaults_of_kinds.get(kind, {})
-    needed = {stored_column(column).position for index in schema.indexes for column in index.columns}
-    needed |= {stored_column(column).position for unique in schema.unique for column in unique.columns}
-    more = {
-        name: text.encode() if isinstance(text, str) else text
-        for position, text in defaults.items()
-        if position in needed and (name := schema.columns[position - 1].name) not in row.texts
+        defaults = {kind: {**one} for kind, one in schema.defaults_of_kinds.items()}
+    needed = {
+        kind: {schema.columns[at - 1].name: _packed(text) for at, text in one.items() if at in positions}
+        for kind, one in defaults.items()
     }
-    return Stored(row.place, row.pk, row.left, row.read, {**row.texts, **more}) if more else row
+    if not any(needed.values()):
+        return rows
+    return [_filled(row, needed.get(_kind(schema, row), {})) for row in rows]
+
+
+def _filled(row: Stored, defaults: Mapping[str, bytes]) -> Stored:
+    if defaults.keys() <= row.texts.keys():
+        return row
+    return replace(row, texts={**defaults, **row.texts})
+
+
+def _kind(schema: Schema, row: Stored) -> str:
+    return _text(row.texts.get(schema.kind.name, b"")) or schema.kinds[0] if schema.kinds else ""
+
+
+def _packed(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
 
 
 def unknown(schema: Schema, rows: Sequence[Stored]) -> dict[str, int]:
