@@ -28,6 +28,7 @@ class Person(ormis.Model):
     friends: ManyToMany["Person"] = ManyToMany()
     labels: ManyToMany[Label] = ManyToMany(related_name="people")
     salary: Decimal | None = Field(default=None, index=True)
+    level: int = Field(default=1, index=True)
     changed: datetime | None = Field(auto_now=True)
 
     class Meta:
@@ -39,6 +40,7 @@ class Chief(Person):
     """One of the family, with a unique field and a reference of its own."""
 
     badge: str | None = Field(default=None, unique=True)
+    rank: int = Field(default=2, index=True)
     team: ForeignKey["Team | None"] = ForeignKey(default=None, on_delete=SET_NULL, related_name="chiefs")
 
 

@@ -219,11 +219,19 @@ def test_references_to_nothing(source: ormis.Database, target: ormis.Database) -
 
 def test_a_default_that_an_index_needs(source: ormis.Database, target: ormis.Database) -> None:
     """A field that is declared later is stored with its default where it has an index, as reindex() does."""
-    Word(text="a").save(using=source)
-    source.client.hdel(f"{source.prefix}copy_word:a", "count")
-    source.client.zrem(f"{source.prefix}copy_word/index/count", "a")
-    assert ormis.copy(source, target, models=[Word]).ok
+    objects: list[tuple[str, ormis.Model]] = [
+        ("count", Word(text="a")),
+        ("level", Person(name="p")),
+        ("rank", Chief(name="c")),
+    ]
+    for field, one in objects:
+        one.save(using=source)
+        source.client.hdel(f"{source.prefix}{one.key}", field)
+        source.client.zrem(f"{source.prefix}{type(one).__key__}/index/{field}", str(one.pk))
+    assert ormis.copy(source, target, models=[Word, *RELATED]).ok
     assert Word.objects.using(target).filter(count=0).count() == 1
+    assert Person.objects.using(target).filter(level=1).count() == 2
+    assert Chief.objects.using(target).get(rank=2).name == "c"
 
 
 # Clusters ------------------------------------------------------------------------------------------------------------
