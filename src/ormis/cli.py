@@ -125,7 +125,7 @@ def copy(
         _print(f"not copied, for the modules named by --models do not declare them: {', '.join(copied.undeclared)}")
     _print(str(copied))
     if not copied.ok:
-        _print("the databases differ: stop what writes to SRC, and run it again, to an empty DST if objects differ")
+        _print("the databases differ: stop what writes to SRC, delete what differs in DST, and run it again")
     raise typer.Exit(FINE if copied.ok else FOUND)
 
 

@@ -106,6 +106,10 @@ def copy(copying: Copying) -> Steps[Copied]:
     yield from _verify(copying)
     if copying.copied.ok:
         yield Ask("target", lambda: _command("DEL", COPY))
+    else:  # the next run looks at all objects again
+        names = [schema.key for schema in copying.schemas]
+        names += [_name(schema, link) for schema, link in _links(copying.schemas)]
+        yield Ask("target", lambda: _command("HDEL", COPY, *names))
     return copying.copied
 
 
@@ -124,23 +128,26 @@ def _begin(copying: Copying) -> Steps[dict[str, str]]:
     copying.copied.undeclared = sorted({name.decode() for some in known for name in some} - declared)
     found = yield Ask("target", lambda: _command("HGETALL", COPY))
     places = _texts(found)
-    if places:
+    there: dict[str, int] = {}
+    for schema in copying.schemas:
+        there[schema.name] = sum((yield Ask("target", lambda schema=schema: stored.count(schema), each=True)))
+    if places and any(there.values()):
         if places["source"] != copying.source.name:
             raise OrmisError(
                 f"{copying.target.name} holds an unfinished copy of {places['source']}, not of {copying.source.name}: "
                 f"finish that copy, or empty the database"
             )
         return places
-    for schema in copying.schemas:
-        there = sum((yield Ask("target", lambda schema=schema: stored.count(schema), each=True)))
-        if there:
+    for name, number in there.items():
+        if number:
             raise OrmisError(
-                f"{copying.target.name} has {there:,} objects of {schema.name}: a copy needs a database without "
+                f"{copying.target.name} has {number:,} objects of {name}: a copy needs a database without "
                 f"objects of these models; give it a prefix of its own, or delete them"
             )
     for schema in copying.schemas:
         if counts[schema.key]:
             yield from _check_storable(copying, schema)
+    yield Ask("target", lambda: _command("DEL", COPY))
     yield Ask("target", lambda: _command("HSET", COPY, "source", copying.source.name))
     return {}
 

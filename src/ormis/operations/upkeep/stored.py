@@ -148,7 +148,8 @@ def store(schema: Schema, rows: Sequence[Stored]) -> Operation[None]:
 
 
 def _insertion(schema: Schema, rows: Sequence[Stored], ttl: int | None = None) -> Mutation:
-    texts = [_sent(row.texts.get(column.name)) for row in rows for column in schema.columns]
+    others = [column.name for column in schema.columns[1:]]
+    texts = [text for row in rows for text in (row.pk, *[_sent(row.texts.get(name)) for name in others])]
     return Mutation(schema, "insert", [len(rows), texts, "copy"], ttl=ttl)
 
 
