@@ -1,8 +1,10 @@
 """copy(): the same objects in another database, between servers, clusters and numbers of partitions."""
 
+import gc
 import random
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -358,6 +360,21 @@ def test_calls_are_short(source: ormis.Database, target: ormis.Database) -> None
     sent = [[m.arguments for m in call.mutations] for call in calls if hasattr(call, "mutations")]
     assert max(sum(arguments[0] for arguments in one) for one in sent) <= 20
     assert max(sum(len(text or "") for arguments in one for text in arguments[1]) for one in sent) < 1_300_000
+
+
+def test_memory_does_not_grow_with_the_database(source: ormis.Database, target: ormis.Database) -> None:
+    """Ten times as many objects take no more memory on the client than some: they go by in windows."""
+    peaks: list[int] = []
+    for number in (300, 3000, 3000):  # the first one fills caches
+        Note.objects.using(source).all().delete()
+        Note.objects.using(target).all().delete()
+        Note.objects.using(source).bulk_create([Note(text="x" * 100) for _ in range(number)])
+        gc.collect()
+        tracemalloc.start()
+        assert ormis.copy(source, target, models=[Note]).ok
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[-1] < peaks[0] + 100_000, peaks
 
 
 # Refusals and differences --------------------------------------------------------------------------------------------
