@@ -254,8 +254,8 @@ def _copy_counter(copying: Copying, schema: Schema) -> Steps[None]:
 def _verify(copying: Copying) -> Steps[None]:
     """Compares every object and every link of the source with the target, then the numbers of objects; checks."""
     copied = copying.copied
+    copied.objects = {schema.name: 0 for schema in copying.schemas}
     for schema in copying.schemas:
-        copied.objects[schema.name] = 0
 
         def take(rows: Sequence[Stored], schema: Schema = schema) -> Steps[None]:
             whole = stored.with_defaults(schema, rows)
@@ -276,7 +276,7 @@ def _verify(copying: Copying) -> Steps[None]:
         "target", lambda: check(copying.subjects, limits, False, watch), each=True, in_turn=True
     )
     copied.report = total_report(reports)
-    for schema in copying.schemas:
+    for schema in {schema.name: schema for schema in copying.schemas}.values():  # models may share a name
         more = copied.report.objects[schema.name] - copied.objects[schema.name]
         if more > 0:
             message = f"{schema.name}: the target has {more:,} objects that the source has not"
