@@ -6,22 +6,25 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_SERVERS := $(VENV)/.installed-servers
 INSTALLED_TYPING := $(VENV)/.installed-typing
+INSTALLED_DOCS := $(VENV)/.installed-docs
 PEERS := .venv-peers
-CODE := src tests $(wildcard examples benchmarks)
+CODE := src tests $(wildcard docs/*.py examples benchmarks)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-all coverage check types bench bench-peers fmt clean
+.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
+	@echo "make demo-api   serve examples/fastapi_polls, the polls as an API, on http://127.0.0.1:8000"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
 	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
 	@echo "make types      basedpyright and ty on them as well"
+	@echo "make docs       the documentation as a site, in site/; warnings are errors"
 	@echo "make bench      the benchmarks"
 	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
@@ -29,6 +32,9 @@ help:
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/polls.py
+
+demo-api: $(INSTALLED)
+	cd examples && ../$(BIN)/python -m fastapi_polls
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
@@ -59,6 +65,11 @@ check: $(INSTALLED)
 types: $(INSTALLED_TYPING)
 	$(BIN)/python tests/check_types.py
 
+# Material's notice about another project's plans is no warning about these pages.
+docs: $(INSTALLED_DOCS)
+	$(BIN)/python tests/command_line_page.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -70,7 +81,7 @@ fmt: $(INSTALLED)
 	$(BIN)/ruff format $(CODE)
 
 clean:
-	rm -rf $(VENV) $(PEERS) .ormis .coverage* build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .ormis .coverage* build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.
@@ -86,6 +97,10 @@ $(INSTALLED_SERVERS): $(INSTALLED)
 
 $(INSTALLED_TYPING): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,typing]'
+	@touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
 
 # A place of its own: redis-om brings type stubs for redis that the type checkers would take for redis-py's own types.

@@ -31,6 +31,7 @@ from . import (
     relating,
     saving,
     stack,
+    testing,
     voting,
 )
 from .harness import Line, Result
@@ -58,6 +59,7 @@ LINES: dict[str, type[Line]] = {
         inside,
         claiming,
         paging,
+        testing,
     )
     for line in module.LINES
 }

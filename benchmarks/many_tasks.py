@@ -66,6 +66,24 @@ class GetMany(ManyTasks):
         await Player.aget(number + 1)
 
 
+class GetBytesMany(GetMany):
+    """The same command over the same connection without all that makes an object of it: the floor of aget()."""
+
+    title = "HMGET over the shared connection, as bytes / HGETALL as a dict"
+
+    async def ormis_async(self) -> None:
+        await Player.aget(1)  # opens the connection
+        shared = self.place.database._connections.loop_client.shared
+        assert shared is not None
+        assert shared.lane is not None
+        self.send = shared.lane.send
+        await super().ormis_async()
+
+    async def ormis_one(self, number: int) -> None:
+        schema = Player._schema()
+        await self.send(schema.hash_fields.of(b"%b:%d" % (schema.key.encode(), number + 1)))
+
+
 class SaveFieldMany(ManyTasks):
     """One indexed field of a loaded object, against HSET and ZADD in a MULTI."""
 
@@ -145,6 +163,19 @@ class CountMany(ManyTasks):
         assert own == self.place.client.zcount(by_hand.SCORES, self.low, self.high) > 0
 
 
+class CountAgainMany(CountMany):
+    """A count by a queryset that was made before: without making it and binding its values."""
+
+    title = "acount() of the same queryset / ZCOUNT"
+
+    def fill(self) -> None:
+        super().fill()
+        self.queryset = Player.objects.filter(score__gte=self.low, score__lte=self.high)
+
+    async def ormis_one(self, number: int) -> None:  # noqa: ARG002 - the others use it
+        await self.queryset.acount()
+
+
 class GetLatency(GetMany):
     """How long the slowest of a hundred gets takes, of ten tasks at once."""
 
@@ -207,6 +238,8 @@ LINES: list[type[Line]] = [
     *_lines(SaveFieldMany, "async-save-field", {1: 0.55, 10: 2.5, 100: 3.5, 500: 3.4}),
     *_lines(SaveNewMany, "async-save-new", {1: 0.4, 10: 3.3, 100: 5.5, 500: 6}),
     *_lines(CountMany, "async-count", {1: 0.8, 10: 1.5, 100: 1.8, 500: 2}),
+    *_lines(GetBytesMany, "async-get-bytes", {10: 6, 100: 8}),
+    *_lines(CountAgainMany, "async-count-again", {100: 1.8}),
     GetLatency,
     GetProcessorTime,
 ]

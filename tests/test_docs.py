@@ -1,23 +1,17 @@
 """The pages of docs/ are executed, each by itself, as README.md is."""
 
-import re
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
 def test_a_page_does_what_it_shows(page: Path, run_page: Callable[[str, str], int]) -> None:
     """Every block of the page runs, and the sessions print what the page says."""
-    assert run_page(page.read_text(), page.stem) >= 1
-
-
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
-def test_a_page_links_to_files_that_exist(page: Path) -> None:
-    """Links of a page to other files lead somewhere."""
-    assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+    name = page.stem if find_spec(page.stem) is None else f"page_{page.stem}"  # the page imports that module, perhaps
+    assert run_page(page.read_text(), name) >= 1

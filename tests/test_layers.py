@@ -42,7 +42,7 @@ LAYERS = """
     api_models
     functions
     __init__
-    cli __main__ testing contrib
+    cli __main__ shell contrib
 """
 ROWS = {folder: row for row, line in enumerate(LAYERS.strip().splitlines()) for folder in line.split()}
 OUTSIDE = max(ROWS.values())

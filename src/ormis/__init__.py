@@ -59,6 +59,8 @@ from .schema.options import Index, UniqueConstraint
 from .schema.relations import CASCADE, DO_NOTHING, PROTECT, RESTRICT, SET, SET_DEFAULT, SET_NULL
 from .transactions import atomic
 
+__version__ = "0.1.0"
+
 __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # connecting
     "connect", "Database", "Limits", "LocalCluster", "capture_calls",

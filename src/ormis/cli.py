@@ -1,4 +1,4 @@
-"""The command line tool: `ormis check`, `ormis reindex`, `ormis inspect`, `ormis copy`, `ormis cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `shell`, `cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Event
+from types import ModuleType
 from typing import Annotated, Any
 
 import redis
@@ -19,6 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 import ormis
+
+from . import shell as interpreter
 
 app = typer.Typer(
     help="Looks after an ormis database.",
@@ -37,6 +40,21 @@ Repair = Annotated[bool, typer.Option("--repair", help="Mend what can be mended 
 Show = Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")]
 
 FINE, FOUND, WRONG = 0, 1, 2
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        _print(f"ormis {ormis.__version__}")
+        raise typer.Exit(FINE)
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version of ormis.")
+    ] = False,
+) -> None:
+    """Looks after an ormis database."""
 
 
 @app.command()
@@ -76,6 +94,29 @@ def reindex(url: Url = None, models: Modules = None) -> None:
         _print_findings(result.duplicates, len(result.duplicates))
     _console().print(table)
     raise typer.Exit(FINE if all(result.ok for result in results) else FOUND)
+
+
+@app.command()
+def shell(
+    url: Url = None,
+    models: Modules = None,
+    command: Annotated[str | None, typer.Option("--command", "-c", help="Execute this, and end.")] = None,
+) -> None:
+    """Start an interactive Python: the models, the names that ormis exports, and the database as `db`.
+
+    It is IPython where that is installed. What is not typed but piped into it is executed.
+    """
+    with _failures():
+        found = interpreter.models_of(_load(models, needed=False))
+        database = ormis.connect(url)
+    with database:
+        names = interpreter.names_for(database, found)
+        if command is not None:
+            interpreter.execute(command, names)
+        elif not sys.stdin.isatty():
+            interpreter.execute(sys.stdin.read(), names)
+        else:
+            interpreter.interact(names, interpreter.banner(database, found))
 
 
 @app.command()
@@ -156,18 +197,20 @@ def _counted(models: int) -> str:
     return f"{models} model{'' if models == 1 else 's'}"
 
 
-def _load(modules: list[str] | None, needed: bool) -> None:
-    """Imports the modules that declare the models, from the current directory too."""
+def _load(modules: list[str] | None, needed: bool) -> list[ModuleType]:
+    """Imports the modules that declare the models, from the current directory too, and returns them."""
     if needed and not modules:
         raise typer.BadParameter("name the module that declares your models: --models package.module")
     sys.path.insert(0, "")
+    loaded: list[ModuleType] = []
     for module in modules or ():
         try:
-            import_module(module)
+            loaded.append(import_module(module))
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise
             raise typer.BadParameter(f"there is no module {module!r}") from None
+    return loaded
 
 
 @contextmanager

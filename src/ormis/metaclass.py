@@ -93,6 +93,11 @@ class ModelMeta(ModelMetaclass):
                     raise
                 raise no_attribute(cls, name, on_class=True) from None
 
+        def __dir__(cls) -> list[str]:  # noqa: N805 - the instances of a metaclass are classes
+            """With the fields, which completion by tab offers."""
+            schema = cls.__dict__.get("__schema__")
+            return [*{*super().__dir__(), *(() if schema is None else (*schema.own_names, "pk"))}]
+
 
 def make_model(name: str, parents: list[Any], namespace: dict[str, Any], make: Any) -> Any:
     """The model class of a class body; `make` makes it as pydantic does. Raises ModelError for what can't be."""

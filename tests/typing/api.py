@@ -1,11 +1,12 @@
-"""What a type checker sees of body() and view(): classes made at run time, to be subclassed."""
+"""What a type checker sees of body() and view(), classes made at run time, to be subclassed; and of PageParams."""
 
 from typing import assert_type
 
 from pydantic import BaseModel
 
 import ormis
-from ormis import Field
+from ormis import Field, Page
+from ormis.contrib.fastapi import PageParams
 
 
 class Question(ormis.Model):
@@ -33,3 +34,9 @@ def check(sent: QuestionBody, shown: QuestionView) -> None:
     for name, value in sent.model_dump(exclude_unset=True).items():
         setattr(question, name, value)
     print(QuestionView.model_validate(question))
+
+
+async def pages(page: PageParams) -> None:
+    """As `check`."""
+    assert_type(page.page(Question.objects.order_by("text")), Page[Question])
+    assert_type(await page.apage(Question.objects), Page[Question])

@@ -100,7 +100,9 @@ def _by_relation(names: _Names, relations: Iterable[str]) -> dict[str, _Names]:
 def _relation(model: Any, name: str) -> RelationDescriptor:
     found = getattr_static(model, name, None)
     if not isinstance(found, RelationDescriptor):
-        hint = hint_for(name, [own for own in dir(model) if isinstance(getattr_static(model, own), RelationDescriptor)])
+        hint = hint_for(
+            name, [own for own in dir(model) if isinstance(getattr_static(model, own, None), RelationDescriptor)]
+        )
         raise FieldError(f"view({model.__name__}): related: {model.__name__}.{name} is no relation: {hint}")
     return found
 

@@ -87,7 +87,7 @@ def load_one(model: Any, row: Wire, origin: Origin, related: dict[str, Any] | No
     names, finishing, absent, fields_set, set_state, initialises = fields or _look_up(model)
     if len(row) > len(names):
         row = row[: len(names)]
-    values = dict(zip(names, row, strict=True))
+    values = dict(zip(names, row))  # noqa: B905 - the keyword takes as long as the rest; a row has all columns
     for name, finish in finishing:
         _finish(model, name, finish, (values,))
     if None in row:
