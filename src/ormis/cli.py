@@ -144,15 +144,15 @@ def inspect(url: Url = None, models: Modules = None) -> None:
 
 @app.command()
 def copy(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="The database to copy; it is only read.")],
-    target: Annotated[str, typer.Argument(metavar="DST", help="Where to; without objects of these models.")],
+    source: Annotated[str, typer.Argument(help="The database to copy; its objects are only read.")],
+    target: Annotated[str, typer.Argument(help="Where to; without objects of these models.")],
     models: Modules = None,
     show: Show = 50,
 ) -> None:
     """Copy the objects of all models to another database: between servers, clusters and numbers of partitions.
 
-    Nobody should write to SRC meanwhile. After an interruption the same command goes on. At the end all objects are
-    compared and DST is checked: exit code 1 says that DST differs, with model and key of each difference.
+    Nobody should write to the source meanwhile. After an interruption the same command goes on. At the end all objects
+    are compared and the target is checked: exit code 1 says that it differs, with model and key of each difference.
     """
     with _failures():
         _load(models, needed=True)
@@ -166,7 +166,7 @@ def copy(
         _print(f"not copied, for the modules named by --models do not declare them: {', '.join(copied.undeclared)}")
     _print(str(copied))
     if not copied.ok:
-        _print("the databases differ: stop what writes to SRC, delete what differs in DST, and run it again")
+        _print("the databases differ: stop what writes to the source, delete what differs in the target, run it again")
     raise typer.Exit(FINE if copied.ok else FOUND)
 
 

@@ -98,7 +98,8 @@ def copy(
     Hooks and signals do not run. It works in short calls; after an interruption the next run goes on. At the end all
     objects are compared, and the target is checked: what clients have written to the source meanwhile is found then.
 
-    source: is only read; clients should not write to it meanwhile. target: without objects of these models, or with
+    source: its objects are only read, what is left of expired ones is cleared away; clients should not write to it
+    meanwhile. target: without objects of these models, or with
     the unfinished copy of this source. models: all that are declared by default. progress: called as the work goes on.
 
     Raises OrmisError for a target that is the source or holds other objects, ClusterError for models that can't be on
