@@ -38,7 +38,7 @@ from .errors import (
 )
 from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
 from .limits import Limits
-from .maintenance import acheck, ainspect, areindex, check, inspect, reindex
+from .maintenance import acheck, acopy, ainspect, areindex, check, copy, inspect, reindex
 from .model import Model
 from .operations.reading.paging import Page
 from .operations.reading.prefetch import Prefetch
@@ -52,7 +52,7 @@ from .query.windows import Window
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
-from .reports import CacheStats, Finding, IndexState, ModelState, Progress, Reindexed, Report
+from .reports import CacheStats, Copied, Finding, IndexState, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
 from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
@@ -79,8 +79,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # APIs
     "body", "view",
     # looking after a database
-    "check", "acheck", "reindex", "areindex", "inspect", "ainspect",
-    "CacheStats", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
+    "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
+    "CacheStats", "Copied", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
     "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",

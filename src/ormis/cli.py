@@ -1,4 +1,4 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `shell`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `shell`, `cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
@@ -140,6 +140,34 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         _print(f"kept in processes (Meta.cache): {', '.join(cached) or '-'}; connections told of changes: {listening}")
     if not models:
         _print("name the modules of your models, --models package.module, to see which of these are declared")
+
+
+@app.command()
+def copy(
+    source: Annotated[str, typer.Argument(help="The database to copy; its objects are only read.")],
+    target: Annotated[str, typer.Argument(help="Where to; without objects of these models.")],
+    models: Modules = None,
+    show: Show = 50,
+) -> None:
+    """Copy the objects of all models to another database: between servers, clusters and numbers of partitions.
+
+    Nobody should write to the source meanwhile. After an interruption the same command goes on. At the end all objects
+    are compared and the target is checked: exit code 1 says that it differs, with model and key of each difference.
+    """
+    with _failures():
+        _load(models, needed=True)
+        with ormis.connect(source) as old, ormis.connect(target) as new, _bar() as watch:
+            copied = ormis.copy(old, new, progress=watch)
+    _print_findings([*copied.differences, *copied.report.findings], show)
+    for model, fields in copied.unknown.items():
+        shown = ", ".join(f"{name} ({count:,})" for name, count in fields.items())
+        _print(f"{model}: fields that the model does not declare are copied as they are: {shown}")
+    if copied.undeclared:
+        _print(f"not copied, for the modules named by --models do not declare them: {', '.join(copied.undeclared)}")
+    _print(str(copied))
+    if not copied.ok:
+        _print("the databases differ: stop what writes to the source, delete what differs in the target, run it again")
+    raise typer.Exit(FINE if copied.ok else FOUND)
 
 
 @app.command()

@@ -272,6 +272,14 @@ class Database:
             return []
         return [await self._cluster.arun_between(make)]
 
+    def side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As everywhere(), in all partitions at the same time: for short operations."""
+        return [self.run(make())] if self._cluster is None else self._cluster.run_side_by_side(make)
+
+    async def aside_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As side_by_side(), with the async client."""
+        return [await self.arun(make())] if self._cluster is None else await self._cluster.arun_side_by_side(make)
+
     def run_one(self, operation: OneCall[R]) -> R:
         """Runs an operation of one call, which reads, with the sync client, as read() does."""
         if self._reader is not None and block_of(self._own) is None:

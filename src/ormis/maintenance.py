@@ -1,19 +1,25 @@
-"""Looking after a database: `check`, `reindex`, `inspect`, and their async twins."""
+"""Looking after a database: `check`, `reindex`, `inspect`, `copy`, and their async twins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from .cluster.claims_check import check_claims
+from .cluster.placement import placement_of_writes
 from .database import Database, checked_database, default_database
-from .errors import shown
+from .errors import ClusterError, OrmisError, shown
 from .model import Model
 from .operations.upkeep import check as checking
+from .operations.upkeep import copying
 from .operations.upkeep import inspect as inspecting
 from .operations.upkeep.check import Subject
+from .operations.upkeep.copying import Ask, Copying, Side
+from .operations.upkeep.stored import Stored
 from .operations.upkeep.totals import total_report, total_states
-from .reports import ModelState, Reindexed, Report, Watcher
+from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
+from .schema.schema import Schema
+from .transactions import block_of
 
 Models = Iterable[type[Model]]
 
@@ -87,6 +93,101 @@ async def ainspect(database: Database | None = None, *, models: Models | None = 
     """As inspect()."""
     chosen, schemas = _reader(database), [subject.schema for subject in _subjects(models)]
     return total_states(await chosen.aeverywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
+
+
+def copy(
+    source: Database, target: Database, *, models: Models | None = None, progress: Watcher | None = None
+) -> Copied:
+    """Copies the objects of these models from one database to another: server or cluster, any number of partitions.
+
+    Hashes are copied text by text, with keys, times to live, links, the order of creation and the counters of keys.
+    Hooks and signals do not run. It works in short calls; after an interruption the next run goes on. At the end all
+    objects are compared, and the target is checked: what clients have written to the source meanwhile is found then.
+
+    source: its objects are only read, what is left of expired ones is cleared away; clients should not write to it
+    meanwhile. target: without objects of these models, or with
+    the unfinished copy of this source. models: all that are declared by default. progress: called as the work goes on.
+
+    Raises OrmisError for a target that is the source or holds other objects, ClusterError for models that can't be on
+    the target, before anything is written.
+
+        with ormis.connect("redis://old/0") as old, ormis.connect("redis+cluster://new:7000") as new:
+            assert ormis.copy(old, new).ok
+    """
+    work = copying.copy(_copying(source, target, models, progress))
+    reply: Any = None
+    try:
+        while True:
+            ask = work.send(reply)
+            reply = _answer(source if ask.of == "source" else target, ask)
+    except StopIteration as end:
+        return end.value
+    finally:
+        work.close()
+        target.cache.clear()
+
+
+async def acopy(
+    source: Database, target: Database, *, models: Models | None = None, progress: Watcher | None = None
+) -> Copied:
+    """As copy()."""
+    work = copying.copy(_copying(source, target, models, progress))
+    reply: Any = None
+    try:
+        while True:
+            ask = work.send(reply)
+            reply = await _aanswer(source if ask.of == "source" else target, ask)
+    except StopIteration as end:
+        return end.value
+    finally:
+        work.close()
+        target.cache.clear()
+
+
+def _answer(database: Database, ask: Ask) -> Any:
+    if not ask.each:
+        return database.run(ask.make())
+    return database.everywhere(ask.make) if ask.in_turn else database.side_by_side(ask.make)
+
+
+async def _aanswer(database: Database, ask: Ask) -> Any:
+    if not ask.each:
+        return await database.arun(ask.make())
+    return await (database.aeverywhere(ask.make) if ask.in_turn else database.aside_by_side(ask.make))
+
+
+def _copying(source: Database, target: Database, models: Models | None, progress: Watcher | None) -> Copying:
+    checked_database(source, "copy(source=)")
+    checked_database(target, "copy(target=)")
+    if source.same_as(target):
+        raise OrmisError(f"copy(): {source.url} is both the source and the target: give two databases")
+
+    if block_of(source) is not None or block_of(target) is not None:
+        raise OrmisError("copy() works in many calls, which atomic() can't hold back: call it outside of the block")
+
+    def storable(schema: Schema, rows: Sequence[Stored]) -> None:
+        _storable(schema, rows, target)
+
+    return Copying(_subjects(models), _side(source), _side(target), storable, progress)
+
+
+def _side(database: Database) -> Side:
+    return Side(database.url, database.limits, database.partitions)
+
+
+def _storable(schema: Schema, rows: Sequence[Stored], target: Database) -> None:
+    """Raises ClusterError for a model, or one of its objects, that can't be on the target."""
+    if target.partitions == 1:
+        return
+    place = placement_of_writes(schema)
+    if any(not link.through for link in schema.links):
+        raise ClusterError(
+            f"{schema.name}.{schema.links[0].name}: links of many-to-many relations are not there yet on a cluster of "
+            f"several partitions: copy to ?partitions=1"
+        )
+    for row in rows:
+        texts = [row.texts.get(column.name) for column in schema.columns]
+        place.of_row([row.pk.encode("utf-8", "surrogateescape"), *texts[1:]], target.partitions)
 
 
 def _reader(database: Database | None) -> Database:

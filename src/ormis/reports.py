@@ -8,7 +8,7 @@ Kind = Literal[
     "index-missing", "index-stale", "index-extra",
     "unique-missing", "unique-stale", "unique-extra", "unique-duplicate",
     "link-missing", "link-extra", "reference-dangling", "object-missing", "object-unlisted", "object-key",
-    "key-leaked", "type", "value", "next-id", "expiry",
+    "key-leaked", "type", "value", "next-id", "expiry", "copy-missing", "copy-differs", "copy-extra",
 ]  # fmt: skip
 
 
@@ -22,7 +22,7 @@ class Finding:
         `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or has another `key` than
         its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a key has another Redis
         `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not match the time that
-        the server keeps.
+        the server keeps. Of a copy an object is `missing`, `differs`, or is `extra`.
     model: the name of the model. key: the key where it was found. field: the field, index or constraint, or "".
     message: the finding in words. mended: True if it has been repaired.
     """
@@ -88,6 +88,36 @@ class Reindexed:
     def ok(self) -> bool:
         """True where everything that is declared is complete now."""
         return not self.incomplete
+
+
+@dataclass(slots=True)
+class Copied:
+    """The result of a copy.
+
+    objects: how many objects of the source there are, by model. links: how many many-to-many links.
+    different: how many objects, or their links, are not in the target as they are in the source; differences: the
+    first of them. report: that of a check of the target.
+    unknown: fields that hashes have and the models do not declare, by model: the field and how many objects have it;
+    they are copied as they are. undeclared: the keys of models that the source has and that are not copied.
+    """
+
+    objects: dict[str, int] = field(default_factory=dict[str, int])
+    links: int = 0
+    different: int = 0
+    differences: list[Finding] = field(default_factory=list[Finding])
+    report: Report = field(default_factory=Report)
+    unknown: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    undeclared: list[str] = field(default_factory=list[str])
+
+    @property
+    def ok(self) -> bool:
+        """True where the target has the same objects as the source, and a check finds nothing."""
+        return not self.different and self.report.ok
+
+    def __str__(self) -> str:
+        copied = ", ".join(f"{count} {name}" for name, count in self.objects.items()) or "no objects"
+        found = f"{self.different} different, {len(self.report.findings)} findings"
+        return f"{copied}, {self.links} links copied: {found}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ..operations.writing.mutations import CommitCall, ModelCall
 from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
 from ..schema import registry
+from ..storage.keys import COPY
 from ..storage.scripts import script
 from .claimed_sets import answer_at_claim, answer_by_value, answer_changed_values, changes_values
 from .partitions import Partition, Partitions
@@ -119,7 +120,9 @@ class Answers:
     def _command(self, call: Command | HashRead) -> Steps[Any]:
         assert isinstance(call, Command), "a HashRead is sent as it is"
         name, key = str(call.args[0]), call.args[call.key]
-        if name == "PTTL":
+        if key == COPY:
+            return (yield PartitionCall(call, self.partitions.all[0]))
+        if name in ("PTTL", "HSET"):
             model = _model_of(str(key))
             pk = str(key)[len(model) + 1 :]
             return (yield PartitionCall(call, self.partitions.of(registry.schema_for(model), pk)))

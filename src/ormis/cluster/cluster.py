@@ -163,6 +163,18 @@ class Cluster:
         await self._amake_ready()
         return await self._arun(make(self.partitions))
 
+    def run_side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As run_in_each(), in all partitions at the same time."""
+        self._make_ready()
+        results = self._run(side_by_side({one: make() for one in self.partitions.all}))
+        return [results[one] for one in self.partitions.all]
+
+    async def arun_side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As run_side_by_side(), with the connections of the running event loop."""
+        await self._amake_ready()
+        results = await self._arun(side_by_side({one: make() for one in self.partitions.all}))
+        return [results[one] for one in self.partitions.all]
+
     def _make_ready(self) -> None:
         if not self._checked:
             with unseen():

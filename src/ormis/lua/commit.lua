@@ -7,7 +7,8 @@
 --   {'insert', m, n, texts, when, ttl}
 --                                   n objects, the texts of one after another by column position, nil where absent, as
 --                                   a key is that the server is to count; `when` nil: refuse what exists;
---                                   'ignore': leave out what conflicts; {positions = {...}, on = {constraint -> true}}:
+--                                   'ignore': leave out what conflicts; 'copy': the same, and what foreign keys lead
+--                                   to may come later; {positions = {...}, on = {constraint -> true}}:
 --                                   update these of the other where that constraint, or the name of the primary key,
 --                                   is in conflict
 --   {'save', m, 1, texts, nil, ttl} insert, or replace the object with this key

@@ -15,6 +15,9 @@ LAYOUT = "ormis/layout"
 
 LAYOUT_VERSION = "1"
 
+COPY = "ormis/copy"
+"""Hash, while another database is copied into this one: `source`, and how far it is: model key -> place."""
+
 
 def object_key(model: str, pk: str) -> str:
     """The hash that is the object."""

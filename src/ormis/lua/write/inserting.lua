@@ -67,7 +67,7 @@ local function check_counted(m, keys)
 end
 
 local function insert(m, count, texts, when)
-  local pks, counted, base, on = {}, {}, m.base .. KEY.object, when and when ~= 'ignore' and when.on
+  local pks, counted, base, on = {}, {}, m.base .. KEY.object, type(when) == 'table' and when.on
   local constrained, referring = #m.unique > 0, #m.references > 0
   local width = #m.columns
   for i = 1, count do
@@ -75,13 +75,13 @@ local function insert(m, count, texts, when)
     local pk = row[1]
     local unique, value, other
     if pk or constrained then unique, value, other = obstacle(m, row, on) end
-    if unique and when ~= 'ignore' and not (on and on[unique]) then
+    if unique and type(when) ~= 'string' and not (on and on[unique]) then
       mutations.refuse('unique', m.key, unique, value, other)
     end
     if unique then
-      pks[i] = when ~= 'ignore' and change_instead(m, row, when.positions, other)
+      pks[i] = on and change_instead(m, row, when.positions, other)
     else
-      if referring then mutations.check_references(m, row) end
+      if referring and when ~= 'copy' then mutations.check_references(m, row) end
       local new_pk, creation_order = key_and_order(m, pk or nil)
       row[1], pks[i] = new_pk, new_pk
       if constrained then mutations.reclaim(m, nil, row, new_pk) end
