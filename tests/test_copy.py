@@ -287,7 +287,10 @@ def test_models_that_a_cluster_refuses(source: ormis.Database, cluster_url: str)
     """They are refused before anything is written; one partition takes all."""
     fill(source, 20)
     with ormis.connect(f"{cluster_url}?partitions=16") as several:
-        for models, message in (([*LOCAL, Label], "the unique name"), ([*LOCAL, *RELATED], "Label|Person|Team")):
+        for models, message in (
+            ([*LOCAL, Label], r"Label: copy\(\) can't write values of name yet"),
+            ([*LOCAL, *RELATED], "Label|Person|Team"),
+        ):
             with pytest.raises(ormis.ClusterError, match=message):
                 ormis.copy(source, several, models=models)
         assert hashes(several, LOCAL) == {}

@@ -62,7 +62,7 @@ class HashFields:
 
     __slots__ = ("head", "integers", "model", "names", "tail")
 
-    def __init__(self, names: Iterable[str], model: str = "", integers: bool = False) -> None:
+    def __init__(self, names: Iterable[str], model: str, integers: bool) -> None:
         self.model = model
         self.integers = integers
         self.names = tuple(names)

@@ -6,6 +6,7 @@ from typing import Any
 
 from .cluster.claims_check import check_claims
 from .cluster.placement import placement_of_writes
+from .cluster.unique_values import over_partitions
 from .database import Database, checked_database, default_database
 from .errors import ClusterError, OrmisError, shown
 from .model import Model
@@ -184,6 +185,11 @@ def _storable(schema: Schema, rows: Sequence[Stored], target: Database) -> None:
         raise ClusterError(
             f"{schema.name}.{schema.links[0].name}: links of many-to-many relations are not there yet on a cluster of "
             f"several partitions: copy to ?partitions=1"
+        )
+    if over := over_partitions(schema):
+        raise ClusterError(
+            f"{schema.name}: copy() can't write values of {over[0].name} yet, which are compared over the partitions: "
+            f"let the constraint contain the field of Meta.partition_by, or copy to ?partitions=1"
         )
     for row in rows:
         texts = [row.texts.get(column.name) for column in schema.columns]

@@ -10,7 +10,7 @@ from random import random
 from time import sleep, time
 from typing import Any
 
-from ..calls import HashFields, HashRead, Invocation, ScriptCall
+from ..calls import HashRead, Invocation, ScriptCall
 from ..drivers.idempotency import Once
 from ..errors import ClusterError, ConflictError
 from ..limits import ATTEMPTS
@@ -257,7 +257,7 @@ def stored_texts(schema: Schema, keys: Mapping[Partition, Sequence[Any]]) -> Ste
     """By key the texts of objects that decide on their values over partitions."""
     schema = schema.stored
     columns = [*dict.fromkeys(column for unique in over_partitions(schema) for column in unique.columns)]
-    fields = HashFields([column.name for column in columns], schema.key)
+    fields = schema.fields_of(column.name for column in columns)
     steps = [
         PartitionCall(HashRead(fields, object_key(schema.key, _name(pk))), partition)
         for partition, some in keys.items()

@@ -456,7 +456,11 @@ class Schema:
     @cached_property
     def hash_fields(self) -> HashFields:
         """All columns, as they are read of one hash."""
-        return HashFields((column.name for column in self.columns), self.key, self.pk.codec.kind == "int")
+        return self.fields_of(column.name for column in self.columns)
+
+    def fields_of(self, names: Iterable[str]) -> HashFields:
+        """Fields with these names, as they are read of hashes."""
+        return HashFields(names, self.key, self.pk.codec.kind == "int")
 
     @cached_property
     def decoder(self) -> RowDecoder:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ...calls import Command, HashFields, HashReads, Operation
+from ...calls import Command, HashReads, Operation
 from ...reports import Finding
 from ...schema.schema import Link, Schema, stored_column
 from ...storage.codecs import packable, raw_rows
@@ -164,7 +164,7 @@ def _present(schema: Schema, pks: Sequence[str]) -> Operation[list[bool]]:
     if not pks:
         return []
     keys = [object_key(schema.key, pk) for pk in pks]
-    replies = yield HashReads(HashFields([schema.pk.name], schema.key), keys)
+    replies = yield HashReads(schema.fields_of([schema.pk.name]), keys)
     return [texts[0] is not None for texts in replies[1::2]]
 
 
@@ -172,7 +172,7 @@ def differences(schema: Schema, rows: Sequence[Stored]) -> Operation[list[Findin
     """The objects that are not there as these are. One call."""
     names = [*schema.by_name, *sorted(unknown(schema, rows))]
     keys = [object_key(schema.key, row.pk) for row in rows]
-    replies = yield HashReads(HashFields(names, schema.key), keys)
+    replies = yield HashReads(schema.fields_of(names), keys)
     found: list[Finding] = []
     for key, row, ttl, texts in zip(keys, rows, replies[::2], replies[1::2], strict=True):
         found += _difference(schema, key, row, ttl, dict(zip(names, texts, strict=True)))
