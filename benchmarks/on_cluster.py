@@ -227,6 +227,7 @@ class SaveFieldMany(GetMany):
 
     name = "cluster-async-save-field-100"
     title = "asave() of one changed, indexed field on a cluster / on one server, 100 tasks"
+    target = None
 
     def fill(self) -> None:
         super().fill()
