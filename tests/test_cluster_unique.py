@@ -794,6 +794,67 @@ def test_slots_that_move(db: ormis.Database, cluster: LocalCluster) -> None:
     at_rest(db, cluster)
 
 
+def test_clients_that_stop_at_random(
+    db: ormis.Database, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that stop anywhere, before or after a call, while slots move: no value is had twice, and no value of an
+    object is unclaimed; what is left are claims without objects.
+    """
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
+    workers: set[int] = set()
+    errors: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        workers.add(get_ident())
+        try:
+            random_changes(db, random.Random(seed))
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            errors.append(error)
+
+    threads = [Thread(target=work, args=(seed,)) for seed in range(4)]
+    with monkeypatch.context() as patched:
+        for name in ("send", "send_all"):
+            patched.setattr(Router, name, stopping_at_random(getattr(Router, name), workers))
+        for thread in threads:
+            thread.start()
+        for number in range(PARTITIONS):
+            slot = number * SLOTS // PARTITIONS
+            move_slot(cluster, slot, next(node for node in cluster.nodes if node is not cluster.owner(slot)), 1, 0.005)
+        for thread in threads:
+            thread.join()
+    assert not errors, errors[0]
+    pages = [*Page.objects.all()]
+    for values in ([one.slug for one in pages if one.slug], [one.number for one in pages if one.number]):
+        assert len(values) == len({*values})
+    assert {one.kind for one in ormis.check(db, models=[Page], repair=True).findings} <= {"unique-extra"}
+    assert ormis.check(db, models=[Page]).findings == []
+
+
+def stopping_at_random(send: Callable[..., Any], workers: set[int]) -> Callable[..., Any]:
+    """The method, which ends the client before or after some calls of these threads."""
+
+    def stop() -> None:
+        if get_ident() in workers and random.random() < 0.03:
+            raise Stopped
+
+    def run(self: Router, step: Any) -> Any:
+        stop()
+        reply = send(self, step)
+        stop()
+        return reply
+
+    return run
+
+
+def random_changes(db: ormis.Database, drawn: random.Random) -> None:
+    """Many changes of few pages, by clients that may stop."""
+    for _ in range(150):
+        kind = drawn.choice(["insert", "update", "set", "delete", "delete set", "bulk"])
+        slug, number = drawn.choice(["a", "b", "c", None]), drawn.choice([1, 2, None])
+        with suppress(Stopped, ormis.ConflictError):
+            outcome(db, kind, drawn.randrange(6), slug, "x", number)
+
+
 # Looking after it ----------------------------------------------------------------------------------------------------
 
 
