@@ -29,7 +29,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 _READING = frozenset("query get first last earliest latest page around in_bulk claim iterator load".split())
 _lock = Lock()
-_running: list[ormis.Observation] = []
+_running: dict[ormis.Database | None, ormis.Observation] = {}
 
 Attributes = dict[str, Any]
 
@@ -42,7 +42,8 @@ def instrument(
 ) -> None:
     """Makes spans and metrics of operations from now on, until uninstrument().
 
-    database: of this database only; called once for each, of several.
+    database: of this database only; of several, call it once for each. Called again for the same, it replaces what is
+        there.
     tracer_provider, meter_provider: where they go; by default the global ones.
 
     A span `ormis.get Choice` for an operation; in it one of kind CLIENT for each call to the server, named by the
@@ -54,14 +55,16 @@ def instrument(
     """
     observer = _Telemetry(tracer_provider or get_tracer_provider(), meter_provider or get_meter_provider())
     with _lock:
-        _running.append(ormis.observe(observer, database))
+        if database in _running:
+            _running.pop(database).stop()
+        _running[database] = ormis.observe(observer, database)
 
 
 def uninstrument() -> None:
     """Ends what instrument() began, all of it."""
     with _lock:
         while _running:
-            _running.pop().stop()
+            _running.popitem()[1].stop()
 
 
 class _Telemetry:
@@ -131,7 +134,7 @@ def _set_error(span: Span, error: BaseException) -> None:
         span.set_attribute("error.type", type(error).__qualname__)
 
 
-# Attributes, after the semantic conventions of OpenTelemetry for databases ---------------------------------------------
+# Attributes, after the semantic conventions of OpenTelemetry for databases --------------------------------------------
 
 
 def _of_operation(event: ormis.OperationEvent) -> Attributes:
