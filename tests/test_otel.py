@@ -301,7 +301,7 @@ async def test_beside_the_instrumentation_of_redis_py(
 
 
 def test_a_client_of_another_class_is_seen_by_both(choice: Choice, exported: Exported, db: ormis.Database) -> None:
-    """ormis sends by the `execute_command` of such a client, so that redis-py's span lies in that of ormis."""
+    """The calls go through `execute_command` of such a client, so that redis-py's span is inside that of ormis."""
 
     class Own(redis.Redis):
         def execute_command(self, *arguments: Any, **options: Any) -> Any:

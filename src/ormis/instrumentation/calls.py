@@ -1,21 +1,28 @@
 """The calls of operations, observed where the drivers and the routing of a cluster send them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
-from ..calls import Invocation, OneCall, OneWrite, Sent
+from ..calls import Call, Invocation, OneCall, OneWrite, Sent
 from ..cluster.routing import PartitionCall, Router
 from ..drivers import aio, sync
 from .patches import Patch
 from .running import is_sending, sending
 
+Made = Callable[[], Sequence[Sent]]
+"""Returns the calls that are sent: to make that of a save anew takes as long as half of the save."""
+
 
 def patches() -> list[Patch]:
-    """The functions that send."""
+    """The functions that send. One of them may use another."""
     return [
-        *[Patch(sync, name, _of_driver(sent)) for name, sent in _WAYS.items() if hasattr(sync, name)],
-        *[Patch(aio, name, _of_async_driver(sent)) for name, sent in _ASYNC_WAYS.items()],
+        Patch(sync, "send", _of_driver(_call)),
+        Patch(sync, "write", _of_driver(_call_of_write)),
+        Patch(aio, "send", _of_async_driver(_call)),
+        Patch(aio, "run_one", _of_async_driver(_call_of_read)),
+        Patch(aio, "write_one", _of_async_driver(_call_of_write)),
         Patch(Router, "send", _of_router),
         Patch(Router, "asend", _of_async_router),
         Patch(Router, "send_all", _of_router),
@@ -23,35 +30,26 @@ def patches() -> list[Patch]:
     ]
 
 
-def _call(call: Any) -> Sent | None:
-    return None if isinstance(call, Invocation) else call
+def _call(call: Call) -> Made | None:
+    return None if isinstance(call, Invocation) else lambda: (call,)
 
 
-def _call_of_read(operation: OneCall[Any]) -> Sent | None:
-    return operation.call
+def _call_of_read(operation: OneCall[Any]) -> Made | None:
+    return lambda: (operation.call,)
 
 
-def _call_of_write(operation: OneWrite) -> Sent | None:
-    return operation.call()
+def _call_of_write(operation: OneWrite) -> Made | None:
+    return lambda: (operation.call(),)
 
 
-_WAYS: dict[str, Callable[[Any], Sent | None]] = {"send": _call, "write": _call_of_write}
-_ASYNC_WAYS: dict[str, Callable[[Any], Sent | None]] = {
-    "send": _call,
-    "run_one": _call_of_read,
-    "write_one": _call_of_write,
-}
-"""The functions of a driver that send, and the call of what they are given. One of them may use another."""
-
-
-def _of_driver(sent: Callable[[Any], Sent | None]) -> Callable[[Any], Any]:
+def _of_driver(made_of: Callable[[Any], Made | None]) -> Callable[[Any], Any]:
     def wrap(original: Callable[..., Any]) -> Any:
         @wraps(original)
         def observed(client: Any, subject: Any, *rest: Any) -> Any:
-            call = None if is_sending() else sent(subject)
-            if call is None:
+            made = None if is_sending() else made_of(subject)
+            if made is None:
                 return original(client, subject, *rest)
-            with sending((call,), client):
+            with sending(made, client=client):
                 return original(client, subject, *rest)
 
         return observed
@@ -59,14 +57,14 @@ def _of_driver(sent: Callable[[Any], Sent | None]) -> Callable[[Any], Any]:
     return wrap
 
 
-def _of_async_driver(sent: Callable[[Any], Sent | None]) -> Callable[[Any], Any]:
+def _of_async_driver(made_of: Callable[[Any], Made | None]) -> Callable[[Any], Any]:
     def wrap(original: Callable[..., Any]) -> Any:
         @wraps(original)
         async def observed(client: Any, subject: Any, *rest: Any) -> Any:
-            call = None if is_sending() else sent(subject)
-            if call is None:
+            made = None if is_sending() else made_of(subject)
+            if made is None:
                 return await original(client, subject, *rest)
-            with sending((call,), client):
+            with sending(made, client=client):
                 return await original(client, subject, *rest)
 
         return observed
@@ -77,10 +75,9 @@ def _of_async_driver(sent: Callable[[Any], Sent | None]) -> Callable[[Any], Any]
 def _of_router(original: Callable[..., Any]) -> Any:
     @wraps(original)
     def observed(self: Router, steps: Any) -> Any:
-        several: list[PartitionCall] = [steps] if isinstance(steps, PartitionCall) else steps
-        if is_sending() or not several:
+        if is_sending() or not steps:
             return original(self, steps)
-        with sending([step.call for step in several], None, tuple([step.partition.number for step in several])):
+        with _sending_steps([steps] if isinstance(steps, PartitionCall) else steps):
             return original(self, steps)
 
     return observed
@@ -89,10 +86,14 @@ def _of_router(original: Callable[..., Any]) -> Any:
 def _of_async_router(original: Callable[..., Any]) -> Any:
     @wraps(original)
     async def observed(self: Router, steps: Any) -> Any:
-        several: list[PartitionCall] = [steps] if isinstance(steps, PartitionCall) else steps
-        if is_sending() or not several:
+        if is_sending() or not steps:
             return await original(self, steps)
-        with sending([step.call for step in several], None, tuple([step.partition.number for step in several])):
+        with _sending_steps([steps] if isinstance(steps, PartitionCall) else steps):
             return await original(self, steps)
 
     return observed
+
+
+def _sending_steps(steps: Sequence[PartitionCall]) -> AbstractContextManager[None]:
+    partitions = tuple([step.partition.number for step in steps])
+    return sending(lambda: [step.call for step in steps], len(steps), partitions=partitions)

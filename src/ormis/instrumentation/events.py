@@ -52,13 +52,22 @@ class OperationEvent:
 class CallEvent:
     """One round trip: a call, or on a cluster several calls that go to the nodes side by side.
 
-    calls: what is sent. client: the redis-py client; None on a cluster. operation: the operation that it belongs to.
+    made: returns what is sent; called where an observer asks for it.
+    client: the redis-py client; None on a cluster. operation: the operation that it belongs to.
     """
 
-    calls: Sequence[Sent]
+    made: Callable[[], Sequence[Sent]] = field(repr=False)
     client: Any = None
     partitions: tuple[int, ...] = ()
     operation: OperationEvent | None = None
+    _calls: Sequence[Sent] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def calls(self) -> Sequence[Sent]:
+        """What is sent."""
+        if self._calls is None:
+            self._calls = self.made()
+        return self._calls
 
     @property
     def commands(self) -> list[str]:

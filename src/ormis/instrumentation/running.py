@@ -1,6 +1,6 @@
 """Events from their beginning to their end: which operation runs here, and who observes it."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -88,18 +88,23 @@ def is_sending() -> bool:
 
 
 @contextmanager
-def sending(calls: Sequence[Sent], client: Any = None, partitions: tuple[int, ...] = ()) -> Generator[None]:
-    """The calls are sent in this block."""
+def sending(
+    made: Callable[[], Sequence[Sent]], number: int = 1, client: Any = None, partitions: tuple[int, ...] = ()
+) -> Generator[None]:
+    """So many calls are sent in this block. made: returns them."""
     operation = _current.get()
     if operation is None:
         observers = tuple([watch.observer for watch in [*watches] if watch.database is None])
     else:
         observers = operation.observers
-        operation.calls += len(calls)
+        operation.calls += number
         operation.partitions.update(partitions)
-    event = CallEvent(calls, client, partitions, operation)
     token = _sending.set(True)
     try:
+        if not observers:
+            yield
+            return
+        event = CallEvent(made, client, partitions, operation)
         with ExitStack() as observing:
             for observer in observers:
                 observing.enter_context(observer.call(event))
