@@ -8,6 +8,7 @@ spans and metrics, the application's SDK says.
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -173,7 +174,7 @@ def _of_call(event: ormis.CallEvent, name: str, commands: int) -> Attributes:
     return attributes
 
 
-def _of_client(event: ormis.CallEvent) -> Attributes:
+def _of_client(event: ormis.CallEvent) -> Mapping[str, Any]:
     """Where the call goes: the server of the client, else that of the database."""
     if event.client is None:
         database = None if event.operation is None else event.operation.database
@@ -186,7 +187,8 @@ def _of_client(event: ormis.CallEvent) -> Attributes:
     return {"server.address": settings["host"], "server.port": settings.get("port", 6379)}
 
 
-def _of_url(url: str) -> Attributes:
+@lru_cache(64)
+def _of_url(url: str) -> Mapping[str, Any]:
     """The address in the URL of a database: host and port, or the path of a socket or of an embedded server."""
     parts = urlsplit(url.partition(",")[0])
     if parts.scheme in ("unix", "embedded"):
