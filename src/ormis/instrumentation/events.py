@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from ..calls import HashRead, HashReads, ScriptCall, Sent
+from ..drivers.replies import commands
 
 
 @dataclass(eq=False, slots=True)
@@ -72,7 +73,7 @@ class CallEvent:
     @property
     def commands(self) -> list[str]:
         """The names of the commands."""
-        return [name for call in self.calls for name in _names(call)]
+        return [name for call in self.calls for name in _names(call, self.client)]
 
     @property
     def scripts(self) -> list[str]:
@@ -100,9 +101,11 @@ class Observer(Protocol):
         ...
 
 
-def _names(call: Sent) -> list[str]:
+def _names(call: Sent, client: Any) -> list[str]:
     if isinstance(call, ScriptCall):
-        return ["EVALSHA_RO" if call.reads else "EVALSHA"]
+        if client is None:
+            return ["EVALSHA_RO" if call.reads else "EVALSHA"]
+        return [commands(client, call)[0]]
     if isinstance(call, HashRead):
         return ["HMGET"]
     if isinstance(call, HashReads):
