@@ -16,6 +16,7 @@ from caching import Town, caching, warm
 from clusters import start_cluster
 from modes import MODES, do
 from ormis import CASCADE, Field, ForeignKey, ManyToMany, OneToOne, Related, Sum, capture_calls
+from ormis.cluster import single
 from ormis.descriptors.forward import ForwardRelation
 from ormis.descriptors.linked import LinkManager
 from ormis.drivers import aio, sync
@@ -334,7 +335,7 @@ def test_observers_come_and_go(poll: Poll) -> None:
 
 def test_nothing_is_in_the_way_when_nobody_observes(poll: Poll) -> None:
     """Every method and function that observe() replaces is the same one as before, once the last observer has gone."""
-    owners: list[type[Any] | ModuleType] = [ormis.Model, Writing, ForwardRelation, LinkManager, sync, aio]
+    owners: list[type[Any] | ModuleType] = [ormis.Model, Writing, ForwardRelation, LinkManager, sync, aio, single]
     before = [dict(vars(owner)) for owner in owners]
     with ormis.observe(Recorder()):
         assert vars(ormis.Model)["save"] is not before[0]["save"]
@@ -389,6 +390,26 @@ def test_an_unconnected_model_says_so(recorder: Recorder, db: ormis.Database) ->
     with pytest.raises(TypeError, match="using="):
         Poll(text="x").save(using="other")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert recorder.ended == []
+
+
+@pytest.mark.xdist_group("cluster")
+@MODES
+async def test_short_ways_on_a_cluster(server_kind: str, mode: str) -> None:
+    """The short ways of get() and save() there are one call each, to one partition."""
+    recorder = Recorder()
+    with start_cluster(server_kind) as cluster, ormis.connect(f"{cluster.url}?partitions=4") as db:
+        poll = Poll(text="x").save()
+        assert (await Poll.aget(poll.pk)).pk == poll.pk
+        with ormis.observe(recorder):
+            for _ in range(2):
+                poll.votes += 1
+                await do(mode, poll, "save")
+                await do(mode, Poll, "get", poll.pk)
+                await do(mode, Poll(text="new"), "save")
+        await db.aclose()
+    assert [event.calls for event in recorder.ended] == [1] * 6
+    assert [len(event.partitions) for event in recorder.ended] == [1] * 6
+    assert [event.commands for event in recorder.called] == [["EVALSHA"], ["HMGET"], ["EVALSHA"]] * 2
 
 
 @pytest.mark.xdist_group("cluster")

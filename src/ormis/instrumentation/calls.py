@@ -6,6 +6,8 @@ from functools import wraps
 from typing import Any
 
 from ..calls import Call, Invocation, OneCall, OneWrite, Sent
+from ..cluster import single
+from ..cluster.partitions import Partition
 from ..cluster.routing import PartitionCall, Router
 from ..drivers import aio, sync
 from .patches import Patch
@@ -23,6 +25,10 @@ def patches() -> list[Patch]:
         Patch(aio, "send", _of_async_driver(_call)),
         Patch(aio, "run_one", _of_async_driver(_call_of_read)),
         Patch(aio, "write_one", _of_async_driver(_call_of_write)),
+        Patch(single, "read", lambda _: _missed),  # the first try is left out: routing, which is observed, makes it
+        Patch(single, "aread", lambda _: _not_tried),
+        Patch(single, "write", _of_single_write),
+        Patch(single, "awrite", _of_async_single_write),
         Patch(Router, "send", _of_router),
         Patch(Router, "asend", _of_async_router),
         Patch(Router, "send_all", _of_router),
@@ -70,6 +76,32 @@ def _of_async_driver(made_of: Callable[[Any], Made | None]) -> Callable[[Any], A
         return observed
 
     return wrap
+
+
+def _missed(*_: Any) -> Any:
+    return single.MISSED
+
+
+def _not_tried(*_: Any) -> None:
+    return None
+
+
+def _of_single_write(original: Callable[..., Any]) -> Any:
+    @wraps(original)
+    def observed(router: Router, operation: OneWrite, partition: Partition) -> Any:
+        with sending(lambda: (operation.call(),), partitions=(partition.number,)):
+            return original(router, operation, partition)
+
+    return observed
+
+
+def _of_async_single_write(original: Callable[..., Any]) -> Any:
+    @wraps(original)
+    async def observed(router: Router, operation: OneWrite, partition: Partition) -> Any:
+        with sending(lambda: (operation.call(),), partitions=(partition.number,)):
+            return await original(router, operation, partition)
+
+    return observed
 
 
 def _of_router(original: Callable[..., Any]) -> Any:
