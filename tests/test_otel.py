@@ -310,7 +310,7 @@ def test_a_client_of_another_class_is_seen_by_both(choice: Choice, exported: Exp
     redis_py = RedisInstrumentor()
     redis_py.instrument(tracer_provider=exported.tracers)
     try:
-        with Own(connection_pool=db.client.connection_pool) as client, ormis.connect(client=client):
+        with Own(connection_pool=db.client.connection_pool) as client, ormis.connect(client=client, prefix=db.prefix):
             Choice.get(choice.pk)
     finally:
         redis_py.uninstrument()
