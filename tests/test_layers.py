@@ -41,6 +41,7 @@ LAYERS = """
     maintenance
     api_models
     functions
+    instrumentation
     __init__
     cli __main__ shell contrib
 """

@@ -11,6 +11,7 @@ import pytest
 
 import ormis
 import ormis.contrib.fastapi
+import ormis.contrib.otel
 from command_line_page import PAGE, page
 from markdown_blocks import BLOCK
 from ormis.errors import OrmisError
@@ -70,9 +71,10 @@ def test_the_links_of_a_page_are_found() -> None:
 
 
 def test_the_reference_describes_every_public_name_once() -> None:
-    """What `ormis` and `ormis.contrib.fastapi` export is in docs/reference, and so are the fixtures for pytest."""
+    """What `ormis` and `ormis.contrib` export is in docs/reference, and so are the fixtures for pytest."""
     public = {f"ormis.{name}" for name in ormis.__all__}
-    public |= {f"ormis.contrib.fastapi.{name}" for name in ormis.contrib.fastapi.__all__}
+    for extra in (ormis.contrib.fastapi, ormis.contrib.otel):
+        public |= {f"{extra.__name__}.{name}" for name in extra.__all__}
     public |= {"pytest_ormis.ormis_db", "pytest_ormis.ormis_url", "ormis.functions.Function"}
     assert sorted(documented()) == sorted(public)
 

@@ -37,6 +37,9 @@ from .errors import (
     UniqueViolation,
 )
 from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
+from .instrumentation.events import CallEvent, Observer, OperationEvent
+from .instrumentation.observe import Observation, observe
+from .instrumentation.slow import log_slow_queries
 from .limits import Limits
 from .maintenance import acheck, acopy, ainspect, areindex, check, copy, inspect, reindex
 from .model import Model
@@ -81,6 +84,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
     "CacheStats", "Copied", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
+    # observing it
+    "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
     "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",

@@ -246,15 +246,15 @@ class Reading(Generic[M]):
 
 
 def _iterated(source: Source[Any], reader: BatchReader) -> Iterator[Any]:
-    batch: list[Any] | None = source.db.read(next_batch(reader))
+    batch: list[Any] | None = source._batch(next_batch(reader))
     while batch is not None:
         yield from batch
-        batch = source.db.read(next_batch(reader))
+        batch = source._batch(next_batch(reader))
 
 
 async def _aiterated(source: Source[Any], reader: BatchReader) -> AsyncIterator[Any]:
-    batch: list[Any] | None = await source.db.aread(next_batch(reader))
+    batch: list[Any] | None = await source._abatch(next_batch(reader))
     while batch is not None:
         for record in batch:
             yield record
-        batch = await source.db.aread(next_batch(reader))
+        batch = await source._abatch(next_batch(reader))

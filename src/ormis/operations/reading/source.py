@@ -63,6 +63,14 @@ class Source(Generic[M]):
         database = self.db
         return await database.aread(operation(self._now(), Origin(database, asynchronous=True), *arguments))
 
+    def _batch(self, batch: Operation[T]) -> T:
+        """The next batch of its iterator(), with the sync client."""
+        return self.db.read(batch)
+
+    async def _abatch(self, batch: Operation[T]) -> T:
+        """As _batch(), with the async client."""
+        return await self.db.aread(batch)
+
     def _now(self) -> Self:
         """The same with the moment in place of Now() in its annotations, which are the same to all that it reads."""
         if not self.query.annotations or (query := at_one_moment(self.query)) is self.query:
