@@ -41,10 +41,10 @@ class Chief(Person):
 
     badge: str | None = Field(default=None, unique=True)
     rank: int = Field(default=2, index=True)
-    team: ForeignKey["Team | None"] = ForeignKey(default=None, on_delete=SET_NULL, related_name="chiefs")
+    team: ForeignKey["CopiedTeam | None"] = ForeignKey(default=None, on_delete=SET_NULL, related_name="chiefs")
 
 
-class Team(ormis.Model):
+class CopiedTeam(ormis.Model):
     """It refers to the family, which refers to it."""
 
     name: str = Field(primary_key=True)
@@ -102,7 +102,7 @@ class Card(ormis.Model):
         constraints = (UniqueConstraint("board", "position"),)
 
 
-RELATED: list[type[ormis.Model]] = [Label, Person, Team]
+RELATED: list[type[ormis.Model]] = [Label, Person, CopiedTeam]
 LOCAL: list[type[ormis.Model]] = [Word, Note]
 BESIDE: list[type[ormis.Model]] = [Board, Card]
 SMALL = ormis.Limits(keys=20, inserts=20)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import copying
 import ormis
 from clusters import start_cluster
-from copying import BESIDE, LOCAL, RELATED, SMALL, Board, Card, Chief, Label, Note, Person, Team, Word
+from copying import BESIDE, LOCAL, RELATED, SMALL, Board, Card, Chief, CopiedTeam, Label, Note, Person, Word
 from ormis import Progress, capture_calls
 from ormis.cli import app
 from ormis.cluster.local import LocalCluster
@@ -95,7 +95,7 @@ def fill(database: ormis.Database, number: int = 60) -> None:
     """Objects of all models that a server holds, with references in a circle, links and ends."""
     for i in range(number // 4):
         Label(name=f"label {i}").save(using=database)
-        Team(name=f"team {i * 7 % number}", raw=b"\xff\x00", data={"n": [i]}).save(using=database)
+        CopiedTeam(name=f"team {i * 7 % number}", raw=b"\xff\x00", data={"n": [i]}).save(using=database)
     for i in range(number):
         team = f"team {i * 7 % number}" if i < number // 4 else None
         more = {"badge": f"badge {i}", "team_id": team} if i % 3 == 0 else {}
@@ -104,7 +104,7 @@ def fill(database: ormis.Database, number: int = 60) -> None:
         person.labels.add(*Label.objects.using(database)[: i % 4])
         if i:
             person.friends.add(i)
-    Team.objects.using(database).filter(pk="team 7").update(lead_id=2)
+    CopiedTeam.objects.using(database).filter(pk="team 7").update(lead_id=2)
     fill_local(database, number)
 
 
@@ -129,7 +129,7 @@ def test_a_copy_has_the_same_objects(source: ormis.Database, target: ormis.Datab
     models = [*RELATED, *LOCAL]
     copied = ormis.copy(source, target, models=models)
     assert copied.ok, copied
-    assert copied.objects == {"Label": 15, "Person": 60, "Team": 15, "Word": 60, "Note": 59}
+    assert copied.objects == {"Label": 15, "Person": 60, "CopiedTeam": 15, "Word": 60, "Note": 59}
     assert hashes(source, models) == hashes(target, models)
     assert links(source) == links(target)
     assert order(source, models) == order(target, models)
@@ -213,10 +213,10 @@ def test_what_models_do_not_declare(source: ormis.Database, target: ormis.Databa
 def test_references_to_nothing(source: ormis.Database, target: ormis.Database) -> None:
     """A reference that leads to nothing, as DO_NOTHING leaves it, is copied as it is."""
     person = Person(name="a").save(using=source)
-    Team(name="t", lead_id=person.pk).save(using=source)
+    CopiedTeam(name="t", lead_id=person.pk).save(using=source)
     person.delete()
     assert ormis.copy(source, target, models=RELATED).ok
-    assert Team.objects.using(target).get(pk="t").lead_id == person.pk
+    assert CopiedTeam.objects.using(target).get(pk="t").lead_id == person.pk
 
 
 def test_a_default_that_an_index_needs(source: ormis.Database, target: ormis.Database) -> None:
@@ -289,7 +289,7 @@ def test_models_that_a_cluster_refuses(source: ormis.Database, cluster_url: str)
     with ormis.connect(f"{cluster_url}?partitions=16") as several:
         for models, message in (
             ([*LOCAL, Label], r"Label: copy\(\) can't write values of name yet"),
-            ([*LOCAL, *RELATED], "Label|Person|Team"),
+            ([*LOCAL, *RELATED], "Label|Person|CopiedTeam"),
         ):
             with pytest.raises(ormis.ClusterError, match=message):
                 ormis.copy(source, several, models=models)
