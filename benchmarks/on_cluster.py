@@ -14,6 +14,7 @@ import redis
 import ormis
 from ormis import Database
 from ormis.cluster.local import free_ports
+from ormis.connecting import make_default
 
 from .harness import AsyncLine, Line, Result, Target, Work
 from .model import Player, values
@@ -81,7 +82,7 @@ class OnCluster(Line):
 
     def _work(self, database: Database) -> Work:
         """The round on one of the two."""
-        setattr(ormis.database, "_default", database)  # noqa: B010 - Player.get() reads the default database
+        make_default(database)  # Player.get() reads the default database
         return lambda: self.do(database)
 
     def do(self, database: Database) -> object:

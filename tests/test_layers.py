@@ -34,6 +34,7 @@ LAYERS = """
     drivers
     cluster
     database
+    connecting
     querysets
     descriptors
     metaclass

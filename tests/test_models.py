@@ -244,7 +244,7 @@ def test_repr_shows_the_stored_fields() -> None:
 
 def test_using_a_model_before_connect_says_what_to_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a database the error names the model and connect()."""
-    monkeypatch.setattr("ormis.database._default", None)
+    monkeypatch.setattr("ormis.connecting._default", None)
     with pytest.raises(ormis.NotConnected, match=r"Author.*ormis\.connect\(\)"):
         Author(name="Ann").save()
 

@@ -13,7 +13,7 @@ import pytest
 
 import ormis
 from markdown_blocks import BLOCK
-from ormis.database import default_database
+from ormis.connecting import default_database
 from pytest_ormis.servers import Server, Servers
 from servers import Server as RunningServer
 from servers import ServerMissing, find_binary

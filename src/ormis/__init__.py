@@ -13,7 +13,8 @@ Question(question_text="Nike or Adidas?").save()
 from . import functions, signals
 from .api_models import body, view
 from .cluster.local import LocalCluster
-from .database import Database, connect
+from .connecting import connect
+from .database import Database
 from .descriptors.annotations import ForeignKey, ManyToMany, OneToOne, Related, RelatedOne
 from .descriptors.fields import col
 from .drivers.capture import capture_calls

@@ -1,4 +1,4 @@
-"""`connect()` and the `Database` it returns: where operations run."""
+"""`Database`: where operations run."""
 
 # A database and its replica are two views of the same thing.
 # pyright: reportPrivateUsage=false
@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
 from functools import partial
 from inspect import iscoroutinefunction
-from math import inf
-from os import PathLike
 from time import sleep
 from types import TracebackType
-from typing import Any, Literal, Self, cast
-from weakref import WeakSet, finalize
+from typing import Any, Self
+from weakref import finalize
 
 import redis
 from redis import asyncio as aioredis
@@ -30,7 +28,7 @@ from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .drivers.reading_only import reading_only
-from .errors import ClusterError, ConflictError, NotConnected, ProtectedError, RestrictedError, shown
+from .errors import ClusterError, ConflictError, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
@@ -41,14 +39,10 @@ from .reports import Reindexed, Watcher
 from .schema.schema import Schema
 from .transactions import Blocks, block_of, pause
 
-_default: "Database | None" = None
 _CONNECTION_ERRORS = (redis.ConnectionError, redis.TimeoutError)
-_open = WeakSet["Database"]()
-
-
 Address = tuple[str, str | None]
 """The identity of a database: its URL without user and password, and the directory of an embedded server."""
-_OF_REPLICA = " (replica)"
+OF_REPLICA = " (replica)"
 """At the end of the URL of a replica, in messages and in an address."""
 
 
@@ -73,6 +67,8 @@ class Database:
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
         self._drop = self.cache.drop if cache else None
         self._own = self
+        self.is_open = True
+        """False from close() on."""
         self._checked = False
         self.prefix = connections.prefix
         """The beginning of every key of this database; empty for most."""
@@ -408,7 +404,7 @@ class Database:
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""
-        _forget(self._own)
+        self._own.is_open = False
         if self._replica is not None:
             self._replica.close()
         self.cache.close()
@@ -416,7 +412,7 @@ class Database:
 
     async def aclose(self) -> None:
         """As close(), from async code."""
-        _forget(self._own)
+        self._own.is_open = False
         if self._replica is not None:
             await self._replica.aclose()
         self.cache.close()
@@ -447,13 +443,13 @@ class Replica(Database):
     @property
     def url(self) -> str:
         """The URL of the database, and that a replica is meant."""
-        return self._primary.url + _OF_REPLICA
+        return self._primary.url + OF_REPLICA
 
     @property
     def address(self) -> Address:
         """The address of the database, and that a replica is meant."""
         url, directory = self._primary.address
-        return url + _OF_REPLICA, directory
+        return url + OF_REPLICA, directory
 
     @property
     def primary(self) -> Database:
@@ -497,111 +493,7 @@ class Replica(Database):
             await self._connections.aclose()
 
 
-def connect(
-    url: str | PathLike[str] | None = None,
-    *,
-    client: redis.Redis | aioredis.Redis | None = None,
-    prefix: str | None = None,
-    shared: bool | None = None,
-    limits: Limits = DEFAULT,
-    read_from: Literal["primary", "replica"] = "primary",
-    cache: int = 0,
-    cache_bound: float = 2.0,
-) -> Database:
-    """Opens a database and makes it the default one.
-
-    url: `embedded:///directory`, `embedded://` (temporary), `redis://`, `rediss://`, `unix://`, `valkey://`,
-        `redis+sentinel://host:port,host:port/service`; without one $ORMIS_URL, else an embedded server in ./.ormis.
-        A path, `Path("data")`, is that of the directory of an embedded server.
-    client: a redis-py client to use instead, sync or async; it stays the caller's to close.
-    prefix: the beginning of every key of this database, `shop:` for instance, so that several databases share a server;
-        also `?prefix=` in the URL. Keys in messages, reports and `obj.key` are without it.
-    shared: whether the async calls of an event loop share one connection; by default they do. False: each takes a
-        connection of a pool; also `?shared=no` in the URL. With `client=` each does.
-    limits: how much one call does; smaller ones hold the server for a shorter time.
-    read_from: "replica" to read from replicas what belongs to no write and to no block of atomic(): what is read may be
-        a little old. The replicas are those of the sentinels, or of `?replicas=host:port,host:port` in the URL.
-    cache: how many objects of models with `Meta.cache` are kept in this process, 0 for none: reads by key of an object
-        that is kept ask nobody. Not with `read_from="replica"`: a replica may be behind what the primary has said.
-    cache_bound: seconds; what is served from the cache was stored at some moment in that time, usually some
-        milliseconds ago.
-
-    Nothing is sent before the first use. Raises OrmisError for a URL that can't be understood.
-    """
-    global _default  # noqa: PLW0603 - the database connected last is the default one
-    for name, value, kind, wanted in (
-        ("prefix", prefix, str | None, "a text"),
-        ("shared", shared, bool | None, "True or False"),
-        ("limits", limits, Limits, "ormis.Limits(...)"),
-    ):
-        if not isinstance(value, kind):
-            raise TypeError(f"connect({name}={shown(value)}): give {wanted}")
-    if read_from not in ("primary", "replica"):
-        raise ValueError(f'connect(read_from={shown(read_from)}): give "primary" or "replica"')
-    if type(cache) is not int or cache < 0:
-        raise TypeError(f"connect(cache={shown(cache)}): give the number of objects to keep, 10_000 for instance")
-    if not isinstance(cache_bound, int | float) or not 0 < cache_bound < inf:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"connect(cache_bound={shown(cache_bound)}): give seconds, 2.0 for instance")
-    if cache and read_from == "replica":
-        raise ValueError(
-            'connect(cache=..., read_from="replica"): a replica may be behind what the primary says has changed; '
-            "leave out one of them, and read from replicas by using(db.replica)"
-        )
-    cluster = None if client is not None else Cluster.open(url, prefix, shared)
-    if cluster is None:
-        database = Database(
-            Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound
-        )
-    elif cache or read_from == "replica":
-        option = "cache=" if cache else 'read_from="replica"'
-        raise ClusterError(f"connect({option}): that is not there yet on a cluster; leave it out")
-    else:
-        database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cluster=cluster)
-    if read_from == "replica":
-        database._reader = database.replica
-    _default = database
-    _open.add(database)
-    return database
-
-
-def default_database(model: str) -> Database:
-    """The database connected last. Raises NotConnected when there is none."""
-    if _default is None:
-        raise NotConnected(
-            f"{model} is used before there is a database: call ormis.connect() first; "
-            f"without an argument it starts an embedded server in ./.ormis"
-        )
-    return _default
-
-
-def database_at(address: Address) -> Database:
-    """The open database with this address, the default one first. Raises NotConnected when there is none."""
-    url, directory = address
-    of_primary = url.removesuffix(_OF_REPLICA), directory
-    for database in (_default, *_open):
-        if database is not None and database.address == of_primary:
-            return database if address == of_primary else database.replica
-    raise NotConnected(
-        f"an unpickled object is stored in {address[0]}, which is not open here: connect() to it before the object is "
-        f"used, or name another database by using="
-    )
-
-
-def checked_database(given: Any, place: str) -> Database:
-    """The database itself. Raises TypeError for anything else, such as the name of a database in Django."""
-    if hasattr(given, "arun"):
-        return given
-    raise TypeError(f"{place}{shown(given)}: give a database, as connect() returns it")
-
-
 def _schema_of(model: Any) -> Any:
     if not hasattr(model, "__schema__"):
         raise TypeError(f"reindex() takes a model class, not {shown(model)}")
     return model._schema().stored
-
-
-def _forget(database: Database) -> None:
-    global _default  # noqa: PLW0603
-    _open.discard(database)
-    if _default is database:
-        _default = None

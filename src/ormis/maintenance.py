@@ -7,7 +7,8 @@ from typing import Any
 from .cluster.claims_check import check_claims
 from .cluster.placement import placement_of_writes
 from .cluster.unique_values import over_partitions
-from .database import Database, checked_database, default_database
+from .connecting import checked_database, default_database
+from .database import Database
 from .errors import ClusterError, OrmisError, shown
 from .model import Model
 from .operations.upkeep import check as checking

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from . import errors
 from .calls import Operation, Origin
-from .database import Database, checked_database, database_at, default_database
+from .connecting import checked_database, database_at, default_database
+from .database import Database
 from .descriptors import RelationDescriptor, relation_of
 from .descriptors.input_values import input_name, name_key, take_related
 from .descriptors.misused_models import (

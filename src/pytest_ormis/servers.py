@@ -22,7 +22,7 @@ from uuid import uuid4
 import redis
 
 import ormis
-import ormis.database
+from ormis.connecting import current_default, make_default
 
 from .process import running
 
@@ -77,9 +77,9 @@ class Server:
                     yield database
                 return
             database = self._database
-            if database is None or database not in ormis.database._open:
+            if database is None or not database.is_open:
                 database = self._database = ormis.connect(self.url)
-            ormis.database._default = database
+            make_default(database)
             yield database
 
     def close(self) -> None:
@@ -188,8 +188,8 @@ def _at_url(url: str) -> Generator[Server]:
 @contextmanager
 def _default_restored() -> Generator[None]:
     """The default database of before is the default one again after the block, unless it was closed in it."""
-    before = ormis.database._default
+    before = current_default()
     try:
         yield
     finally:
-        ormis.database._default = before if before in ormis.database._open else None
+        make_default(before if before is not None and before.is_open else None)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
-from ..database import default_database
+from ..connecting import default_database
 from ..errors import NotConnected
 from ..transactions import Atomic
 from .events import OperationEvent

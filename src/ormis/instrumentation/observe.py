@@ -4,7 +4,8 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-from ..database import Database, checked_database
+from ..connecting import checked_database
+from ..database import Database
 from ..errors import shown
 from . import blocks, calls, operations
 from .events import Observer
