@@ -10,6 +10,9 @@ INSTALLED_DOCS := $(VENV)/.installed-docs
 PEERS := .venv-peers
 CODE := src tests $(wildcard docs/*.py examples benchmarks)
 
+# One more than there are processors, four at most: while a test waits for a server, another runs.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,13 +40,13 @@ demo-api: $(INSTALLED)
 	cd examples && ../$(BIN)/python -m fastapi_polls
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 	@failed=""; \
 	for server in valkey redis6 redis7 redis8; do \
 		echo "== $$server"; \
-		$(BIN)/python -m pytest -n auto --maxprocesses 4 -m "" --hypothesis-profile=thorough --server=$$server $(ARGS) || failed="$$failed $$server"; \
+		$(BIN)/python -m pytest -n $(WORKERS) -m "" --hypothesis-profile=thorough --server=$$server $(ARGS) || failed="$$failed $$server"; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 
@@ -51,7 +54,7 @@ test-all: $(INSTALLED) $(INSTALLED_SERVERS)
 coverage: $(INSTALLED)
 	$(BIN)/coverage erase
 	@failed=0; \
-	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --lua-coverage $(ARGS) || failed=1; \
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --lua-coverage $(ARGS) || failed=1; \
 	$(BIN)/coverage combine --quiet; \
 	$(BIN)/coverage json --quiet -o - | $(BIN)/python tests/lua_coverage.py; \
 	exit $$failed
