@@ -1,6 +1,7 @@
 """rank(): the place of an object in an order, against plain Python, and in how many calls."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,15 @@ class Song(ormis.Model):
     class Meta:
         key = "rank_song"
         indexes = [Index("genre", "plays"), Index("genre", "album"), Index("genre", "price")]
+
+
+class LongName(ormis.Model):
+    """Its index on text holds whole texts."""
+
+    name: str = Field(index="sorted")
+
+    class Meta:
+        key = "rank_long_name"
 
 
 class Ticket(ormis.Model):
@@ -229,3 +239,13 @@ def test_a_few_calls_however_many_objects(songs: int) -> None:
                 with ormis.capture_calls() as calls:
                     assert found.rank(song) == at
                 assert len(calls) <= 3, (name, lookups, songs)
+
+
+def test_ties_of_more_bytes_than_a_call_reads(db: ormis.Database) -> None:
+    """Many objects with one long text: the keys of an index on text come in parts, and each of them counts."""
+    db.limits = replace(db.limits, bytes=2_000)
+    names = ["b" * 100] * 260 + ["a"] * 3
+    made = LongName.objects.bulk_create([LongName(name=name) for name in names])
+    ordered = LongName.objects.order_by("name")
+    assert [ordered.rank(made[at]) for at in (259, 258, 130, 0, 262)] == [262, 261, 133, 3, 2]
+    assert LongName.objects.filter(name__in=["b" * 100, *(f"x{n}" for n in range(1500))]).count() == 260

@@ -19,6 +19,7 @@ from ..operations.reading.pages import (
     QueryCall,
     Rows,
     answer_to,
+    candidates_of,
     clear_expired,
     decoded,
     first_of_answer,
@@ -347,13 +348,20 @@ def merged_as_they_come(pages: Sequence[Page]) -> Rows:
 
 def _candidates(call: QueryCall, asked: Sequence[Partition]) -> Steps[list[Any]]:
     """The keys that indexes of all partitions name; `walk` if those of one do not."""
+    assert call.plan is not None
     replies = yield [PartitionCall(call, partition) for partition in asked]
     keys: list[str] = []
-    for reply in replies:
+    more: dict[Partition, Operation[list[str]]] = {}
+    for partition, reply in zip(asked, replies, strict=True):
         if isinstance(reply, Exception):
             raise reply
-        head, *packed = answer_to(reply)
-        if head[1] == "walk":
-            return [head]
-        keys += head[2] if head[1] == "keys" else [row[0] for row in row_keys(packed[0])]
+        answer = answer_to(reply)
+        if answer[0][1] == "walk":
+            return [answer[0]]
+        if answer[0][1] == "keys":
+            more[partition] = candidates_of(call.plan, answer)
+        else:
+            keys += [row[0] for row in row_keys(answer[1])]
+    for some in (yield from side_by_side(more)).values():
+        keys += some
     return [["ok", "keys", keys, False]]

@@ -172,9 +172,7 @@ def first_of_answer(plan: Plan, answer: Sequence[Any], in_parts: bool = False) -
     if how == "done":
         page = Page(plan, head[2], packed, whole=True)
     elif how == "keys":
-        page = Page(plan, keys=head[2], long=head[3])
-        if packed:
-            page.keys = yield from _keys_behind(plan, page.keys, packed)
+        page = Page(plan, keys=(yield from candidates_of(plan, [head, *packed])), long=head[3])
     else:
         page = Page(plan, walking=True, long=head[3])
     if groups:
@@ -210,8 +208,13 @@ def next_page(
     return Page(plan, head[3], packed, walking=after is not None, after=after, long=head[4])
 
 
-def _keys_behind(plan: Plan, keys: list[str], behind: Sequence[Any]) -> Operation[list[str]]:
-    """These keys of an index on text, and those behind them, each once: a text may change meanwhile."""
+def candidates_of(plan: Plan, answer: Sequence[Any]) -> Operation[list[str]]:
+    """The keys of an answer ["ok", "keys", keys, ...], and those of the index on text that come behind them, each once:
+    a text may change meanwhile.
+    """
+    (_, _, keys, *_), *behind = answer
+    if not behind:
+        return keys
     found = dict.fromkeys(keys)
     while behind:
         head, *behind = yield from ask(plan, "keys", {"behind": packable([*behind])})
@@ -291,7 +294,11 @@ def _keys_among(plan: Plan, among: Compare) -> Operation[list[str] | None]:
         reply = yield from ask(only_keys, "keys", {})
         if reply[0][1] == "walk":
             return None
-        keys += reply[0][2] if reply[0][1] == "keys" else [row[0] for row in row_keys(reply[1])]
+        keys += (
+            (yield from candidates_of(only_keys, reply))
+            if reply[0][1] == "keys"
+            else [row[0] for row in row_keys(reply[1])]
+        )
     return keys
 
 

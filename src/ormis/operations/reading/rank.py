@@ -28,7 +28,7 @@ from ...schema.schema import Column, Schema
 from ...storage.codecs import Text
 from .complete_rows import rows_of
 from .evaluate import check_saved, evaluate, narrowed, values_of
-from .pages import ask, decoded
+from .pages import ask, candidates_of, decoded
 from .select import count, fetch
 from .source import Source
 from .subqueries import planned
@@ -115,7 +115,7 @@ def _counted(
     if how == "done":
         return rest[0], counts
     if how == "keys":
-        return (yield from _among(ties, key, rest[0])), counts
+        return (yield from _among(ties, key, (yield from candidates_of(ties, reply)))), counts
     return (yield from _walked(ties, key)), counts
 
 
