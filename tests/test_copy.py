@@ -494,3 +494,14 @@ def test_the_command_without_a_server(server: Server, target_url: str) -> None:
     """A source that can't be reached is a message and exit code 2."""
     result = CliRunner().invoke(app, ["copy", "redis://127.0.0.1:1/0", target_url, "--models", "copying"])
     assert result.exit_code == 2, result.output
+
+
+def test_a_target_with_objects_of_one_of_two_models_of_a_name(source: ormis.Database, target: ormis.Database) -> None:
+    """Models of different modules may share a name: objects of either are found in the target."""
+    meta = type("Meta", (), {"key": "copy_word_2"})
+    other = type(Word)("Word", (ormis.Model,), {"__module__": __name__, "__annotations__": {}, "Meta": meta})
+    Word(text="a").save(using=source)
+    Word(text="b").save(using=target)
+    for models in ([Word, other], [other, Word]):
+        with pytest.raises(ormis.OrmisError, match="has 1 objects of Word"):
+            ormis.copy(source, target, models=models)

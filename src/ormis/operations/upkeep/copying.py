@@ -128,9 +128,9 @@ def _begin(copying: Copying) -> Steps[dict[str, str]]:
     copying.copied.undeclared = sorted({name.decode() for some in known for name in some} - declared)
     found = yield Ask("target", lambda: _command("HGETALL", COPY))
     places = _texts(found)
-    there: dict[str, int] = {}
+    there: dict[str, int] = {}  # by the key of the model: classes of several modules may share a name
     for schema in copying.schemas:
-        there[schema.name] = sum((yield Ask("target", lambda schema=schema: stored.count(schema), each=True)))
+        there[schema.key] = sum((yield Ask("target", lambda schema=schema: stored.count(schema), each=True)))
     if places and any(there.values()):
         if places["source"] != copying.source.name:
             raise OrmisError(
@@ -138,10 +138,10 @@ def _begin(copying: Copying) -> Steps[dict[str, str]]:
                 f"finish that copy, or empty the database"
             )
         return places
-    for name, number in there.items():
-        if number:
+    for schema in copying.schemas:
+        if number := there[schema.key]:
             raise OrmisError(
-                f"{copying.target.name} has {number:,} objects of {name}: a copy needs a database without "
+                f"{copying.target.name} has {number:,} objects of {schema.name}: a copy needs a database without "
                 f"objects of these models; give it a prefix of its own, or delete them"
             )
     for schema in copying.schemas:
