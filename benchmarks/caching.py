@@ -11,7 +11,7 @@ from typing import Any
 
 import ormis
 from ormis import Field
-from ormis import database as databases
+from ormis.connecting import make_default
 
 from . import by_hand
 from .harness import AsyncLine, Line, Result, Target, Work
@@ -41,12 +41,7 @@ def caching(place: Place, objects: int) -> Iterator[ormis.Database]:
         try:
             yield database
         finally:
-            use(place.database)
-
-
-def use(database: ormis.Database) -> None:
-    """Makes it the default one."""
-    databases._default = database  # pyright: ignore[reportPrivateUsage]
+            make_default(place.database)
 
 
 def warm(database: ormis.Database, count: int) -> None:
@@ -139,7 +134,7 @@ class Miss(CacheLine):
             for pk in range(1, self.operations + 1):
                 Cached.get(pk)
 
-        use(database)
+        make_default(database)
         database.cache.clear()
         return work
 
@@ -169,7 +164,7 @@ class Off(Miss):
             for pk in range(1, self.operations + 1):
                 Player.get(pk)
 
-        use(database)
+        make_default(database)
         return work
 
 

@@ -1,9 +1,9 @@
 """A copy of all objects under another prefix of the same server."""
 
 import ormis
+from ormis.connecting import make_default
 
 from . import by_hand
-from .caching import use
 from .harness import Line, Work
 from .model import Player
 from .place import batches
@@ -52,7 +52,7 @@ class Copy(Line):
     def copy(self) -> None:
         """Copies into the other prefix."""
         with ormis.connect(self.place.url, prefix=PREFIX) as target:
-            use(self.place.database)
+            make_default(self.place.database)
             copied = ormis.copy(self.place.database, target, models=[Player])
             assert copied.ok, copied
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import ormis
 from laws import examples
-from ormis import F, Field, ForeignKey, Index, Q, database
+from ormis import F, Field, ForeignKey, Index, Q
+from ormis.connecting import default_database
 
 
 class Indexed(ormis.Model):
@@ -132,7 +133,7 @@ def test_filters_and_orders_agree_with_python(
     model: Any, rows: Any, condition: Any, fields: Any, descending: bool, limit: int | None, offset: int
 ) -> None:
     """filter, exclude, count, order_by and slices return the same as Python on the same rows; ties by creation."""
-    database.default_database("Indexed").client.flushall()
+    default_database("Indexed").client.flushall()
     model.objects.bulk_create([model(**row) for row in rows])
     q, holds = condition
     expected = [i for i, row in enumerate(rows, 1) if holds(row)]
