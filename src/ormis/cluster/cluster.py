@@ -11,6 +11,7 @@ from ..calls import Call, Command, HashRead, Invocation, OneCall, OneWrite, Oper
 from ..connections.settings import settings_of_target
 from ..connections.urls import parse
 from ..drivers.capture import unseen
+from ..drivers.driving import adrive, drive
 from ..errors import ClusterError
 from ..limits import Limits
 from ..operations.upkeep.layout import check_layout
@@ -19,7 +20,7 @@ from .answers import Answers
 from .nodes import Nodes
 from .partitions import PARTITION, Partitions
 from .routing import PartitionCall, Router
-from .side_by_side import Steps, side_by_side
+from .side_by_side import Step, Steps, side_by_side
 from .writing import Chooser
 
 AT_ONCE = 8
@@ -55,46 +56,26 @@ class Cluster:
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation to its end."""
         self._make_ready()
-        place, answer, send = self._answers.place, self._answers.answer, self.router.send
-        try:
-            call = next(operation)
-            while True:
-                try:
-                    partition = place(call)
-                    if partition is None:
-                        reply = self._run(answer(call))
-                    else:
-                        reply = send(PartitionCall(cast(Sent, call), partition))
-                except Exception as error:  # noqa: BLE001 - all of them are the operation's to see
-                    call = operation.throw(error)
-                else:
-                    call = operation.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
-        finally:
-            operation.close()
+        return drive(operation, self._reply)
 
     async def arun(self, operation: Operation[T]) -> T:
         """As run(), with the connections of the running event loop."""
         await self._amake_ready()
-        place, answer, send = self._answers.place, self._answers.answer, self.router.asend
-        try:
-            call = next(operation)
-            while True:
-                try:
-                    partition = place(call)
-                    if partition is None:
-                        reply = await self._arun(answer(call))
-                    else:
-                        reply = await send(PartitionCall(cast(Sent, call), partition))
-                except Exception as error:  # noqa: BLE001 - as in run()
-                    call = operation.throw(error)
-                else:
-                    call = operation.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
-        finally:
-            operation.close()
+        return await adrive(operation, self._areply)
+
+    def _reply(self, call: Call) -> Any:
+        """The reply to a call of an operation."""
+        partition = self._answers.place(call)
+        if partition is None:
+            return self._run(self._answers.answer(call))
+        return self.router.send(PartitionCall(cast(Sent, call), partition))
+
+    def _areply(self, call: Call) -> Coroutine[Any, Any, Any]:
+        """As _reply(), to be awaited."""
+        partition = self._answers.place(call)
+        if partition is None:
+            return self._arun(self._answers.answer(call))
+        return self.router.asend(PartitionCall(cast(Sent, call), partition))
 
     # One object ------------------------------------------------------------------------------------------------------
 
@@ -127,7 +108,7 @@ class Cluster:
         """Runs an operation of one call, which writes."""
         partition = single.place_of_write(operation, self.partitions, self._chooser)
         if partition is None:
-            reply = self.run(_sent(operation.call()))
+            reply = self.run(_alone(operation.call()))
         else:
             reply = single.write(self.router, operation, partition)
         operation.result(reply)
@@ -136,7 +117,7 @@ class Cluster:
         """As write_one(), with the connections of the running event loop."""
         partition = single.place_of_write(operation, self.partitions, self._chooser)
         if partition is None:
-            reply = await self.arun(_sent(operation.call()))
+            reply = await self.arun(_alone(operation.call()))
         else:
             reply = await single.awrite(self.router, operation, partition)
         operation.result(reply)
@@ -188,46 +169,22 @@ class Cluster:
             self._checked = True
 
     def _run(self, steps: Steps[T]) -> T:
-        send, send_all = self.router.send, self.router.send_all
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    if isinstance(step, PartitionCall):
-                        reply = send(step)
-                    elif isinstance(step, Invocation):
-                        reply = step.invoke()
-                    else:
-                        reply = send_all(step)
-                except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
-        finally:
-            steps.close()
+        return drive(steps, self._sent)
 
-    async def _arun(self, steps: Steps[T]) -> T:
-        send, send_all = self.router.asend, self.router.asend_all
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    if isinstance(step, PartitionCall):
-                        reply = await send(step)
-                    elif isinstance(step, Invocation):
-                        reply = await step.ainvoke()
-                    else:
-                        reply = await send_all(step)
-                except Exception as error:  # noqa: BLE001 - as in _run()
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(reply)
-        except StopIteration as end:
-            return cast(T, end.value)
-        finally:
-            steps.close()
+    def _arun(self, steps: Steps[T]) -> Coroutine[Any, Any, T]:
+        return adrive(steps, self._asent)
+
+    def _sent(self, step: Step) -> Any:
+        """The reply, or the replies, to what a step sends."""
+        if isinstance(step, PartitionCall):
+            return self.router.send(step)
+        return step.invoke() if isinstance(step, Invocation) else self.router.send_all(step)
+
+    def _asent(self, step: Step) -> Coroutine[Any, Any, Any]:
+        """As _sent(), to be awaited."""
+        if isinstance(step, PartitionCall):
+            return self.router.asend(step)
+        return step.ainvoke() if isinstance(step, Invocation) else self.router.asend_all(step)
 
     # The number of partitions ----------------------------------------------------------------------------------------
 
@@ -261,6 +218,6 @@ async def _result(
     return await run(steps(operation)) if isinstance(reply, Exception) else operation.result(reply)
 
 
-def _sent(call: Call) -> Operation[Any]:
+def _alone(call: Call) -> Operation[Any]:
     """The operation of this call alone."""
     return (yield call)

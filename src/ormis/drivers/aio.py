@@ -1,10 +1,10 @@
 """The async driver: the twin of `sync`, with a redis.asyncio client."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from redis import asyncio as aioredis
 from redis.client import NEVER_DECODE
@@ -32,37 +32,26 @@ from ..connections.packing import pack
 from ..connections.retries import ago_on
 from ..connections.shared import LARGE, SharedConnection
 from .capture import listing, note
+from .driving import adrive
 from .idempotency import Once, renew
 from .replies import BY_TEXT, ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
 
 Drop = Callable[[Written | None], object]
 
 
-async def run(
+def run(
     client: aioredis.Redis,
     operation: Operation[T],
     prefix: str = "",
     shared: SharedConnection | None = None,
     drop: Drop | None = None,
-) -> T:
+) -> Coroutine[Any, Any, T]:
     """Runs the operation to its end and returns its result. Errors of its calls are thrown into the operation.
 
     shared: the connection of all calls of this loop; without it each takes a connection of the client's pool.
     drop: as of send().
     """
-    try:
-        call = next(operation)
-        while True:
-            try:
-                reply = await send(client, call, prefix, shared, drop)
-            except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
-                call = operation.throw(error)
-            else:
-                call = operation.send(reply)
-    except StopIteration as end:
-        return cast(T, end.value)
-    finally:
-        operation.close()
+    return adrive(operation, lambda call: send(client, call, prefix, shared, drop))
 
 
 async def send(

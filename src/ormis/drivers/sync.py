@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 import redis
 from redis.client import NEVER_DECODE
@@ -16,6 +16,7 @@ from ..connections.loans import Loan, close_idle, loan_of
 from ..connections.packing import pack, use_packer
 from ..connections.retries import go_on
 from .capture import listing, note
+from .driving import drive
 from .idempotency import Once, renew
 from .replies import ServerBusyError, commands, do_without_read_only, error_in_list, raise_reply
 
@@ -27,19 +28,7 @@ def run(client: redis.Redis, operation: Operation[T], prefix: str = "", drop: Dr
 
     drop: as of send().
     """
-    try:
-        call = next(operation)
-        while True:
-            try:
-                reply = send(client, call, prefix, drop)
-            except Exception as error:  # noqa: BLE001 - redis-py's, or that of an Invocation
-                call = operation.throw(error)
-            else:
-                call = operation.send(reply)
-    except StopIteration as end:
-        return cast(T, end.value)
-    finally:
-        operation.close()
+    return drive(operation, lambda call: send(client, call, prefix, drop))
 
 
 def send(client: redis.Redis, call: Call, prefix: str = "", drop: Drop | None = None) -> Any:
