@@ -88,7 +88,7 @@ def server(server_kind: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def own_cluster(request: pytest.FixtureRequest, server_kind: str) -> "Iterator[LocalCluster | None]":
-    """The cluster of this run, if it is to be on one."""
+    """The cluster of `db` and `raw`, if this run is to be on one."""
     if not request.config.getoption("--cluster"):
         yield None
         return
@@ -96,6 +96,23 @@ def own_cluster(request: pytest.FixtureRequest, server_kind: str) -> "Iterator[L
 
     with start_cluster(server_kind) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cluster(server_kind: str) -> "Iterator[LocalCluster]":
+    """A cluster of three nodes for the tests of clusters (under pytest-xdist: of this worker), which may move slots."""
+    from clusters import start_cluster
+
+    with start_cluster(server_kind) as running:
+        yield running
+
+
+@pytest.fixture
+def cluster_url(cluster: "LocalCluster") -> str:
+    """The URL of `cluster`, which is empty."""
+    for node in cluster.nodes:
+        node.client.flushall()
+    return cluster.url
 
 
 @pytest.fixture(scope="session")

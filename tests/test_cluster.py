@@ -114,21 +114,6 @@ class Loose(ormis.Model):
         key = "cl_loose"
 
 
-@pytest.fixture(scope="session")
-def cluster(server_kind: str) -> Iterator[LocalCluster]:
-    """A cluster of three nodes."""
-    with start_cluster(server_kind) as running:
-        yield running
-
-
-@pytest.fixture
-def cluster_url(cluster: LocalCluster) -> str:
-    """The URL of the cluster, which is empty."""
-    for node in cluster.nodes:
-        node.client.flushall()
-    return cluster.url
-
-
 @pytest.fixture
 def cl(cluster_url: str) -> Iterator[ormis.Database]:
     """A database on the cluster with 16 partitions."""

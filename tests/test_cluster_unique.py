@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ormis
-from clusters import move_slot, start_cluster
+from clusters import move_slot
 from ormis import F, Field, ForeignKey, UniqueConstraint, capture_calls
 from ormis.cluster import claims_check
 from ormis.cluster.local import SLOTS, LocalCluster
@@ -95,19 +95,10 @@ class Employee(Person):
 MODELS = [Account, Page, Site, Document, Person]
 
 
-@pytest.fixture(scope="module")
-def cluster(server_kind: str) -> Iterator[LocalCluster]:
-    """A cluster of three nodes."""
-    with start_cluster(server_kind) as running:
-        yield running
-
-
 @pytest.fixture
-def db(cluster: LocalCluster) -> Iterator[ormis.Database]:
+def db(cluster_url: str) -> Iterator[ormis.Database]:
     """A database on the cluster, which is empty."""
-    for node in cluster.nodes:
-        node.client.flushall()
-    with ormis.connect(f"{cluster.url}?partitions={PARTITIONS}") as database:
+    with ormis.connect(f"{cluster_url}?partitions={PARTITIONS}") as database:
         Account.objects.count()  # the partitions are made
         yield database
 

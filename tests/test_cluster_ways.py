@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ormis
-from clusters import move_slot, start_cluster
+from clusters import move_slot
 from ormis import Field, IntegrityError, capture_calls
 from ormis.cluster.local import SLOTS, LocalCluster
 from ormis.cluster.merging import cut_off, joined, share
@@ -42,19 +42,10 @@ class Parcel(ormis.Model):
         partition_by = "tenant"
 
 
-@pytest.fixture(scope="module")
-def running(server_kind: str) -> Iterator[LocalCluster]:
-    """A cluster of three nodes."""
-    with start_cluster(server_kind) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def clw(running: LocalCluster) -> Iterator[ormis.Database]:
-    """An empty database of it."""
-    for node in running.nodes:
-        node.client.flushall()
-    with ormis.connect(f"{running.url}?partitions={PARTITIONS}") as database:
+def clw(cluster_url: str) -> Iterator[ormis.Database]:
+    """An empty database on a cluster of three nodes."""
+    with ormis.connect(f"{cluster_url}?partitions={PARTITIONS}") as database:
         yield database
 
 
@@ -117,16 +108,16 @@ def test_first_rows_in_one_partition(clw: ormis.Database) -> None:
 # One object ----------------------------------------------------------------------------------------------------------
 
 
-def test_one_object_at_a_node_that_has_lost_it(clw: ormis.Database, running: LocalCluster) -> None:
+def test_one_object_at_a_node_that_has_lost_it(clw: ormis.Database, cluster: LocalCluster) -> None:
     """Reads and saves by connections that do not know yet of a move go to the new node, and are done once there, though
     it does not know their script.
     """
     slot, pks = SLOTS // PARTITIONS * 5, [PARTITIONS * n + 5 for n in range(4)]
     for pk in pks:
         Runner(id=pk).save(using=clw, force_insert=True)
-    source = running.owner(slot)
-    target = next(node for node in running.nodes if node is not source)
-    databases = [ormis.connect(f"{running.url}?partitions={PARTITIONS}") for _ in pks]
+    source = cluster.owner(slot)
+    target = next(node for node in cluster.nodes if node is not source)
+    databases = [ormis.connect(f"{cluster.url}?partitions={PARTITIONS}") for _ in pks]
 
     async def work() -> None:
         one = await Runner.aget(pks[2])  # the database connected last
@@ -134,7 +125,7 @@ def test_one_object_at_a_node_that_has_lost_it(clw: ormis.Database, running: Loc
             await Runner(points=number).asave()
         reader = Runner.objects.using(databases[2])
         assert (await reader.aget(pk=pks[2])).points == 0
-        await asyncio.to_thread(move_slot, running, slot, target)
+        await asyncio.to_thread(move_slot, cluster, slot, target)
         target.client.script_flush()
         one.points = 3
         await one.asave()
@@ -155,7 +146,7 @@ def test_one_object_at_a_node_that_has_lost_it(clw: ormis.Database, running: Loc
         database.close()
 
 
-def test_reads_at_a_node_that_has_lost_the_object(clw: ormis.Database, running: LocalCluster) -> None:
+def test_reads_at_a_node_that_has_lost_the_object(clw: ormis.Database, cluster: LocalCluster) -> None:
     """The same of get() and aget(), whose answers are those of the new node."""
     slot, pk = SLOTS // PARTITIONS * 9, PARTITIONS + 9
     Runner(id=pk, points=1).save(using=clw)
@@ -163,8 +154,8 @@ def test_reads_at_a_node_that_has_lost_the_object(clw: ormis.Database, running: 
 
     async def work() -> None:
         assert (await Runner.aget(pk)).points == 1
-        source = running.owner(slot)
-        await asyncio.to_thread(move_slot, running, slot, next(node for node in running.nodes if node is not source))
+        source = cluster.owner(slot)
+        await asyncio.to_thread(move_slot, cluster, slot, next(node for node in cluster.nodes if node is not source))
         assert (await Runner.aget(pk)).points == 1
 
     asyncio.run(work())

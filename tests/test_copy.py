@@ -17,11 +17,9 @@ from typer.testing import CliRunner
 
 import copying
 import ormis
-from clusters import start_cluster
 from copying import BESIDE, LOCAL, RELATED, SMALL, Board, Card, Chief, CopiedTeam, Label, Note, Person, Word
 from ormis import Progress, capture_calls
 from ormis.cli import app
-from ormis.cluster.local import LocalCluster
 from ormis.cluster.partitions import number_of
 from prefixed import with_option
 from servers import Server
@@ -48,21 +46,6 @@ def target(source: ormis.Database, target_url: str) -> Iterator[ormis.Database]:
     """Another empty database on the same server."""
     with ormis.connect(target_url, limits=SMALL) as database:
         yield database
-
-
-@pytest.fixture(scope="module")
-def nodes(server_kind: str) -> Iterator[LocalCluster]:
-    """A cluster of three nodes."""
-    with start_cluster(server_kind) as running:
-        yield running
-
-
-@pytest.fixture
-def cluster_url(nodes: LocalCluster) -> str:
-    """The URL of the cluster, which is empty."""
-    for node in nodes.nodes:
-        node.client.flushall()
-    return nodes.url
 
 
 def hashes(database: ormis.Database, models: list[type[ormis.Model]]) -> dict[str, dict[bytes, bytes]]:

@@ -13,7 +13,6 @@ import redis
 
 import ormis
 from caching import Town, caching, warm
-from clusters import start_cluster
 from modes import MODES, do
 from ormis import CASCADE, Field, ForeignKey, ManyToMany, OneToOne, Related, Sum, capture_calls
 from ormis.cluster import single
@@ -394,10 +393,10 @@ def test_an_unconnected_model_says_so(recorder: Recorder, db: ormis.Database) ->
 
 @pytest.mark.xdist_group("cluster")
 @MODES
-async def test_short_ways_on_a_cluster(server_kind: str, mode: str) -> None:
+async def test_short_ways_on_a_cluster(cluster_url: str, mode: str) -> None:
     """The short ways of get() and save() there are one call each, to one partition."""
     recorder = Recorder()
-    with start_cluster(server_kind) as cluster, ormis.connect(f"{cluster.url}?partitions=4") as db:
+    with ormis.connect(f"{cluster_url}?partitions=4") as db:
         poll = Poll(text="x").save()
         assert (await Poll.aget(poll.pk)).pk == poll.pk
         with ormis.observe(recorder):
@@ -414,10 +413,10 @@ async def test_short_ways_on_a_cluster(server_kind: str, mode: str) -> None:
 
 @pytest.mark.xdist_group("cluster")
 @MODES
-async def test_a_cluster(server_kind: str, mode: str) -> None:
+async def test_a_cluster(cluster_url: str, mode: str) -> None:
     """On a cluster the partitions are named, and each call to one of them counts."""
     recorder = Recorder()
-    with start_cluster(server_kind) as cluster, ormis.connect(f"{cluster.url}?partitions=4") as db:
+    with ormis.connect(f"{cluster_url}?partitions=4") as db:
         polls = [Poll(text=str(number)).save() for number in range(8)]
         assert await Poll.objects.acount() == 8
         with ormis.observe(recorder), capture_calls() as calls:

@@ -18,7 +18,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import ormis
 from caching import Town, caching, warm
-from clusters import start_cluster
 from modes import MODES, do
 from ormis import CASCADE, Field, ForeignKey, Related
 from ormis.contrib.otel import instrument, uninstrument
@@ -249,10 +248,10 @@ def test_cache_hits_are_counted(raw: redis.Redis, url: str) -> None:
 
 
 @pytest.mark.xdist_group("cluster")
-def test_partitions_are_named(server_kind: str) -> None:
+def test_partitions_are_named(cluster_url: str) -> None:
     """On a cluster a query of all partitions is one client span; each names the partitions."""
     exported = Exported()
-    with start_cluster(server_kind) as cluster, ormis.connect(f"{cluster.url}?partitions=4") as db:
+    with ormis.connect(f"{cluster_url}?partitions=4") as db:
         Vote(number=1).save()
         instrument(db, tracer_provider=exported.tracers, meter_provider=exported.meters)
         try:
