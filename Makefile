@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers fmt clean
+.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers bench-redis-om fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
@@ -28,8 +28,9 @@ help:
 	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
 	@echo "make types      basedpyright and ty on them as well"
 	@echo "make docs       the documentation as a site, in site/; warnings are errors"
-	@echo "make bench      the benchmarks"
-	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
+	@echo "make bench      the benchmarks, then bench-peers; ARGS='--only get' for one line alone"
+	@echo "make bench-peers  ormis beside other libraries: the table of docs/peers.md, the plots in docs/images"
+	@echo "make bench-redis-om  more queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
 	@echo "make clean      remove what the other tasks made"
 
@@ -75,8 +76,12 @@ docs: $(INSTALLED_DOCS)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(if $(ARGS),,$(MAKE) bench-peers)
 
 bench-peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m benchmarks.peers $(ARGS)
+
+bench-redis-om: $(PEERS)/.installed
 	$(PEERS)/bin/python -m benchmarks --peers $(ARGS)
 
 fmt: $(INSTALLED)

@@ -1,5 +1,6 @@
 """The command: `python -m benchmarks`."""
 
+import importlib.util
 import json
 import platform
 from argparse import ArgumentParser, Namespace
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import (
+    beside_redis_om,
     bulk,
     caching,
     claiming,
@@ -26,7 +28,6 @@ from . import (
     memory,
     on_cluster,
     paging,
-    peers,
     querying,
     reading,
     relating,
@@ -64,7 +65,7 @@ LINES: dict[str, type[Line]] = {
     )
     for line in module.LINES
 }
-PEER_LINES: dict[str, type[Line]] = {line.name: line for line in peers.LINES}
+PEER_LINES: dict[str, type[Line]] = {line.name: line for line in beside_redis_om.LINES}
 CLUSTER_LINES: dict[str, type[Line]] = {line.name: line for line in on_cluster.LINES}
 ALL_LINES = LINES | PEER_LINES | CLUSTER_LINES
 KINDS = {"bytes": "sizes", "ms": "ms itself"}
@@ -96,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _place(options: Namespace, beside_peers: bool) -> Iterator[Place]:
     """The server of the run: redis-om works on one with RediSearch only, where ormis works as well."""
     sizes = Sizes(options.rows, options.objects, options.operations, options.rounds)
+    if beside_peers and importlib.util.find_spec("redis_om") is None:
+        raise stack.PeerMissing("redis-om is not installed: `make bench-peers` installs it")
     if options.url or not beside_peers:
         with open_place(options.url, sizes) as place:
             yield place

