@@ -39,10 +39,10 @@ def write(content: dict[str, Any], page: Path) -> None:
 
 
 def number(value: float) -> str:
-    """Two significant figures, or all of a whole number: 0.88, 5.6, 46, 2,110."""
-    if value >= 100:
+    """Two or three significant figures: 0.88, 1.0, 46, 2,110."""
+    if value >= 10:
         return f"{float(f'{value:.3g}'):,.0f}"
-    return f"{float(f'{value:.2g}'):g}"
+    return f"{value:.2f}" if value < 0.995 else f"{value:.1f}"
 
 
 def _cell(figure: dict[str, Any] | None) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..rows import Row
 
 if TYPE_CHECKING:
-    from ..comparing import Home
+    from ..sides import Home
 
 Operation = Callable[..., Any]
 FIRST = ("by_hand", "ormis")

@@ -13,7 +13,8 @@ from typing import Any
 import redis
 
 from .. import plots, tables
-from ..comparing import Comparison, Home, Side
+from ..comparing import Comparison
+from ..sides import Home, Side
 from ..stack import PeerMissing, started
 from . import Peer, found, version_of
 
