@@ -15,9 +15,10 @@ from .operations.upkeep import check as checking
 from .operations.upkeep import copying
 from .operations.upkeep import inspect as inspecting
 from .operations.upkeep.check import Subject
-from .operations.upkeep.copying import Ask, Copying, Side
+from .operations.upkeep.copying import Copying
 from .operations.upkeep.stored import Stored
 from .operations.upkeep.totals import total_report, total_states
+from .operations.upkeep.windows import Ask, Side
 from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
 from .schema.schema import Schema
