@@ -71,7 +71,7 @@ def copy(copying: Copying) -> Steps[Copied]:
     for schema in copying.schemas:
         if places.get(schema.key) != _DONE:
             yield from _copy_objects(copying, schema, places.get(schema.key))
-    for schema, link in _links(copying.schemas):
+    for schema, link in kept_links(copying.schemas):
         if places.get(_name(schema, link)) != _DONE:
             yield from _copy_links(copying, schema, link, places.get(_name(schema, link)))
     for schema in copying.schemas:
@@ -82,7 +82,7 @@ def copy(copying: Copying) -> Steps[Copied]:
         yield Ask("target", lambda: _command("DEL", COPY))
     else:  # the next run looks at all objects again
         names = [schema.key for schema in copying.schemas]
-        names += [_name(schema, link) for schema, link in _links(copying.schemas)]
+        names += [_name(schema, link) for schema, link in kept_links(copying.schemas)]
         yield Ask("target", lambda: _command("HDEL", COPY, *names))
     return copying.copied
 
@@ -226,7 +226,7 @@ def _verify(copying: Copying) -> Steps[None]:
             copying.advance(schema.name, len(rows))
 
         yield from _windows(copying, schema, None, None, take)
-    for schema, link in _links(copying.schemas):
+    for schema, link in kept_links(copying.schemas):
 
         def take_links(rows: Sequence[Stored], schema: Schema = schema, link: Link = link) -> Steps[None]:
             copied.links += sum(len(row.others) for row in rows)
@@ -267,7 +267,7 @@ def referred_first(schemas: Sequence[Schema]) -> list[Schema]:
     return [*ordered.values()]
 
 
-def _links(schemas: Sequence[Schema]) -> list[tuple[Schema, Link]]:
+def kept_links(schemas: Sequence[Schema]) -> list[tuple[Schema, Link]]:
     """The relations that are kept in sets, each from the side that declares it."""
     keys = {schema.key for schema in schemas}
     return [

@@ -17,7 +17,7 @@ from ...calls import Command, HashReads, Operation
 from ...reports import Finding
 from ...schema.schema import Link, Schema, stored_column
 from ...storage.codecs import Text, packable, text_rows
-from ...storage.keys import ids_key, links_key, object_key
+from ...storage.keys import expiry_key, ids_key, links_key, object_key
 from ...storage.scripts import script
 from ..outcomes import answer_of, raise_refusal
 from ..writing.mutations import Mutation, commit_call, results_of
@@ -219,8 +219,8 @@ def _packed(text: Text | None) -> bytes | None:
 def link(schema: Schema, link: Link, target: Schema, rows: Sequence[Stored], most: int) -> Operation[int]:
     """Links the objects that are there, `most` links in a call; how many links there are of these objects."""
     pairs = [(row.pk, other) for row in rows for other in row.others]
-    present = yield from _all_present(schema, [row.pk for row in rows], most)
-    there = yield from _all_present(target, [other for _, other in pairs], most)
+    present = yield from all_present(schema, [row.pk for row in rows], most)
+    there = yield from all_present(target, [other for _, other in pairs], most)
     pairs = [(pk, other) for pk, other in pairs if pk in present and other in there]
     for first in range(0, len(pairs), most):
         by_pk: dict[str, list[str]] = {}
@@ -235,7 +235,8 @@ def _linking(schema: Schema, link: Link, pk: str, others: Sequence[str]) -> Muta
     return Mutation(schema, "link", [link.packed(), pk, [*others]], changed=())
 
 
-def _all_present(schema: Schema, pks: Sequence[str], most: int) -> Operation[set[str]]:
+def all_present(schema: Schema, pks: Sequence[str], most: int) -> Operation[set[str]]:
+    """Those of the keys that objects have, asked for `most` in a call."""
     wanted = [*dict.fromkeys(pks)]
     found: set[str] = set()
     for first in range(0, len(wanted), most):
@@ -263,6 +264,11 @@ def link_differences(schema: Schema, link: Link, rows: Sequence[Stored]) -> Oper
 def count(schema: Schema) -> Operation[int]:
     """How many objects are listed. One call."""
     return (yield Command(("ZCARD", ids_key(schema.key))))
+
+
+def ending(schema: Schema) -> Operation[int]:
+    """How many objects have an end. One call."""
+    return (yield Command(("ZCARD", expiry_key(schema.key))))
 
 
 def counted(schema: Schema) -> Operation[int]:
