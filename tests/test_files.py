@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -564,3 +566,55 @@ def test_a_second_client_deletes_what_is_referred_to(raw: Any, url: str, monkeyp
         assert (loaded.objects, loaded.refused) == ({"fi_topic": 3, "fi_paper": 2}, 1)
         assert str(loaded.findings[0]) == "line 5: Paper.topic_id=2: there is no such Topic"
         assert ormis.check(db, models=MODELS).ok
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+SHELVES = """
+import ormis
+from ormis import Field
+
+class FileShelf(ormis.Model):
+    name: str = Field(unique=True)
+    size: int = 0
+
+    class Meta:
+        key = "fi_shelf"
+"""
+
+
+def ormis_command(folder: Path, url: str, *arguments: str, **options: Any) -> Any:
+    """Runs the command, with the module above."""
+    (folder / "shelves.py").write_text(SHELVES)
+    command = [sys.executable, "-m", "ormis", *arguments, "--models", "shelves"]
+    environment = {**os.environ, "ORMIS_URL": url, "COLUMNS": "160", "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, **options)
+
+
+def test_the_commands(db: ormis.Database, raw: Any, server: Any, tmp_path: Path) -> None:
+    """`dump` writes to the standard output, `load` reads the standard input; the exit codes tell what is listed."""
+    url = f"{server.url}?prefix=fi:"
+    given = b'{"name": "a", "size": 1}\n{"name": "b"}\n{"size": 3}\n'
+    loaded = ormis_command(tmp_path, url, "load", "-", "--model", "FileShelf", input=given)
+    assert loaded.returncode == 1, loaded.stderr
+    assert b"line 3: FileShelf.name: Field required" in loaded.stdout
+    assert b"2 fi_shelf created" in loaded.stdout
+    dumped = ormis_command(tmp_path, url, "dump", "FileShelf", "--natural")
+    assert dumped.returncode == 0, dumped.stderr
+    assert dumped.stdout.splitlines()[1:3] == [
+        b'{"model":"fi_shelf","fields":{"name":"a","size":1}}',
+        b'{"model":"fi_shelf","fields":{"name":"b","size":0}}',
+    ]
+    assert b"2 fi_shelf, 0 links dumped" in dumped.stderr
+    changed = dumped.stdout.replace(b'"size":0', b'"size":9')
+    assert ormis_command(tmp_path, url, "load", "-", input=changed).returncode == 1
+    assert b"1 updated" in ormis_command(tmp_path, url, "load", "-", "--on-conflict", "update", input=changed).stdout
+    table = ormis_command(tmp_path, url, "dump", "--format", "csv", "--output", "tables.csv")
+    assert table.returncode == 0, table.stderr
+    assert (tmp_path / "tables.csv").read_text() == '"id","name","size"\n"1","a","1"\n"2","b","9"\n'
+    (tmp_path / "other.csv").write_text("title\nc\n")
+    mapped = ormis_command(tmp_path, url, "load", "other.csv", "--model", "FileShelf", "--map", "name=title")
+    assert mapped.returncode == 0, mapped.stderr
+    assert ormis_command(tmp_path, url, "load", "nowhere.csv").returncode == 2
+    assert b"there is no model 'Shelf'" in ormis_command(tmp_path, url, "dump", "Shelf").stderr
+    raw.flushall()

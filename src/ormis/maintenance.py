@@ -118,8 +118,9 @@ def copy(
         with ormis.connect("redis://old/0") as old, ormis.connect("redis+cluster://new:7000") as new:
             assert ormis.copy(old, new).ok
     """
+    work = copying.copy(_copying(source, target, models, progress))
     try:
-        return run_steps(copying.copy(_copying(source, target, models, progress)), source, target)
+        return run_steps(work, source, target)
     finally:
         target.cache.clear()
 
@@ -128,8 +129,9 @@ async def acopy(
     source: Database, target: Database, *, models: Models | None = None, progress: Watcher | None = None
 ) -> Copied:
     """As copy()."""
+    work = copying.copy(_copying(source, target, models, progress))
     try:
-        return await arun_steps(copying.copy(_copying(source, target, models, progress)), source, target)
+        return await arun_steps(work, source, target)
     finally:
         target.cache.clear()
 

@@ -168,7 +168,8 @@ class Loaded:
 
     def count(self, key: str, objects: int) -> None:
         """Counts created objects of a model."""
-        self.objects[key] = self.objects.get(key, 0) + objects
+        if objects:
+            self.objects[key] = self.objects.get(key, 0) + objects
 
     @property
     def ok(self) -> bool:

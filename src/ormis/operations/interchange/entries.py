@@ -38,7 +38,8 @@ class Entry:
 
     place: of it in the file, as messages name it. model: how the file names its model; empty if it does not.
     pk: the value of its key, None if there is none. fields: values by the names of fields, foreign keys, links.
-    expires: when it ends, None for never; BY_MODEL: as Meta.ttl says. other: texts of fields that the model does not declare. links: of a line of links.
+    expires: when it ends, None for never; BY_MODEL: as Meta.ttl says. other: texts of fields that the model does not
+    declare. links: of a line of links.
     texts: whether lists, dicts and models are texts of JSON, as in a table.
     """
 
@@ -56,7 +57,7 @@ class Entry:
 class Row:
     """An object as it is stored: the texts of all columns of its model or family, that of the key first.
 
-    ttl: milliseconds that it has to live. linked: the keys that it is linked to. given: it has a key in the file.
+    ttl: milliseconds that it has to live. linked: the keys that it is linked to. stored: it is inserted.
     """
 
     entry: Entry
@@ -64,6 +65,7 @@ class Row:
     texts: Sequence[Text | None]
     ttl: int | None
     linked: Sequence[tuple[Link, list[str]]] = ()
+    stored: bool = False
 
     @property
     def pk(self) -> Text | None:

@@ -23,7 +23,7 @@ from ..upkeep import stored
 from ..upkeep.stored import Stored
 from ..upkeep.windows import Ask, Side, Steps
 from ..writing.fast_commit import fast_insert
-from ..writing.mutations import Mutation, commit_call, results_of
+from ..writing.mutations import Mutation, commit_call, deliver, results_of
 from .entries import Entry, Name, Row, RowMaker, Unfit, Unresolved, model_named
 
 OnConflict = Literal["refuse", "ignore", "update"]
@@ -230,7 +230,7 @@ def _store(loading: Loading, schema: Schema, rows: Sequence[Row]) -> Steps[None]
     """Stores the rows: all at once, which succeeds where none of them is there and all refer to what is there."""
     if not rows or (yield from _insert(loading, schema, rows)) is None:
         return
-    absent, different = yield from _compared(loading, schema, rows)
+    absent, different = yield from _compared(loading, schema, [row for row in rows if not row.stored])
     yield from _insert_parts(loading, schema, absent)
     if loading.on_conflict == "update":
         for first in range(0, len(different), loading.target.limits.updates):
@@ -244,13 +244,17 @@ def _store(loading: Loading, schema: Schema, rows: Sequence[Row]) -> Steps[None]
 
 
 def _insert(loading: Loading, schema: Schema, rows: Sequence[Row], when: str | None = None) -> Steps[Exception | None]:
-    """Inserts the rows; the error if they are refused, and none of them is stored then."""
+    """Inserts the rows; the error if one is refused: then none of them is stored, or none of its partition."""
+    refused: Exception | None = None
     try:
         yield Ask("target", lambda: _insertion(schema, rows, when, loading.ahead))
     except IntegrityError as error:
-        return error
-    loading.loaded.count(schema.key, len(rows))
-    return None
+        refused = error
+    made = [row for row in rows if row.stored]
+    loading.loaded.count(schema.key, len(made))
+    if any(row.entry.other for row in made):
+        yield Ask("target", lambda: _store_others(made))
+    return refused
 
 
 def _insertion(
@@ -263,12 +267,12 @@ def _insertion(
         else:
             mutations += [_mutation(schema, [row], ttl, when) for row in some]
     call = commit_call(mutations)
-    call.meanwhile = meanwhile
-    results = results_of(mutations, (yield call))
-    pks: Iterable[Any] = chain.from_iterable(results)
-    for row, pk in zip(rows, pks, strict=False):
-        if pk is not False:
-            row.texts = [pk, *row.texts[1:]]
+    call.meanwhile, call.divisible = meanwhile, True
+    deliver(mutations, results_of(mutations, (yield call)))
+
+
+def _store_others(rows: Sequence[Row]) -> Operation[None]:
+    """Stores the fields that the models of these objects do not declare. One call for each that has some."""
     for row in rows:
         if row.entry.other:
             more = [item for name, text in row.entry.other.items() for item in (name, text)]
@@ -281,7 +285,13 @@ def _mutation(schema: Schema, rows: Sequence[Row], ttl: int | None, when: str | 
         texts = [_sent(text) for text in texts]
     arguments: list[Any] = [len(rows), texts] if when is None else [len(rows), texts, when]
     fast = fast_insert(schema, [row.texts for row in rows]) if when is None and ttl is None else ()
-    return Mutation(schema, "insert", arguments, fast=fast, ttl=ttl)
+
+    def on_result(pks: Sequence[Any]) -> None:
+        for row, pk in zip(rows, pks, strict=True):
+            if pk is not False:
+                row.texts, row.stored = [pk, *row.texts[1:]], True
+
+    return Mutation(schema, "insert", arguments, on_result, fast=fast, ttl=ttl)
 
 
 def _sent(text: Text | None) -> Any:
@@ -293,7 +303,8 @@ def _insert_parts(loading: Loading, schema: Schema, rows: Sequence[Row]) -> Step
     if not rows:
         return
     error = yield from _insert(loading, schema, rows)
-    if error is None:
+    rows = [row for row in rows if not row.stored]
+    if error is None or not rows:
         return
     if len(rows) > 1:
         yield from _insert_parts(loading, schema, rows[: len(rows) // 2])
@@ -347,7 +358,9 @@ def _update_parts(loading: Loading, schema: Schema, rows: Sequence[tuple[Row, li
 
     def update() -> Operation[None]:
         mutations = [Mutation(schema, "amend", [row.pk, changes], ttl=row.ttl) for row, changes in rows]
-        results_of(mutations, (yield commit_call(mutations)))
+        call = commit_call(mutations)
+        call.divisible = True
+        results_of(mutations, (yield call))
 
     if not rows:
         return
