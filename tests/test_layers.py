@@ -29,6 +29,7 @@ LAYERS = """
     operations.reading
     operations.writing
     operations.upkeep
+    operations.interchange
     transactions
     connections
     drivers
@@ -40,6 +41,7 @@ LAYERS = """
     metaclass
     model
     maintenance
+    files
     api_models
     functions
     instrumentation

@@ -38,6 +38,7 @@ from .errors import (
     UniqueViolation,
 )
 from .fetching import FETCH_ONE, FETCH_PEERS, RAISE, FetchMode
+from .files import adump, aload, dump, load
 from .instrumentation.events import CallEvent, Observer, OperationEvent
 from .instrumentation.observe import Observation, observe
 from .instrumentation.slow import log_slow_queries
@@ -56,7 +57,7 @@ from .query.windows import Window
 from .querysets.managers import Manager
 from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
 from .querysets.queryset import QuerySet
-from .reports import CacheStats, Copied, Finding, IndexState, ModelState, Progress, Reindexed, Report
+from .reports import CacheStats, Copied, Dumped, Finding, IndexState, Loaded, ModelState, Progress, Reindexed, Report
 from .schema.fields import Field
 from .schema.hooks import after_delete, after_save, before_delete, before_save
 from .schema.options import Index, UniqueConstraint
@@ -84,7 +85,9 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
-    "CacheStats", "Copied", "Finding", "IndexState", "ModelState", "Progress", "Reindexed", "Report",
+    "dump", "adump", "load", "aload",
+    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress", "Reindexed",
+    "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors

@@ -1,4 +1,4 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `shell`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `shell`, `cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -40,6 +41,22 @@ Repair = Annotated[bool, typer.Option("--repair", help="Mend what can be mended 
 Show = Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")]
 
 FINE, FOUND, WRONG = 0, 1, 2
+
+
+class DumpFormat(StrEnum):
+    """The formats of `ormis dump`."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+
+
+class OnConflict(StrEnum):
+    """The ways of `ormis load` with an object that is there with other values."""
+
+    refuse = "refuse"
+    ignore = "ignore"
+    update = "update"
 
 
 def _show_version(wanted: bool) -> None:
@@ -171,6 +188,75 @@ def copy(
 
 
 @app.command()
+def dump(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="The models; all that are declared by default."),
+    ] = None,
+    url: Url = None,
+    models: Modules = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="The file, or directory of tables; - is stdout.")] = "-",
+    form: Annotated[DumpFormat, typer.Option("--format", help="csv and parquet need pyarrow.")] = DumpFormat.jsonl,
+    natural: Annotated[
+        bool, typer.Option("--natural", help="Name objects by unique values, not by counted keys.")
+    ] = False,
+    show: Show = 50,
+) -> None:
+    """Write objects to a file: a line of JSON for each, or a table for each model.
+
+    Clients may go on writing: each object is written as it was at one moment. Exit code 1 says that a stored text is no
+    value of its field; it is written as it is, and listed.
+    """
+    with _failures():
+        declared = _load(models, needed=True)
+        chosen = [_model(name, declared) for name in names or ()] or None
+        with ormis.connect(url) as database, _bar() as watch:
+            dumped = ormis.dump(output, database, models=chosen, format=form.value, natural=natural, progress=watch)
+    _print_findings(dumped.findings, show, error=True)
+    _print(str(dumped), error=True)
+    raise typer.Exit(FINE if dumped.ok else FOUND)
+
+
+@app.command()
+def load(
+    file: Annotated[str, typer.Argument(help="A file, or the directory of a dump of tables; - is stdin.")],
+    url: Url = None,
+    models: Modules = None,
+    model: Annotated[str | None, typer.Option("--model", help="Of objects in the file that name none.")] = None,
+    on_conflict: Annotated[
+        OnConflict, typer.Option("--on-conflict", help="If an object is there with other values.")
+    ] = OnConflict.refuse,
+    renamed: Annotated[
+        list[str] | None, typer.Option("--map", help="field=name: the name of a field in the file; repeatable.")
+    ] = None,
+    skip: Annotated[int, typer.Option("--skip", min=0, help="Leave out so many lines at the beginning.")] = 0,
+    show: Show = 50,
+) -> None:
+    """Store the objects of a file: of a dump, of Django's fixtures, of CSV, Parquet or lines of JSON.
+
+    Objects are validated by their models. An object that is there as in the file stays, so that the same command goes
+    on after an interruption. Exit code 1 says that objects could not be stored, or are there with other values.
+    """
+    with _failures():
+        declared = _load(models, needed=True)
+        names = dict(_pair(one) for one in renamed or ())
+        own = None if model is None else _model(model, declared)
+        with ormis.connect(url) as database, _bar() as watch:
+            loaded = ormis.load(
+                file,
+                database,
+                model=own,
+                on_conflict=on_conflict.value,
+                renamed=names,
+                skip=skip,
+                progress=watch,
+            )
+    _print_findings(loaded.findings, show)
+    _print(str(loaded))
+    raise typer.Exit(FINE if loaded.ok else FOUND)
+
+
+@app.command()
 def cluster(
     directory: Annotated[Path, typer.Argument(help="Where the nodes keep their data; a later start finds it again.")],
     nodes: Annotated[int, typer.Option(min=1, help="How many nodes have slots.")] = 3,
@@ -238,25 +324,40 @@ def _bar() -> Generator[Callable[[ormis.Progress], None]]:
         yield watch
 
 
-def _console() -> Console:
-    return Console()
+def _model(name: str, modules: list[ModuleType]) -> type[ormis.Model]:
+    """The model of these modules with this name, that of its class."""
+    known = interpreter.models_of(modules)
+    if name not in known:
+        raise typer.BadParameter(f"there is no model {name!r}: {', '.join(sorted(known))}")
+    return known[name]
 
 
-def _print(text: str) -> None:
-    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+def _pair(text: str) -> tuple[str, str]:
+    field, equals, name = text.partition("=")
+    if not (field and equals and name):
+        raise typer.BadParameter(f"--map {text}: write field=name, such as text=question_text")
+    return field, name
 
 
-def _print_findings(findings: list[ormis.Finding], show: int) -> None:
+def _console(error: bool = False) -> Console:
+    return Console(stderr=error)
+
+
+def _print(text: str, error: bool = False) -> None:
+    _console(error).print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_findings(findings: list[ormis.Finding], show: int, error: bool = False) -> None:
     for finding in findings[:show]:
-        _print(str(finding))
+        _print(str(finding), error)
     if len(findings) > show:
-        _print(f"... and {len(findings) - show} more")
+        _print(f"... and {len(findings) - show} more", error)
     if findings:
         table = _table("finding", "model", "found", "mended")
         for kind, model in sorted({(finding.kind, finding.model) for finding in findings}):
             same = [finding for finding in findings if (finding.kind, finding.model) == (kind, model)]
             table.add_row(kind, model, str(len(same)), str(sum(finding.mended for finding in same)))
-        _console().print(table)
+        _console(error).print(table)
 
 
 def _print_incomplete(report: ormis.Report) -> None:

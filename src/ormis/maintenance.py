@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from .cluster.claims_check import check_claims
 from .cluster.placement import placement_of_writes
@@ -15,15 +15,17 @@ from .operations.upkeep import check as checking
 from .operations.upkeep import copying
 from .operations.upkeep import inspect as inspecting
 from .operations.upkeep.check import Subject
-from .operations.upkeep.copying import Ask, Copying, Side
+from .operations.upkeep.copying import Copying
 from .operations.upkeep.stored import Stored
 from .operations.upkeep.totals import total_report, total_states
+from .operations.upkeep.windows import Ask, Side, Steps
 from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
 from .schema.schema import Schema
 from .transactions import block_of
 
 Models = Iterable[type[Model]]
+T = TypeVar("T")
 
 
 def check(
@@ -41,8 +43,8 @@ def check(
     repair: mend all that the hashes allow; the rest is reported all the same.
     progress: called as the work goes on.
     """
-    chosen = _database(database)
-    subjects = _subjects(models)
+    chosen = chosen_database(database)
+    subjects = subjects_of(models)
     reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
     report = total_report([*reports, *chosen.between(partial(check_claims, schemas, chosen.limits, repair))])
@@ -58,8 +60,8 @@ async def acheck(
     progress: Watcher | None = None,
 ) -> Report:
     """As check()."""
-    chosen = _database(database)
-    subjects = _subjects(models)
+    chosen = chosen_database(database)
+    subjects = subjects_of(models)
     reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
     report = total_report([*reports, *await chosen.abetween(partial(check_claims, schemas, chosen.limits, repair))])
@@ -73,7 +75,7 @@ def reindex(
     """Builds the indexes and unique claims of these models that were declared after objects existed, and drops those
     that are no longer declared; see Database.reindex(). One result a model.
     """
-    chosen = _database(database)
+    chosen = chosen_database(database)
     return [chosen.reindex(model, progress) for model in _models(models)]
 
 
@@ -81,19 +83,19 @@ async def areindex(
     database: Database | None = None, *, models: Models | None = None, progress: Watcher | None = None
 ) -> list[Reindexed]:
     """As reindex()."""
-    chosen = _database(database)
+    chosen = chosen_database(database)
     return [await chosen.areindex(model, progress) for model in _models(models)]
 
 
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """Returns the state of these models, and of others that the database knows: objects, memory, indexes."""
-    chosen, schemas = _reader(database), [subject.schema for subject in _subjects(models)]
+    chosen, schemas = _reader(database), [subject.schema for subject in subjects_of(models)]
     return total_states(chosen.everywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
 
 
 async def ainspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """As inspect()."""
-    chosen, schemas = _reader(database), [subject.schema for subject in _subjects(models)]
+    chosen, schemas = _reader(database), [subject.schema for subject in subjects_of(models)]
     return total_states(await chosen.aeverywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
 
 
@@ -117,15 +119,9 @@ def copy(
             assert ormis.copy(old, new).ok
     """
     work = copying.copy(_copying(source, target, models, progress))
-    reply: Any = None
     try:
-        while True:
-            ask = work.send(reply)
-            reply = _answer(source if ask.of == "source" else target, ask)
-    except StopIteration as end:
-        return end.value
+        return run_steps(work, source, target)
     finally:
-        work.close()
         target.cache.clear()
 
 
@@ -134,16 +130,44 @@ async def acopy(
 ) -> Copied:
     """As copy()."""
     work = copying.copy(_copying(source, target, models, progress))
+    try:
+        return await arun_steps(work, source, target)
+    finally:
+        target.cache.clear()
+
+
+def run_steps(work: Steps[T], source: Database, target: Database) -> T:
+    """Runs what asks two databases, which may be one; an OrmisError of an operation is raised in it."""
     reply: Any = None
+    refused: OrmisError | None = None
     try:
         while True:
-            ask = work.send(reply)
-            reply = await _aanswer(source if ask.of == "source" else target, ask)
+            ask = work.send(reply) if refused is None else work.throw(refused)
+            try:
+                reply, refused = _answer(source if ask.of == "source" else target, ask), None
+            except OrmisError as error:
+                reply, refused = None, error
     except StopIteration as end:
         return end.value
     finally:
         work.close()
-        target.cache.clear()
+
+
+async def arun_steps(work: Steps[T], source: Database, target: Database) -> T:
+    """As run_steps()."""
+    reply: Any = None
+    refused: OrmisError | None = None
+    try:
+        while True:
+            ask = work.send(reply) if refused is None else work.throw(refused)
+            try:
+                reply, refused = await _aanswer(source if ask.of == "source" else target, ask), None
+            except OrmisError as error:
+                reply, refused = None, error
+    except StopIteration as end:
+        return end.value
+    finally:
+        work.close()
 
 
 def _answer(database: Database, ask: Ask) -> Any:
@@ -170,10 +194,11 @@ def _copying(source: Database, target: Database, models: Models | None, progress
     def storable(schema: Schema, rows: Sequence[Stored]) -> None:
         _storable(schema, rows, target)
 
-    return Copying(_subjects(models), _side(source), _side(target), storable, progress)
+    return Copying(subjects_of(models), side_of(source), side_of(target), storable, progress)
 
 
-def _side(database: Database) -> Side:
+def side_of(database: Database) -> Side:
+    """A database as the steps know it."""
     return Side(database.url, database.limits, database.partitions)
 
 
@@ -199,15 +224,17 @@ def _storable(schema: Schema, rows: Sequence[Stored], target: Database) -> None:
 
 def _reader(database: Database | None) -> Database:
     """Where the state of a database is read."""
-    chosen = _database(database)
+    chosen = chosen_database(database)
     return chosen._reader or chosen  # pyright: ignore[reportPrivateUsage]
 
 
-def _database(database: Database | None) -> Database:
+def chosen_database(database: Database | None) -> Database:
+    """The database that is given, or the default one."""
     return default_database("the database") if database is None else checked_database(database, "database=")
 
 
-def _subjects(models: Models | None) -> list[Subject]:
+def subjects_of(models: Models | None) -> list[Subject]:
+    """The models that are given, or all that are declared."""
     return [_subject(model) for model in _models(models)]
 
 

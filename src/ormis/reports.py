@@ -9,6 +9,7 @@ Kind = Literal[
     "unique-missing", "unique-stale", "unique-extra", "unique-duplicate",
     "link-missing", "link-extra", "reference-dangling", "object-missing", "object-unlisted", "object-key",
     "key-leaked", "type", "value", "next-id", "expiry", "copy-missing", "copy-differs", "copy-extra",
+    "load-refused", "load-differs",
 ]  # fmt: skip
 
 
@@ -22,7 +23,8 @@ class Finding:
         `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or has another `key` than
         its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a key has another Redis
         `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not match the time that
-        the server keeps. Of a copy an object is `missing`, `differs`, or is `extra`.
+        the server keeps. Of a copy an object is `missing`, `differs`, or is `extra`. Of a file that is loaded an object
+        is `refused`, or `differs` from the one that is there; then `key` is its place in the file.
     model: the name of the model. key: the key where it was found. field: the field, index or constraint, or "".
     message: the finding in words. mended: True if it has been repaired.
     """
@@ -118,6 +120,66 @@ class Copied:
         copied = ", ".join(f"{count} {name}" for name, count in self.objects.items()) or "no objects"
         found = f"{self.different} different, {len(self.report.findings)} findings"
         return f"{copied}, {self.links} links copied: {found}"
+
+
+@dataclass(slots=True)
+class Dumped:
+    """The result of a dump.
+
+    objects: how many objects were written, by the key of the model. links: how many many-to-many links.
+    unfit: how many stored texts are no values of their fields, they are written as they are; findings: the first.
+    """
+
+    objects: dict[str, int] = field(default_factory=dict[str, int])
+    links: int = 0
+    unfit: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    @property
+    def ok(self) -> bool:
+        """True where all texts were values of their fields."""
+        return not self.unfit
+
+    def __str__(self) -> str:
+        dumped = ", ".join(f"{count} {name}" for name, count in self.objects.items()) or "no objects"
+        return f"{dumped}, {self.links} links dumped: {self.unfit} values that do not convert"
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The result of loading a file.
+
+    objects: how many objects were created, by the key of the model. updated: how many were there and were changed.
+    unchanged: how many were there, and stay as they are. expired: how many had ended, and are left out.
+    links: how many many-to-many links there are of these objects.
+    refused: how many objects can't be stored; different: how many are there with other values; findings: the first of
+    both. place: the last place in the file up to which objects are stored.
+    """
+
+    objects: dict[str, int] = field(default_factory=dict[str, int])
+    updated: int = 0
+    unchanged: int = 0
+    expired: int = 0
+    links: int = 0
+    refused: int = 0
+    different: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+    place: str = ""
+
+    def count(self, key: str, objects: int) -> None:
+        """Counts created objects of a model."""
+        if objects:
+            self.objects[key] = self.objects.get(key, 0) + objects
+
+    @property
+    def ok(self) -> bool:
+        """True where all objects of the file are stored."""
+        return not self.refused and not self.different
+
+    def __str__(self) -> str:
+        created = ", ".join(f"{count} {name}" for name, count in self.objects.items()) or "no objects"
+        others = f"{self.updated} updated, {self.unchanged} unchanged, {self.expired} expired, {self.links} links"
+        return f"{created} created, {others}: {self.refused} refused, {self.different} different"
 
 
 @dataclass(frozen=True, slots=True)

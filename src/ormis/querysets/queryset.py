@@ -34,6 +34,7 @@ from ..query.state import Combination, Query, Shape
 from ..query.value_types import ValueType
 from . import annotating, joining, loading, valuing
 from .dates import dated
+from .exporting import Exporting
 from .reading import Reading
 from .unknown_methods import no_method
 from .writing import Writing
@@ -53,7 +54,7 @@ class QuerySetManager(Protocol[S_co]):
     def __get__(self, record: object, model: type[Any]) -> Any: ...
 
 
-class Queryable(Reading[M], Writing[M]):
+class Queryable(Reading[M], Writing[M], Exporting):
     """The methods that querysets and managers share."""
 
     model: Any

@@ -151,14 +151,14 @@ def _read_time(text: bytes) -> time:
 def _read_bool(text: bytes) -> bool:
     """Only as ormis writes it: filters, indexes and keys compare the texts of bools and UUIDs."""
     if text not in (b"0", b"1"):
-        raise ValueError(f"{_shown(text)!r} is no bool")
+        raise ValueError(f"{_as_text(text)!r} is no bool")
     return text == b"1"
 
 
 def _read_uuid(text: bytes) -> UUID:
     """Only as ormis writes it, as with bools: in lower case, with hyphens."""
     if not _CANONICAL_UUID.fullmatch(text):
-        raise ValueError(f"{_shown(text)!r} is no UUID")
+        raise ValueError(f"{_as_text(text)!r} is no UUID")
     return UUID(text.decode())
 
 
@@ -455,7 +455,7 @@ class RowDecoder:
             try:
                 values.append(None if text is None else codec.read(text))
             except ValueError:
-                raise BadText(number, name, _shown(cast(bytes, text)), codec.kind) from None
+                raise BadText(number, name, _as_text(cast(bytes, text)), codec.kind) from None
         return tuple(values)
 
     def _without_raw(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -501,6 +501,24 @@ def raw_rows(packed: bytes) -> list[list[bytes | None]]:
     return [[_unpacked(bytes(raw)) for raw in row] for row in rows]
 
 
+_rows_of_text = msgspec.msgpack.Decoder(list[list[str]]).decode
+
+
+def text_rows(packed: bytes) -> Sequence[Sequence[Text]]:
+    """The texts of packed rows without absent ones; in a row with one that is not UTF-8 that one is bytes."""
+    try:
+        return _rows_of_text(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [[_as_text(text or b"") for text in row] for row in raw_rows(packed)]
+
+
+def _as_text(text: bytes) -> Text:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _unpacked(raw: bytes) -> bytes | None:
     """The bytes of one MessagePack string, None for nil."""
     if raw == _NIL:
@@ -509,10 +527,3 @@ def _unpacked(raw: bytes) -> bytes | None:
     if head & 0xE0 == 0xA0:
         return raw[1:]
     return raw[{0xD9: 2, 0xC4: 2, 0xDA: 3, 0xC5: 3}.get(head, 5) :]
-
-
-def _shown(text: bytes) -> Text:
-    try:
-        return text.decode()
-    except UnicodeDecodeError:
-        return text

@@ -47,6 +47,11 @@ def ids_key(model: str) -> str:
     return f"{model}/ids"
 
 
+def expiry_key(model: str) -> str:
+    """The objects that expire, by the time of it."""
+    return f"{model}/expiry"
+
+
 @lru_cache(1024)
 def index_key(model: str, last: str, before: tuple[tuple[str, str], ...]) -> str:
     """A sorted index: by its last field, and the names and texts of the fields before that."""

@@ -8,14 +8,13 @@ Models come behind those that they refer to, links behind all objects. At the en
 and compared, and the target is checked.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from ...calls import Command, Operation
 from ...errors import OrmisError
-from ...limits import Limits
 from ...reports import Copied, Finding, Progress, Report, Watcher
 from ...schema import registry
 from ...schema.schema import Link, Schema, key_of
@@ -23,38 +22,13 @@ from ...storage.keys import COPY, MODELS
 from ...storage.scripts import script
 from . import stored
 from .check import Subject, check
-from .stored import Page, Stored
+from .stored import Stored
 from .totals import total_report
+from .windows import Ask, Side, Steps, first_step, next_step, window
 
-T = TypeVar("T")
 SHOWN = 1000
 """Differences that are kept."""
 _DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """An operation for one of the two databases.
-
-    each: it is run in each partition, side by side or, `in_turn`, one after another; the answer is a list.
-    """
-
-    of: Literal["source", "target"]
-    make: Callable[[], Operation[Any]]
-    each: bool = False
-    in_turn: bool = False
-
-
-Steps = Generator[Ask, Any, T]
-
-
-@dataclass(slots=True)
-class Side:
-    """One of the two databases: how messages call it, its limits, its partitions."""
-
-    name: str
-    limits: Limits
-    partitions: int
 
 
 @dataclass(slots=True)
@@ -97,7 +71,7 @@ def copy(copying: Copying) -> Steps[Copied]:
     for schema in copying.schemas:
         if places.get(schema.key) != _DONE:
             yield from _copy_objects(copying, schema, places.get(schema.key))
-    for schema, link in _links(copying.schemas):
+    for schema, link in kept_links(copying.schemas):
         if places.get(_name(schema, link)) != _DONE:
             yield from _copy_links(copying, schema, link, places.get(_name(schema, link)))
     for schema in copying.schemas:
@@ -108,7 +82,7 @@ def copy(copying: Copying) -> Steps[Copied]:
         yield Ask("target", lambda: _command("DEL", COPY))
     else:  # the next run looks at all objects again
         names = [schema.key for schema in copying.schemas]
-        names += [_name(schema, link) for schema, link in _links(copying.schemas)]
+        names += [_name(schema, link) for schema, link in kept_links(copying.schemas)]
         yield Ask("target", lambda: _command("HDEL", COPY, *names))
     return copying.copied
 
@@ -159,7 +133,7 @@ def _check_storable(copying: Copying, schema: Schema) -> Steps[None]:
         return
     after = None
     while True:
-        rows, after = yield from _window(copying, schema, after, copying.source.limits.keys, None)
+        rows, after = yield from window(copying.source, schema, after, copying.source.limits.keys)
         copying.storable(schema, rows)
         if after is None:
             return
@@ -216,10 +190,9 @@ def _windows(
     """All objects of the source behind a place, window by window. note: the name by which the target stores how far
     it is.
     """
-    partitions, most = copying.source.partitions, copying.source.limits.keys
-    step = max(1, most // partitions)
+    step = first_step(copying.source)
     while True:
-        rows, after = yield from _window(copying, schema, after, step, link)
+        rows, after = yield from window(copying.source, schema, after, step, link)
         if rows:
             yield from take(rows)
         if note is not None:
@@ -227,18 +200,7 @@ def _windows(
             yield Ask("target", lambda place=place: _command("HSET", COPY, note, place))
         if after is None:
             return
-        step = min(most, 2 * step) if len(rows) < most // 2 else max(1, step // 2) if len(rows) > most else step
-
-
-def _window(
-    copying: Copying, schema: Schema, after: str | None, step: int, link: Link | None
-) -> Steps[tuple[list[Stored], str | None]]:
-    """The next objects in the order of creation over all partitions, `step` of each; the place of the last one."""
-    size = max(1, copying.source.limits.bytes // copying.source.partitions)
-    pages: list[Page] = yield Ask("source", lambda: stored.page(schema, after, step, size, link), each=True)
-    last = min((page.last for page in pages if page.last is not None), key=float, default=None)
-    rows = [row for page in pages for row in page.rows if last is None or row.place <= float(last)]
-    return sorted(rows, key=lambda row: row.place), last
+        step = next_step(copying.source, step, len(rows))
 
 
 def _copy_counter(copying: Copying, schema: Schema) -> Steps[None]:
@@ -264,7 +226,7 @@ def _verify(copying: Copying) -> Steps[None]:
             copying.advance(schema.name, len(rows))
 
         yield from _windows(copying, schema, None, None, take)
-    for schema, link in _links(copying.schemas):
+    for schema, link in kept_links(copying.schemas):
 
         def take_links(rows: Sequence[Stored], schema: Schema = schema, link: Link = link) -> Steps[None]:
             copied.links += sum(len(row.others) for row in rows)
@@ -305,7 +267,7 @@ def referred_first(schemas: Sequence[Schema]) -> list[Schema]:
     return [*ordered.values()]
 
 
-def _links(schemas: Sequence[Schema]) -> list[tuple[Schema, Link]]:
+def kept_links(schemas: Sequence[Schema]) -> list[tuple[Schema, Link]]:
     """The relations that are kept in sets, each from the side that declares it."""
     keys = {schema.key for schema in schemas}
     return [

@@ -4,7 +4,7 @@ Touched in the source, by reading: `model/ids`, the hashes, the sets of links. I
 bulk_create() of the objects would touch, and `model/next_id`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf
@@ -16,8 +16,8 @@ import msgspec
 from ...calls import Command, HashReads, Operation
 from ...reports import Finding
 from ...schema.schema import Link, Schema, stored_column
-from ...storage.codecs import packable, raw_rows
-from ...storage.keys import ids_key, links_key, object_key
+from ...storage.codecs import Text, packable, text_rows
+from ...storage.keys import expiry_key, ids_key, links_key, object_key
 from ...storage.scripts import script
 from ..outcomes import answer_of, raise_refusal
 from ..writing.mutations import Mutation, commit_call, results_of
@@ -31,14 +31,15 @@ SLACK = 1.0
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One object: its place in the order of creation, its key; the texts of its hash by field, or the keys that it is
-    linked to; the seconds that it had to live at the time `read`, None without an end.
+    linked to; the seconds that it had to live at the time `read`, None without an end. A text is bytes if it is not
+    UTF-8.
     """
 
     place: float
     pk: str
     left: float | None
     read: float
-    texts: Mapping[str, bytes]
+    texts: Mapping[str, Text]
     others: Sequence[str] = ()
 
     def lives(self) -> float:
@@ -54,30 +55,48 @@ class Page:
     last: str | None
 
 
-def page(schema: Schema, after: str | None, count: int, size: int, link: Link | None = None) -> Operation[Page]:
-    """Reads the next objects in the order of creation; with `link` the keys that they are linked to. One call."""
+def page(
+    schema: Schema,
+    after: str | None,
+    count: int,
+    size: int,
+    link: Link | None = None,
+    meanwhile: Callable[[], object] | None = None,
+) -> Operation[Page]:
+    """Reads the next objects in the order of creation; with `link` the keys that they are linked to. One call.
+
+    meanwhile: called while the server answers, where the driver can.
+    """
     request = [schema.key, False if after is None else after, count, size, link.name if link else False]
     read = monotonic()
-    reply = yield script("read_stored")((_pack(request),))
+    call = script("read_stored")((_pack(request),))
+    call.meanwhile = meanwhile
+    reply = yield call
     code, *rest = _undecoded(reply)
     if msgspec.msgpack.decode(code) != "ok":
         raise_refusal(reply)
     last = msgspec.msgpack.decode(rest[0]) or None
-    rows = [_stored(row, read, link is not None) for row in raw_rows(bytes(rest[1]))]
-    return Page(rows, last)
+    make = _linked if link else _stored
+    return Page([make(row, read) for row in text_rows(bytes(rest[1]))], last)
 
 
-def _stored(row: Sequence[bytes | None], read: float, linked: bool) -> Stored:
-    place, pk, left, *rest = [item or b"" for item in row]
-    seconds = None if left == b"-1" else int(left) / 1000
-    if linked:
-        return Stored(float(place), _text(pk), seconds, read, {}, [_text(other) for other in rest])
-    texts = {_text(name): text for name, text in zip(rest[::2], rest[1::2], strict=True)}
-    return Stored(float(place), _text(pk), seconds, read, texts)
+def _stored(row: Sequence[Text], read: float) -> Stored:
+    place, pk, left = row[:3]
+    names = row[3::2]
+    if bytes in map(type, names):
+        names = [*map(_text, names)]
+    texts = dict(zip(names, row[4::2], strict=True))
+    return Stored(float(place), _text(pk), None if left == "-1" else int(left) / 1000, read, texts)  # pyright: ignore[reportArgumentType]
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+def _linked(row: Sequence[Text], read: float) -> Stored:
+    place, pk, left, *others = row
+    seconds = None if left == "-1" else int(left) / 1000
+    return Stored(float(place), _text(pk), seconds, read, {}, [*map(_text, others)])
+
+
+def _text(data: Text) -> str:
+    return data if isinstance(data, str) else data.decode("utf-8", "surrogateescape")
 
 
 # Objects -------------------------------------------------------------------------------------------------------------
@@ -91,7 +110,7 @@ def with_defaults(schema: Schema, rows: Sequence[Stored]) -> Sequence[Stored]:
     if schema.kinds:
         defaults = {kind: {**one} for kind, one in schema.defaults_of_kinds.items()}
     needed = {
-        kind: {schema.columns[at - 1].name: _packed(text) for at, text in one.items() if at in positions}
+        kind: {schema.columns[at - 1].name: text for at, text in one.items() if at in positions}
         for kind, one in defaults.items()
     }
     if not any(needed.values()):
@@ -99,18 +118,14 @@ def with_defaults(schema: Schema, rows: Sequence[Stored]) -> Sequence[Stored]:
     return [_filled(row, needed.get(_kind(schema, row), {})) for row in rows]
 
 
-def _filled(row: Stored, defaults: Mapping[str, bytes]) -> Stored:
+def _filled(row: Stored, defaults: Mapping[str, Text]) -> Stored:
     if defaults.keys() <= row.texts.keys():
         return row
     return replace(row, texts={**defaults, **row.texts})
 
 
 def _kind(schema: Schema, row: Stored) -> str:
-    return _text(row.texts.get(schema.kind.name, b"")) or schema.kinds[0] if schema.kinds else ""
-
-
-def _packed(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text
+    return _text(row.texts.get(schema.kind.name, "")) or schema.kinds[0] if schema.kinds else ""
 
 
 def unknown(schema: Schema, rows: Sequence[Stored]) -> dict[str, int]:
@@ -153,11 +168,8 @@ def _insertion(schema: Schema, rows: Sequence[Stored], ttl: int | None = None) -
     return Mutation(schema, "insert", [len(rows), texts, "copy"], ttl=ttl)
 
 
-def _sent(text: bytes | None) -> Any:
-    try:
-        return None if text is None else text.decode()
-    except UnicodeDecodeError:
-        return packable(text)
+def _sent(text: Text | None) -> Any:
+    return packable(text) if isinstance(text, bytes) else text
 
 
 def _present(schema: Schema, pks: Sequence[str]) -> Operation[list[bool]]:
@@ -186,7 +198,7 @@ def _difference(schema: Schema, key: str, row: Stored, ttl: int, texts: Mapping[
             return []
         message = f"{key} is not in the target: another object has its unique value, or it was stored meanwhile"
         return [Finding("copy-missing", schema.name, key, "", message)]
-    names = [name for name, text in texts.items() if text != row.texts.get(name)]
+    names = [name for name, text in texts.items() if text != _packed(row.texts.get(name))]
     found = [
         Finding("copy-differs", schema.name, key, name, f"{key}: {name} is not in the target as in the source")
         for name in names[:1]
@@ -197,14 +209,18 @@ def _difference(schema: Schema, key: str, row: Stored, ttl: int, texts: Mapping[
     return found[:1]
 
 
+def _packed(text: Text | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text
+
+
 # Links ---------------------------------------------------------------------------------------------------------------
 
 
 def link(schema: Schema, link: Link, target: Schema, rows: Sequence[Stored], most: int) -> Operation[int]:
     """Links the objects that are there, `most` links in a call; how many links there are of these objects."""
     pairs = [(row.pk, other) for row in rows for other in row.others]
-    present = yield from _all_present(schema, [row.pk for row in rows], most)
-    there = yield from _all_present(target, [other for _, other in pairs], most)
+    present = yield from all_present(schema, [row.pk for row in rows], most)
+    there = yield from all_present(target, [other for _, other in pairs], most)
     pairs = [(pk, other) for pk, other in pairs if pk in present and other in there]
     for first in range(0, len(pairs), most):
         by_pk: dict[str, list[str]] = {}
@@ -219,7 +235,8 @@ def _linking(schema: Schema, link: Link, pk: str, others: Sequence[str]) -> Muta
     return Mutation(schema, "link", [link.packed(), pk, [*others]], changed=())
 
 
-def _all_present(schema: Schema, pks: Sequence[str], most: int) -> Operation[set[str]]:
+def all_present(schema: Schema, pks: Sequence[str], most: int) -> Operation[set[str]]:
+    """Those of the keys that objects have, asked for `most` in a call."""
     wanted = [*dict.fromkeys(pks)]
     found: set[str] = set()
     for first in range(0, len(wanted), most):
@@ -247,6 +264,11 @@ def link_differences(schema: Schema, link: Link, rows: Sequence[Stored]) -> Oper
 def count(schema: Schema) -> Operation[int]:
     """How many objects are listed. One call."""
     return (yield Command(("ZCARD", ids_key(schema.key))))
+
+
+def ending(schema: Schema) -> Operation[int]:
+    """How many objects have an end. One call."""
+    return (yield Command(("ZCARD", expiry_key(schema.key))))
 
 
 def counted(schema: Schema) -> Operation[int]:
