@@ -18,6 +18,7 @@ from . import (
     computing,
     copying,
     holding,
+    importing,
     inside,
     linking,
     long_texts,
@@ -61,6 +62,7 @@ LINES: dict[str, type[Line]] = {
         claiming,
         paging,
         testing,
+        importing,
     )
     for line in module.LINES
 }
