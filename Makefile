@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers fmt clean
+.PHONY: help demo demo-api test test-all coverage check types docs dist bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
@@ -28,6 +28,7 @@ help:
 	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
 	@echo "make types      basedpyright and ty on them as well"
 	@echo "make docs       the documentation as a site, in site/; warnings are errors"
+	@echo "make dist       the wheel and the sdist, in dist/, each tried in new environments"
 	@echo "make bench      the benchmarks"
 	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
@@ -72,6 +73,9 @@ types: $(INSTALLED_TYPING)
 docs: $(INSTALLED_DOCS)
 	$(BIN)/python tests/command_line_page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+dist: $(INSTALLED)
+	$(BIN)/python tests/check_dist.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
