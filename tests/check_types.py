@@ -16,7 +16,9 @@ from textwrap import indent
 from markdown_blocks import BLOCK
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+UNTYPED = {"django.md"}
+"""Pages about a library without types, which may not be installed either."""
+PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in UNTYPED)]
 SAMPLES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 PYRIGHT_OPTIONS = {
     "typeCheckingMode": "standard",

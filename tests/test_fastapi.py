@@ -14,7 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
 
 import ormis
-from modes import MODES
+from modes import MODES, do
 from ormis import PROTECT, RESTRICT, F, Field, ForeignKey, OneToOne, Related, UniqueConstraint
 from ormis.contrib.fastapi import RESPONSES, PageParams, PageView, Refusal, install, lifespan
 
@@ -88,9 +88,22 @@ INVALID: dict[str, tuple[Callable[[], Any], list[Any], str]] = {
     "made": (lambda: Stall(name="far too long"), ["Stall", "name"], "at most 10 characters"),
     "assigned": (assign, ["Stall", "rent"], "greater than or equal to 0"),
     "updated": (lambda: Stall.objects.update(rent=-1), ["Stall", "rent"], "greater than or equal to 0"),
-    "converted": (lambda: list(Stall.objects.filter(rent="x")), [], "Stall.rent='x' does not convert to int"),
-    "unknown": (lambda: list(Stall.objects.order_by("rend")), [], "Stall has no field or relation 'rend'"),
-    "token": (lambda: Stall.objects.order_by("rent").page(2, after="x"), [], "Stall: the token 'x' is damaged"),
+    "converted": (
+        lambda: list(Stall.objects.filter(rent="x")),
+        ["Stall", "rent"],
+        "Stall.rent='x' does not convert to int",
+    ),
+    "looked up": (
+        lambda: list(Ware.objects.filter(stall__rent__gte="x")),
+        ["Ware", "stall__rent__gte"],
+        "does not convert to int",
+    ),
+    "unknown": (
+        lambda: list(Stall.objects.order_by("rend")),
+        ["Stall", "rend"],
+        "Stall has no field or relation 'rend'",
+    ),
+    "token": (lambda: Stall.objects.order_by("rent").page(2, after="x"), ["Stall"], "Stall: the token 'x' is damaged"),
 }
 OWN: dict[str, Callable[[], Any]] = {
     "data": lambda: OwnData.model_validate({"number": "x"}),
@@ -279,3 +292,12 @@ def test_fastapi_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
     with pytest.raises(ImportError, match=r'pip install "ormis\[fastapi\]"'):
         importlib.import_module("ormis.contrib.fastapi")
+
+
+@MODES
+async def test_a_protected_deletion_names_the_model_that_refers(stalls: None, mode: str) -> None:
+    """By its name, as other errors do, not by the key of its hashes."""
+    stall = Stall.objects.get(name="Fish")
+    with pytest.raises(ormis.ProtectedError) as caught:
+        await do(mode, stall, "delete")
+    assert (caught.value.model, caught.value.field) == ("Ware", "stall_id")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,7 @@ class ShellBox(ormis.Model):
 
 class ShellLid(ormis.Model):
     box: ForeignKey[ShellBox] = ForeignKey(related_name="lids")
+    closed: date = date(2020, 1, 1)
 
 
 @pytest.fixture
@@ -159,3 +161,13 @@ def test_the_version() -> None:
         command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=True
     )
     assert done.stdout == f"ormis {ormis.__version__}\n"
+
+
+def test_names_behind_a_relation_or_field_are_completed() -> None:
+    """`ShellLid.box.la…`: the names of the related model; parts of a date; nothing behind what is nothing."""
+    assert {"label", "volume", "lids", "pk"} <= set(dir(ShellLid.box))
+    assert "box" in dir(ShellBox.lids)  # type: ignore[attr-defined]
+    assert "year" in dir(ShellLid.closed)
+    assert "label" not in dir(ShellLid.closed)
+    assert "label" in dir(ShellLid.box.lids.box)  # type: ignore[attr-defined]
+    assert "year" not in dir(ShellLid.box.nothing)  # type: ignore[attr-defined]

@@ -93,6 +93,20 @@ def test_the_page_of_errors_has_every_error() -> None:
     assert [name for name in errors if f"`{name}`" not in text] == []
 
 
+def test_the_page_of_findings_has_every_finding() -> None:
+    """docs/findings.md has a row with one sentence for each script of findings/, and no other."""
+    rows = re.findall(r"^\| `(\S+)` \| (.+) \|$", (DOCS / "findings.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == sorted(path.name for path in (ROOT / "findings").iterdir())
+    assert [text for _, text in rows if text.count(". ") or not text.endswith(".")] == []
+
+
+def test_the_tests_that_the_page_of_security_names_are_there() -> None:
+    """A defence in SECURITY.md is a tested one."""
+    named = re.findall(r"`(tests/\S+\.py)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_tutorial_runs_from_an_empty_folder(tmp_path: Path) -> None:
     """Its blocks run as a program of their own, on the embedded server, and print what the page says."""
     program = "import pathlib, markdown_blocks as m; print(m.execute(pathlib.Path('page.md').read_text(), globals()))"

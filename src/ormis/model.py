@@ -117,6 +117,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
         fresh: ask the server in any case.
         Raises the model's DoesNotExist, FieldError for a key that does not convert, StoredDataError.
+
+            >>> Question.get(1).text
+            'Tea or coffee?'
         """
         database = cls._database_for(None)
         row = None if fresh else database.cached_row(cls.__schema__, pk)
@@ -144,7 +147,11 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
     @classmethod
     def list(cls) -> builtins.list[Self]:
-        """Every object, newest first."""
+        """Every object, newest first.
+
+        >>> [question.text for question in Question.list()]
+        ['Cats or dogs?', 'Tea or coffee?']
+        """
         return [*cls._newest_first()]
 
     @classmethod
@@ -173,6 +180,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
             a time set before runs on.
 
         Raises UniqueViolation, ForeignKeyViolation, ConflictError; DoesNotExist when the object was deleted meanwhile.
+
+            >>> question = Question(text="Tabs or spaces?").save()
+            >>> question.key
+            'question:3'
+            >>> question.votes = F("votes") + 1
+            >>> question.save().votes
+            1
         """
         if self.__without_twin__ == "save":
             self._refuse_passing_by("asave", "save")
@@ -217,6 +231,9 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         If more than `Limits.cascade` objects refer to it, further calls delete them before, in batches, children first:
         nothing refers to a deleted object at any time.
         Returns how many objects went, in all and by model. Raises ProtectedError, RestrictedError.
+
+            >>> Choice.get(3).delete()
+            (1, {'Choice': 1})
         """
         database = self._database_for(using or state_of(self).database)
         return database.run(deleting.delete_one(self, self._own_key(), Origin(database)))
@@ -241,6 +258,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         Raises DoesNotExist when the object is gone, FieldError for an unknown field.
 
             question.refresh_from_db(fields=["votes", "choices"])
+
+            >>> question = Question.get(1)
+            >>> Question.objects.filter(pk=1).update(votes=9)
+            1
+            >>> question.refresh_from_db()
+            >>> question.votes
+            9
         """
         names = None if fields is None else refreshing.forget_relations(self, fields)
         if names is None or names:
@@ -267,6 +291,11 @@ class Model(ModelAttributes, metaclass=ModelMeta):
 
         From the moment it ends it is gone from every query, count, unique field and relation; references to it are
         treated as its on_delete says, when it is cleared away. Raises DoesNotExist when the object is gone.
+
+            >>> question = Question.get(1)
+            >>> question.expire(60)
+            >>> 59 < question.ttl() <= 60
+            True
         """
         self._database_for(using or state_of(self).database).run(self._expiry(milliseconds(time)))
 
@@ -275,7 +304,13 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         await self._database_for(using or state_of(self).database).arun(self._expiry(milliseconds(time)))
 
     def persist(self, *, using: Database | None = None) -> None:
-        """Removes the object's time to live. One call. Raises DoesNotExist when it is gone."""
+        """Removes the object's time to live. One call. Raises DoesNotExist when it is gone.
+
+        >>> question = Question(text="For a minute?").save(ttl=60)
+        >>> question.persist()
+        >>> question.ttl() is None
+        True
+        """
         self._database_for(using or state_of(self).database).run(self._expiry(None))
 
     async def apersist(self, *, using: Database | None = None) -> None:
@@ -283,7 +318,11 @@ class Model(ModelAttributes, metaclass=ModelMeta):
         await self._database_for(using or state_of(self).database).arun(self._expiry(None))
 
     def ttl(self, *, using: Database | None = None) -> float | None:
-        """Returns the seconds the object has to live, None if it does not expire. One call. Raises DoesNotExist."""
+        """Returns the seconds the object has to live, None if it does not expire. One call. Raises DoesNotExist.
+
+        >>> Question.get(1).ttl() is None
+        True
+        """
         database = self._database_for(using or state_of(self).database)
         return database.run(expiring.remaining(self._schema(), self._own_key()))
 

@@ -6,6 +6,7 @@
 What a client may send and what it gets are `ormis.body()` and `ormis.view()`.
 """
 
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ except ModuleNotFoundError as error:
 __all__ = ["RESPONSES", "PageParams", "PageView", "Refusal", "install", "lifespan"]
 
 T = TypeVar("T")
+
+_PLACE = re.compile(r"(\w+)(?:\.(\w+)| has no .*?'(\w+)')?")
+"""The beginning of a message: `Stall.rent__gte=...`, or `Stall has no field or relation 'rents'`."""
 
 
 # The connection -------------------------------------------------------------------------------------------------------
@@ -75,7 +79,7 @@ def install(app: FastAPI) -> None:
       stand in the way of) and `ConflictError`; the body of both is a `Refusal`.
     - 422: pydantic's `ValidationError`, if it is of an ormis model, and `FieldError`, a value of a query that does not
       convert or a field that is not there. The body is that of FastAPI, a list of `loc`, `msg` and `type`; `loc` is
-      the model and the field.
+      the model and the field, or the name in the query.
 
     All others are errors of the application: 500.
     """
@@ -111,7 +115,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unusable(_: Request, error: Exception) -> JSONResponse:
-    return _unprocessable([{"type": "field_error", "loc": [], "msg": str(error)}])
+    place = _PLACE.match(str(error))
+    model = _name_of(place[1]) if place else None
+    loc = [name for name in (model, place[2] or place[3]) if name] if place and model else []
+    return _unprocessable([{"type": "field_error", "loc": loc, "msg": str(error)}])
 
 
 def _unprocessable(lines: list[dict[str, Any]]) -> JSONResponse:

@@ -2,7 +2,8 @@
 
 from typing import Any, NoReturn
 
-from ..errors import shown
+from ..errors import OrmisError, shown
+from ..planning.names import names_after
 from ..query.expressions import F
 from ..query.q import Q
 from .misused_paths import NoValue
@@ -21,6 +22,14 @@ class FieldPath(NoValue):
         if name.startswith("_"):
             raise AttributeError(name)
         return FieldPath(self._model, f"{self._path}__{name}")
+
+    def __dir__(self) -> list[str]:
+        """With the names that may follow, for completion by tab: `Choice.question.te…`."""
+        try:
+            names = names_after(self._model.__schema__, self._path)
+        except OrmisError:  # of a path that is nothing, or to a model that is not there yet
+            names = []
+        return [*super().__dir__(), *names]
 
     def __as_expression__(self) -> F:
         """The field as an expression, where one is expected: `Sum(Choice.votes)`."""

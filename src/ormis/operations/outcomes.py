@@ -224,7 +224,7 @@ def _protected(schema: Schema, key: str, field: str, objects: list[str]) -> Prot
         f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=PROTECT ({key}.{field}); "
         f"delete them first",
         objects=tuple(objects),
-        model=key,
+        model=registry.name_of(key),
         field=field,
         find=deferred_objects,
     )
@@ -235,7 +235,7 @@ def _restricted(schema: Schema, key: str, field: str, objects: list[str]) -> Res
         f"{schema.name} can't be deleted: {_standing(objects)} with on_delete=RESTRICT ({key}.{field}) and are not "
         f"deleted with it",
         objects=tuple(objects),
-        model=key,
+        model=registry.name_of(key),
         field=field,
         find=deferred_objects,
     )

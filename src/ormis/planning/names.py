@@ -184,6 +184,22 @@ def names_of(schema: Schema) -> list[str]:
     return [*schema.annotations, *schema.by_name, *(name for name in relations if not is_hidden(name)), "pk"]
 
 
+def names_after(schema: Schema, name: str) -> list[str]:
+    """Every name that may follow a path: those of the model it leads to, or the parts of the field at its end.
+
+    Raises FieldError for a name that is nothing.
+    """
+    at = schema
+    for part in parts_of(name):
+        found = () if part in at.by_name else steps(at, part)
+        if not found:
+            column = resolve(schema, name).column
+            inside = inside_column(column)
+            return [*(inside.fields if inside else ()), *column.codec.traits.parts]
+        at = found[-1].schema
+    return names_of(at)
+
+
 def _unknown(name: str, at: Schema, part: str) -> FieldError:
     whole = f" (in {name!r})" if name != part else ""
     return FieldError(f"{at.name} has no field or relation {part!r}{whole}: {hint_for(part, names_of(at))}")

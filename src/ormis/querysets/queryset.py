@@ -76,11 +76,20 @@ class Queryable(Reading[M], Writing[M], Exporting):
         """The objects that meet all of the conditions and lookups.
 
         Raises FieldError for unknown names and lookups; when the queryset is used, for values that do not convert.
+
+            >>> [question.text for question in Question.objects.filter(votes__gte=4)]
+            ['Cats or dogs?']
+            >>> Choice.objects.filter(question__text__startswith="Tea", votes__gt=1).count()
+            1
         """
         return self._queryset()._narrowed(Q(*conditions, **lookups), "filtered")
 
     def exclude(self, *conditions: Q | bool, **lookups: Any) -> "QuerySet[M]":
-        """The objects that `filter` with the same arguments leaves out."""
+        """The objects that `filter` with the same arguments leaves out.
+
+        >>> [choice.text for choice in Choice.objects.exclude(question=1)]
+        ['Dogs']
+        """
         return self._queryset()._narrowed(~Q(*conditions, **lookups), "filtered")
 
     def using(self, database: Database) -> "QuerySet[M]":
@@ -95,6 +104,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
         """In this order: names of fields, `-name` for descending, `F("x").desc(nulls_last=True)`.
 
         Ties are in the order of creation, and so is everything without arguments. Raises FieldError for unknown names.
+
+            >>> [choice.text for choice in Choice.objects.order_by("-votes")]
+            ['Dogs', 'Tea', 'Coffee']
         """
         queryset = self._queryset()
         queryset._refuse_sliced("ordered")
@@ -104,7 +116,11 @@ class Queryable(Reading[M], Writing[M], Exporting):
         return queryset._copy(order=order, backwards=False)
 
     def reverse(self) -> "QuerySet[M]":
-        """In the opposite order."""
+        """In the opposite order.
+
+        >>> [choice.text for choice in Choice.objects.order_by("votes").reverse()[:2]]
+        ['Dogs', 'Tea']
+        """
         queryset = self._queryset()
         queryset._refuse_sliced("reversed")
         return queryset._copy(backwards=not queryset.query.backwards)
@@ -116,6 +132,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
 
         A part of a date or time is a value too, `published__year`; expressions are computed: `values(next=F("n") + 1)`.
         Across a relation to many there is a row per related object, one with None if there is none.
+
+            >>> list(Choice.objects.filter(votes__gt=1).values("text", "question__votes"))
+            [{'text': 'Tea', 'question__votes': 3}, {'text': 'Dogs', 'question__votes': 5}]
         """
         return cast(Any, self._queryset()._valued("dicts", fields, expressions))
 
@@ -131,6 +150,11 @@ class Queryable(Reading[M], Writing[M], Exporting):
         """Tuples instead of objects; with `flat` the single values of one field, with `named` named tuples.
 
         Raises TypeError for `flat` with `named`, or with more or less than one field.
+
+            >>> list(Choice.objects.values_list("text", "votes"))
+            [('Tea', 2), ('Coffee', 1), ('Dogs', 5)]
+            >>> list(Choice.objects.values_list("text", flat=True))
+            ['Tea', 'Coffee', 'Dogs']
         """
         if flat and named:
             raise TypeError("values_list(): flat and named exclude each other")
@@ -144,6 +168,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
         The last only() counts; what defer() named before it stays left out. `author__name` stands for the foreign key:
         related objects come as select_related() says, whole. Of a class that defines model_post_init all fields are
         loaded, since it may use them.
+
+            >>> [choice.text for choice in Choice.objects.only("text")]
+            ['Tea', 'Coffee', 'Dogs']
         """
         queryset = self._queryset()
         queryset._refuse_values("only()")
@@ -200,6 +227,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
 
         Conditions, orders and further annotations may name them. An aggregate is of the objects to which a relation
         leads; after values(), of the rows that have the same values. Raises FieldError for what can't be computed.
+
+            >>> [(question.text, question.n) for question in Question.objects.annotate(n=Count("choices"))]
+            [('Tea or coffee?', 2), ('Cats or dogs?', 1)]
         """
         return self._queryset()._annotated("annotate", aggregates, expressions)
 
@@ -214,6 +244,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
 
         Without a path, all foreign keys that are not optional, of the model and of what they lead to, five steps deep.
         Raises FieldError for a name that is none.
+
+            >>> [choice.question.text for choice in Choice.objects.select_related("question").filter(votes=5)]
+            ['Cats or dogs?']
         """
         queryset = self._queryset()
         queryset._refuse_values("select_related()")
@@ -231,6 +264,9 @@ class Queryable(Reading[M], Writing[M], Exporting):
         """The objects at the end of these relations, to one or to many, come after, one call per level.
 
         None takes all back. Raises FieldError for a name that is no relation.
+
+            >>> [len(question.choices.all()) for question in Question.objects.prefetch_related("choices")]
+            [2, 1]
         """
         queryset = self._queryset()
         queryset._refuse_values("prefetch_related()")
@@ -399,6 +435,9 @@ class QuerySet(Queryable[M], Source[M]):
 
         One call for some hundred objects; more of them go in steps, each whole. Returns how many objects went, in all
         and by model. Raises ProtectedError, RestrictedError.
+
+            >>> Choice.objects.filter(votes__lt=2).delete()
+            (1, {'Choice': 1})
         """
         return self._perform(delete)
 

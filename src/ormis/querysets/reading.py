@@ -59,6 +59,9 @@ class Reading(Generic[M]):
         """The one object that meets the conditions. One call.
 
         Raises the model's DoesNotExist or MultipleObjectsReturned.
+
+            >>> Question.objects.get(text="Cats or dogs?").id
+            2
         """
         return self._queryset()._read(evaluate.get, Q(*conditions, **lookups))
 
@@ -67,7 +70,11 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.get, Q(*conditions, **lookups))
 
     def first(self) -> M | None:
-        """The first object, None if there is none. One call."""
+        """The first object, None if there is none. One call.
+
+        >>> Choice.objects.order_by("votes").first().text
+        'Coffee'
+        """
         return self._queryset()._read(evaluate.first)
 
     async def afirst(self) -> M | None:
@@ -75,7 +82,11 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.first)
 
     def last(self) -> M | None:
-        """The last object, None if there is none. One call."""
+        """The last object, None if there is none. One call.
+
+        >>> Choice.objects.order_by("votes").last().text
+        'Dogs'
+        """
         return self._queryset()._read(evaluate.last)
 
     async def alast(self) -> M | None:
@@ -107,7 +118,11 @@ class Reading(Generic[M]):
     # Ask -------------------------------------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """Returns the number of objects. One call if an index or a walk of bounded length tells."""
+        """Returns the number of objects. One call if an index or a walk of bounded length tells.
+
+        >>> Choice.objects.filter(votes__gte=2).count()
+        2
+        """
         return self._queryset()._read(evaluate.count)
 
     async def acount(self) -> int:
@@ -115,7 +130,11 @@ class Reading(Generic[M]):
         return await self._queryset()._aread(evaluate.count)
 
     def exists(self) -> bool:
-        """Returns whether there is an object. One call if an index or a walk of bounded length tells."""
+        """Returns whether there is an object. One call if an index or a walk of bounded length tells.
+
+        >>> Choice.objects.filter(text="Water").exists()
+        False
+        """
         return self._queryset()._read(evaluate.exists)
 
     async def aexists(self) -> bool:
@@ -138,6 +157,9 @@ class Reading(Generic[M]):
 
         One call if an index counts what comes before; another if none does, more for tens of thousands of ties.
         Raises the model's DoesNotExist for an object that is not among them.
+
+            >>> Choice.objects.order_by("-votes").rank(Choice.get(1))
+            1
         """
         return self._queryset()._read(rank, record)
 
@@ -159,6 +181,12 @@ class Reading(Generic[M]):
         One call, which costs the same at any depth if an index has the order; two where objects without a value
         follow. Raises PageTokenError for a token that is damaged or of another query, FieldError for an order by what
         is computed, TypeError for slices, unions and groups, ValueError for a size below 1.
+
+            >>> first = Choice.objects.order_by("-votes").page(2)
+            >>> [choice.text for choice in first], first.previous
+            (['Dogs', 'Tea'], None)
+            >>> [choice.text for choice in Choice.objects.order_by("-votes").page(2, after=first.next)]
+            ['Coffee']
         """
         return self._queryset()._read(paging.page, size, after, before)
 
@@ -191,6 +219,9 @@ class Reading(Generic[M]):
         """The values of aggregates over all objects, or rows: `aggregate(Sum("votes"), best=Max("votes"))`.
 
         Positional ones are named by what they are of: `votes__sum`. Raises TypeError for what is no aggregate.
+
+            >>> Choice.objects.aggregate(Sum("votes"), best=Max("votes"))
+            {'votes__sum': 8, 'best': 5}
         """
         return self._queryset()._read(aggregate, asked(aggregates, expressions))
 
@@ -202,6 +233,9 @@ class Reading(Generic[M]):
         """The objects by their primary keys, or by another unique field; all of them, or those in `id_list`. One call.
 
         Raises FieldError for a field that is not unique.
+
+            >>> {pk: question.text for pk, question in Question.objects.in_bulk([1, 2, 7]).items()}
+            {1: 'Tea or coffee?', 2: 'Cats or dogs?'}
         """
         return self._queryset()._read(evaluate.in_bulk, id_list, field_name)
 
@@ -213,6 +247,10 @@ class Reading(Generic[M]):
         """Returns the execution of the query as a tree: access path, conditions, work in Python. One call.
 
         analyze: run it, and add the objects looked at, the calls and the time.
+
+            >>> print(Choice.objects.filter(votes__gte=2).explain())
+            Choice: 3 objects
+            ...
         """
         return self._queryset()._read(evaluate.explain, analyze)
 
@@ -233,6 +271,9 @@ class Reading(Generic[M]):
         one that was added is not among them; none comes twice. Unions and distinct rows are held whole.
 
         Raises ValueError for a `chunk_size` below 1.
+
+            >>> [choice.text for choice in Choice.objects.iterator()]
+            ['Tea', 'Coffee', 'Dogs']
         """
         source = self._queryset()
         origin = Origin(source.db).of_result(source.query.fetch_mode)

@@ -33,6 +33,9 @@ class Writing(Generic[M]):
         """Makes an object and stores it. One call.
 
         Raises pydantic's ValidationError, UniqueViolation (also where its primary key is taken), ForeignKeyViolation.
+
+            >>> Choice.objects.create(question=2, text="Cats").id
+            4
         """
         source = self._queryset()
         record, origin = source.model(**values), Origin(source.db).of_result(source.query.fetch_mode)
@@ -62,6 +65,10 @@ class Writing(Generic[M]):
         they are called only where an object is made (then a call before that looks whether it is there).
 
         Raises MultipleObjectsReturned, and what create() raises.
+
+            >>> question, created = Question.objects.get_or_create(text="Cats or dogs?", defaults={"votes": 1})
+            >>> question.votes, created
+            (5, False)
         """
         return self._queryset()._perform(getting.get_or_create, defaults, lookups)
 
@@ -81,6 +88,10 @@ class Writing(Generic[M]):
         One call if it is new, two if it is changed, atomically.
 
         Raises MultipleObjectsReturned, and what create() and update() raise.
+
+            >>> question, created = Question.objects.update_or_create(text="Cats or dogs?", defaults={"votes": 1})
+            >>> question.votes, created
+            (1, False)
         """
         return self._queryset()._perform(getting.update_or_create, defaults, create_defaults, lookups)
 
@@ -101,6 +112,9 @@ class Writing(Generic[M]):
 
         Raises FieldError, pydantic's ValidationError, UniqueViolation, ForeignKeyViolation; IntegrityError where an
         expression comes to null or to what does not fit.
+
+            >>> Choice.objects.filter(question=1).update(votes=F("votes") + 10)
+            2
         """
         return self._queryset()._perform(updating.update, values)
 
@@ -124,6 +138,9 @@ class Writing(Generic[M]):
         Raises what update() raises; ValueError for a negative number and for values that leave the objects in the
         queryset; FieldError for a queryset filtered or ordered by values of other objects that are computed in Python;
         OrmisError inside atomic().
+
+            >>> [choice.text for choice in Choice.objects.filter(votes__gt=0).order_by("-votes").claim(2, votes=0)]
+            ['Dogs', 'Tea']
         """
         return self._queryset()._perform(claiming.claim, number, values)
 
@@ -165,6 +182,9 @@ class Writing(Generic[M]):
         update_conflicts: write `update_fields` to the object that has the same values of `unique_fields` instead.
 
         Returns the objects, with their keys. Raises what save() raises, ValueError for options that do not go together.
+
+            >>> [tag.id for tag in Question.objects.bulk_create([Question(text="Nike?"), Question(text="Puma?")])]
+            [3, 4]
         """
         source = self._queryset()
         records = bulk.checked(source, objects, "bulk_create")
@@ -194,6 +214,12 @@ class Writing(Generic[M]):
         """Writes these fields of stored objects, 400 objects in a call unless `batch_size` says otherwise.
 
         Returns how many of them there were; those that were deleted meanwhile are left out. Raises what save() raises.
+
+            >>> choices = list(Choice.objects.all())
+            >>> for choice in choices:
+            ...     choice.votes += 1
+            >>> Choice.objects.bulk_update(choices, ["votes"])
+            3
         """
         return self._queryset()._perform(bulk.bulk_update, objects, fields, batch_size)
 

@@ -205,6 +205,12 @@ def model_for(label: str) -> Any:
     return _models[label]
 
 
+def name_of(label: str) -> str:
+    """The name of the model with this label; the label itself if the program has no such model."""
+    model = _models.get(label)
+    return label if model is None else model.__name__
+
+
 def model_of_kind(schema: Schema, kind: str) -> Any:
     """The class of a family whose objects have this kind; None if there is none, or none that is complete."""
     root = schema.stored
