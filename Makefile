@@ -17,17 +17,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-api test test-all coverage check types docs bench bench-peers fmt clean
+.PHONY: help demo demo-api demo-admin test test-all coverage check types docs screenshots bench bench-peers fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
 	@echo "make demo-api   serve examples/fastapi_polls, the polls as an API, on http://127.0.0.1:8000"
+	@echo "make demo-admin serve the admin of these polls, on http://127.0.0.1:8080/admin"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
 	@echo "make check      ruff, pyright; pyright and mypy on the samples of types and on the pages"
 	@echo "make types      basedpyright and ty on them as well"
 	@echo "make docs       the documentation as a site, in site/; warnings are errors"
+	@echo "make screenshots  the pictures of docs/admin.md, by headless Chromium"
 	@echo "make bench      the benchmarks"
 	@echo "make bench-peers  the benchmarks of queries beside redis-om and RediSearch"
 	@echo "make fmt        format the code and repair what ruff can"
@@ -38,6 +40,9 @@ demo: $(INSTALLED)
 
 demo-api: $(INSTALLED)
 	cd examples && ../$(BIN)/python -m fastapi_polls
+
+demo-admin: $(INSTALLED)
+	cd examples && ../$(BIN)/python -m ormis admin --models fastapi_polls.models
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -72,6 +77,10 @@ types: $(INSTALLED_TYPING)
 docs: $(INSTALLED_DOCS)
 	$(BIN)/python tests/command_line_page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+screenshots: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,browser]'
+	ORMIS_SCREENSHOTS=docs/images $(BIN)/python -m pytest -n 0 tests/test_admin_browser.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `shell`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `shell`, `admin`, `cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
@@ -120,6 +120,25 @@ def shell(
 
 
 @app.command()
+def admin(
+    models: Modules = None,
+    url: Url = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the pages.")] = 8080,
+) -> None:
+    """Serve pages for the objects of models, for a browser on this machine; Ctrl-C stops it.
+
+    They are served on 127.0.0.1 without a login: every user of this machine can change all objects. To serve them to
+    others mount ormis.contrib.admin.Admin into an application.
+    """
+    with _failures():
+        found = interpreter.models_of(_load(models, needed=True))
+        serving = _of_extra("ormis.contrib.admin.serving")
+        database = ormis.connect(url)
+        _print(f"http://{serving.HOST}:{port}/admin")
+        serving.serve([model for model in found.values() if model.__key__], database, port)  # an abstract one has none
+
+
+@app.command()
 def inspect(url: Url = None, models: Modules = None) -> None:
     """Show the models of a database: objects, memory, indexes and their state."""
     with _failures():
@@ -211,6 +230,14 @@ def _load(modules: list[str] | None, needed: bool) -> list[ModuleType]:
                 raise
             raise typer.BadParameter(f"there is no module {module!r}") from None
     return loaded
+
+
+def _of_extra(module: str) -> ModuleType:
+    """A module that needs more than the command line does."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ormis.OrmisError(str(error)) from None
 
 
 @contextmanager

@@ -24,12 +24,15 @@ def schema_of(model: Model) -> Any:
     return model.__schema__
 
 
-def declared_models(base: Model = ormis.Model) -> Iterator[Model]:
-    """Every model that has objects, subclasses after their bases."""
+def declared_models() -> list[Model]:
+    """Every model that has objects; of one that was declared again the class that it is now."""
+    return [*{model.__label__: model for model in _subclasses(ormis.Model) if model.__schema__ is not None}.values()]
+
+
+def _subclasses(base: Model) -> Iterator[Model]:
     for model in base.__subclasses__():
-        if model.__schema__ is not None:
-            yield model
-        yield from declared_models(model)
+        yield model
+        yield from _subclasses(model)
 
 
 def columns_of(model: Model) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ change is lost; changes of other fields are merged.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -140,12 +140,16 @@ def merged(errors: Iterable[FormValidationError]) -> FormValidationError:
 # Refusals -------------------------------------------------------------------------------------------------------------
 
 
-def form_errors(model: Model, error: Exception) -> FormValidationError:
-    """A refusal as messages beside the fields of the form, or above it. Raises the error itself if it is no refusal."""
+def form_errors(model: Model, error: Exception, shown: Collection[str] | None = None) -> FormValidationError:
+    """A refusal as messages beside the fields of the form, or above it. Raises the error itself if it is no refusal.
+
+    shown: the names of the form's fields, if these are not all of the model.
+    """
     if isinstance(error, ValidationError):
         return _invalid(model, error)
     if isinstance(error, ormis.UniqueViolation):
         fields = [_field_named(model, name) for name in error.field.split(",")]
+        fields.sort(key=lambda name: shown is not None and name not in shown)
         others = f" together with {' and '.join(_label(model, name) for name in fields[1:])}" if fields[1:] else ""
         return FormValidationError({fields[0]: f"Another {model.__name__} has this value{others}."})
     if isinstance(error, ormis.ForeignKeyViolation):

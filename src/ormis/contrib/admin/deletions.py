@@ -57,7 +57,7 @@ class Foreseen:
 
 async def foresee(model: Model, keys: Sequence[Any], database: ormis.Database | None = None) -> Foreseen:
     """What the deletion of the objects with these keys would do. One call for each foreign key that leads to them."""
-    models = [*declared_models()]
+    models = declared_models()
     foreseen, restricted = Foreseen(), list[tuple[Group, list[Any]]]()
     waiting = [(model, foreseen.take(model, keys))]
     while waiting:

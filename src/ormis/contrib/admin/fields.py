@@ -74,8 +74,8 @@ class Word(Entry, base.StringField):
     """A value that is written as a text: a UUID, an address, a duration."""
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
-        """As JSON has it."""
-        plain = to_jsonable_python(value, fallback=str)
+        """As JSON has it; bytes as Python writes them."""
+        plain = repr(value) if isinstance(value, bytes) else to_jsonable_python(value, fallback=str)
         return plain if isinstance(plain, str) else str(plain)
 
 

@@ -107,7 +107,7 @@ def _beside(error: Exception, model: Model, rows: Sequence[tuple[Any, Row]]) -> 
     value = str(getattr(error, "value", ""))
     for view, row in rows:
         if named == view.model.__name__ and named != model.__name__:
-            message = form_errors(view.model, error)
+            message = form_errors(view.model, error, [one.name for one in view.fields])
             texts = [str(one) for one in row["data"].values() if one not in (None, "")]
             if len(rows) == 1 or any(text in value for text in texts) or row is rows[-1][1]:
                 row["errors"].update(message.errors)

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -13,6 +12,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 import ormis
 
 from .admin import Admin
+
+try:
+    import uvicorn
+except ModuleNotFoundError as error:
+    raise ImportError('ormis.contrib.admin.serving needs uvicorn: pip install "ormis[admin]"') from error
 
 HOST = "127.0.0.1"
 
@@ -30,10 +34,7 @@ def application(models: Iterable[Any], database: ormis.Database) -> Starlette:
 
     trusted = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     app = Starlette(lifespan=closing, middleware=[trusted])
-    admin = Admin(
-        models, title=f"ormis: {database.url}", database=database, base_url="/admin", secret_key=secrets.token_hex(32)
-    )
-    admin.mount_to(app)
+    Admin(models, database=database, secret_key=secrets.token_hex(32)).mount_to(app)
     return app
 
 
