@@ -14,6 +14,7 @@ from starlette_admin import BaseAdmin, BaseModelView, InlineModelView, RequestAc
 
 import ormis
 
+from .addresses import detail_url, edit_url
 from .anatomy import Model, schema_of
 from .changes import LOADED, entries_of
 from .children import ChildView
@@ -60,7 +61,7 @@ class Admin(BaseAdmin):
             title=title, additional_loaders=loaders, middlewares=[Middleware(Guard), *middlewares], **options
         )
         names: dict[str, Any] = self.templates.env.globals  # type: ignore[assignment]
-        names["loaded_entries"] = loaded_entries
+        names |= {"loaded_entries": loaded_entries, "detail_url": detail_url, "edit_url": edit_url}
         self.templates.env.auto_reload = self.debug  # else each page asks the disk for the times of a hundred files
         for view in classes:
             self.add_view(view(self.site))

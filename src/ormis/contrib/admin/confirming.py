@@ -11,6 +11,7 @@ from starlette_admin.helpers import back_url
 
 import ormis
 
+from .addresses import address
 from .anatomy import title_of
 from .deletions import Foreseen, foresee
 
@@ -20,8 +21,7 @@ _SHOWN = 20
 
 def deletion_url(request: Request, view: Any, pk: Any) -> str:
     """The address of the page for one object."""
-    url = request.url_for(f"{request.app.state.ROUTE_NAME}:delete", key=view.key)
-    return str(url.include_query_params(pk=str(pk)))
+    return address(request, "delete", view.key, pk)
 
 
 async def confirmation(request: Request, view: Any, pks: Sequence[Any], refusal: str = "") -> Response:

@@ -22,6 +22,7 @@ from starlette_admin.types import RequestAction
 from .anatomy import Model, columns_of, index_of, is_unique, references_of, schema_of
 from .filters import filters_for, label_of
 
+VALUE = "ormis_admin/value.html"
 LINKS_SHOWN = 100
 """Linked objects that a picker of many shows; of more the others stay as they are."""
 
@@ -57,6 +58,7 @@ class Entry:
 class Text(Entry, base.TextAreaField):
     """A text, in a box that keeps its lines."""
 
+    list_template: str = VALUE
     rows: int = 1
     nullable: bool = False
 
@@ -73,6 +75,8 @@ class Text(Entry, base.TextAreaField):
 class Word(Entry, base.StringField):
     """A value that is written as a text: a UUID, an address, a duration."""
 
+    list_template: str = VALUE
+
     async def serialize_value(self, request: Request, value: Any) -> Any:
         """As JSON has it; bytes as Python writes them."""
         plain = repr(value) if isinstance(value, bytes) else to_jsonable_python(value, fallback=str)
@@ -83,12 +87,15 @@ class Word(Entry, base.StringField):
 class Integer(Entry, base.IntegerField):
     """An integer of any size."""
 
+    list_template: str = VALUE
     step: str | int | None = 1
 
 
 @dataclass
 class Number(Entry, base.DecimalField):
     """A float or a decimal."""
+
+    list_template: str = VALUE
 
     async def serialize_value(self, request: Request, value: Any) -> Any:
         """All of its digits."""
@@ -112,6 +119,7 @@ class Flag(Entry, base.BooleanField):
 class Choice(Entry, base.EnumField):
     """One of few values: of an enum, of a Literal, a truth value that may be absent. members: they, by their texts."""
 
+    list_template: str = VALUE
     members: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def value(self, raw: Any) -> Any:
@@ -129,6 +137,7 @@ class Choice(Entry, base.EnumField):
 class Moment(Entry, base.DateTimeField):
     """A date and time, shown in UTC if it has a zone. aware: what is typed has one."""
 
+    list_template: str = VALUE
     aware: bool = True
 
     def normal(self, entry: Any) -> Any:
@@ -165,6 +174,8 @@ def _moment(entry: Any) -> datetime | None:
 class Day(Entry, base.DateField):
     """A date."""
 
+    list_template: str = VALUE
+
     async def serialize_value(self, request: Request, value: Any) -> str:
         """As ISO 8601 has it."""
         return value.isoformat()
@@ -173,6 +184,8 @@ class Day(Entry, base.DateField):
 @dataclass
 class Clock(Entry, base.TimeField):
     """A time of day."""
+
+    list_template: str = VALUE
 
     def normal(self, entry: Any) -> Any:
         """To the second, which is what the input shows."""

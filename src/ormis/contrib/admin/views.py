@@ -14,6 +14,7 @@ from starlette_admin.filters.base import BaseFilter, FilterGroup
 
 import ormis
 
+from .addresses import detail_url, edit_url
 from .anatomy import Model, key_text, schema_of, walked_in_order
 from .changes import given
 from .children import children_of
@@ -234,6 +235,18 @@ class ModelView(Records, Listing, Saving, BaseModelView):
     async def delete_action(self, request: Request, selection: ActionSelection) -> Response:
         """The page that says what the deletion would take."""
         return await confirmation(request, self, await selection.pks())
+
+    @link_row_action(name="view", text="View", icon_class="default_actions.view", exclude_from_detail=True)
+    def row_action_1_view(self, request: Request, pk: Any) -> str:
+        """The address of the page of an object."""
+        return detail_url(request, str(self.key), pk)
+
+    @link_row_action(
+        name="edit", text="Edit", icon_class="default_actions.edit", action_btn_class="action.row_item_edit"
+    )
+    def row_action_2_edit(self, request: Request, pk: Any) -> str:
+        """The address of the form of an object."""
+        return edit_url(request, str(self.key), pk)
 
     @link_row_action(
         name="delete",
