@@ -157,7 +157,7 @@ def form_errors(model: Model, error: Exception, shown: Collection[str] | None = 
     if isinstance(error, ormis.ConflictError):
         message = "Somebody else changed it meanwhile. Load the page again."
         return FormValidationError({_field_named(model, error.field): message})
-    if isinstance(error, ormis.IntegrityError | ormis.FieldError | ormis.DoesNotExist):
+    if isinstance(error, ormis.IntegrityError | ormis.FieldError | ormis.DoesNotExist | ormis.ClusterError):
         return FormValidationError({WHOLE: str(error)})
     raise error
 
