@@ -18,11 +18,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Where it is set, each of the processes that run the tests and that tests start compiles all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-api test test-all coverage check types docs dist bench bench-peers bench-redis-om fmt clean
+.PHONY: help demo demo-api demo-admin test test-all coverage check types docs screenshots dist bench bench-peers \
+	bench-redis-om fmt clean
 
 help:
 	@echo "make demo       run examples/polls.py on an embedded server"
 	@echo "make demo-api   serve examples/fastapi_polls, the polls as an API, on http://127.0.0.1:8000"
+	@echo "make demo-admin serve the admin of these polls, on http://127.0.0.1:8080/admin"
 	@echo "make test       the test suite on an embedded Valkey; ARGS='-k name' narrows it"
 	@echo "make test-all   the whole suite, slow tests too, on every server of the matrix"
 	@echo "make coverage   the test suite once, with the share of the Python and the Lua statements that it executes"
@@ -33,6 +35,7 @@ help:
 	@echo "make bench      the benchmarks, then bench-peers; ARGS='--only get' for one line alone"
 	@echo "make bench-peers  ormis beside other libraries: the table of docs/peers.md, the plots in docs/images"
 	@echo "make bench-redis-om  more queries beside redis-om and RediSearch"
+	@echo "make screenshots  the pictures of docs/admin.md, by headless Chromium"
 	@echo "make fmt        format the code and repair what ruff can"
 	@echo "make clean      remove what the other tasks made"
 
@@ -41,6 +44,9 @@ demo: $(INSTALLED_DEMO)
 
 demo-api: $(INSTALLED)
 	cd examples && ../$(BIN)/python -m fastapi_polls
+
+demo-admin: $(INSTALLED)
+	cd examples && ../$(BIN)/python -m ormis admin --models fastapi_polls.models
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -75,6 +81,10 @@ types: $(INSTALLED_TYPING)
 docs: $(INSTALLED_DOCS)
 	$(BIN)/python tests/command_line_page.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+screenshots: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,browser]'
+	ORMIS_SCREENSHOTS=docs/images $(BIN)/python -m pytest -n 0 tests/test_admin_browser.py
 
 dist: $(INSTALLED)
 	$(BIN)/python tests/check_dist.py

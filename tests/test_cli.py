@@ -1,11 +1,15 @@
 """The command line tool: its output, its exit codes, its error messages."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import redis
 from typer.testing import CliRunner, Result
@@ -184,3 +188,48 @@ def test_cluster(tmp_path: Path) -> None:
             finally:
                 running.send_signal(signal.SIGINT)
             assert running.wait(20) == 0
+
+
+def test_admin_without_its_extra(module: str, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Without starlette-admin it says what to install, with exit code 2."""
+    for name in [name for name in sys.modules if name.startswith("ormis.contrib.admin")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "starlette_admin", None)
+    result = run("admin", "--models", module, "--url", url)
+    assert result.exit_code == 2
+    assert 'ormis.contrib.admin needs starlette-admin: pip install "ormis[admin]"' in result.stderr
+
+
+def test_admin_serves_this_machine_only(db: ormis.Database, url: str, tmp_path: Path) -> None:
+    """It prints its address, shows the models of the module, and refuses other names of this machine."""
+    (tmp_path / "cli_admin_models.py").write_text(
+        "import ormis\nclass Base(ormis.Model):\n    class Meta:\n        abstract = True\n"
+        "class CliJar(Base):\n    name: str\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ormis", "admin", "--models", "cli_admin_models", "--url", url]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [*command, "--port", str(port)], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            assert address == f"http://127.0.0.1:{port}/admin"
+            assert "CliJar" in answered(process, f"{address}/").text
+            assert httpx2.get(f"{address}/", headers={"Host": "example.com"}, timeout=60).status_code == 400
+        finally:
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def answered(process: "subprocess.Popen[str]", address: str) -> httpx2.Response:
+    """The answer of a server, once it listens."""
+    while process.poll() is None:
+        try:
+            return httpx2.get(address, timeout=60)
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the server has ended")

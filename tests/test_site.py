@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ormis
+import ormis.contrib.admin
 import ormis.contrib.fastapi
 import ormis.contrib.otel
 from command_line_page import PAGE, page
@@ -73,7 +74,7 @@ def test_the_links_of_a_page_are_found() -> None:
 def test_the_reference_describes_every_public_name_once() -> None:
     """What `ormis` and `ormis.contrib` export is in docs/reference, and so are the fixtures for pytest."""
     public = {f"ormis.{name}" for name in ormis.__all__}
-    for extra in (ormis.contrib.fastapi, ormis.contrib.otel):
+    for extra in (ormis.contrib.admin, ormis.contrib.fastapi, ormis.contrib.otel):
         public |= {f"{extra.__name__}.{name}" for name in extra.__all__}
     public |= {"pytest_ormis.ormis_db", "pytest_ormis.ormis_url", "ormis.functions.Function"}
     assert sorted(documented()) == sorted(public)

@@ -1,4 +1,4 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `shell`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `shell`, `admin`, `cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
@@ -134,6 +134,25 @@ def shell(
             interpreter.execute(sys.stdin.read(), names)
         else:
             interpreter.interact(names, interpreter.banner(database, found))
+
+
+@app.command()
+def admin(
+    models: Modules = None,
+    url: Url = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of the pages.")] = 8080,
+) -> None:
+    """Serve pages for the objects of models, for a browser on this machine; Ctrl-C stops it.
+
+    They are served on 127.0.0.1 without a login: every user of this machine can change all objects. To serve them to
+    others mount ormis.contrib.admin.Admin into an application.
+    """
+    with _failures():
+        found = interpreter.models_of(_load(models, needed=True))
+        serving = _of_extra("ormis.contrib.admin.serving")
+        database = ormis.connect(url)
+        _print(f"http://{serving.HOST}:{port}/admin")
+        serving.serve([model for model in found.values() if model.__key__], database, port)  # an abstract one has none
 
 
 @app.command()
@@ -297,6 +316,14 @@ def _load(modules: list[str] | None, needed: bool) -> list[ModuleType]:
                 raise
             raise typer.BadParameter(f"there is no module {module!r}") from None
     return loaded
+
+
+def _of_extra(module: str) -> ModuleType:
+    """A module that needs more than the command line does."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ormis.OrmisError(str(error)) from None
 
 
 @contextmanager
