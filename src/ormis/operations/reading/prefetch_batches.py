@@ -102,4 +102,6 @@ def referring(
     batches.finish()
     if whole.related and batches.records:
         batches.attach(whole.related)
+    if whole.apart:
+        yield from prefetch(batches.records, whole.apart, origin)
     yield from prefetch(batches.records, source.query.prefetch, origin)
