@@ -22,9 +22,11 @@ from ormis import (
     F,
     Field,
     ForeignKey,
+    ManyToMany,
     Max,
     OneToOne,
     OuterRef,
+    Prefetch,
     Q,
     Related,
     Subquery,
@@ -54,6 +56,7 @@ class CjPaper(ormis.Model):
     editor: ForeignKey[CjWriter | None] = ForeignKey(on_delete=ormis.SET_NULL, related_name="edited")
     pages: Related["CjPage"] = Related()
     remarks: Related["CjRemark"] = Related()
+    tags: "ManyToMany[CjTag]" = ManyToMany(through="CjTagging", related_name="papers")
 
 
 class CjPage(ormis.Model):
@@ -82,6 +85,25 @@ class CjBadge(ormis.Model):
 
     writer: OneToOne[CjWriter] = OneToOne(on_delete=ormis.CASCADE, related_name="badge")
     colour: str
+
+
+class CjLoose(ormis.Model):
+    """Refers to a writer who may be gone."""
+
+    writer: ForeignKey[CjWriter | None] = ForeignKey(on_delete=ormis.DO_NOTHING, related_name="loose")
+
+
+class CjTag(ormis.Model):
+    """Of any number of papers."""
+
+    name: str
+
+
+class CjTagging(ormis.Model):
+    """A tag of a paper."""
+
+    paper: ForeignKey[CjPaper] = ForeignKey(on_delete=ormis.CASCADE)
+    tag: ForeignKey[CjTag] = ForeignKey(on_delete=ormis.CASCADE)
 
 
 COPIED = [CjWriter, CjPaper, CjPage, CjRemark]
@@ -459,7 +481,7 @@ def drawn(draw: Any) -> Drawn:
     return Drawn(make, WAYS[how], names, shown)
 
 
-LAW = settings(max_examples=examples(80), deadline=None, suppress_health_check=[*HealthCheck])
+LAW = settings(max_examples=examples(50), deadline=None, suppress_health_check=[*HealthCheck])
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
@@ -481,3 +503,181 @@ def test_results_are_those_of_one_server(world: World, asynchronous: bool) -> No
                 assert found == expected
 
     law()
+
+
+# Calls ---------------------------------------------------------------------------------------------------------------
+
+
+def calls_of(ask: Ask, database: ormis.Database) -> int:
+    """How many calls it takes; of a query over all partitions one for each."""
+    ask(database)
+    with capture_calls() as calls:
+        ask(database)
+    return len(calls)
+
+
+EVERY = PARTITIONS
+CALLS: dict[str, tuple[Ask, int]] = {
+    "the object of a foreign key": (lambda db: CjRemark.objects.using(db).get(id=1).paper, 2),
+    "objects that refer to one": (lambda db: [*CjPaper.objects.using(db).get(id=1).remarks.all()[:3]], 1 + EVERY),
+    "the number of them": (lambda db: CjPaper.objects.using(db).get(id=1).remarks.filter(votes=5).count(), 1 + EVERY),
+    "by an object": (lambda db: [*CjRemark.objects.using(db).filter(paper=CjPaper(id=1, title=""))], EVERY),
+    "by a field of it": (lambda db: [*CjRemark.objects.using(db).filter(paper__title="x")], 2 * EVERY),
+    "by two": (lambda db: [*CjRemark.objects.using(db).filter(paper__title="x", paper__stars__gte=0)], 2 * EVERY),
+    "by a field of nothing": (lambda db: [*CjRemark.objects.using(db).filter(paper__title="none")], EVERY),
+    "by a field two steps away": (
+        lambda db: [*CjRemark.objects.using(db).exclude(paper__writer__name="a")],
+        3 * EVERY,
+    ),
+    "by a field beside": (lambda db: [*CjPage.objects.using(db).filter(paper__title="x")], EVERY),
+    "by one of those that refer": (lambda db: CjPaper.objects.using(db).filter(remarks__votes=5).count(), 2 * EVERY),
+    "by one of those beside": (lambda db: CjPaper.objects.using(db).filter(pages__number=2).count(), EVERY),
+    "in its order": (lambda db: [*CjRemark.objects.using(db).order_by("paper__title")], 2 * EVERY),
+    "its fields": (lambda db: [*CjRemark.objects.using(db).values("paper__title", "paper__stars")], 2 * EVERY),
+    "fields beside": (lambda db: [*CjPage.objects.using(db).values("paper__title", "number")], EVERY),
+    "the number of those that refer": (
+        lambda db: [*CjPaper.objects.using(db).annotate(n=Count("remarks"))],
+        2 * EVERY,
+    ),
+    "the number of those beside": (lambda db: [*CjPaper.objects.using(db).annotate(n=Count("pages"))], EVERY),
+    "with it": (lambda db: [*CjRemark.objects.using(db).select_related("paper")], 2 * EVERY),
+    "with what is beside": (lambda db: [*CjPage.objects.using(db).select_related("paper")], EVERY),
+    "with what is beside it, and what is not": (
+        lambda db: [*CjPage.objects.using(db).filter(paper__writer=1).select_related("paper__writer")],
+        EVERY + 1,
+    ),
+    "with those that refer": (lambda db: [*CjPaper.objects.using(db).prefetch_related("remarks")], 2 * EVERY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ask", [*CALLS])
+def test_the_number_of_calls(world: World, ask: str) -> None:
+    """A relation that is apart takes one more query, to the partitions that the keys name; one beside takes none."""
+    asked, calls = CALLS[ask]
+    assert calls_of(asked, world.cluster) == calls
+
+
+def test_explain_names_the_queries_and_their_partitions(world: World) -> None:
+    """The queries before come first, each with the partitions that it is asked of; those after are named, too."""
+    queryset = CjRemark.objects.using(world.cluster).filter(paper__writer__name="a", paper__in=[1, 5])
+    shown = queryset.order_by("paper__title").select_related("paper__writer").explain()
+    lines = [line.lstrip("│├└─ ") for line in shown.splitlines()]
+    assert [line.partition(":")[0] for line in lines if line.startswith("first ")] == [
+        "first id of CjPaper",
+        "first id of CjWriter",
+    ]
+    assert lines.index(next(line for line in lines if "CjPaper: " in line)) == 1
+    assert sum(line == f"asked of all {PARTITIONS} partitions" for line in lines) >= 2
+    assert "paper__title by queries of CjPaper, by the keys of the rows" in lines
+    assert "with paper__writer, by a query of its own, by the keys of the rows" in lines
+    assert "order by paper__title in Python" in lines
+    named = CjPaper.objects.using(world.cluster).filter(remarks__text="p", id=3).explain()
+    assert named.splitlines()[-1] == f"└─ asked of partition 3 of {PARTITIONS}"
+    impossible = CjPaper.objects.using(world.cluster).filter(id=3).filter(id=4).explain()
+    assert "asked of no partition" in impossible
+
+
+# Changes of querysets, errors ----------------------------------------------------------------------------------------
+
+
+def test_update_and_delete_by_related_objects(world: World) -> None:
+    """The keys of related objects are settled first; conditions on the objects themselves hold as each is written."""
+    alone = Q(replies__isnull=True)
+    for change in (
+        lambda some: some.filter(paper__title="x").update(text="X"),
+        lambda some: some.filter(paper__writer__age__gte=2, votes__gte=0).update(votes=F("votes") + 1),
+        lambda some: some.filter(votes__gt=F("paper__stars")).update(text="more"),
+        lambda some: some.annotate(n=Count("replies")).filter(n__gt=1).update(text="asked"),
+        lambda some: some.filter(alone, about__paper__title="y").delete(),
+        lambda some: some.filter(alone, Exists(CjPaper.objects.filter(id=OuterRef("paper"), stars=1))).delete(),
+    ):
+        results = [change(remarks(database)) for database in (world.plain, world.small)]
+        assert results[0] == results[1]
+        stored = [dumped([*remarks(database).order_by("id")]) for database in (world.plain, world.cluster)]
+        assert stored[0] == stored[1]
+
+
+def remarks(database: ormis.Database) -> Any:
+    """All remarks; querysets within those of other databases are of the same one."""
+    return CjRemark.objects.using(database)
+
+
+WRONG: list[Ask] = [
+    lambda db: [*CjRemark.objects.using(db).filter(paper__titel="x")],
+    lambda db: [*CjRemark.objects.using(db).filter(paper__stars="many")],
+    lambda db: [*CjRemark.objects.using(db).filter(paper__title__gt=None)],
+    lambda db: [*CjRemark.objects.using(db).order_by("replies__votes")],
+    lambda db: [*CjRemark.objects.using(db).select_related("replies")],
+    lambda db: [*CjRemark.objects.using(db).select_related("paper__title")],
+    lambda db: [*CjRemark.objects.using(db).values("paper__nothing")],
+    lambda db: [*CjPaper.objects.using(db).annotate(n=Sum("remarks__text"))],
+    lambda db: [*CjPaper.objects.using(db).filter(writer=CjPaper(id=1, title=""))],
+    lambda db: CjRemark.objects.using(db).get(paper__title="none"),
+    lambda db: CjRemark.objects.using(db).get(paper__title="x"),
+    lambda db: [*CjPaper.objects.using(db).prefetch_related("remarks__author")],
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_errors_are_those_of_one_server(world: World, number: int) -> None:
+    """What is wrong on one server is as wrong on a cluster."""
+    assert outcome(WRONG[number], world.cluster) == outcome(WRONG[number], world.plain)
+
+
+REFUSED: list[Ask] = [
+    lambda db: CjRemark.objects.using(db).order_by("paper__title").page(3),
+    lambda db: CjRemark.objects.using(db).filter(paper__stars=1).order_by("-paper__writer__name").page(3),
+    lambda db: [*CjRemark.objects.using(db).filter(paper__remarks__votes__gt=F("votes"))],
+    lambda db: CjRemark.objects.using(db).filter(paper__remarks__votes__gt=F("votes")).update(text="more"),
+    lambda db: CjRemark.objects.using(db).filter(id=1, text="p").order_by("paper__title").claim(1, text="c"),
+    lambda db: CjRemark.objects.using(db).filter(id=1, text="p", votes__gt=F("paper__stars")).claim(1, text="c"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_cannot_hold_is_refused(world: World, number: int) -> None:
+    """Before anything is read, with what to do."""
+    outcome(REFUSED[number], world.plain)
+    CjRemark.objects.using(world.cluster).count()
+    with capture_calls() as calls, pytest.raises(ormis.ClusterError, match=r"Meta\.partition_by"):
+        REFUSED[number](world.cluster)
+    assert not calls
+
+
+def test_references_that_lead_nowhere(world: World) -> None:
+    """What an object without fields meets, one whose foreign key leads nowhere meets as well."""
+    gone = CjWriter(id=100, name="gone").save(using=world.plain)
+    for key, writer in enumerate((1, 2, None, 100), 1):
+        CjLoose(id=key, writer_id=writer).save(using=world.plain)
+    gone.delete(using=world.plain)
+    ormis.copy(world.plain, world.cluster, models=[CjLoose])
+    for asked in (
+        lambda some: some.filter(writer__age__isnull=True),
+        lambda some: some.filter(writer__isnull=False),
+        lambda some: some.exclude(writer__name="a"),
+        lambda some: some.filter(~Q(writer__name="a") | Q(writer__age=1)),
+        lambda some: some.filter(writer__badge__colour__isnull=True),
+        lambda some: some.order_by("-writer__name"),
+    ):
+        found = [[one.id for one in asked(CjLoose.objects.using(db))] for db in (world.plain, world.cluster)]
+        assert found[0] == found[1]
+
+
+def test_links_by_a_through_model(world: World) -> None:
+    """A many-to-many relation whose links are objects: conditions, prefetching and managers go over partitions."""
+    for key in range(1, 5):
+        CjTag(id=key, name="abca"[key - 1]).save(using=world.plain)
+    for key in range(1, 31):
+        CjTagging(id=key, paper_id=1 + key * 7 % 20, tag_id=1 + key % 4).save(using=world.plain)
+    ormis.copy(world.plain, world.cluster, models=[CjTag, CjTagging])
+    for asked in (
+        lambda db: [paper.id for paper in CjPaper.objects.using(db).filter(tags__name="a").order_by("id")],
+        lambda db: [paper.id for paper in CjPaper.objects.using(db).exclude(tags__name="a").order_by("id")],
+        lambda db: [tag.id for tag in CjPaper.objects.using(db).get(id=3).tags.order_by("-name")],
+        lambda db: [paper.n for paper in CjPaper.objects.using(db).annotate(n=Count("tags")).order_by("id")],  # type: ignore[attr-defined]
+        lambda db: [
+            [tag.id for tag in paper.tags.all()]
+            for paper in CjPaper.objects.using(db).prefetch_related(Prefetch("tags", CjTag.objects.order_by("-name")))
+        ],
+    ):
+        assert asked(world.cluster) == asked(world.plain)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from math import inf, nan
 from typing import Any
 
-from ..errors import ClusterError, FieldError
+from ..errors import FieldError
 from ..schema.schema import Column, PartColumn, Schema
 from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn
 from .condition_compiler import along
-from .ordering import ComputedElsewhere, OrderTerm, may_be_nan
+from .ordering import OrderTerm, may_be_nan
 from .plan import Plan
 from .predicates import BehindPlace, Compare, Constant, CreatedBehind, Node, Not, Parameter, join
 
@@ -41,11 +41,6 @@ def order_cells(plan: Plan, method: str) -> list[OrderCell]:
 def _stored(plan: Plan, found: ColumnRef | Computed, method: str) -> OrderCell:
     if isinstance(found, Column | RelatedColumn) and not isinstance(found, AnnotatedColumn):
         return found
-    if isinstance(found, ComputedElsewhere):
-        raise ClusterError(
-            f"{plan.schema.name}: {method} can't go by {found.name!r}, which is in whatever partition that is: order "
-            f"by a field of {plan.schema.name}, or put its objects beside those by Meta.partition_by"
-        )
     raise FieldError(
         f"{plan.schema.name}: {method} can't go by {found.name!r}, which is computed for each query: "
         f"order by a field, or keep the value in one"

@@ -13,7 +13,7 @@ from ..schema.index_kinds import SORTED
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Codec
 from .binding import Binder
-from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn, RelatedCount, Row
+from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn, RelatedCount
 from .names import cell_of, parts_of, resolve
 from .predicates import check_ordered, comparable, in_plain_form
 
@@ -130,20 +130,10 @@ def _computed(schema: Schema, value: Expression) -> Computed:
     return Computed(bound.reads, bound.in_query, str(value))
 
 
-class ComputedElsewhere(Computed):
-    """A cell of an object that no call reaches, to order by."""
-
-    __slots__ = ()
-
-
-def by_cell_elsewhere(found: RelatedColumn | RelatedCount) -> ComputedElsewhere:
-    """The value that such a cell is ordered by."""
+def by_cell_elsewhere(found: RelatedColumn | RelatedCount) -> Computed:
+    """What orders by a cell of an object that no call reaches."""
     name, codec = found.name, found.codec
-
-    def value(row: Row) -> Any:
-        return None if row[name] is None else comparable(codec, row[name])
-
-    return ComputedElsewhere((found,), value, name)
+    return Computed((found,), lambda row: None if row[name] is None else comparable(codec, row[name]), name)
 
 
 def may_be_nan(schema: Schema, column: Column) -> bool:

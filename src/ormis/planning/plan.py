@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..calls import Argument
-from ..errors import FieldError, hint_for
+from ..errors import ClusterError, FieldError, hint_for
 from ..limits import DEFAULT, Limits
 from ..query.state import Query
 from ..schema.registry import schema_for
@@ -353,6 +353,18 @@ def order_of(query: Query) -> tuple[OrderTerm, ...]:
     """What a query is ordered by, before the order of creation."""
     order = order_terms(scope_of(query), query.schema.ordering if query.order is None else query.order)
     return tuple(term.reversed() for term in order) if query.backwards else order
+
+
+def check_order(query: Query, limits: Limits, method: str) -> None:
+    """Raises ClusterError for an order by objects that may be in other partitions: no index has it."""
+    order = order_of(query) if limits.partitions > 1 else ()
+    found = next((term.cell for term in order if is_elsewhere(term.cell, limits)), None)
+    if found is not None:
+        name = query.schema.name
+        raise ClusterError(
+            f"{name}: {method} can't go by {found.name!r}, of objects in whatever partition: order by a field of "
+            f"{name}, or put its objects beside those by Meta.partition_by"
+        )
 
 
 def _served(term: OrderTerm, limits: Limits) -> OrderTerm:

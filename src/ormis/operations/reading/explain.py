@@ -12,7 +12,7 @@ from ...planning.predicates import BoolOp, ForwardMatch, Node, Not, ReverseMatch
 from ...query.state import Query
 from .pages import ask
 from .select import fetch
-from .subqueries import asked_before, planned
+from .subqueries import asked_before, gathered, planned
 
 
 def explain(plan: Plan, analyze: bool = False, more: Sequence[str] = (), before: Sequence[str] = ()) -> Operation[str]:
@@ -38,7 +38,7 @@ def queries_before(node: Node, origin: Origin) -> Operation[list[str]]:
     """The queries that a condition on objects of other partitions takes before that of its own, explained."""
     lines: list[str] = []
     if isinstance(node, BoolOp):
-        for part in node.parts:
+        for part in gathered(node):
             lines += yield from queries_before(part, origin)
     elif isinstance(node, Not) or (isinstance(node, ForwardMatch | ReverseMatch) and not node.hop.apart):
         return (yield from queries_before(node.part, origin))

@@ -73,7 +73,7 @@ def _resolved(node: Node, origin: Origin, writing: Schema | None = None) -> Oper
         return (yield from _resolved(match, origin, writing))
     if isinstance(node, BoolOp):
         parts: list[Node] = []
-        for part in node.parts:
+        for part in node.parts if origin.limits.partitions == 1 else gathered(node):
             parts.append((yield from _resolved(part, origin, writing)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
@@ -113,6 +113,20 @@ def _apart(node: ForwardMatch | ReverseMatch, origin: Origin, _writing: Schema |
         return _one_of(hop.source, found[0])
     met = {key for keys in found[1:] for key in keys}
     return Not(_one_of(hop.source, tuple(key for key in found[0] if key not in met)))
+
+
+def gathered(node: BoolOp) -> list[Node]:
+    """The parts of a condition; those on the same objects of other partitions as one, which one query looks up."""
+    rest: list[Node] = []
+    by_hop: dict[RelationStep, list[ForwardMatch | ReverseMatch]] = {}
+    for part in node.parts:
+        related = isinstance(part, ForwardMatch | ReverseMatch) and part.hop.apart and node.connector != "xor"
+        if related and (part.hop.to_one or node.connector == "or"):
+            by_hop.setdefault(part.hop, []).append(part)
+        else:
+            rest.append(part)
+    one = [replace(some[0], part=join(node.connector, [match.part for match in some])) for some in by_hop.values()]
+    return [*one, *rest]
 
 
 def asked_before(node: ForwardMatch | ReverseMatch) -> tuple[Node, ...]:
