@@ -17,6 +17,7 @@ import ormis
 from laws import examples
 from ormis import (
     Avg,
+    Case,
     Count,
     Exists,
     F,
@@ -31,8 +32,12 @@ from ormis import (
     Related,
     Subquery,
     Sum,
+    Value,
+    When,
+    Window,
     capture_calls,
 )
+from ormis.functions import Rank
 
 if TYPE_CHECKING:
     pass
@@ -681,3 +686,33 @@ def test_links_by_a_through_model(world: World) -> None:
         ],
     ):
         assert asked(world.cluster) == asked(world.plain)
+
+
+OTHER: list[Ask] = [
+    lambda db: loaded([*CjRemark.objects.using(db).only("text").select_related("paper").order_by("id")], ["paper"]),
+    lambda db: CjRemark.objects.using(db).aggregate(n=Count("pk", filter=Q(paper__writer__name="a"))),
+    lambda db: [*CjRemark.objects.using(db).annotate(k=BY_PAPER).order_by("id").values_list("k", flat=True)],
+    lambda db: [*CjRemark.objects.using(db).annotate(k=RANK_IN_TITLE).order_by("id").values_list("k", flat=True)],
+    lambda db: dumped([*remarks(db).filter(paper__title="x").union(remarks(db).filter(paper__title="y"))]),
+    lambda db: [*CjPaper.objects.using(db).values("remarks__text").annotate(n=Count("pk"), a=Avg("writer__age"))],
+    lambda db: remarks(db).filter(paper__title="x").contains(remarks(db).get(id=1)),
+    lambda db: dumped([remarks(db).order_by("paper__title").first(), remarks(db).order_by("paper__title").last()]),
+    lambda db: [
+        dumped([*writer.papers.all()])
+        for writer in CjWriter.objects.using(db).prefetch_related(
+            Prefetch("papers", CjPaper.objects.using(db).filter(remarks__votes=5).order_by("-editor__name"))
+        )
+    ],
+    lambda db: [*remarks(db).filter(paper__in=CjPaper.objects.using(db).filter(writer__name="a")).values("id")],
+    lambda db: [*CjRemark.objects.using(db).filter(paper=CjPaper(id=1, title="")).order_by("votes").values("id")],
+    lambda db: dumped([*CjPaper.objects.using(db).get(id=2).remarks.filter(text="p").order_by("-votes")[:2]]),
+]
+BY_PAPER = Case(When(paper__title="x", then=Value(1)), When(paper__pages__number=2, then=Value(2)), default=Value(0))
+RANK_IN_TITLE = Window(Rank(), partition_by="paper__title", order_by="votes")
+
+
+@pytest.mark.parametrize("number", range(len(OTHER)))
+def test_other_ways_of_reading(world: World, number: int) -> None:
+    """Partly loaded objects, cases, windows, unions, groups, managers."""
+    expected = OTHER[number](world.plain)
+    assert [OTHER[number](database) for database in (world.cluster, world.small)] == [expected, expected]

@@ -57,6 +57,8 @@ class LinkRelation(RelationDescriptor):
             batch = keys[first : first + size]
             source = among(queryset, self.link.back_query_name, batch)
             plan = (yield from planned(source.query, origin)).renewing()
+            if plan.derived:
+                return (yield from annotated_linked(queryset, schema, self.link, keys, origin))
             texts = tuple(str(schema.pk.codec.encode(key)) for key in batch)
             rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))
             if plan.renews and not rows.renewed:

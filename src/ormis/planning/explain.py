@@ -122,7 +122,7 @@ def _rest(plan: Plan) -> list[str]:
     if plan.offset or plan.limit is not None:
         lines.append(f"slice [{plan.offset}:{'' if plan.limit is None else plan.offset + plan.limit}]")
     lines += [f"with {related.path}, in the same call" for related in plan.related]
-    lines += [f"with {path}, by a query of its own, by the keys of the rows" for path in plan.apart]
+    lines += [f"with {related.path}, by a query of its own, by the keys of the rows" for related in plan.apart]
     return lines
 
 

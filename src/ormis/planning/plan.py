@@ -80,7 +80,8 @@ class Plan:
     where: the server's part of the condition. client_where: the client's part, None if there is none.
     backwards: the order of creation, which settles ties, is turned round.
     limits: how much one call does.
-    related: the related objects that come along. apart: the paths of those that take queries of their own.
+    related: the related objects that come along. apart: those that take queries of their own; `parent` counts
+        both kinds, in the order of their paths.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     aggregates: what the server adds up, if that is what is wanted of it.
     keys: the only objects that are looked at, portion by portion. among: part of client_where, an `in` of so many
@@ -107,7 +108,7 @@ class Plan:
     aggregates: Aggregates | None = None
     among: Compare | None = None
     renews: bool = False
-    apart: tuple[str, ...] = ()
+    apart: tuple[Related, ...] = ()
     prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
     requests: dict[str, tuple[Argument, ...]] = field(
@@ -173,7 +174,7 @@ class Plan:
         columns: list[Cell | Computed] = [*self.columns, *(term.cell for term in self.order)]
         if self.client_where is not None:
             columns += sorted(self.client_where.columns(), key=lambda found: found.name)
-        columns += [related.hop.source for related in self.related if related.parent == 0]
+        columns += [related.hop.source for related in (*self.related, *self.apart) if related.parent == 0]
         return needed([*columns, self.schema.pk], elsewhere(self.limits)).stored
 
     @cached_property
@@ -422,8 +423,8 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
     return tuple(found.values())
 
 
-def _within_reach(related: tuple[Related, ...], limits: Limits) -> tuple[tuple[Related, ...], tuple[str, ...]]:
-    """The related objects that a call reaches, and the paths of the others."""
+def _within_reach(related: tuple[Related, ...], limits: Limits) -> tuple[tuple[Related, ...], tuple[Related, ...]]:
+    """The related objects that a call reaches, and the others."""
     if limits.partitions == 1:
         return related, ()
     reached: dict[int, Related] = {}
@@ -432,7 +433,7 @@ def _within_reach(related: tuple[Related, ...], limits: Limits) -> tuple[tuple[R
         if one.parent in numbers and not one.hop.apart:
             reached[number] = replace(one, parent=numbers[one.parent])
             numbers[number] = len(reached)
-    return (*reached.values(),), tuple(one.path for number, one in enumerate(related, 1) if number not in reached)
+    return (*reached.values(),), tuple(one for number, one in enumerate(related, 1) if number not in reached)
 
 
 def required_paths(schema: Schema, depth: int = 5) -> list[str]:

@@ -134,7 +134,7 @@ def completed(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Op
     if plan.related and records:
         attach_related(records, plan.related, rows.related, origin)
     if plan.apart:
-        yield from prefetch(records, plan.apart, origin)
+        yield from prefetch(records, [one.path for one in plan.apart], origin)
     if source.query.prefetch:
         yield from prefetch(records, source.query.prefetch, origin)
     return records
