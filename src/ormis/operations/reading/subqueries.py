@@ -120,13 +120,17 @@ def gathered(node: BoolOp) -> list[Node]:
     rest: list[Node] = []
     by_hop: dict[RelationStep, list[ForwardMatch | ReverseMatch]] = {}
     for part in node.parts:
-        related = isinstance(part, ForwardMatch | ReverseMatch) and part.hop.apart and node.connector != "xor"
-        if related and (part.hop.to_one or node.connector == "or"):
+        if isinstance(part, ForwardMatch | ReverseMatch) and _may_be_gathered(part.hop, node.connector):
             by_hop.setdefault(part.hop, []).append(part)
         else:
             rest.append(part)
     one = [replace(some[0], part=join(node.connector, [match.part for match in some])) for some in by_hop.values()]
     return [*one, *rest]
+
+
+def _may_be_gathered(hop: RelationStep, connector: str) -> bool:
+    """Whether conditions on the objects of a step, joined so, are one on each of these objects."""
+    return hop.apart and (connector == "or" or (hop.to_one and connector == "and"))
 
 
 def asked_before(node: ForwardMatch | ReverseMatch) -> tuple[Node, ...]:
