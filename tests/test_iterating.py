@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ormis
-from ormis import CASCADE, F, Field, ForeignKey, Q, Related, capture_calls
+from ormis import CASCADE, Exists, F, Field, ForeignKey, OuterRef, Q, Related, capture_calls
 from ormis.operations.reading import pages
 from ormis.storage.scripts import script
 
@@ -87,6 +87,13 @@ def test_an_iterator_finds_what_the_list_has(found: Any) -> None:
         assert [(jar.pk, jar.label, jar.text) for jar in found.iterator(chunk_size=size)] == expected
     for rows in (found.values_list("pk", "label", "text"), found.values("label")):
         assert [*rows.iterator(chunk_size=200)] == [*rows]
+
+
+def test_an_iterator_is_in_order_beside_cells_that_are_filled_after_reading() -> None:
+    """An annotation that other queries tell changes nothing about the order, within a portion and over all."""
+    on_first = Exists(Shelf.objects.filter(pk=OuterRef("shelf"), name="s1"))
+    found = Jar.objects.order_by("-grams", "label").annotate(on_first=on_first)
+    assert [jar.pk for jar in found.iterator(chunk_size=100)] == [jar.pk for jar in found]
 
 
 async def test_async_iterators_in_order() -> None:

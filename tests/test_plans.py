@@ -7,6 +7,7 @@ import pytest
 from bookshop import Author, Book, Review
 from ormis import F, FieldError, Q, QuerySet
 from ormis.planning import explain
+from ormis.planning.names import steps
 from ormis.planning.plan import Plan, plan
 from ormis.planning.predicates import BoolOp, Compare, Constant, ForwardMatch, InSubquery, Not, PythonTest, ReverseMatch
 
@@ -24,6 +25,10 @@ def said(queryset: QuerySet[Any]) -> tuple[str, str | None]:
 
 def column(name: str) -> Any:
     return Book.__schema__.column(name)
+
+
+def step(name: str) -> Any:
+    return steps(Book.__schema__, name)[0]
 
 
 def test_an_empty_query_asks_for_everything() -> None:
@@ -70,21 +75,11 @@ def test_an_empty_query_asks_for_everything() -> None:
         ),
         (
             Q(author__born=3),
-            ForwardMatch(
-                column("author_id"),
-                Author.__schema__,
-                Compare(Author.__schema__.column("born"), "eq", (3,)),
-                Author.__schema__.pk,
-            ),
+            ForwardMatch(step("author"), Compare(Author.__schema__.column("born"), "eq", (3,))),
         ),
         (
             Q(reviews__stars=3),
-            ReverseMatch(
-                Review.__schema__,
-                Review.__schema__.column("book_id"),
-                Compare(Review.__schema__.column("stars"), "eq", (3,)),
-                column("id"),
-            ),
+            ReverseMatch(step("reviews"), Compare(Review.__schema__.column("stars"), "eq", (3,))),
         ),
         (Book.pages == 3, Compare(column("pages"), "eq", (3,))),
     ],

@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from time import sleep
@@ -62,7 +63,7 @@ class Database:
     ) -> None:
         self._connections = connections
         self._cluster = cluster
-        self.limits = limits
+        self.limits = limits if cluster is None else replace(limits, partitions=len(cluster.partitions))
         self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
         self._drop = self.cache.drop if cache else None

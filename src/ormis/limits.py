@@ -27,6 +27,7 @@ class Limits:
     checked_objects, checked_keys, checked_entries, scanned_keys: objects, keys, entries of an index in one call of
         check() and reindex(), and keys in one SCAN.
     sampled_objects: objects whose memory inspect() asks for.
+    partitions: those of the database, of which a call reaches one; connect() says how many.
     """
 
     objects: int = 2000
@@ -47,6 +48,7 @@ class Limits:
     checked_entries: int = 250
     scanned_keys: int = 1000
     sampled_objects: int = 20
+    partitions: int = 1
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -106,14 +106,6 @@ def _check(schema: Schema, changes: int) -> None:
                 f"partitions, which this version does not do on a cluster: keep it in a field of its own, or let the "
                 f"constraint contain the field of Meta.partition_by"
             )
-    for reference in schema.references:
-        if reference.column is column and not reference.to_field:
-            continue
-        raise ClusterError(
-            f"{schema.name}.{reference.name} refers to {reference.target} in whatever partition that is, which this "
-            f"version does not check on a cluster: put the objects beside it by Meta.partition_by = "
-            f'"{reference.name}", or keep its key in a plain field'
-        )
 
 
 def together(numbers: Iterable[int], described: Sequence[str]) -> None:

@@ -50,10 +50,11 @@ def answer_query(call: QueryCall, partitions: Partitions, known: Sequence[Partit
     if plan is None:
         return Merged([["ok", "divided"]])
     asked = targets(plan, partitions, call.more.get("keys")) if known is None else known
-    if asked and "explain" in call.more:
-        answer = answer_to((yield PartitionCall(call, asked[0])))
+    if "explain" in call.more:
+        answer = answer_to((yield PartitionCall(call, (asked or partitions.all)[0])))
         return Merged([*answer, _named(asked, len(partitions))])
-    if len(asked) == 1:
+    in_portions = "keys" in call.more and call.want == "rows"  # of which others may be of several partitions
+    if len(asked) == 1 and not in_portions:
         return (yield PartitionCall(call, asked[0]))
     if not call.more.keys() <= _MERGED or ("places" in call.more and not _counts_order(plan)):
         raise ClusterError(
@@ -78,6 +79,8 @@ def _reply(page: Page) -> Merged:
 
 def _named(asked: Sequence[Partition], of: int) -> str:
     """Which partitions are asked, for explain()."""
+    if not asked:
+        return "asked of no partition"
     if len(asked) == of:
         return f"asked of all {of} partitions"
     names = ", ".join(str(one.number) for one in asked)
@@ -298,8 +301,7 @@ def _portion(plan: Plan, want: str, keys: Sequence[str], partitions: Partitions)
     pages = yield from side_by_side({one: _rest(plan, want, some) for one, some in own.items()})
     if want == "count":
         return Page(plan, sum(page.count for some in pages.values() for page in some))
-    all_of = [page for some in pages.values() for page in some]
-    return _in_order_of(plan, all_of, keys)
+    return _in_order_of(plan, pages, keys)
 
 
 def _rest(plan: Plan, want: str, keys: Sequence[str]) -> Operation[list[Page]]:
@@ -311,10 +313,10 @@ def _rest(plan: Plan, want: str, keys: Sequence[str]) -> Operation[list[Page]]:
     return pages
 
 
-def _in_order_of(plan: Plan, pages: Sequence[Page], keys: Sequence[str]) -> Page:
-    """The rows of these pages in the order of their keys."""
+def _in_order_of(plan: Plan, pages: Mapping[Partition, Sequence[Page]], keys: Sequence[str]) -> Page:
+    """The rows of these pages in the order of their keys, with their ranks in the order of creation."""
     place = {key: at for at, key in enumerate(keys)}
-    whole = merged_as_they_come(pages)
+    whole = merged_as_they_come([page for some in pages.values() for page in some])
     at = plan.reads.index(plan.schema.pk)
     pk = plan.schema.pk
     encode: Callable[[Any], Any] = pk.codec.encode
@@ -325,6 +327,10 @@ def _in_order_of(plan: Plan, pages: Sequence[Page], keys: Sequence[str]) -> Page
     )
     page = Page(plan, len(whole))
     page.rows = whole.picked(order)
+    ranks: list[Any] = [row[at] for row in whole]
+    if not _counts_order(plan):
+        ranks = [(rank, one.number) for one, some in pages.items() for own in some for rank in own.ranks]
+    page.ranks = [ranks[i] for i in order]
     return page
 
 

@@ -38,7 +38,7 @@ class LinkRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the linked objects in the queryset, by the key that they are linked to."""
-        if queryset.query.annotations:
+        if queryset.query.annotations or (self.link.through and origin.limits.partitions > 1):
             target((yield from annotated_linked(queryset, self.owner._schema(), self.link, keys, origin)))
         elif self.link.through:
             target((yield from linked_through(queryset, self.link, keys, origin)))
@@ -57,6 +57,8 @@ class LinkRelation(RelationDescriptor):
             batch = keys[first : first + size]
             source = among(queryset, self.link.back_query_name, batch)
             plan = (yield from planned(source.query, origin)).renewing()
+            if plan.derived:
+                return (yield from annotated_linked(queryset, schema, self.link, keys, origin))
             texts = tuple(str(schema.pk.codec.encode(key)) for key in batch)
             rows = yield from fetch(replace(plan, groups=(links_key(schema.key, self.link.name, ""), texts)))
             if plan.renews and not rows.renewed:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..query.value_types import UNKNOWN, ValueType
+from ..schema import registry
 from ..schema.schema import Column, Link, PartColumn, Reference, Schema
 from ..storage.codecs import Codec, codec_for
 
@@ -47,6 +48,11 @@ class RelationStep:
     def arrival(self) -> Column:
         """The column, where the step leads, that holds the same key."""
         return self.reference.referred(self.schema) if self.forward else self.reference.column
+
+    @property
+    def apart(self) -> bool:
+        """True if the objects on both sides may be in different partitions of a cluster."""
+        return not registry.is_beside(self.origin if self.forward else self.schema, self.reference)
 
     @property
     def found_by(self) -> int:
@@ -257,13 +263,21 @@ class Needed:
     annotated: tuple[AnnotatedColumn, ...]
 
 
-def needed(cells: "Iterable[Cell | Computed]") -> Needed:
-    """What these cells depend on."""
+def needed(
+    cells: "Iterable[Cell | Computed]",
+    elsewhere: "Callable[[RelatedColumn | RelatedCount], Derived | None] | None" = None,
+) -> Needed:
+    """What these cells depend on.
+
+    elsewhere: the cells that take the place of those that no call reaches: see planning/apart.py.
+    """
     stored: dict[ColumnRef, None] = {}
     derived: dict[Derived, None] = {}
     annotated: dict[AnnotatedColumn, None] = {}
 
     def visit(found: "Cell | Computed") -> None:
+        if elsewhere is not None and isinstance(found, RelatedColumn | RelatedCount):
+            found = elsewhere(found) or found
         if not isinstance(found, AnnotatedColumn | Derived | Computed):
             stored[found] = None
         elif found not in derived and found not in annotated:

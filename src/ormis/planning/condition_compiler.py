@@ -173,10 +173,5 @@ def along(hops: Sequence[Step], node: Node) -> Node:
         if isinstance(hop, LinkStep):
             node = LinkMatch(hop.schema, hop.link, node)
             continue
-        column = hop.reference.column
-        node = (
-            ForwardMatch(column, hop.schema, node, hop.arrival)
-            if hop.forward
-            else ReverseMatch(hop.schema, column, node, hop.source)
-        )
+        node = ForwardMatch(hop, node) if hop.forward else ReverseMatch(hop, node)
     return node

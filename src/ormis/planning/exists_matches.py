@@ -3,7 +3,7 @@
 from ..query.references import OuterRef
 from ..query.subqueries import Exists
 from ..schema.schema import Column, Reference, Schema
-from .columns import AnnotatedColumn
+from .columns import AnnotatedColumn, RelationStep
 from .correlation import Correlation, correlation_of
 from .plan import of_kind
 from .predicates import Compare, ForwardMatch, Node, Not, ReverseMatch, holds_for_nothing, join
@@ -41,10 +41,10 @@ def _match(schema: Schema, found: Correlation) -> Node | None:
         part = join("and", [part, Not(Compare(related.pk, "null"))])
     for reference in related.references:
         if _leads(reference, inner, schema, outer):
-            return ReverseMatch(related, reference.column, part, outer)
+            return ReverseMatch(RelationStep(reference, False, related, schema), part)
     for reference in schema.references:
         if _leads(reference, outer, related, inner):
-            return ForwardMatch(reference.column, related, part, inner)
+            return ForwardMatch(RelationStep(reference, True, related, schema), part)
     return None
 
 

@@ -85,9 +85,12 @@ class Notes:
         return cls(Way.read(way), tuple(checks), examined, int(total), tuple(incomplete))
 
 
-def explained(plan: Plan, notes: Notes, how: str, more: Sequence[str] = ()) -> str:
-    """The whole explanation. how: 'done', 'keys' or 'walk', as the server answered. more: what else is to be said."""
-    lines = _named(plan) or [*notes.way.lines(notes.total)]
+def explained(plan: Plan, notes: Notes, how: str, more: Sequence[str] = (), before: Sequence[str] = ()) -> str:
+    """The whole explanation.
+
+    how: 'done', 'keys' or 'walk', as the server answered. more: what else is to be said; before: and that first.
+    """
+    lines = [*before, *(_named(plan) or notes.way.lines(notes.total))]
     if how == "keys":
         lines.append("too many for one call: their keys at once, then portion by portion")
     if how == "walk":
@@ -119,6 +122,7 @@ def _rest(plan: Plan) -> list[str]:
     if plan.offset or plan.limit is not None:
         lines.append(f"slice [{plan.offset}:{'' if plan.limit is None else plan.offset + plan.limit}]")
     lines += [f"with {related.path}, in the same call" for related in plan.related]
+    lines += [f"with {related.path}, by a query of its own, by the keys of the rows" for related in plan.apart]
     return lines
 
 

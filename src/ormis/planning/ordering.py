@@ -13,7 +13,7 @@ from ..schema.index_kinds import SORTED
 from ..schema.schema import Column, Schema
 from ..storage.codecs import Codec
 from .binding import Binder
-from .columns import AnnotatedColumn, ColumnRef, Computed
+from .columns import AnnotatedColumn, ColumnRef, Computed, RelatedColumn, RelatedCount
 from .names import cell_of, parts_of, resolve
 from .predicates import check_ordered, comparable, in_plain_form
 
@@ -128,6 +128,12 @@ def _computed(schema: Schema, value: Expression) -> Computed:
     bound = Binder(schema).bind(value)
     check_ordered(bound, f"{schema.name}: {value}", "order_by()")
     return Computed(bound.reads, bound.in_query, str(value))
+
+
+def by_cell_elsewhere(found: RelatedColumn | RelatedCount) -> Computed:
+    """What orders by a cell of an object that no call reaches."""
+    name, codec = found.name, found.codec
+    return Computed((found,), lambda row: None if row[name] is None else comparable(codec, row[name]), name)
 
 
 def may_be_nan(schema: Schema, column: Column) -> bool:

@@ -12,13 +12,14 @@ from typing import Any, Protocol
 import msgspec
 
 from ..calls import Argument
-from ..errors import FieldError, hint_for
+from ..errors import ClusterError, FieldError, hint_for
 from ..limits import DEFAULT, Limits
 from ..query.state import Query
 from ..schema.registry import schema_for
 from ..schema.schema import Column, Readable, Schema
 from ..storage.codecs import Text, packable
 from .access_paths import AccessPaths, access_paths, probes, walked_probe
+from .apart import elsewhere, is_elsewhere
 from .columns import (
     CREATION_RANK,
     AnnotatedColumn,
@@ -28,11 +29,13 @@ from .columns import (
     Derived,
     Needed,
     Positions,
+    RelatedColumn,
+    RelatedCount,
     RelationStep,
     needed,
 )
 from .names import cell_of, names_of, parts_of, steps
-from .ordering import OrderTerm, order_terms
+from .ordering import OrderTerm, by_cell_elsewhere, order_terms
 from .predicates import BehindPlace, Compare, Constant, Node, conjuncts, join
 from .scopes import condition, scope_of
 
@@ -77,7 +80,8 @@ class Plan:
     where: the server's part of the condition. client_where: the client's part, None if there is none.
     backwards: the order of creation, which settles ties, is turned round.
     limits: how much one call does.
-    related: the related objects that come along.
+    related: the related objects that come along. apart: those that take queries of their own; `parent` counts
+        both kinds, in the order of their paths.
     groups: (beginning of the keys of sets of links, keys of the objects whose sets are to come along).
     aggregates: what the server adds up, if that is what is wanted of it.
     keys: the only objects that are looked at, portion by portion. among: part of client_where, an `in` of so many
@@ -104,6 +108,7 @@ class Plan:
     aggregates: Aggregates | None = None
     among: Compare | None = None
     renews: bool = False
+    apart: tuple[Related, ...] = ()
     prepared: "Plan | None" = field(init=False, default=None, compare=False)
     texts: Sequence[Text] = field(init=False, default=(), compare=False)
     requests: dict[str, tuple[Argument, ...]] = field(
@@ -169,13 +174,14 @@ class Plan:
         columns: list[Cell | Computed] = [*self.columns, *(term.cell for term in self.order)]
         if self.client_where is not None:
             columns += sorted(self.client_where.columns(), key=lambda found: found.name)
-        columns += [related.hop.source for related in self.related if related.parent == 0]
-        return needed([*columns, self.schema.pk]).stored
+        columns += [related.hop.source for related in (*self.related, *self.apart) if related.parent == 0]
+        return needed([*columns, self.schema.pk], elsewhere(self.limits)).stored
 
     @cached_property
     def _needed(self) -> Needed:
         cells: list[Cell | Computed] = [*self.columns, *(term.cell for term in self.order)]
-        return needed([*cells, *(() if self.client_where is None else self.client_where.columns())])
+        client_where = () if self.client_where is None else self.client_where.columns()
+        return needed([*cells, *client_where], elsewhere(self.limits))
 
     @property
     def derived(self) -> tuple[Derived, ...]:
@@ -323,15 +329,17 @@ def plan_of(query: Query, node: Node, limits: Limits) -> Plan:
     schema = query.schema
     where, client_where = split(of_kind(schema, node), limits)
     keys, client_where = _keys_of(schema, client_where)
-    order = order_of(query)
+    order = tuple([_served(term, limits) for term in order_of(query)])
     columns = schema.columns if query.shape == "objects" else schema.own
     if query.fields is not None:
         columns = tuple(cell_of(scope_of(query), name) for name in query.fields)
     columns = (*columns, *shown_annotations(query))
-    related = related_of(schema, query.related)
+    related, apart = _within_reach(related_of(schema, query.related), limits)
     among = next((p for p in conjuncts(client_where) if isinstance(p, Compare) and p.column.position), None)
     slice_ = (query.backwards, query.offset, query.limit)
-    return Plan(schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among)
+    return Plan(
+        schema, where, client_where, order, *slice_, columns, limits, related, keys=keys, among=among, apart=apart
+    )
 
 
 def of_kind(schema: Schema, node: Node) -> Node:
@@ -346,6 +354,27 @@ def order_of(query: Query) -> tuple[OrderTerm, ...]:
     """What a query is ordered by, before the order of creation."""
     order = order_terms(scope_of(query), query.schema.ordering if query.order is None else query.order)
     return tuple(term.reversed() for term in order) if query.backwards else order
+
+
+def check_order(query: Query, limits: Limits, method: str) -> None:
+    """Raises ClusterError for an order by objects that may be in other partitions: no index has it."""
+    order = order_of(query) if limits.partitions > 1 else ()
+    found = next((term.cell for term in order if is_elsewhere(term.cell, limits)), None)
+    if found is not None:
+        name = query.schema.name
+        raise ClusterError(
+            f"{name}: {method} can't go by {found.name!r}, of objects in whatever partition: order by a field of "
+            f"{name}, or put its objects beside those by Meta.partition_by"
+        )
+
+
+def _served(term: OrderTerm, limits: Limits) -> OrderTerm:
+    """The term; one by a cell that no call reaches as one that is computed."""
+    found = term.cell
+    if not is_elsewhere(found, limits):
+        return term
+    assert isinstance(found, RelatedColumn | RelatedCount)
+    return replace(term, cell=by_cell_elsewhere(found))
 
 
 def shown_annotations(query: Query) -> tuple[ColumnRef, ...]:
@@ -392,6 +421,19 @@ def related_of(schema: Schema, paths: Sequence[str]) -> tuple[Related, ...]:
             parent = list(found).index(walked) + 1
             at = found[walked].hop.schema
     return tuple(found.values())
+
+
+def _within_reach(related: tuple[Related, ...], limits: Limits) -> tuple[tuple[Related, ...], tuple[Related, ...]]:
+    """The related objects that a call reaches, and the others."""
+    if limits.partitions == 1:
+        return related, ()
+    reached: dict[int, Related] = {}
+    numbers = {0: 0}
+    for number, one in enumerate(related, 1):
+        if one.parent in numbers and not one.hop.apart:
+            reached[number] = replace(one, parent=numbers[one.parent])
+            numbers[number] = len(reached)
+    return (*reached.values(),), tuple(one for number, one in enumerate(related, 1) if number not in reached)
 
 
 def required_paths(schema: Schema, depth: int = 5) -> list[str]:

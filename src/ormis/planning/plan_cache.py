@@ -86,7 +86,7 @@ def cached_plan(query: Query, limits: Limits) -> Plan | None:
     if query.empty or query.related or not all(isinstance(item, str) for item in order):
         return None
     asked = (query.schema, (*names,), order, query.backwards, query.limit is not None, query.fields)
-    prepared = _prepared_plan(*asked, registry.changes(), limits.objects, limits.bytes)
+    prepared = _prepared_plan(*asked, registry.changes(), limits.objects, limits.bytes, limits.partitions)
     return None if prepared is None else prepared.bind(values, query.offset, query.limit, limits)
 
 
@@ -107,6 +107,7 @@ def _prepared_plan(
     _changes: int,
     objects: int,
     bytes_: int,
+    partitions: int,
 ) -> CachedPlan | None:
     comparisons: list[tuple[Column, str, str]] = []
     for name in names:
@@ -128,5 +129,5 @@ def _prepared_plan(
     query = Query(schema, order=order, backwards=backwards, offset=_OFFSET, limit=limit, fields=fields)
     first = _OFFSET - len(comparisons)
     compared = [_parameter(column, operator, first + i) for i, (column, operator, _) in enumerate(comparisons)]
-    plan = plan_of(query, join("and", [*compared]), Limits(objects=objects, bytes=bytes_))
-    return None if plan.client_sort else CachedPlan(plan, tuple(comparisons))
+    plan = plan_of(query, join("and", [*compared]), Limits(objects=objects, bytes=bytes_, partitions=partitions))
+    return None if plan.client_sort or plan.derived else CachedPlan(plan, tuple(comparisons))

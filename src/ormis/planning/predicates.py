@@ -12,12 +12,23 @@ from enum import Enum
 from typing import Any
 
 from ..calls import Operation, Origin
-from ..errors import FieldError
+from ..errors import ClusterError, FieldError
 from ..limits import Limits
 from ..schema.schema import Column, Link, PartColumn, Readable, Schema
 from ..storage.codecs import Codec
 from ..storage.member_texts import member_text
-from .columns import AnnotatedColumn, Cell, ColumnRef, Positions, RelatedColumn, RelatedCount, Row, readable
+from .apart import is_elsewhere
+from .columns import (
+    AnnotatedColumn,
+    Cell,
+    ColumnRef,
+    Positions,
+    RelatedColumn,
+    RelatedCount,
+    RelationStep,
+    Row,
+    readable,
+)
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -89,7 +100,11 @@ class Compare(Node):
     def client_side(self, limits: Limits, /) -> bool:
         """With more values than every call of the server should carry, and of what no hash holds."""
         known = self.column.position or self._count or (isinstance(self.column, PartColumn) and self.column.way)
-        return len(self.values) > limits.values or not known
+        return (
+            len(self.values) > limits.values
+            or not known
+            or (limits.partitions > 1 and is_elsewhere(self._count, limits))
+        )
 
     @property
     def _count(self) -> RelatedCount | None:
@@ -213,9 +228,9 @@ class CompareFields(Node):
         """Where one of them is a related object's, or a part."""
         return isinstance(self.column, RelatedColumn | PartColumn) or isinstance(self.other, RelatedColumn | PartColumn)
 
-    def client_side(self, _limits: Limits, /) -> bool:
-        """Where one of them is an annotation."""
-        return isinstance(self.column, AnnotatedColumn) or isinstance(self.other, AnnotatedColumn)
+    def client_side(self, limits: Limits, /) -> bool:
+        """Where one of them is an annotation, or of an object that may be in another partition."""
+        return any(isinstance(one, AnnotatedColumn) or is_elsewhere(one, limits) for one in (self.column, self.other))
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'field', position, kind, operator, position}."""
@@ -404,15 +419,27 @@ class Not(Node):
 class ForwardMatch(Node):
     """A condition on the object of a foreign key; on an object without fields if the key is null."""
 
-    column: Column
-    target: Schema
+    hop: RelationStep
     part: Node
-    key: Column
-    """The column of the other model whose values the foreign key holds."""
+
+    @property
+    def column(self) -> Column:
+        """The foreign key."""
+        return self.hop.source
+
+    @property
+    def target(self) -> Schema:
+        """The other model."""
+        return self.hop.schema
+
+    @property
+    def key(self) -> Column:
+        """The column of the other model whose values the foreign key holds."""
+        return self.hop.arrival
 
     def client_side(self, limits: Limits, /) -> bool:
-        """Where its part is, or needs a query of its own."""
-        return self.part.joined or self.part.client_side(limits)
+        """Where its part is, or needs a query of its own; where the object may be in another partition."""
+        return self.part.joined or self.part.client_side(limits) or (limits.partitions > 1 and self.hop.apart)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'one', position, model, condition, position there}."""
@@ -423,15 +450,27 @@ class ForwardMatch(Node):
 class ReverseMatch(Node):
     """A condition that some object referring here meets; where none does, an object without fields."""
 
-    source: Schema
-    column: Column
+    hop: RelationStep
     part: Node
-    key: Column
-    """The column of the model itself whose values the foreign key holds."""
+
+    @property
+    def source(self) -> Schema:
+        """The model that refers to this one."""
+        return self.hop.schema
+
+    @property
+    def column(self) -> Column:
+        """The foreign key."""
+        return self.hop.arrival
+
+    @property
+    def key(self) -> Column:
+        """The column of the model itself whose values the foreign key holds."""
+        return self.hop.source
 
     def client_side(self, limits: Limits, /) -> bool:
-        """Where its part is, or needs a query of its own."""
-        return self.part.joined or self.part.client_side(limits)
+        """Where its part is, or needs a query of its own; where the objects may be in other partitions."""
+        return self.part.joined or self.part.client_side(limits) or (limits.partitions > 1 and self.hop.apart)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'many', model, position, condition, position here}."""
@@ -539,6 +578,23 @@ def reads_outer(node: Node, relations: int = 0) -> bool:
     if isinstance(node, Not):
         return reads_outer(node.part, relations)
     return isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) and reads_outer(node.part, relations + 1)
+
+
+def check_reached(node: Node) -> None:
+    """Raises ClusterError for a comparison across a relation that only one call for both its sides could make."""
+    if isinstance(node, BoolOp):
+        for part in node.parts:
+            check_reached(part)
+    elif isinstance(node, Not):
+        check_reached(node.part)
+    elif isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
+        check_reached(node.part)
+        if isinstance(node, ForwardMatch | ReverseMatch) and node.hop.apart and reads_outer(node.part):
+            raise ClusterError(
+                f"{node.hop.origin.name}.{node.hop.name}: a comparison with F() of an object that several of "
+                f"{node.hop.schema.name} lead to is made where all of them are, and they may be in different "
+                f"partitions: put them beside each other by Meta.partition_by"
+            )
 
 
 def check_ordered(column: Readable, place: str, asked: str) -> None:

@@ -16,6 +16,7 @@ from ..query.expressions import F, Value
 from ..schema.index_kinds import SORTED
 from ..schema.schema import PartColumn, Schema
 from ..storage.codecs import codec_for
+from .apart import elsewhere
 from .bound import Bound
 from .bound_conditions import bound_values
 from .columns import ColumnRef, Positions, needed
@@ -91,7 +92,7 @@ def server_aggregates(
     """The request for aggregates that the server can add up; None if it can't add up all of them."""
     if keys.hops:
         return None
-    columns = [_stored(bound) for _, bound in keys.keys]
+    columns = [_stored(bound, limits) for _, bound in keys.keys]
     found = [_aggregate(rows, one, limits) for one in aggregates]
     if any(column is None for column in columns) or any(one is None for one in found):
         return None
@@ -100,9 +101,9 @@ def server_aggregates(
     )
 
 
-def _stored(bound: Bound) -> ColumnRef | None:
-    """The stored column that an expression is; None for a computed one."""
-    cells = needed(bound.reads)
+def _stored(bound: Bound, limits: Limits) -> ColumnRef | None:
+    """The stored column that an expression is; None for a computed one, and for one that no call reaches."""
+    cells = needed(bound.reads, elsewhere(limits))
     if not isinstance(bound.tree, F) or cells.derived or cells.annotated or len(cells.stored) != 1:
         return None
     return None if cells.stored[0].codec.kind == "bytes" else cells.stored[0]
@@ -120,7 +121,7 @@ def _aggregate(rows: Schema, asked: GroupAggregate, limits: Limits) -> ServerAgg
             return None
     if isinstance(argument.tree, Value) and what == "count" and not value.distinct:
         return ServerAggregate(what, None, False, condition) if argument.tree.value is not None else None
-    column = _stored(argument)
+    column = _stored(argument, limits)
     if column is None or not (value.distinct or _can_add(what, column)):
         return None
     return ServerAggregate(what, column, value.distinct, condition)

@@ -177,6 +177,12 @@ def _in_module(module: str, name: str) -> Any:
     return found if found in _models.values() else None
 
 
+def is_beside(schema: Schema, reference: Reference) -> bool:
+    """Whether `Meta.partition_by` puts the objects of a model beside those that this foreign key of it refers to."""
+    by: str = _models[schema.stored.label].__options__.partition_by
+    return by in (reference.name, reference.column.name) and not reference.to_field
+
+
 def referrers(schema: Schema) -> list[tuple[Schema, Reference]]:
     """The references of complete models to this one; of a family also those to its bases and its subclasses."""
     complete_waiting()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...calls import Operation, Origin
+from ...planning.apart import elsewhere
 from ...planning.columns import Derived, compute, needed
 from ...planning.plan import Plan
 from ...planning.predicates import Node, conjuncts, join
@@ -61,7 +62,7 @@ def _stage(
 def reads_derived(plan: Plan) -> bool:
     """Returns whether filled cells decide which rows there are, or in which order."""
     nodes = conjuncts(plan.client_where)
-    return any(needed(node.columns()).derived for node in nodes) or _ordered_by_derived(plan)
+    return any(needed(node.columns(), elsewhere(plan.limits)).derived for node in nodes) or _ordered_by_derived(plan)
 
 
 class _Stages:
@@ -72,7 +73,7 @@ class _Stages:
         by_rows: list[Node] = []
         by_all: list[Node] = []
         for node in conjuncts(plan.client_where):
-            derived = needed(node.columns()).derived
+            derived = needed(node.columns(), elsewhere(plan.limits)).derived
             (by_all if any(map(is_of_all, derived)) else by_rows if derived else early).append(node)
         self.of_all = [one for one in plan.derived if is_of_all(one)]
         self.of_rows = [one for one in plan.derived if not is_of_all(one)]
@@ -102,7 +103,7 @@ def is_of_all(derived: Derived) -> bool:
 
 
 def _ordered_by_derived(plan: Plan) -> bool:
-    return bool(needed(term.cell for term in plan.order).derived)
+    return bool(needed((term.cell for term in plan.order), elsewhere(plan.limits)).derived)
 
 
 def count(plan: Plan, origin: Origin) -> Operation[int]:

@@ -63,7 +63,7 @@ def evaluate(source: Source[Any], origin: Origin) -> Operation[list[Any]]:
     rows = yield from rows_of(plan, origin, hydrator(source, origin) if plan.limit is None else None)
     if plan.renews and not rows.renewed:
         yield from renew_rows(plan, rows, rows.related)
-    if plan.related or query.prefetch:
+    if plan.related or plan.apart or query.prefetch:
         return (yield from completed(source, origin, plan, rows))
     return objects(source, origin, plan, rows)
 
@@ -85,7 +85,7 @@ def value_rows(source: Source[Any], origin: Origin) -> Operation[list[tuple[Any,
 def values_of(plan: Plan, rows: Rows) -> list[tuple[Any, ...]]:
     """The values of the plan's columns, of which one may be asked for twice. Raises StoredDataError."""
     columns = plan.reads
-    if plan.annotated or any(column.codec.finish for column in plan.columns):
+    if plan.derived or plan.annotated or any(column.codec.finish for column in plan.columns):
         read = (cells_of(plan, row) for row in rows)
         return [tuple(row[column.name] for column in plan.columns) for row in read]
     positions = [columns.index(column) for column in plan.columns]
@@ -133,6 +133,8 @@ def completed(source: Source[Any], origin: Origin, plan: Plan, rows: Rows) -> Op
     records = objects(source, origin, plan, rows)
     if plan.related and records:
         attach_related(records, plan.related, rows.related, origin)
+    if plan.apart:
+        yield from prefetch(records, [one.path for one in plan.apart], origin)
     if source.query.prefetch:
         yield from prefetch(records, source.query.prefetch, origin)
     return records
@@ -327,7 +329,10 @@ def explain(source: Source[Any], origin: Origin, analyze: bool) -> Operation[str
     if source.query.shape != "objects" and spreads(source.query):
         whole = source._copy_of(objects_of(source.query).having(shape="objects"))
         return "a row for each related object of\n" + (yield from explain(whole, origin, analyze))
-    if source.query.groups is not None:
-        plan = yield from planned(rows_of_groups(source.query), origin)
-        return (yield from explaining.explain(plan, analyze, [explained(source.query, plan)]))
-    return (yield from explaining.explain((yield from planned(source.query, origin)), analyze))
+    query, groups = source.query, source.query.groups is not None
+    query = rows_of_groups(query) if groups else query
+    plan = yield from planned(query, origin)
+    before: list[str] = []
+    if origin.limits.partitions > 1:
+        before = yield from explaining.queries_before(condition(query), origin)
+    return (yield from explaining.explain(plan, analyze, [explained(source.query, plan)] if groups else (), before))

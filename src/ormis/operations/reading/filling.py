@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...calls import Operation, Origin
+from ...planning.apart import ApartCell, ApartCount
 from ...planning.columns import Derived, compute, needed
 from ...planning.derived import Matches, RelatedAggregate
 from ...planning.subquery_cells import SubqueryCell
 from ...planning.windows import WindowCell
 from ...query.accumulators import Accumulator
+from .apart_cells import fill_apart
 from .matching import fill_matches
 from .related_rows import CellRow, each_related
 from .subquery_rows import fill_subquery
@@ -17,11 +19,14 @@ from .windows import fill_window
 
 def fill(cells: Iterable[Derived], rows: Sequence[CellRow], origin: Origin) -> Operation[None]:
     """Sets these cells of the rows, each of which may be read by those after it; and the annotations that they read."""
+    cells = [*cells]
+    if rows:
+        yield from fill_apart(cells, rows, origin.limits)
     for derived in cells:
         annotated = needed(derived.reads).annotated
         for row in rows:
             compute(row, annotated)
-        if rows:
+        if rows and not isinstance(derived, ApartCell | ApartCount):
             yield from _FILL[type(derived)](derived, rows, origin)
 
 

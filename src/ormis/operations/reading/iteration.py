@@ -94,7 +94,7 @@ def _first_of_filled(reader: BatchReader, plan: Plan) -> Operation[list[Any]]:
         reader.done = True
         return (yield from evaluate(reader.source._copy(), reader.origin))
     reader.keys = yield from keys_of(plan, reader.origin)
-    reader.plan = replace(plan, order=(), offset=0, limit=None)
+    reader.plan = replace(plan, offset=0, limit=None)  # each batch is put in order once more
     return []
 
 

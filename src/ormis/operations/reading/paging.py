@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from ...calls import Argument, Command, Operation, Origin
 from ...planning.columns import Computed
 from ...planning.keyset import Place, behind, behind_parameters, behind_ties, order_cells
-from ...planning.plan import Plan
+from ...planning.plan import Plan, check_order
 from ...planning.predicates import Node, join
 from ...query.q import Q
 from ...storage.keys import ids_key
@@ -135,6 +135,7 @@ def _check(source: Source[Any], method: str) -> None:
 
 def _plan(source: Source[Any], origin: Origin, turned: bool, method: str) -> Operation[Plan]:
     query = source.query.having(backwards=source.query.backwards != turned, limit=1)  # how many is told by the call
+    check_order(query, origin.limits, method)
     plan = yield from planned(query, origin)
     order_cells(plan, method)
     return plan

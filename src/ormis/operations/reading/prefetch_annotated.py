@@ -1,4 +1,6 @@
-"""prefetch_related() with an annotated queryset: its objects are found by their keys, as any queryset's are."""
+"""prefetch_related() with an annotated queryset, and over a through model on a cluster: its
+objects are found by their keys, as any queryset's are.
+"""
 
 # Private names of this module are private to the package.
 # pyright: reportPrivateUsage=false

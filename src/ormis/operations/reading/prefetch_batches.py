@@ -13,9 +13,9 @@ from ...planning.predicates import Compare, join
 from ...records.gc_pause import without_collector
 from ...records.state import Keyed, cache_related
 from ...schema.schema import Column
-from .evaluate import hydrator, objects
+from .evaluate import evaluate, hydrator, objects
 from .pages import Page, Rows, first_page
-from .prefetch import prefetch, with_field
+from .prefetch import among, prefetch, with_field
 from .renewal import renew_rows
 from .row_shapes import attach_related
 from .select import fetch, take_related
@@ -86,6 +86,9 @@ def referring(
     origin = origin.of_result(source.query.fetch_mode)
     batches, hydrate = _Batches(source, column, origin, take, related_by_key), hydrator(source, origin)
     whole = (yield from planned(with_field(source, name).query, origin)).renewing()
+    if whole.derived:  # of objects in other partitions: found by keys, as any queryset's objects are
+        take((yield from evaluate(among(with_field(source, name), name, keys), origin)), keys)
+        return
     left, size = [*keys], limits.values
     while left and not whole.finds_nothing:
         asked = Compare(column, "in", tuple(left[:size]))
@@ -102,4 +105,6 @@ def referring(
     batches.finish()
     if whole.related and batches.records:
         batches.attach(whole.related)
+    if whole.apart:
+        yield from prefetch(batches.records, [one.path for one in whole.apart], origin)
     yield from prefetch(batches.records, source.query.prefetch, origin)

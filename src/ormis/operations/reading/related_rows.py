@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...calls import Operation, Origin
+from ...planning.apart import ApartCell, ApartCount, elsewhere
 from ...planning.columns import Cell, ColumnRef, LinkStep, RelatedCell, Step, compute, needed, segments
 from ...planning.derived import Matches
 from ...planning.plan import Plan
 from ...planning.predicates import Compare
 from ...query.state import Query
 from ...schema.schema import Column
+from .apart_cells import fill_apart
 from .links import members
 from .matching import fill_matches
 from .pages import first_page, next_page
@@ -124,10 +126,13 @@ def _objects(
 def _among(
     hop: Step, column: Column, owners: _Owners, wanted: Sequence[Cell], origin: Origin, reached: _Reached
 ) -> Operation[set[Any]]:
-    cells, seen = needed([column, *wanted]), set[Any]()
+    cells, seen = needed([column, *wanted], elsewhere(origin.limits)), set[Any]()
 
     def page(rows: Sequence[CellRow]) -> Operation[None]:
+        yield from fill_apart(cells.derived, rows, origin.limits)
         for derived in cells.derived:
+            if isinstance(derived, ApartCell | ApartCount):
+                continue
             assert isinstance(derived, Matches)
             yield from fill_matches(derived, rows, origin)
         for row in rows:

@@ -4,11 +4,12 @@ A queryset in `in`, and conditions across relations that the server can't evalua
 object's text), are looked up before: one query each, whose keys take their place in the condition.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation, Origin
 from ...errors import FieldError
-from ...planning.columns import needed
+from ...planning.columns import RelationStep, needed
 from ...planning.exists_matches import match_of
 from ...planning.lookup_compiler import converted, equal_here
 from ...planning.names import cell_of
@@ -24,6 +25,7 @@ from ...planning.predicates import (
     Node,
     Not,
     ReverseMatch,
+    check_reached,
     conjuncts,
     distinct,
     holds_for_nothing,
@@ -35,6 +37,7 @@ from ...query.moments import at_one_moment
 from ...query.state import Query
 from ...schema import registry
 from ...schema.schema import Column, Schema
+from .apart_cells import rows_with_apart
 from .pages import decoded
 from .select import fetch
 
@@ -50,9 +53,10 @@ def planned(query: Query, origin: Origin, node: Node | None = None, writing: boo
     if plan is not None:
         return plan
     query = at_one_moment(query)
-    resolved = yield from _resolved(
-        condition(query) if node is None else node, origin, query.schema if writing else None
-    )
+    node = condition(query) if node is None else node
+    if limits.partitions > 1:
+        check_reached(node)
+    resolved = yield from _resolved(node, origin, query.schema if writing else None)
     server_where, client_where = split(resolved, limits)
     if client_where is None:
         return plan_of(query, resolved, limits)
@@ -69,20 +73,17 @@ def _resolved(node: Node, origin: Origin, writing: Schema | None = None) -> Oper
         return (yield from _resolved(match, origin, writing))
     if isinstance(node, BoolOp):
         parts: list[Node] = []
-        for part in node.parts:
+        for part in node.parts if origin.limits.partitions == 1 else gathered(node):
             parts.append((yield from _resolved(part, origin, writing)))  # noqa: PERF401 - a comprehension can't yield
         return join(node.connector, parts)
     if isinstance(node, Not):
         return Not((yield from _resolved(node.part, origin, writing)))
     if isinstance(node, InSubquery):
         return (yield from (_in_subquery_again if writing else _keys_of_subquery)(node, origin))
-    if isinstance(node, ForwardMatch):
-        keys = yield from _values_of(node.target, node.part, node.key, origin)
-        return _or_nothing(node.part, _one_of(node.column, keys), Compare(node.column, "null"))
-    if isinstance(node, ReverseMatch):
-        keys = yield from _values_of(node.source, node.part, node.column, origin)
-        none = ReverseMatch(node.source, node.column, Compare(node.source.pk, "null"), node.key)
-        return _or_nothing(node.part, _one_of(node.key, keys), none)
+    if isinstance(node, ForwardMatch | ReverseMatch):
+        if origin.limits.partitions > 1:
+            return (yield from (_apart if node.hop.apart else _beside)(node, origin, writing))
+        return (yield from _by_key(node, origin))
     if isinstance(node, LinkMatch):
         keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
         matching, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
@@ -90,6 +91,66 @@ def _resolved(node: Node, origin: Origin, writing: Schema | None = None) -> Oper
             node.part, LinkMatch(node.target, node.link, matching), LinkMatch(node.target, node.link, none)
         )
     return node
+
+
+def _by_key(node: ForwardMatch | ReverseMatch, origin: Origin) -> Operation[Node]:
+    """The condition on related objects as one on the key that leads to them."""
+    hop = node.hop
+    keys = yield from _values_of(hop.schema, node.part, hop.arrival, origin)
+    none = Compare(hop.source, "null") if hop.forward else ReverseMatch(hop, Compare(hop.schema.pk, "null"))
+    return _or_nothing(node.part, _one_of(hop.source, keys), none)
+
+
+def _apart(node: ForwardMatch | ReverseMatch, origin: Origin, _writing: Schema | None) -> Operation[Node]:
+    """The condition on related objects, which may be in any partition, as one on the key that leads to them.
+
+    Where an object without fields meets it, an object has it unless the key leads to objects that do not.
+    """
+    hop, found = node.hop, list[tuple[Any, ...]]()
+    for part in asked_before(node):
+        found.append((yield from _values_of(hop.schema, part, hop.arrival, origin)))
+    if not holds_for_nothing(node.part):
+        return _one_of(hop.source, found[0])
+    met = {key for keys in found[1:] for key in keys}
+    return Not(_one_of(hop.source, tuple(key for key in found[0] if key not in met)))
+
+
+def gathered(node: BoolOp) -> list[Node]:
+    """The parts of a condition; those on the same objects of other partitions as one, which one query looks up."""
+    rest: list[Node] = []
+    by_hop: dict[RelationStep, list[ForwardMatch | ReverseMatch]] = {}
+    for part in node.parts:
+        if isinstance(part, ForwardMatch | ReverseMatch) and _may_be_gathered(part.hop, node.connector):
+            by_hop.setdefault(part.hop, []).append(part)
+        else:
+            rest.append(part)
+    one = [replace(some[0], part=join(node.connector, [match.part for match in some])) for some in by_hop.values()]
+    return [*one, *rest]
+
+
+def _may_be_gathered(hop: RelationStep, connector: str) -> bool:
+    """Whether conditions on the objects of a step, joined so, are one on each of these objects."""
+    return hop.apart and (connector == "or" or (hop.to_one and connector == "and"))
+
+
+def asked_before(node: ForwardMatch | ReverseMatch) -> tuple[Node, ...]:
+    """The conditions on related objects of other partitions that are looked up before: what meets them; or, of one that
+    an object without fields meets, what does not; of many objects all of them, and those that meet it.
+    """
+    hop, part = node.hop, node.part
+    if not holds_for_nothing(part):
+        return (part,)
+    if hop.to_one:
+        return (Not(part),)
+    every = Constant(True)
+    return (every,) if part == Compare(hop.schema.pk, "null") else (every, part)
+
+
+def _beside(node: ForwardMatch | ReverseMatch, origin: Origin, writing: Schema | None) -> Operation[Node]:
+    """The condition on related objects of the same partition, with what it says of others settled before."""
+    part = yield from _resolved(node.part, origin, writing)
+    settled = replace(node, part=part)
+    return settled if not settled.client_side(origin.limits) else (yield from _apart(settled, origin, writing))
 
 
 def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[Node]:
@@ -135,6 +196,9 @@ def _values_of(schema: Schema, part: Node, column: Column, origin: Origin) -> Op
             f"evaluates on the same related object; give it to a filter() call of its own"
         )
     plan = yield from planned(Query(schema, order=(), fields=(column.name,)), origin, part)
+    if plan.derived:
+        cells = yield from rows_with_apart(plan)
+        return tuple(dict.fromkeys(row[column.name] for row in cells if row[column.name] is not None))
     rows = yield from fetch(plan)
     if column.codec.finish is None and column.default is None:
         wires = (row[0] for row in rows)
@@ -167,13 +231,14 @@ def _again(column: Column, query: Query, origin: Origin) -> Operation[tuple[Node
     whole = part is resolved and not query.sliced
     if column is named and column is query.schema.pk:
         return part, whole
-    for _, reference in registry.referrers(query.schema):
+    for source, reference in registry.referrers(query.schema):
         if reference.column is column and reference.referred(query.schema) is named:
-            return ForwardMatch(column, query.schema, part, named), whole
+            return ForwardMatch(RelationStep(reference, True, query.schema, source), part), whole
     for reference in query.schema.references:
         target = registry.schema_for(reference.target)
         if reference.column is named and reference.referred(target) is column:
-            return ReverseMatch(query.schema, named, part, column), whole and not holds_for_nothing(part)
+            back = RelationStep(reference, False, query.schema, target)
+            return ReverseMatch(back, part), whole and not holds_for_nothing(part)
     return None
 
 

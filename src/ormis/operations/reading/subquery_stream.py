@@ -14,6 +14,7 @@ from ...planning.predicates import comparable
 from ...planning.scopes import scope_for
 from ...query.expressions import Condition
 from .answers import Answer, place_of
+from .apart_cells import completed, less_apart
 from .pages import first_page, next_page
 from .related_rows import CellRow
 from .select import cells_of, meets
@@ -42,17 +43,19 @@ def stream(found: Correlation, by_key: Mapping[Key, Sequence[Outside]], origin: 
         return
     value, place = value_cell(found.cell).name, place_of(plan.order)
     waiting = {key: [*some] for key, some in by_key.items()}
-    page, ahead = (yield from first_page(plan)), 0
+    reading = less_apart(plan) if plan.derived else plan
+    page, ahead = (yield from first_page(reading)), 0
     while True:
-        for i, row in enumerate(page.rows):
-            if meets(plan, row):
-                cells = cells_of(plan, row)
-                rank = _rank(plan, page.ranks, i, ahead)
-                _give(found, waiting, cells, (place(cells, rank), cells[value]))
+        rows = [(i, cells_of(reading, row)) for i, row in enumerate(page.rows) if meets(reading, row)]
+        if plan.derived:
+            rows = yield from completed(plan, rows)
+        for i, cells in rows:
+            rank = _rank(plan, page.ranks, i, ahead)
+            _give(found, waiting, cells, (place(cells, rank), cells[value]))
         ahead += len(page.rows)
         if page.last or not waiting:
             return
-        page = yield from next_page(plan, page)
+        page = yield from next_page(reading, page)
 
 
 def _plan(found: Correlation, by_key: Mapping[Key, Sequence[Outside]], origin: Origin) -> Operation[Plan]:

@@ -59,7 +59,7 @@ def linked_through(
 
 def _condition(hop: RelationStep, query: Query) -> Node:
     met = of_kind(query.schema, condition(query))
-    return met if isinstance(met, Constant) else ForwardMatch(hop.source, query.schema, met, hop.arrival)
+    return met if isinstance(met, Constant) else ForwardMatch(hop, met)
 
 
 def _links(plan: Plan, near: Column, keys: Sequence[Any]) -> Operation[Rows]:

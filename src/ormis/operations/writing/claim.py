@@ -17,10 +17,11 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from ...calls import Argument, Operation, Origin
-from ...errors import FieldError, OrmisError
+from ...errors import ClusterError, FieldError, OrmisError
 from ...limits import ATTEMPTS
+from ...planning.apart import ApartCell, ApartCount
 from ...planning.columns import Cell, needed
-from ...planning.plan import Plan, packed
+from ...planning.plan import Plan, check_order, packed
 from ...planning.predicates import BoolOp, Compare, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...query.q import Q
 from ...query.state import Query
@@ -80,6 +81,7 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
         raise ValueError(f"claim({number!r}): give the number of objects, 0 or more")
     source._cache = None
     query = source.query
+    check_order(query, origin.limits, "claim()")
     plan = yield from planned(
         query.having(offset=0, limit=number or 1, fields=None, related=(), shape="objects"), origin, writing=True
     )
@@ -103,6 +105,11 @@ def _claimed(
     subquery = next((value for value in values.values() if _has_subquery(value)), None)
     if subquery is not None:
         raise FieldError(f"{name}: claim() can't write {subquery}: values of subqueries are those of update()")
+    if plan.prepared is None and any(isinstance(one, ApartCell | ApartCount) for one in plan.derived):
+        raise ClusterError(
+            f"{name}: claim() can't go by {plan.derived[0].name!r}, of objects in whatever partition: keep it in a "
+            f"field of {name}, or put its objects beside those by Meta.partition_by"
+        )
     if plan.prepared is None and plan.derived:
         raise FieldError(
             f"{name}: a queryset that is filtered or ordered by {plan.derived[0].name} can't be claimed: that is "
