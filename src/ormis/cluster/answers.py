@@ -27,6 +27,7 @@ from .queues import answer_claim
 from .reading import answer_query, by_key, targets
 from .routing import PartitionCall
 from .side_by_side import Steps
+from .topology import Topology
 from .unique_values import value_in
 from .writing import Chooser, answer_change, answer_commit, answer_reserve
 
@@ -37,9 +38,10 @@ _unpack = msgspec.msgpack.Decoder().decode
 class Answers:
     """Answers the calls of operations on the partitions of one database."""
 
-    def __init__(self, partitions: Partitions, chooser: Chooser) -> None:
+    def __init__(self, partitions: Partitions, chooser: Chooser, topology: Topology) -> None:
         self.partitions = partitions
         self.chooser = chooser
+        self.topology = topology
 
     def place(self, call: Call) -> Partition | None:
         """The partition of a call that is sent there as it is, where a look at it tells."""
@@ -94,6 +96,10 @@ class Answers:
         return (yield from answer_change(call, self.partitions))
 
     def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
+        """The times to live are left out where calls were redirected meanwhile: then a cache does not keep the rows.
+        Nobody may listen to the node that they come from.
+        """
+        redirections = self.topology.redirections
         places: dict[Partition, list[int]] = {}
         for at, key in enumerate(call.keys):
             places.setdefault(self.partitions.of_hash(call.fields, key), []).append(at)
@@ -107,7 +113,7 @@ class Answers:
         found: list[Any] = [None] * (2 * len(call.keys))
         order = [2 * at + i for some in places.values() for at in some for i in (0, 1)]
         for at, reply in zip(order, replies, strict=True):
-            found[at] = reply
+            found[at] = None if at % 2 == 0 and redirections != self.topology.redirections else reply
         return found
 
     def _renew(self, call: ScriptCall) -> Steps[Any]:
