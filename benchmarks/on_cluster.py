@@ -290,6 +290,46 @@ class Counted(Fan):
         return Player.objects.using(database).filter(score__gte=10_000, score__lt=60_000).count()
 
 
+class Ranked(Fan):
+    """The place of an object by an indexed field."""
+
+    name = "cluster-rank"
+    title = f"rank() by an indexed field over {PARTITIONS} partitions / on one server"
+    target = None
+
+    def ask(self, database: Database) -> Any:
+        players = Player.objects.using(database).order_by("-score")
+        return players.rank(self.players[database][0])
+
+    def check(self) -> None:
+        """The objects are the same ones, by their scores."""
+        OnCluster.check(self)
+
+
+class Claimed(Fan):
+    """Jobs of a queue, one after another, in no order: each is one call to one partition."""
+
+    name = "cluster-claim"
+    title = f"claim(1) without an order over {PARTITIONS} partitions / on one server"
+    target = None
+    order: ClassVar[tuple[str, ...]] = ()
+
+    def ask(self, database: Database) -> Any:
+        queue = Player.objects.using(database).filter(status="active").order_by(*self.order)
+        return queue.claim(1, status="banned")
+
+    def check(self) -> None:
+        """Nothing: which job comes first is open."""
+
+
+class ClaimedInOrder(Claimed):
+    """The same in an order: a look at all partitions before each."""
+
+    name = "cluster-claim-in-order"
+    title = f"claim(1) by an indexed field over {PARTITIONS} partitions / on one server"
+    order = ("score",)
+
+
 class BulkCreate(OnCluster):
     """Many new objects at once."""
 
@@ -353,6 +393,9 @@ LINES: list[type[Line]] = [
     SaveFieldMany,
     Top,
     Counted,
+    Ranked,
+    Claimed,
+    ClaimedInOrder,
     BulkCreate,
     Memory,
 ]

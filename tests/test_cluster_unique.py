@@ -371,8 +371,9 @@ def test_get_or_create(db: ormis.Database, cluster: LocalCluster) -> None:
         Account.objects.get_or_create(email="g1", name="other")
     with pytest.raises(ormis.ClusterError, match="name the key or a unique value"):
         Account.objects.get_or_create(name="n")
-    with pytest.raises(ormis.ClusterError, match="claim"):
-        Account.objects.filter(name="n").claim(1, name="x")
+    with pytest.raises(ormis.ClusterError, match=r"claim\(\)"):
+        Account.objects.filter(name="n").claim(1, name="x", email="x")
+    assert len(Account.objects.filter(name="n").claim(1, name="x")) == 1
     at_rest(db, cluster)
 
 

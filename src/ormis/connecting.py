@@ -76,11 +76,10 @@ def connect(
         database = Database(
             Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound
         )
-    elif cache or read_from == "replica":
-        option = "cache=" if cache else 'read_from="replica"'
-        raise ClusterError(f"connect({option}): that is not there yet on a cluster; leave it out")
+    elif read_from == "replica":
+        raise ClusterError('connect(read_from="replica"): that is not there yet on a cluster; leave it out')
     else:
-        database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cluster=cluster)
+        database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cache, cache_bound, cluster=cluster)
     if read_from == "replica":
         database._reader = database.replica
     _default = database

@@ -19,6 +19,7 @@ from redis import asyncio as aioredis
 from redis.exceptions import ResponseError
 
 from .caching.cache import Cache
+from .caching.listener import Heard, Listener
 from .caching.rows import Rows
 from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
 from .cluster.claims_check import check_claims
@@ -64,9 +65,12 @@ class Database:
         self._connections = connections
         self._cluster = cluster
         self.limits = limits if cluster is None else replace(limits, partitions=len(cluster.partitions))
-        self.cache = Cache(cache, cache_bound, connections.prefix, connections.listening, connections.leads_to)
+        listening = partial(_listening, connections) if cluster is None else cluster.listening
+        self.cache = Cache(cache, cache_bound, connections.prefix, listening)
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
         self._drop = self.cache.drop if cache else None
+        if cluster is not None:
+            cluster.drop = self._drop
         self._own = self
         self.is_open = True
         """False from close() on."""
@@ -432,6 +436,10 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _listening(connections: Connections, heard: Heard, bound: float) -> Listener:
+    return Listener(heard, connections.listening, connections.leads_to, bound)
 
 
 class Replica(Database):

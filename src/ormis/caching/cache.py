@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from threading import Lock, RLock
-from typing import Any
 from weakref import WeakSet
 
 from ..calls import NOTHING, Written
 from ..reports import CacheStats
 from ..schema.schema import Schema
 from .clock import clock
-from .listener import Listener
+from .listener import Heard, Listening
 from .rows import Room, Rows
 
 _caches = WeakSet["Cache"]()
@@ -22,22 +21,19 @@ class Cache:
 
     limit: how many rows at most; 0 keeps none.
     bound: how old, in seconds, the news of the server may be for a row to be served.
-    connect, is_current: as of Listener.
+    listening: makes what listens to the server, and tells this.
     refused: why the server refuses to say what changes; empty if it does not.
     """
 
-    def __init__(
-        self, limit: int, bound: float, prefix: str, connect: Callable[[], Any], is_current: Callable[[Any], bool]
-    ) -> None:
+    def __init__(self, limit: int, bound: float, prefix: str, listening: Callable[[Heard, float], Listening]) -> None:
         self.limit = limit
         self._bound = bound
         self._prefix = prefix
-        self._connect = connect
-        self._is_current = is_current
+        self._listening = listening
         self._room = Room(limit, self._listen)
         self._rows: dict[Schema, Rows] = {}
         self._by_prefix: dict[bytes, list[Rows]] = {}
-        self._listener: Listener | None = None
+        self._listener: Listening | None = None
         self._starting = Lock()
         self._closed = False
         self.refused = ""
@@ -159,7 +155,7 @@ class Cache:
             return
         with self._starting:
             if self._listener is None and not self._closed:
-                self._listener = Listener(self, self._connect, self._is_current, self._bound)
+                self._listener = self._listening(self, self._bound)
                 self._listener.start()
 
     def _leave_to_parent(self) -> None:

@@ -57,6 +57,22 @@ class Heard(Protocol):
         ...
 
 
+class Listening(Protocol):
+    """What a cache has to be told by: a listener, or several."""
+
+    def start(self) -> None:
+        """Begins to listen."""
+        ...
+
+    def close(self) -> None:
+        """Ends, and closes the connections."""
+        ...
+
+    def leave(self) -> None:
+        """In a process that was forked: closes this process's copies of the connections."""
+        ...
+
+
 class Push(list[Any]):
     """An invalidation as the server pushes it: [b"invalidate", keys or None]."""
 
@@ -90,12 +106,16 @@ class Listener:
 
     def close(self) -> None:
         """Ends the thread and closes its connection."""
+        self.stop()
+        self._thread.join(1)
+
+    def stop(self) -> None:
+        """The same, without waiting for it."""
         self._closed.set()
         sock = getattr(self._connection, "_sock", None)
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(SHUT_RDWR)  # wakes the thread, which closes the connection
-        self._thread.join(1)
 
     def leave(self) -> None:
         """In a process that was forked: closes this process's copy of the connection, which stays the parent's."""
@@ -144,8 +164,12 @@ class Listener:
         if not self._ask_tracking(connection):
             return False
         self._asked.append((now, None))
-        connection.send_command("PING", check_health=False)
+        self._ask(connection)
         return True
+
+    def _ask(self, connection: Any) -> None:
+        """Sends the command whose reply comes after the news of all that was written before it."""
+        connection.send_command("PING", check_health=False)
 
     def _ask_tracking(self, connection: Any) -> bool:
         """Asks for the prefixes that are wanted and not tracked yet; False if the server would refuse them since one

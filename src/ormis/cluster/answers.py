@@ -12,19 +12,24 @@ import msgspec
 from ..calls import Call, Command, HashRead, HashReads, Invocation, ScriptCall
 from ..errors import ClusterError
 from ..operations.reading.pages import QueryCall
-from ..operations.writing.mutations import CommitCall, ModelCall
+from ..operations.writing.claim_calls import ClaimCall
+from ..operations.writing.get_or_create import ObtainCall
+from ..operations.writing.mutations import CommitCall
 from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
 from ..schema import registry
 from ..storage.keys import COPY
 from ..storage.scripts import script
-from .claimed_sets import answer_at_claim, answer_by_value, answer_changed_values, changes_values
+from .claimed_sets import answer_at_claim, answer_changed_values, changes_values
+from .get_or_create import answer_obtain
 from .partitions import Partition, Partitions
+from .queues import answer_claim
 from .reading import answer_query, by_key, targets
 from .routing import PartitionCall
 from .side_by_side import Steps
-from .unique_values import over_partitions, value_in
-from .writing import Chooser, answer_change, answer_commit, answer_in_one, answer_reserve
+from .topology import Topology
+from .unique_values import value_in
+from .writing import Chooser, answer_change, answer_commit, answer_reserve
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
@@ -33,9 +38,10 @@ _unpack = msgspec.msgpack.Decoder().decode
 class Answers:
     """Answers the calls of operations on the partitions of one database."""
 
-    def __init__(self, partitions: Partitions, chooser: Chooser) -> None:
+    def __init__(self, partitions: Partitions, chooser: Chooser, topology: Topology) -> None:
         self.partitions = partitions
         self.chooser = chooser
+        self.topology = topology
 
     def place(self, call: Call) -> Partition | None:
         """The partition of a call that is sent there as it is, where a look at it tells."""
@@ -63,10 +69,10 @@ class Answers:
             return (yield from self._change(call))
         if isinstance(call, ReserveCall):
             return (yield from answer_reserve(call, partitions, self.chooser))
-        if isinstance(call, ModelCall):
-            if call.plan is not None and over_partitions(call.plan.schema):
-                return (yield from answer_by_value(call, self.answer))
-            return (yield from answer_in_one(call, partitions))
+        if isinstance(call, ObtainCall):
+            return (yield from answer_obtain(call, partitions, self.answer))
+        if isinstance(call, ClaimCall):
+            return (yield from answer_claim(call, partitions, self.answer))
         if call.name == "get":
             model, _, pk = _unpack(_packed(call))
             return (yield PartitionCall(call, partitions.of(registry.schema_for(model), pk)))
@@ -90,6 +96,10 @@ class Answers:
         return (yield from answer_change(call, self.partitions))
 
     def _read_hashes(self, call: HashReads) -> Steps[list[Any]]:
+        """The times to live are left out where calls were redirected meanwhile: then a cache does not keep the rows.
+        Nobody may listen to the node that they come from.
+        """
+        redirections = self.topology.redirections
         places: dict[Partition, list[int]] = {}
         for at, key in enumerate(call.keys):
             places.setdefault(self.partitions.of_hash(call.fields, key), []).append(at)
@@ -103,7 +113,7 @@ class Answers:
         found: list[Any] = [None] * (2 * len(call.keys))
         order = [2 * at + i for some in places.values() for at in some for i in (0, 1)]
         for at, reply in zip(order, replies, strict=True):
-            found[at] = reply
+            found[at] = None if at % 2 == 0 and redirections != self.topology.redirections else reply
         return found
 
     def _renew(self, call: ScriptCall) -> Steps[Any]:

@@ -1,29 +1,23 @@
 """Queries, and changes of sets, of models with unique values over partitions (claims.py)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
-from ..calls import Call, Operation, relayed
-from ..errors import ClusterError, UniqueViolation
+from ..calls import Call
+from ..errors import ClusterError
 from ..operations.reading import select
 from ..operations.reading.pages import QueryCall
-from ..operations.writing.mutations import CommitCall, ModelCall, results_of
 from ..operations.writing.set_changes import ChangeCall, keys_only
 from ..planning.plan import Plan
-from ..planning.predicates import Compare, conjuncts
 from .claiming import Wanted, claimed, stored_texts
 from .claims import claim_in, entries, looking, owner_of, release
 from .partitions import Partition, Partitions
 from .placement import placement_of_writes
 from .reading import answer_query, by_key, targets
 from .routing import PartitionCall
-from .side_by_side import Steps, side_by_side
+from .side_by_side import Steps, answered, side_by_side
 from .unique_values import Value, by_position, over_partitions, touched, value_in, values_of
 from .writing import answer_change, changed_in_all, steps_by_keys
-
-T = TypeVar("T")
-Answer = Callable[[Call], Steps[Any]]
-"""Answers a call of an operation."""
 
 
 def answer_at_claim(call: QueryCall, value: Value, partitions: Partitions) -> Steps[Any]:
@@ -80,7 +74,7 @@ def answer_changed_values(call: ChangeCall, partitions: Partitions) -> Steps[Any
             return claimed(cast(ChangeCall, sent), wanted, [plan.schema], partition, partitions)
 
         steps = steps_by_keys(plan, requested, call.more, keys)
-        results[partition] = yield from _relayed(steps, answer)
+        results[partition] = yield from answered(steps, answer)
     return changed_in_all(own, results)
 
 
@@ -122,46 +116,3 @@ def _wanted(call: ChangeCall, plan: Plan, texts: Mapping[str, Any]) -> Wanted:
         wanted.old.update(dict.fromkeys(values_of(schema, row, changes)))
         wanted.keys.add((schema.key, key))
     return wanted
-
-
-# get_or_create() -----------------------------------------------------------------------------------------------------
-
-
-def answer_by_value(call: ModelCall, answer: Answer) -> Steps[Any]:
-    """The reply to get_or_create() and update_or_create(): the object is looked for, and created if it is not there.
-
-    Two clients create one object, since the query names its key, or a unique value; the other one is refused, and finds
-    it then. Raises ClusterError for other queries and calls.
-    """
-    plan, operation = call.plan, call.in_block
-    assert plan is not None
-    if call.name != "get_or_create" or operation is None or not _names_one(plan):
-        names = ", ".join(unique.name for unique in over_partitions(plan.schema))
-        raise ClusterError(
-            f"{plan.schema.name}: {call.name}() finds and changes objects in one step, and the unique {names} is "
-            f"compared over all partitions: name the key or a unique value in the query of get_or_create(), or let the "
-            f"constraint contain the field of Meta.partition_by"
-        )
-    placement_of_writes(plan.schema)
-
-    def committed(sent: Call) -> Steps[Any]:
-        reply = yield from answer(sent)
-        return ["ok", results_of(sent.mutations, reply)] if isinstance(sent, CommitCall) else reply
-
-    try:
-        return (yield from _relayed(operation(), committed))
-    except UniqueViolation:  # another client has created it meanwhile; or the query asks for more than the value
-        return (yield from _relayed(operation(), committed))
-
-
-def _names_one(plan: Plan) -> bool:
-    """Returns whether a query names the key or a unique value: then at most one object meets it."""
-    key = any(
-        isinstance(part, Compare) and part.operator == "eq" and part.column.name == plan.schema.pk.name
-        for part in conjuncts(plan.where)
-    )
-    return key or value_in(plan) is not None
-
-
-def _relayed(operation: Operation[T], answer: Answer) -> Steps[T]:
-    return cast(Steps[T], relayed(operation, cast(Any, answer)))

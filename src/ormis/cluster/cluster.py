@@ -2,21 +2,39 @@
 
 import os
 from asyncio import Future
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from random import randrange
 from typing import Any, Self, cast
 
-from ..calls import Call, Command, HashRead, Invocation, OneCall, OneWrite, Operation, R, Sent, T, steps
+from ..caching.listener import Heard
+from ..calls import (
+    Call,
+    Command,
+    HashRead,
+    Invocation,
+    OneCall,
+    OneWrite,
+    Operation,
+    R,
+    ScriptCall,
+    Sent,
+    T,
+    Written,
+    steps,
+)
 from ..connections.settings import settings_of_target
 from ..connections.urls import parse
 from ..drivers.capture import unseen
 from ..drivers.driving import adrive, drive
+from ..drivers.sync import Drop
 from ..errors import ClusterError
 from ..limits import Limits
 from ..operations.upkeep.layout import check_layout
 from . import single
 from .answers import Answers
+from .caching import NodeListeners
 from .nodes import Nodes
 from .partitions import PARTITION, Partitions
 from .routing import PartitionCall, Router
@@ -35,8 +53,10 @@ class Cluster:
         self.partitions = Partitions(partitions, nodes.prefix)
         self.router = Router(nodes)
         self._chooser = Chooser(self.partitions, randrange(partitions))  # noqa: S311
-        self._answers = Answers(self.partitions, self._chooser)
+        self._answers = Answers(self.partitions, self._chooser, self.router.topology)
         self._checked = False
+        self.drop: Drop | None = None
+        """Drops from a cache what a call may change: called before and after it."""
 
     @classmethod
     def open(cls, url: str | os.PathLike[str] | None, prefix: str | None, shared: bool | None) -> Self | None:
@@ -63,15 +83,47 @@ class Cluster:
         await self._amake_ready()
         return await adrive(operation, self._areply)
 
+    def listening(self, heard: Heard, bound: float) -> NodeListeners:
+        """What listens to the nodes for a cache."""
+        return NodeListeners(heard, bound, self.router, self.partitions)
+
+    @contextmanager
+    def _dropping(self, written: Callable[[], Written | None]) -> Generator[None]:
+        """Around what writes: a cache drops what that may change. written: says what; None for anything."""
+        if self.drop is None:
+            yield
+            return
+        found = written()
+        self.drop(found)
+        try:
+            yield
+        finally:
+            self.drop(found)
+
     def _reply(self, call: Call) -> Any:
         """The reply to a call of an operation."""
+        if self.drop is not None and isinstance(call, ScriptCall) and call.once:
+            with self._dropping(call.written):
+                return self._answered(call)
+        return self._answered(call)
+
+    def _areply(self, call: Call) -> Coroutine[Any, Any, Any]:
+        """As _reply(), to be awaited."""
+        if self.drop is not None and isinstance(call, ScriptCall) and call.once:
+            return self._adropping(call)
+        return self._aanswered(call)
+
+    async def _adropping(self, call: ScriptCall) -> Any:
+        with self._dropping(call.written):
+            return await self._aanswered(call)
+
+    def _answered(self, call: Call) -> Any:
         partition = self._answers.place(call)
         if partition is None:
             return self._run(self._answers.answer(call))
         return self.router.send(PartitionCall(cast(Sent, call), partition))
 
-    def _areply(self, call: Call) -> Coroutine[Any, Any, Any]:
-        """As _reply(), to be awaited."""
+    def _aanswered(self, call: Call) -> Coroutine[Any, Any, Any]:
         partition = self._answers.place(call)
         if partition is None:
             return self._arun(self._answers.answer(call))
@@ -110,7 +162,8 @@ class Cluster:
         if partition is None:
             reply = self.run(_alone(operation.call()))
         else:
-            reply = single.write(self.router, operation, partition)
+            with self._dropping(lambda: operation.call().written()):
+                reply = single.write(self.router, operation, partition)
         operation.result(reply)
 
     async def awrite_one(self, operation: OneWrite) -> None:
@@ -119,7 +172,8 @@ class Cluster:
         if partition is None:
             reply = await self.arun(_alone(operation.call()))
         else:
-            reply = await single.awrite(self.router, operation, partition)
+            with self._dropping(lambda: operation.call().written()):
+                reply = await single.awrite(self.router, operation, partition)
         operation.result(reply)
 
     # Partition by partition ------------------------------------------------------------------------------------------
@@ -127,12 +181,14 @@ class Cluster:
     def run_in_each(self, make: Callable[[], Operation[T]]) -> list[T]:
         """Runs an operation in each partition, as if that were a database; the results in their order."""
         self._make_ready()
-        return [self._run(side_by_side({one: make()}))[one] for one in self.partitions.all]
+        with self._dropping(_anything):
+            return [self._run(side_by_side({one: make()}))[one] for one in self.partitions.all]
 
     async def arun_in_each(self, make: Callable[[], Operation[T]]) -> list[T]:
         """As run_in_each(), with the connections of the running event loop."""
         await self._amake_ready()
-        return [(await self._arun(side_by_side({one: make()})))[one] for one in self.partitions.all]
+        with self._dropping(_anything):
+            return [(await self._arun(side_by_side({one: make()})))[one] for one in self.partitions.all]
 
     def run_between(self, make: Callable[[Partitions], Steps[T]]) -> T:
         """Runs what looks at several partitions at once."""
@@ -147,13 +203,15 @@ class Cluster:
     def run_side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
         """As run_in_each(), in all partitions at the same time."""
         self._make_ready()
-        results = self._run(side_by_side({one: make() for one in self.partitions.all}))
+        with self._dropping(_anything):
+            results = self._run(side_by_side({one: make() for one in self.partitions.all}))
         return [results[one] for one in self.partitions.all]
 
     async def arun_side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
         """As run_side_by_side(), with the connections of the running event loop."""
         await self._amake_ready()
-        results = await self._arun(side_by_side({one: make() for one in self.partitions.all}))
+        with self._dropping(_anything):
+            results = await self._arun(side_by_side({one: make() for one in self.partitions.all}))
         return [results[one] for one in self.partitions.all]
 
     def _make_ready(self) -> None:
@@ -216,6 +274,10 @@ async def _result(
 ) -> R:
     reply = await coming
     return await run(steps(operation)) if isinstance(reply, Exception) else operation.result(reply)
+
+
+def _anything() -> None:
+    """What operations in all partitions may change: it is not known."""
 
 
 def _alone(call: Call) -> Operation[Any]:

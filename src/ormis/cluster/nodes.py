@@ -98,14 +98,6 @@ class Nodes:
         own = {name: given[name] for name in known if name in given}
         return own | ({"ssl": True} if self._settings.transport == "tls" else {})
 
-    def listening(self) -> Any:
-        """As of a plain server; objects are not kept on a cluster."""
-        raise NotImplementedError
-
-    def leads_to(self, connection: Any) -> bool:
-        """As of a plain server."""
-        raise NotImplementedError
-
     def to_replicas(self) -> "Nodes":
         """Itself: reads go to the nodes that take the writes."""
         return self

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..calls import Operation
-from ..errors import ClusterError
+from ..calls import Command, Operation
 from ..operations.reading import select
 from ..operations.reading.pages import (
     Merged,
@@ -31,14 +30,13 @@ from ..operations.reading.select import positions_in_order, take_related
 from ..planning.plan import Plan
 from ..records.state import Wire
 from ..schema.schema import Schema
+from ..storage.keys import ids_key
 from .merging import are_whole, cut_off, page_of, picked, share
 from .partitions import Partition, Partitions
 from .placement import placement
+from .ranking import answer_rank, behind_place, place_in
 from .routing import PartitionCall
 from .side_by_side import Steps, side_by_side
-
-_MERGED = frozenset({"places", "in_parts", "keys", "enough"})
-"""Requests beside the plain one whose answers can be put together."""
 
 
 def answer_query(call: QueryCall, partitions: Partitions, known: Sequence[Partition] | None = None) -> Steps[Any]:
@@ -56,12 +54,15 @@ def answer_query(call: QueryCall, partitions: Partitions, known: Sequence[Partit
     in_portions = "keys" in call.more and call.want == "rows"  # of which others may be of several partitions
     if len(asked) == 1 and not in_portions:
         return (yield PartitionCall(call, asked[0]))
-    if not call.more.keys() <= _MERGED or ("places" in call.more and not _counts_order(plan)):
-        raise ClusterError(
-            f"{plan.schema.name}: rank() and around() over several partitions are not there yet on a "
-            f"cluster, nor is page() of objects whose keys are not counted: name the key, or the field of "
-            f"Meta.partition_by, in the query"
-        )
+    if "before" in call.more:
+        return (yield from answer_rank(call, partitions, asked))
+    steps, place = _merged(call, plan, partitions, asked), place_in(plan.where)
+    if place is not None:
+        steps = behind_place(steps, place, partitions.of(plan.schema, place.key))
+    return (yield from steps)
+
+
+def _merged(call: QueryCall, plan: Plan, partitions: Partitions, asked: Sequence[Partition]) -> Steps[Merged]:
     if not asked:
         return _reply(Page(plan, whole=True))
     if call.meanwhile is not None:
@@ -276,14 +277,22 @@ def _by_keys(plan: Plan, pages: Mapping[Partition, Page]) -> Steps[Page]:
         limit=limit,
         renews=False,
     )
-    found = yield from side_by_side({one: select.fetch(keys_only) for one in pages})
-    parts: list[Page] = []
-    for rows in found.values():
-        page = Page(keys_only, len(rows), whole=True)
-        page.rows, page.ranks = rows, [float(at) for at in range(len(rows))]
-        parts.append(page)
-    rows = merged(keys_only, parts, False, _counts_order(plan)).rows
+    found = yield from side_by_side({one: _keys_and_ranks(keys_only) for one in pages})
+    rows = merged(keys_only, [*found.values()], False, False).rows
     return Page(plan, keys=[_key(keys_only, row) for row in rows[:limit]], long=True)
+
+
+def _keys_and_ranks(plan: Plan) -> Operation[Page]:
+    """The rows of one partition, as far as they are still there, with their ranks."""
+    rows = yield from select.fetch(plan)
+    ranks: list[Any] = []
+    for first in range(0, len(rows), plan.limits.keys):
+        keys = [_key(plan, row) for row in rows[first : first + plan.limits.keys]]
+        ranks += yield Command(("ZMSCORE", ids_key(plan.schema.key), *keys))
+    there = [at for at, rank in enumerate(ranks) if rank is not None]
+    page = Page(plan, len(there), whole=True)
+    page.rows, page.ranks = rows.picked(there), [float(ranks[at]) for at in there]
+    return page
 
 
 def _key(plan: Plan, row: Wire) -> str:

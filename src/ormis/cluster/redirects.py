@@ -73,6 +73,8 @@ class Way:
         """
         self._tries += 1
         self.ask = None
+        if isinstance(error, AskError):  # and MovedError, which is one
+            self.topology.redirections += 1
         if isinstance(error, MovedError):
             self.topology.moved(self.slot, _named(error, node))
             return self._pause(error) if self._tries > FREE else 0.0

@@ -1,9 +1,9 @@
 """Operations that run at the same time, each in a partition of its own: their calls go out together, round by round."""
 
-from collections.abc import Generator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, TypeVar, cast
 
-from ..calls import Invocation, Operation
+from ..calls import Call, Invocation, Operation, relayed
 from .partitions import Partition
 from .routing import PartitionCall
 
@@ -12,6 +12,13 @@ Step = Any
 """A `PartitionCall`, a list of them, or an `Invocation`."""
 Steps = Generator[Step, Any, T]
 """An operation whose calls say where they go."""
+Answer = Callable[[Call], Steps[Any]]
+"""Answers a call of an operation."""
+
+
+def answered(operation: Operation[T], answer: Answer) -> Steps[T]:
+    """The operation, with its calls answered in this way."""
+    return cast("Steps[T]", relayed(operation, cast(Any, answer)))
 
 
 def side_by_side(operations: Mapping[Partition, Operation[T]]) -> Steps[dict[Partition, T]]:

@@ -1,6 +1,6 @@
 """Which node a slot belongs to, as far as it is known: learned from CLUSTER SLOTS, corrected by redirections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -14,6 +14,8 @@ class Topology:
     """The owners of the slots. Threads and event loops share it: each change replaces whole entries.
 
     seeds: the nodes that the URL names; asked when no other answers.
+    version: a number that grows with each change of an owner; on_change: called after it, by whoever has learned it.
+    redirections: how many calls were sent to another node than they had asked.
     """
 
     def __init__(self, seeds: Sequence[Address]) -> None:
@@ -25,6 +27,8 @@ class Topology:
         self.error: Exception | None = None
         """Why no node has said which slots it has."""
         self._learned = 0.0
+        self.version = self.redirections = 0
+        self.on_change: Callable[[], object] | None = None
 
     def owner(self, slot: int) -> Address | None:
         """The node that a slot belongs to, None if that is not known."""
@@ -37,7 +41,14 @@ class Topology:
 
     def moved(self, slot: int, node: Address) -> None:
         """A redirection has named the owner of a slot."""
-        self._owners[slot] = node
+        if self.owner(slot) != node:
+            self._owners[slot] = node
+            self._changed()
+
+    def _changed(self) -> None:
+        self.version += 1
+        if self.on_change is not None:
+            self.on_change()
 
     @property
     def is_fresh(self) -> bool:
@@ -51,13 +62,21 @@ class Topology:
 
     def learn(self, reply: Any, asked: Address) -> bool:
         """Takes over a reply of CLUSTER SLOTS; returns False if it names no slots."""
-        ranges = [(int(first), int(last), _address(place, asked)) for first, last, place, *_ in reply or ()]
+        ranges = owners_in(reply, asked)
         if not ranges:
             return False
+        known, same = self._owners, self._ranges == ranges
         self._ranges, self._owners, self.error = ranges, {}, None
         self.nodes = tuple(dict.fromkeys(node for *_, node in ranges))
         self._learned = monotonic()
+        if not same or any(self.owner(slot) != node for slot, node in known.items()):
+            self._changed()
         return True
+
+
+def owners_in(reply: Any, asked: Address) -> list[tuple[int, int, Address]]:
+    """The first and the last slot of each range in a reply of CLUSTER SLOTS, and its owner."""
+    return [(int(first), int(last), _address(place, asked)) for first, last, place, *_ in reply or ()]
 
 
 def _address(place: Sequence[Any], asked: Address) -> Address:

@@ -5,7 +5,7 @@ of a queryset go to many partitions at once; in each of them they are all or not
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from ..operations.outcomes import NotInOneCall, answer_of
 from ..operations.reading import select
 from ..operations.writing.client_arithmetic import commit_computing
 from ..operations.writing.fast_commit import fast_insert
-from ..operations.writing.mutations import CommitCall, ModelCall, Mutation
+from ..operations.writing.mutations import CommitCall, Mutation
 from ..operations.writing.set_changes import Change, ChangeCall, ask_change, keys_only
 from ..operations.writing.unit_of_work import ReserveCall
 from ..planning.plan import Plan
@@ -70,7 +70,7 @@ def numbers_of(mutation: Mutation, partitions: Partitions) -> list[int | None]:
     if mutation.code in ("insert", "save"):
         return [place.of_row(row, size) for row in _rows(mutation)]
     if mutation.code in _BY_KEY:
-        _check_stays(place, mutation.arguments[1])
+        check_stays(place, mutation.arguments[1][::2])
         return [partitions.of(mutation.schema, mutation.arguments[0]).number]
     if mutation.code in _BY_KEYS:
         return [partitions.of(mutation.schema, pk).number for pk in mutation.arguments[0]]
@@ -86,8 +86,9 @@ def _rows(mutation: Mutation) -> list[Sequence[Any]]:
     return [texts[at : at + width] for at in range(0, len(texts), width)]
 
 
-def _check_stays(place: Placement, changes: Sequence[Any]) -> None:
-    if place.column is not None and place.column.position in changes[::2]:
+def check_stays(place: Placement, positions: Collection[int]) -> None:
+    """Raises IntegrityError for a change of the columns at these positions that would move an object."""
+    if place.column is not None and place.column.position in positions:
         raise IntegrityError(
             f"{place.schema.name}.{place.column.name} says in which partition the object is (Meta.partition_by): it "
             f"can't be changed on a cluster; create the object anew and delete this one",
@@ -280,7 +281,7 @@ def answer_change(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     assert plan is not None
     assert requested is not None
     if requested.code == "update" and requested.arguments:
-        _check_stays(placement(plan.schema), requested.arguments[0])
+        check_stays(placement(plan.schema), requested.arguments[0][::2])
     if "keys" in call.more:
         return (yield from _change_keys(call, partitions))
     asked = targets(plan, partitions)
@@ -361,16 +362,3 @@ def steps_by_keys(plan: Plan, requested: Change, more: dict[str, Any], keys: Seq
         stale += missed
         left = left[int(looked) :]
     return counted, models, stale
-
-
-def answer_in_one(call: ModelCall, partitions: Partitions) -> Steps[Any]:
-    """The reply to a call that finds and changes objects of one partition, which its query has to name."""
-    assert call.plan is not None
-    placement_of_writes(call.plan.schema)
-    asked = targets(call.plan, partitions)
-    if len(asked) == 1:
-        return (yield PartitionCall(call, asked[0]))
-    raise ClusterError(
-        f"{call.plan.schema.name}: {call.name}() finds and changes objects in one step, which is in one partition: "
-        f"name the key, or the field of Meta.partition_by, in the query"
-    )

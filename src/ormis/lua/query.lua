@@ -19,7 +19,7 @@
 --   enough                         how many rows of a portion or step are needed at most
 --   aggregate                      the groups and aggregates of rows, see read/aggregation.lua
 --   in_parts = {position, count}   as many objects make up a part, see read/value_batches.lua
---   before, less = {{{conjunct, ...}, {probe, ...}}, ...}   count only what stands before this object, see
+--   before, less = {{{conjunct, ...}, {probe, ...}}, ...}   count only what stands before this object, or place, see
 --                                  read/ranking.lua
 --   renew = {most, ttl, ttl, ...}  renew the time to live of the objects, and of those of `related`, if the result is
 --                                  whole and there are at most so many; false for a model without

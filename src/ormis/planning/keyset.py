@@ -22,12 +22,18 @@ from .predicates import BehindPlace, Compare, Constant, CreatedBehind, Node, Not
 class Place:
     """A place in an order: the values of its terms, and a rank in the order of creation.
 
-    inclusive: what is at this place counts as behind it.
+    inclusive: what is at this place counts as behind it. key: the text of the key of the object there, which says on a
+        cluster in which partition that is.
     """
 
     values: tuple[Any, ...]
     rank: float
     inclusive: bool = False
+    key: str = ""
+
+    def created_behind(self, plan: Plan) -> CreatedBehind:
+        """The condition of what stands behind it in the order of creation, as the plan has that."""
+        return CreatedBehind(self.rank, plan.backwards, self.inclusive, self.key)
 
 
 OrderCell = Column | RelatedColumn
@@ -53,13 +59,13 @@ def behind(plan: Plan, place: Place) -> list[Node]:
     There are several where absent values follow, or precede, those that an index has.
     """
     if not plan.order:
-        return [CreatedBehind(place.rank, plan.backwards, place.inclusive)]
+        return [place.created_behind(plan)]
     first, value = _Term(plan.schema, plan.order[0]), place.values[0]
     tied = join("and", [first.same(value), _behind(plan, place, 1)])
     if value is None:
         return [tied, first.present] if first.nulls_first else [tied]
     beyond = first.beyond(value)
-    ties = CreatedBehind(place.rank, plan.backwards, place.inclusive) if len(plan.order) == 1 else None
+    ties = place.created_behind(plan) if len(plan.order) == 1 else None
     own = not isinstance(first.column, PartColumn) and not first.with_nan
     if own and ties is not None and isinstance(beyond, Compare):
         further = BehindPlace(Constant(True), beyond, ties)
@@ -94,7 +100,7 @@ def behind_ties(plan: Plan, place: Place) -> list[Node]:
 def _behind(plan: Plan, place: Place, at: int) -> Node:
     """The condition of the objects behind, by the terms from this position on."""
     if at == len(plan.order):
-        return CreatedBehind(place.rank, plan.backwards, place.inclusive)
+        return place.created_behind(plan)
     term, value = _Term(plan.schema, plan.order[at]), place.values[at]
     tied = join("and", [term.same(value), _behind(plan, place, at + 1)])
     beyond: list[Node] = []

@@ -307,11 +307,13 @@ class CreatedBehind(Node):
     """Stands behind this rank in the order of creation, or in its reverse. Only the server evaluates it.
 
     rank: an int below 0 is a parameter, as that of a Parameter.
+    key: as of a Place.
     """
 
     rank: float
     backwards: bool
     inclusive: bool = False
+    key: str = ""
 
     def packed(self, _numbers: Positions, /) -> list[Any]:
         """{'created', rank, backwards, inclusive}."""

@@ -2,8 +2,8 @@
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
 --      at, long, stride, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`,
---      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, earlier, lesser,
---      values, taken; CHUNK; QUICK; held_long(); prepare(path|nil, settled|nil); prepare_reading(path_is_sure);
+--      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, with_bound, earlier,
+--      lesser, values, taken; CHUNK; QUICK; held_long(); prepare(path|nil, settled|nil); prepare_reading(path_is_sure);
 --      look(keys, into, enough|nil), which returns the last key that it looked at if it left some, since the texts are
 --      too long for one call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
 
@@ -37,9 +37,9 @@ end
 
 -- Whether objects come before a place in the order of creation, or behind it if that is turned round.
 local function place_check()
-  local place = tonumber(search.bound)
-  if request.backwards then return {'sorted', key = search.ids, least = place, above = true} end
-  return {'sorted', key = search.ids, most = place, below = true}
+  local place, without = tonumber(search.bound), not search.with_bound
+  if request.backwards then return {'sorted', key = search.ids, least = place, above = without} end
+  return {'sorted', key = search.ids, most = place, below = without}
 end
 
 -- Splits the condition into what the path covers, what other indexes can check of many keys at once, and what has to be

@@ -1,7 +1,10 @@
 -- The place of one object among those that a request finds: `before` is its key, `less` a list of {conjuncts, probes}:
--- between them, objects with lesser values meet one of these conditions each.
+-- between them, objects with lesser values meet one of these conditions each. Of an object of another partition of a
+-- cluster `before` is {place, with}: its place in the order of creation, and whether what stands at the same place
+-- comes before it.
 -- Out: find_place(), which returns whether the object is among them; then there are
 --   search.bound                 its place in the order of creation, which all others are checked against
+--   search.with_bound            whether others at this place come before it
 --   search.earlier               how many of the model come before it, if there is no condition
 --   search.lesser                how many meet each condition of `less`, false where no index tells that at once
 
@@ -76,20 +79,27 @@ local function count_lesser(conjuncts, probes)
   return all - present
 end
 
-local function find_place()
+-- The place of the object of `before`; nil if it is not among them.
+local function place_of_object()
   local rows = {}
   prepare()
   prepare_reading(false)
   look({request.before}, rows)
   search.spent = 0
-  local place = rows[1] and call('ZSCORE', search.ids, request.before)
+  return rows[1] and call('ZSCORE', search.ids, request.before)
+end
+
+local function find_place()
+  local place, with = request.before, false
+  if type(place) == 'table' then place, with = unpack(place) else place = place_of_object() end
   if not place then return false end
-  search.bound = place
+  search.bound, search.with_bound = place, with
   if #search.conjuncts == 0 then
-    local low, high = '-inf', '(' .. place
-    if request.backwards then low, high = '(' .. place, '+inf' end
-    local before = {'sorted', key = search.ids, most = place + 0, below = true}
-    if request.backwards then before = {'sorted', key = search.ids, least = place + 0, above = true} end
+    local bound = (with and '' or '(') .. place
+    local low, high = '-inf', bound
+    if request.backwards then low, high = bound, '+inf' end
+    local before = {'sorted', key = search.ids, most = place + 0, below = not with}
+    if request.backwards then before = {'sorted', key = search.ids, least = place + 0, above = not with} end
     search.earlier = call('ZCOUNT', search.ids, low, high) - gone_in(search.m, before)
   end
   search.lesser = {}

@@ -80,7 +80,7 @@ function portion()
 end
 
 local function members_after(after, count)
-  local start, bound = after and '(' .. after, search.bound and '(' .. search.bound
+  local start, bound = after and '(' .. after, search.bound and (search.with_bound and '' or '(') .. search.bound
   local command, low, high = 'ZRANGEBYSCORE', start or '-inf', bound or '+inf'
   if request.backwards then command, low, high = 'ZREVRANGEBYSCORE', start or '+inf', bound or '-inf' end
   if request.places then return call(command, search.ids, low, high, 'WITHSCORES', 'LIMIT', 0, count) end

@@ -17,7 +17,7 @@ local function next_in_order(m)
 end
 
 -- The key of a new object, where it has none counted up above every key used so far, and its place in the order of
--- creation; a counted key is its own place.
+-- creation; a counted key is its own place. On a cluster any key is: so the keys of all partitions have one order.
 local function key_and_order(m, pk)
   if m.auto then
     if not m.last_id then m.last_id, m.stored_id = next_id.last(m.key) end
@@ -28,6 +28,8 @@ local function key_and_order(m, pk)
         m.last_in_order = pk + 0
         return pk, m.last_in_order
       end
+    elseif step > 1 and #pk <= EXACT then
+      return pk, pk + 0
     end
   end
   m.last_in_order = next_in_order(m)

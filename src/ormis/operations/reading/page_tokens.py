@@ -29,7 +29,18 @@ _MOVING = (date, time, timedelta)
 """Values that differ from one request to the next in what is the same query for its author: `published__lte=now`."""
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[list[bytes | None], float, bool]).decode
+
+
+class _Body(msgspec.Struct, array_like=True):
+    """What a token holds behind the shape of the query: a place, its values as texts."""
+
+    values: list[bytes | None]
+    rank: float
+    inclusive: bool
+    key: str = ""
+
+
+_decode = msgspec.msgpack.Decoder(_Body).decode
 
 
 def shape_of(query: Query, order: Sequence[OrderTerm]) -> bytes:
@@ -72,7 +83,7 @@ def _pairs(q: Q) -> list[tuple[Any, Any]]:
 def token_of(shape: bytes, cells: Sequence[OrderCell], place: Place) -> str:
     """The token of a place."""
     texts = [_text(cell, value) for cell, value in zip(cells, place.values, strict=True)]
-    body = shape + _encode((texts, place.rank, place.inclusive))
+    body = shape + _encode(_Body(texts, place.rank, place.inclusive, place.key))
     return urlsafe_b64encode(_VERSION + _checksum(body) + body).rstrip(b"=").decode()
 
 
@@ -96,11 +107,12 @@ def place_of(name: str, shape: bytes, cells: Sequence[OrderCell], token: Any) ->
             f"in the same order and with the same conditions"
         )
     try:
-        texts, rank, inclusive = _decode(body[_SHAPE:])
-        values = [None if text is None else cell.codec.decode(text) for cell, text in zip(cells, texts, strict=True)]
+        found = _decode(body[_SHAPE:])
+        pairs = zip(cells, found.values, strict=True)
+        values = [None if text is None else cell.codec.decode(text) for cell, text in pairs]
     except ValueError as error:
         raise PageTokenError(f"{name}: the token {shown(token)} does not convert: {reason(error)}") from None
-    return Place((*values,), rank, inclusive)
+    return Place((*values,), found.rank, found.inclusive, found.key)
 
 
 def _checksum(body: bytes) -> bytes:

@@ -22,6 +22,7 @@ from ...planning.keyset import Place, behind, behind_parameters, behind_ties, or
 from ...planning.plan import Plan, check_order
 from ...planning.predicates import Node, join
 from ...query.q import Q
+from ...records.state import Wire
 from ...storage.keys import ids_key
 from .complete_rows import rows_of
 from .evaluate import check_saved, completed, narrowed, values_of
@@ -144,7 +145,7 @@ def _plan(source: Source[Any], origin: Origin, turned: bool, method: str) -> Ope
 def _place(plan: Plan, found: _Ranked, at: int) -> Place:
     row, cells = found.rows[at], [term.cell for term in plan.order if not isinstance(term.cell, Computed)]
     values = decoded(plan.schema, cells, tuple(row[plan.reads.index(cell)] for cell in cells))
-    return Place(tuple(values[cell.name] for cell in cells), found.ranks[at])
+    return Place(tuple(values[cell.name] for cell in cells), found.ranks[at], key=_key(plan, row))
 
 
 def _cut(found: _Ranked, size: int, turned: bool) -> _Ranked:
@@ -245,11 +246,15 @@ def _ranked(plan: Plan, rows: Rows) -> Operation[_Ranked]:
     """The rows with ranks that are asked for; without those of objects that were deleted since."""
     if not rows:
         return _Ranked(rows, [])
-    pk = plan.schema.pk
-    keys = [str(pk.codec.encode(decoded(plan.schema, plan.reads, row)[pk.name])) for row in rows]
+    keys = [_key(plan, row) for row in rows]
     ranks: list[Any] = yield Command(("ZMSCORE", ids_key(plan.schema.key), *keys))
     there = [i for i, rank in enumerate(ranks) if rank is not None]
     return _Ranked(rows.picked(there), [float(ranks[i]) for i in there])
+
+
+def _key(plan: Plan, row: Wire) -> str:
+    pk = plan.schema.pk
+    return str(pk.codec.encode(decoded(plan.schema, (pk,), (row[plan.reads.index(pk)],))[pk.name]))
 
 
 def _joined(one: _Ranked, other: _Ranked) -> _Ranked:

@@ -83,7 +83,7 @@ def _with_values(plan: Plan, record: Any, values: dict[str, Any]) -> Operation[i
     lesser = [part for at, term in enumerate(plan.order) for part in _lesser(plan.schema, at, term, values)]
     ties = replace(plan, where=join("and", [plan.where, *same]), order=())
     nodes = [(join("and", [plan.where, *same[: part.at], part.node]), part.column) for part in lesser]
-    total, counts = yield from _counted(ties, plan.schema.pk.codec.encode(record.pk), nodes)
+    total, counts = yield from counted_before(ties, plan.schema.pk.codec.encode(record.pk), nodes)
     if total is None:
         return None
     total += sum(known for known in counts if known is not False)
@@ -103,11 +103,22 @@ def _joined(parts: Sequence[_Lesser], same: Sequence[Node]) -> Iterator[Node]:
         yield join("and", [same[0], join("or", further)])
 
 
-def _counted(
-    ties: Plan, key: Text, lesser: Sequence[tuple[Node, Column]]
-) -> Operation[tuple[int | None, list[int | Literal[False]]]]:
-    """Returns how many ties precede the object, None if it is no tie; and how many meet each condition, or False."""
+Before = Text | tuple[str, bool]
+"""The key of the object whose ties are counted; of one in another partition its place in the order of creation, and
+whether what stands there comes before it.
+"""
+Counts = tuple[int | None, list[int | Literal[False]]]
+"""How many ties precede an object, None if it is no tie; and how many meet each condition, or False."""
+
+
+def counted_before(ties: Plan, key: Before, lesser: Sequence[tuple[Node, Column]]) -> Operation[Counts]:
+    """Asks for them."""
     reply = yield from ask(ties, "count", {"before": key} | ({"less": lesser} if lesser else {}))
+    return (yield from counts_of(ties, key, reply, bool(lesser)))
+
+
+def counts_of(ties: Plan, key: Before, reply: Sequence[Any], lesser: bool) -> Operation[Counts]:
+    """What the answer to the first call says, and further calls where it takes these."""
     how, *rest = reply[0][1:]
     if how == "gone":
         return None, []
@@ -119,7 +130,7 @@ def _counted(
     return (yield from _walked(ties, key)), counts
 
 
-def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None]:
+def _among(ties: Plan, key: Before, candidates: list[str]) -> Operation[int | None]:
     """Returns how many of the candidates are ties that precede the object, counted batch by batch."""
     counted = 0
     while candidates:
@@ -131,7 +142,7 @@ def _among(ties: Plan, key: Text, candidates: list[str]) -> Operation[int | None
     return counted
 
 
-def _walked(ties: Plan, key: Text) -> Operation[int | None]:
+def _walked(ties: Plan, key: Before) -> Operation[int | None]:
     """Returns how many ties precede the object, counted step by step in the order of creation."""
     counted, more = 0, {"before": key, "step": True}
     while True:

@@ -12,34 +12,29 @@ Touched: as by update().
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any
 
-from ...calls import Argument, Operation, Origin
+from ...calls import Operation, Origin
 from ...errors import ClusterError, FieldError, OrmisError
 from ...limits import ATTEMPTS
 from ...planning.apart import ApartCell, ApartCount
 from ...planning.columns import Cell, needed
-from ...planning.plan import Plan, check_order, packed
+from ...planning.plan import Plan, check_order
 from ...planning.predicates import BoolOp, Compare, ForwardMatch, LinkMatch, Node, Not, ReverseMatch, conjuncts, join
 from ...query.q import Q
 from ...query.state import Query
 from ...records.hydration import load
 from ...records.state import Wire
 from ...schema.schema import Column, stored_column
-from ...storage.scripts import script
-from ..outcomes import InexactArithmetic, answer_of
+from ..outcomes import InexactArithmetic
 from ..reading.evaluate import evaluate
-from ..reading.pages import whole_rows
 from ..reading.row_shapes import attach_known
 from ..reading.select import fetch
 from ..reading.source import Source
 from ..reading.subqueries import planned
-from .cascade import referred_values, shapes_with_referrers
-from .fast_claim import claim_of, renewal
+from .claim_calls import call_of, first_objects, objects_of_keys
 from .known_claims import keep_known, known_claim
-from .mutations import ModelCall
 from .set_changes import ClientChange, _batch, _computed, _expecting, _key, _Planned, check_whole
 from .subquery_values import _has_subquery
 from .update import Writes, _client_change, _may_be_null, writes
@@ -90,7 +85,7 @@ def claim(source: Source[Any], origin: Origin, number: int, values: Mapping[str,
     known = known_claim(plan, values) if number == 1 and not _completes(query) else None
     reply: Any = None
     if known is not None:
-        reply = yield _call(plan, known.arguments)
+        reply = yield call_of(plan, known, number)
         row = known.row(reply)
         if row is not None:
             return _objects(source, origin, (row,))
@@ -152,18 +147,14 @@ def _in_one_call(plan: Plan, claims: _Claims, assigned: Writes, reply: Any) -> O
     """Claims by calls that find the objects themselves; returns False if the server can't find them in one call."""
     while claims.left:
         some = min(claims.left, claims.origin.limits.changed)
-        claim = claim_of(plan, some, assigned)
+        call = first_objects(plan, some, assigned)
         if reply is None:
-            reply = yield _call(plan, claim.arguments)
-        row, how = claim.row(reply), "done"
-        if row is not None:
-            new = claims.take((row,))
-        else:
-            how, *rest = _answer(plan, reply)
-            if how not in ("done", "step"):
-                return False
-            new = claims.take(whole_rows(plan.schema.stored, rest[-1]))
-        if not new or (new < some and how == "done"):
+            reply = yield call
+        found = call.outcome(reply)
+        if found.how not in ("done", "step"):
+            return False
+        new = claims.take(found.rows)
+        if not new or (new < some and found.how == "done"):
             return True
         reply = None
     return True
@@ -196,38 +187,11 @@ def _take_first(plan: Plan, claims: _Claims, how: ClientChange, found: Iterator[
         batch = _batch(waiting[:wanted], plan.limits.bytes)
         if not batch:
             return
-        mutation, left = ["update", *how.requested.arguments], min(most, claims.left)
-        more = _expecting(how, batch) | renewal(plan)
-        request, numbers = plan.asked("change", mutation=mutation, most=left, **more)
-        referred = [plan.schema] if referred_values(plan.schema) else []
-        arguments = (packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred))
-        *_, looked, rows = _answer(plan, (yield _call(plan, arguments)))
-        claims.take(whole_rows(plan.schema.stored, rows))
-        waiting = waiting[looked:]
-
-
-def _call(plan: Plan, arguments: tuple[Argument, ...]) -> ModelCall:
-    schema = plan.schema
-    return script("claim")(
-        arguments,
-        ModelCall,
-        in_block=partial(_refused_in_block, schema.name),
-        model=schema.name,
-        changed=schema,
-        wide=bool(referred_values(schema)),
-        plan=plan,
-    )
-
-
-def _answer(plan: Plan, reply: bytes | list[bytes]) -> list[Any]:
-    return answer_of(reply, (plan,)) if isinstance(reply, bytes) else [*answer_of(reply[0]), reply[1]]
-
-
-def _refused_in_block(name: str) -> NoReturn:
-    raise OrmisError(
-        f"{name}: claim() can't be part of an atomic() block, whose writes are sent at its end: claim before the "
-        f"block, `claimed = {name}.objects.filter(...).claim(...)`, and change the claimed objects inside it"
-    )
+        left = min(most, claims.left)
+        call = objects_of_keys(plan, left, how.requested.arguments, _expecting(how, batch))
+        done = call.outcome((yield call))
+        claims.take(done.rows)
+        waiting = waiting[done.looked :]
 
 
 def _completed(source: Source[Any], origin: Origin, claimed: dict[Any, Any]) -> Operation[list[Any]]:

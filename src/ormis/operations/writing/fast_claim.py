@@ -53,13 +53,15 @@ class _Entry:
 class ClaimRequest:
     """The arguments of claims of one shape but for their values.
 
-    entry: None if the fast path is closed. names: the fields that are written, in the order of their texts.
+    positions: of the columns that are written. entry: None if the fast path is closed. names: the fields that are
+        written, in the order of their texts.
     merged: of a claim that may go the shortest way, the texts of a row by those that the script returns and those that
         are written.
     """
 
     schema: Schema
     fixed: tuple[Argument, ...]
+    positions: tuple[int, ...]
     entry: _Entry | None
     names: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
@@ -150,14 +152,15 @@ def _request(plan: Plan, positions: list[int], present: list[bool], sums: list[A
     referred = [schema] if referred_values(schema) and walked is None else []
     general = packed(request, numbers), *shapes_with_referrers(numbers.models, (), referred)
     if walked is None:
-        return ClaimRequest(schema, (*general, ""), None)
-    return _fast(plan, walked, general, changed, sums, places, cleared)
+        return ClaimRequest(schema, (*general, ""), (*positions, *sums[::7]), None)
+    return _fast(plan, walked, general, positions, changed, sums, places, cleared)
 
 
 def _fast(
     plan: Plan,
     walked: "_Walked",
     general: Sequence[Argument],
+    positions: Sequence[int],
     changed: set[Column],
     sums: list[Any],
     places: Mapping[str, int],
@@ -185,7 +188,7 @@ def _fast(
         *read,
     ]
     merged = _merged(own, read, written) if plain else None
-    return ClaimRequest(schema, (*general, *fast), entry, (*written,), (*cleared,), merged)
+    return ClaimRequest(schema, (*general, *fast), (*positions, *sums[::7]), entry, (*written,), (*cleared,), merged)
 
 
 def _merged(own: list[str], read: list[str], written: list[str]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:

@@ -35,11 +35,24 @@ from ..reading.source import Source
 from ..reading.subqueries import planned
 from .cascade import referred_values, shapes_with_referrers
 from .creation import Creation, Creator, RelatedLink, called
-from .mutations import ModelCall, commit_call
+from .mutations import ModelCall, Mutation, commit_call
 from .set_changes import check_whole
 from .update import Writes, writes
 
 _NOTHING = RelatedLink()
+
+
+@dataclass(slots=True)
+class ObtainCall(ModelCall):
+    """The call of `get_or_create`.
+
+    insertion: that of the new object; None where none is to be made. links: it is linked as well. goes_on: a further
+    call of one look.
+    """
+
+    insertion: Mutation | None = None
+    links: bool = False
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +255,15 @@ def _call(
     in_block = partial(_in_block, plan, creation)
     call = script("get_or_create")(
         arguments,
-        ModelCall,
+        ObtainCall,
         in_block=in_block,
         model=plan.schema.name,
         changed=None if update is None else plan.schema,
         wide=bool(changed),
         plan=plan,
+        insertion=None if creation is None else creation.insertion,
+        links=creation is not None and creation.link is not None,
+        goes_on=bool(more),
     )
     reply: Any = yield call
     head, *rows = [reply] if isinstance(reply, bytes) else reply
