@@ -45,7 +45,14 @@ class Ask:
     in_turn: bool = False
 
 
-Steps = Generator[Ask, Any, T]
+@dataclass(frozen=True, slots=True)
+class AskClaims:
+    """The claims of unique values over the partitions of the target are checked; the answer is a list of reports."""
+
+    schemas: Sequence[Schema]
+
+
+Steps = Generator[Ask | AskClaims, Any, T]
 
 
 @dataclass(slots=True)
@@ -275,6 +282,7 @@ def _verify(copying: Copying) -> Steps[None]:
     reports: list[Report] = yield Ask(
         "target", lambda: check(copying.subjects, limits, False, watch), each=True, in_turn=True
     )
+    reports += yield AskClaims(copying.schemas)
     copied.report = total_report(reports)
     for schema in {schema.name: schema for schema in copying.schemas}.values():  # models may share a name
         more = copied.report.objects[schema.name] - copied.objects[schema.name]
