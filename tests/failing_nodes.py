@@ -174,10 +174,12 @@ def run_with_failures(
     def run(step: int | None) -> tuple[Failure, Any]:
         empty(cluster)
         failure = Failure(cluster, step, how)
-        with ormis.connect(f"{cluster.url}?partitions={partitions}"):
+        url = f"{cluster.url}?partitions={partitions}"
+        with ormis.connect(url):
             prepared = case.prepare()
             with failure.installed():
                 result = case.run(prepared)
+        with ormis.connect(url):  # async work has closed the first one
             found = result, stored()
         if failure.node is not None and how != "restart":
             cluster.restart(failure.node)

@@ -125,6 +125,7 @@ def fill_local(database: ormis.Database, number: int = 60) -> None:
 # The same objects ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_copy_has_the_same_objects(source: ormis.Database, target: ormis.Database) -> None:
     """Hashes, links on both sides, the order of creation, counters; check is clean and nothing else is left."""
     fill(source)
@@ -145,6 +146,7 @@ def test_a_copy_has_the_same_objects(source: ormis.Database, target: ormis.Datab
         Label(name="label 3").save(using=target)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_times_to_live_are_kept(source: ormis.Database, target: ormis.Database) -> None:
     """The time left is that of the source; an object that ends in the target is cleared away as any other."""
     Word(text="long").save(using=source, ttl=1000)
@@ -158,6 +160,7 @@ def test_times_to_live_are_kept(source: ormis.Database, target: ormis.Database) 
     assert [word.text for word in Word.objects.using(target)] == ["for ever"]
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     people=st.lists(st.tuples(st.text(max_size=5), st.integers(0, 9), st.booleans(), st.booleans()), max_size=12),
@@ -201,6 +204,7 @@ async def test_acopy(source: ormis.Database, target: ormis.Database) -> None:
         await ormis.acopy(source, target, models=RELATED)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_what_models_do_not_declare(source: ormis.Database, target: ormis.Database) -> None:
     """A field of a hash that the model does not declare is copied and reported; another model is reported."""
     Word(text="a").save(using=source)
@@ -222,6 +226,7 @@ def test_references_to_nothing(source: ormis.Database, target: ormis.Database) -
     assert CopiedTeam.objects.using(target).get(pk="t").lead_id == person.pk
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_default_that_an_index_needs(source: ormis.Database, target: ormis.Database) -> None:
     """A field that is declared later is stored with its default where it has an index, as reindex() does."""
     objects: list[tuple[str, ormis.Model]] = [
@@ -341,6 +346,7 @@ def test_unique_values_over_partitions(
         assert (Member().save(using=few).pk or 0) > 60
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_value_that_two_objects_have(
     source: ormis.Database, cluster_url: str, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
@@ -386,6 +392,7 @@ def test_a_cluster_is_a_source_of_text_keys_in_order(cluster_url: str, source: o
 # Interruptions -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @pytest.mark.parametrize("step", [1, 2, 6, 9, 14, 18, 22, 28])
 def test_a_copy_that_is_killed_goes_on(
     source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str, step: int
@@ -569,6 +576,7 @@ def test_what_changes_meanwhile_is_found(source: ormis.Database, target: ormis.D
     assert hashes(source, models) == hashes(target, models)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_source_that_check_complains_of(source: ormis.Database, target: ormis.Database) -> None:
     """Values that do not convert are copied as they are; two objects with one unique value are reported."""
     fill(source, 8)
@@ -595,6 +603,7 @@ def test_a_source_that_check_complains_of(source: ormis.Database, target: ormis.
 # The command ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_the_command(source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str) -> None:
     """`ormis copy SRC DST --models m`: exit code 0, then 2 for a target with objects."""
     fill_local(source)
@@ -609,6 +618,7 @@ def test_the_command(source: ormis.Database, target: ormis.Database, target_url:
     assert "a copy needs a database without objects" in result.output.replace("\n", " ")
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_the_command_finds_differences(
     source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str
 ) -> None:

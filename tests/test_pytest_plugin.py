@@ -398,6 +398,7 @@ def test_plugin(pytestconfig):
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
 def test_the_default_database_is_restored(server: RunningServer, url: str, db: ormis.Database) -> None:
     """Also if a test connects to further ones, or closes its own; a database that was closed is not the default."""
     with server.client() as client, closing(Server(client, url)) as place:
