@@ -4,6 +4,7 @@
 """
 
 import gc
+import inspect
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -17,7 +18,7 @@ from hypothesis import settings
 from laws import THOROUGH
 from lua_coverage import LuaCoverage
 from markdown_blocks import execute
-from prefixed import PrefixedRedis, with_option
+from prefixed import PartitionRedis, PrefixedRedis, with_option
 from servers import KINDS, LOG_READERS, Server, ServerMissing, find_binary, start_server
 
 # CI runs the same examples every time, so that a failure comes from the change. `make test` draws new examples.
@@ -35,7 +36,8 @@ if TYPE_CHECKING:  # the fixtures that need ormis import it, so that the lint te
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--server", choices=sorted(KINDS), default="valkey", help="the kind of server the tests run on")
     parser.addoption("--prefix", default="", help="a prefix of all keys, so that the suite runs in such a database")
-    parser.addoption("--cluster", action="store_true", help="a database of one partition on a cluster of three nodes")
+    parser.addoption("--cluster", action="store_true", help="a database on a cluster of three nodes")
+    parser.addoption("--partitions", type=int, default=1, help="of that database; beyond 1 not all tests hold")
     parser.addoption("--lua-coverage", action="store_true", help="show which statements of the Lua files were executed")
 
 
@@ -44,6 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
         coverage = LuaCoverage()
         config.pluginmanager.register(coverage)
         LOG_READERS.append(coverage.take_log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips what is about one server, if the run is on a cluster."""
+    if not config.getoption("--cluster"):
+        return
+    several = config.getoption("--partitions") > 1
+    for item in items:
+        if mark := item.get_closest_marker("single_server"):
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
+        elif several and {"raw", "server"} & {*inspect.signature(getattr(item, "function", int)).parameters}:
+            item.add_marker(pytest.mark.skip(reason="looks at the keys of one server"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -122,10 +136,10 @@ def prefix(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def url(server: Server, prefix: str, own_cluster: "LocalCluster | None") -> str:
+def url(server: Server, prefix: str, own_cluster: "LocalCluster | None", pytestconfig: pytest.Config) -> str:
     """The URL of the database of this run."""
     if own_cluster is not None:
-        return with_option(f"{own_cluster.url}?partitions=1", f"prefix={prefix}")
+        return with_option(f"{own_cluster.url}?partitions={pytestconfig.getoption('--partitions')}", f"prefix={prefix}")
     return with_option(server.url, f"prefix={prefix}") if prefix else server.url
 
 
@@ -138,17 +152,24 @@ def client(server: Server, prefix: str) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def raw(
-    server: Server, prefix: str, own_cluster: "LocalCluster | None", client: "redis.Redis"
+    prefix: str, own_cluster: "LocalCluster | None", client: "redis.Redis", pytestconfig: pytest.Config
 ) -> Iterator["redis.Redis"]:
     """A plain client with byte replies, on a database that is empty before and after the test.
 
-    In a run with a prefix its key names are those of ormis, without the prefix; on a cluster without the tag, too.
+    In a run with a prefix its key names are those of ormis, without the prefix. On a cluster they are those of the
+    first partition, without the tag; the plain server is empty as well.
     """
     if own_cluster is not None:
-        with PrefixedRedis(port=own_cluster.owner(0).port, prefix="{1bz}" + prefix) as of_partition:
-            of_partition.flushall()
+        client.flushall()
+        partitions = pytestconfig.getoption("--partitions")
+        node = own_cluster.owner(0)
+        others = [other.client for other in own_cluster.nodes if other is not node and partitions > 1]
+        with PartitionRedis(port=node.port, prefix="{1bz}" + prefix, content=f"0/{partitions}") as of_partition:
+            for one in (of_partition, *others):
+                one.flushall()
             yield of_partition
-            of_partition.flushall()
+            for one in (of_partition, *others, client):
+                one.flushall()
         return
     client.flushall()
     yield client
@@ -175,6 +196,33 @@ def checked(db: "Database", request: pytest.FixtureRequest) -> Iterator["Databas
     report = ormis.check(db, models=models)
     assert report.ok, [str(finding) for finding in report.findings]
     assert sum(report.objects.values()) == sum(m.objects.using(db).count() for m in models)
+
+
+@pytest.fixture
+def between(db: "Database", monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], object]]]:
+    """Functions in this list run, each once, before the next call of `db` that writes; at the end all have run."""
+    from ormis.cluster.routing import Router
+    from ormis.drivers import sync
+
+    waiting = list[Callable[[], object]]()
+    send, route = sync.send, Router.send
+
+    def let_others(call: Any) -> None:
+        if waiting and getattr(call, "once", False):
+            waiting.pop(0)()
+
+    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
+        let_others(call)
+        return send(client, call, *more)
+
+    def routed(self: Router, step: Any) -> Any:
+        let_others(step.call)
+        return route(self, step)
+
+    monkeypatch.setattr(sync, "send", sent)
+    monkeypatch.setattr(Router, "send", routed)
+    yield waiting
+    assert waiting == []
 
 
 @pytest.fixture

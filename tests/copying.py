@@ -81,6 +81,28 @@ class Note(ormis.Model):
         self.saved.append(self.pk or 0)
 
 
+class Member(ormis.Model):
+    """A model with values that are unique over all partitions; some objects have none."""
+
+    email: str | None = Field(default=None, unique=True)
+    country: str = "at"
+    number: int | None = None
+
+    class Meta:
+        key = "copy_member"
+        constraints = (UniqueConstraint("country", "number"),)
+
+
+class Domain(ormis.Model):
+    """The same with keys that are texts."""
+
+    name: str = Field(primary_key=True)
+    token: bytes = Field(default=b"", unique=True)
+
+    class Meta:
+        key = "copy_domain"
+
+
 class Board(ormis.Model):
     """A parent, on a cluster with its children beside it."""
 
@@ -104,6 +126,7 @@ class Card(ormis.Model):
 
 RELATED: list[type[ormis.Model]] = [Label, Person, CopiedTeam]
 LOCAL: list[type[ormis.Model]] = [Word, Note]
+CLAIMED: list[type[ormis.Model]] = [Member, Domain]
 BESIDE: list[type[ormis.Model]] = [Board, Card]
 SMALL = ormis.Limits(keys=20, inserts=20)
 
@@ -119,7 +142,7 @@ def main(source: str, target: str, step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with ormis.connect(source, limits=SMALL) as old, ormis.connect(target, limits=SMALL) as new:
-        ormis.copy(old, new, models=[*RELATED, *LOCAL] if new.partitions == 1 else LOCAL, progress=die)
+        ormis.copy(old, new, models=[*RELATED, *LOCAL] if new.partitions == 1 else [*CLAIMED, *LOCAL], progress=die)
 
 
 if __name__ == "__main__":

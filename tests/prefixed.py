@@ -5,6 +5,7 @@ from typing import Any, cast
 import redis
 from redis.client import Pipeline
 
+PARTITION = "ormis/partition"
 _KEYED = {"MEMORY USAGE": (1, 1, 1), "OBJECT": (2, 2, 1)}  # COMMAND INFO returns no key positions for these
 
 
@@ -74,6 +75,27 @@ class PrefixedRedis(_Prefixed, redis.Redis):
         made = _PrefixedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
         made.prefix, made.positions = self.prefix, self.positions
         return made
+
+
+class PartitionRedis(PrefixedRedis):
+    """A client of the node of a partition that adds the tag and the prefix, and hides the key that names the
+    partition: what is left is what a plain server has.
+    """
+
+    def __init__(self, *args: Any, content: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.content = content
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        reply = super().execute_command(*args, **options)
+        name = str(args[0]).upper()
+        if name == "FLUSHALL":
+            self.set(PARTITION, self.content)
+        elif name == "KEYS":
+            return [key for key in reply if key != PARTITION.encode()]
+        elif name == "SCAN":
+            return reply[0], [key for key in reply[1] if key != PARTITION.encode()]
+        return reply
 
 
 def with_option(url: str, option: str) -> str:

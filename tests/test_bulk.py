@@ -93,6 +93,7 @@ def slow_call(raw: Any) -> ScriptCall:
     return ScriptCall("slow", raw.script_load(source), source, (), (), meanwhile=interrupted)
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_an_interrupt_between_call_and_reply(db: ormis.Database, raw: Any) -> None:
     """The reply of an interrupted call is not used as the reply of the next command."""
     with pytest.raises(KeyboardInterrupt):
@@ -100,6 +101,7 @@ def test_an_interrupt_between_call_and_reply(db: ormis.Database, raw: Any) -> No
     assert db.client.echo("mine") == b"mine"
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 async def test_an_interrupt_between_call_and_reply_async(db: ormis.Database, raw: Any) -> None:
     """The same for the async client."""
     with pytest.raises(KeyboardInterrupt):

@@ -24,6 +24,8 @@ from servers import Server, start_server
 from test_connections import sentinel
 from tls import tls
 
+pytestmark = pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
+
 
 def listeners(raw: redis.Redis) -> list[dict[str, Any]]:
     """The connections that are told of changes."""

@@ -22,6 +22,8 @@ from ormis.caching.rows import Room, Rows
 from proxy import Proxy
 from servers import Server
 
+pytestmark = pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
+
 KEYS = (1, 2, 3)
 
 

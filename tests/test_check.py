@@ -359,6 +359,7 @@ class OwnAsyncClient(redis.asyncio.Redis):
         return await super().execute_command(*args, **options)
 
 
+@pytest.mark.single_server("is about clients of one server")
 @pytest.mark.parametrize("kind", [OwnClient, redis.Redis])
 def test_clients_with_int_cursors(raw: Any, server: Server, prefix: str, kind: type[redis.Redis]) -> None:
     """check(), inspect() and reindex() end with clients that convert the cursor of SCAN."""
@@ -376,6 +377,7 @@ def test_clients_with_int_cursors(raw: Any, server: Server, prefix: str, kind: t
         assert ormis.inspect(db, models=[Club])
 
 
+@pytest.mark.single_server("is about clients of one server")
 @pytest.mark.parametrize("kind", [OwnAsyncClient, redis.asyncio.Redis])
 async def test_async_clients_with_int_cursors(raw: Any, server: Server, kind: type[redis.asyncio.Redis]) -> None:
     """The same for acheck() and areindex()."""

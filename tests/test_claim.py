@@ -1,12 +1,11 @@
 """claim() of a queryset: its first objects, changed, to one caller each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -75,21 +74,6 @@ def queued() -> ormis.QuerySet[Job]:
 def names(objects: list[Any]) -> list[int]:
     """The keys of objects."""
     return [one.pk for one in objects]
-
-
-@pytest.fixture
-def between(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Functions in this list run, each once, before the next call that writes."""
-    send, waiting = sync.send, list[Any]()
-
-    def sent(client: redis.Redis, call: Any, prefix: str = "", drop: sync.Drop | None = None) -> Any:
-        if waiting and getattr(call, "once", False):
-            waiting.pop(0)()
-        return send(client, call, prefix, drop)
-
-    monkeypatch.setattr(sync, "send", sent)
-    yield waiting
-    assert waiting == []
 
 
 # Results --------------------------------------------------------------------------------------------------------------

@@ -216,6 +216,7 @@ def replies(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return replies
 
 
+@pytest.mark.single_server("counts the replies of the driver of one server")
 def test_one_object_goes_the_shortest_way(db: ormis.Database, replies: list[Any]) -> None:
     """The reply has the texts that are not known, and the object has all of them; again with other values."""
     hours = [timedelta(hours=hour) for hour in range(6)]
@@ -232,6 +233,7 @@ def test_one_object_goes_the_shortest_way(db: ormis.Database, replies: list[Any]
     assert seen == [("at#0", 0, None), ("at#1", 1, None), ("at#2", 2, None)]
 
 
+@pytest.mark.single_server("counts the replies of the driver of one server")
 def test_models_of_few_columns(db: ormis.Database, replies: list[Any]) -> None:
     """So few texts are no reply of the shortest way: a written one is read as well."""
     Tiny.objects.bulk_create([Tiny(due=due) for due in (3, 1, 2)])

@@ -527,6 +527,7 @@ def test_an_object_that_is_none(db: ormis.Database, raw: redis.Redis, spoiled: s
     assert ended[0] == ("StoredDataError" if spoiled == "wrong type" else "DoesNotExist")
 
 
+@pytest.mark.single_server("counts the commands of one server")
 def test_the_fast_path_is_open(db: ormis.Database, raw: redis.Redis) -> None:
     """The comparisons above compare two paths: the fast one is chosen, and the server takes it, for the intended
     commits.

@@ -79,6 +79,7 @@ def test_32_threads(db: ormis.Database) -> None:
     assert len(used._available_connections) <= 33
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 async def test_500_tasks_some_of_them_cancelled(db: ormis.Database) -> None:
     """Tasks are cancelled at any point: the others get their own replies, and every connection returns to the pool."""
     await Thing.objects.abulk_create([Thing(number=n, name=f"name {n}") for n in range(1, 51)])

@@ -1,11 +1,13 @@
 """copy(): the same objects in another database, between servers, clusters and numbers of partitions."""
 
+import asyncio
 import gc
 import random
 import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,28 @@ from typer.testing import CliRunner
 
 import copying
 import ormis
-from copying import BESIDE, LOCAL, RELATED, SMALL, Board, Card, Chief, CopiedTeam, Label, Note, Person, Word
+from copying import (
+    BESIDE,
+    CLAIMED,
+    LOCAL,
+    RELATED,
+    SMALL,
+    Board,
+    Card,
+    Chief,
+    CopiedTeam,
+    Domain,
+    Label,
+    Member,
+    Note,
+    Person,
+    Word,
+)
 from ormis import Progress, capture_calls
 from ormis.cli import app
+from ormis.cluster import claims_check
 from ormis.cluster.partitions import number_of
+from ormis.cluster.routing import Router
 from prefixed import with_option
 from servers import Server
 
@@ -105,6 +125,7 @@ def fill_local(database: ormis.Database, number: int = 60) -> None:
 # The same objects ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_copy_has_the_same_objects(source: ormis.Database, target: ormis.Database) -> None:
     """Hashes, links on both sides, the order of creation, counters; check is clean and nothing else is left."""
     fill(source)
@@ -125,6 +146,7 @@ def test_a_copy_has_the_same_objects(source: ormis.Database, target: ormis.Datab
         Label(name="label 3").save(using=target)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_times_to_live_are_kept(source: ormis.Database, target: ormis.Database) -> None:
     """The time left is that of the source; an object that ends in the target is cleared away as any other."""
     Word(text="long").save(using=source, ttl=1000)
@@ -138,6 +160,7 @@ def test_times_to_live_are_kept(source: ormis.Database, target: ormis.Database) 
     assert [word.text for word in Word.objects.using(target)] == ["for ever"]
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     people=st.lists(st.tuples(st.text(max_size=5), st.integers(0, 9), st.booleans(), st.booleans()), max_size=12),
@@ -181,6 +204,7 @@ async def test_acopy(source: ormis.Database, target: ormis.Database) -> None:
         await ormis.acopy(source, target, models=RELATED)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_what_models_do_not_declare(source: ormis.Database, target: ormis.Database) -> None:
     """A field of a hash that the model does not declare is copied and reported; another model is reported."""
     Word(text="a").save(using=source)
@@ -202,6 +226,7 @@ def test_references_to_nothing(source: ormis.Database, target: ormis.Database) -
     assert CopiedTeam.objects.using(target).get(pk="t").lead_id == person.pk
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_default_that_an_index_needs(source: ormis.Database, target: ormis.Database) -> None:
     """A field that is declared later is stored with its default where it has an index, as reindex() does."""
     objects: list[tuple[str, ormis.Model]] = [
@@ -271,7 +296,7 @@ def test_models_that_a_cluster_refuses(source: ormis.Database, cluster_url: str)
     fill(source, 20)
     with ormis.connect(f"{cluster_url}?partitions=16") as several:
         for models, message in (
-            ([*LOCAL, Label], r"Label: copy\(\) can't write values of name yet"),
+            ([*LOCAL, Person], "Person"),
             ([*LOCAL, *RELATED], "Label|Person|CopiedTeam"),
         ):
             with pytest.raises(ormis.ClusterError, match=message):
@@ -280,6 +305,73 @@ def test_models_that_a_cluster_refuses(source: ormis.Database, cluster_url: str)
     with ormis.connect(f"{cluster_url}?partitions=1&prefix=one:") as one:
         assert ormis.copy(source, one, models=[*LOCAL, *RELATED]).ok
         assert hashes(source, RELATED) == hashes(one, RELATED)
+
+
+def fill_claimed(database: ormis.Database, number: int = 60) -> None:
+    """Objects with unique values, some of which end."""
+    for i in range(number):
+        Domain(name=f"d{i * 7 % number}", token=b"\xff%d" % i).save(using=database, ttl=1000 if i % 9 == 0 else None)
+    members = [Member(email=f"e{i}" if i % 4 else None, number=i if i % 3 else None) for i in range(number)]
+    Member.objects.using(database).bulk_create(members)
+
+
+def claims(database: ormis.Database) -> int:
+    """How many values are claimed over the partitions."""
+    client: Any = database.client
+    return sum(client.hlen(name) for name in client.scan_iter(match=f"*}}{database.prefix}ormis/claims/*"))
+
+
+def test_unique_values_over_partitions(
+    source: ormis.Database, target: ormis.Database, cluster_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Server, 16 partitions, 5 partitions, server: values are claimed with the objects that are copied, in each
+    partition those of a window; no other object can have them then.
+    """
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
+    fill_claimed(source)
+    with (
+        ormis.connect(f"{cluster_url}?partitions=16", limits=SMALL) as many,
+        ormis.connect(f"{cluster_url}?partitions=5&prefix=few:", limits=SMALL) as few,
+    ):
+        for old, new in ((source, many), (many, few), (few, target)):
+            copied = ormis.copy(old, new, models=CLAIMED)
+            assert copied.ok, [copied.differences, copied.report.findings]
+            assert hashes(old, CLAIMED) == hashes(new, CLAIMED)
+            assert ormis.check(new, models=CLAIMED).findings == []
+            for taken in (Member(email="e5"), Member(number=5), Domain(name="new", token=b"\xff3")):
+                with pytest.raises(ormis.UniqueViolation):
+                    taken.save(using=new)
+        assert Member.objects.using(few).get(email="e7").number == 7
+        assert claims(few) == 60 + 45 + 40
+        assert (Member().save(using=few).pk or 0) > 60
+
+
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_value_that_two_objects_have(
+    source: ormis.Database, cluster_url: str, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    """Of objects that have the same value in the source one is copied, the others are reported, and leave no claims."""
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
+    fill_claimed(source)
+    for pk in (7, 8, 9, 22, 23):
+        source.client.hset(f"{source.prefix}copy_member:{pk}", "email", "e1")
+    with ormis.connect(f"{cluster_url}?partitions=16", limits=SMALL) as target:
+        if asynchronous:
+            copied = asyncio.run(closing(target, ormis.acopy(source, target, models=CLAIMED)))
+        else:
+            copied = ormis.copy(source, target, models=CLAIMED)
+    with ormis.connect(f"{cluster_url}?partitions=16") as target:
+        kept = Member.objects.using(target).get(email="e1").pk
+        assert kept in {2, 7, 8, 9, 22, 23}
+        assert {(found.kind, found.key) for found in copied.differences} == {
+            ("copy-missing", f"copy_member:{pk}") for pk in {2, 7, 8, 9, 22, 23} - {kept}
+        }
+        assert copied.report.findings == []
+        assert ormis.check(target, models=CLAIMED).findings == []
+        assert claims(target) == 60 + Member.objects.using(target).exclude(email=None).count() + (
+            Member.objects.using(target).exclude(number=None).count()
+        )
 
 
 def test_a_cluster_is_a_source_of_text_keys_in_order(cluster_url: str, source: ormis.Database) -> None:
@@ -300,6 +392,7 @@ def test_a_cluster_is_a_source_of_text_keys_in_order(cluster_url: str, source: o
 # Interruptions -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @pytest.mark.parametrize("step", [1, 2, 6, 9, 14, 18, 22, 28])
 def test_a_copy_that_is_killed_goes_on(
     source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str, step: int
@@ -319,16 +412,80 @@ def test_a_copy_that_is_killed_goes_on(
     assert order(source, [*RELATED, *LOCAL]) == order(target, [*RELATED, *LOCAL])
 
 
+@pytest.mark.parametrize("step", [1, 4, 8, 12])
 def test_a_copy_to_a_cluster_that_is_killed_goes_on(
-    source: ormis.Database, url: str, prefix: str, cluster_url: str
+    source: ormis.Database, url: str, prefix: str, cluster_url: str, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """The same to a cluster."""
+    """The same to a cluster, where unique values are claimed before."""
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
     fill_local(source)
-    there = f"{cluster_url}?partitions=16"
-    assert kill_at(4, with_option(url, f"prefix={prefix}from:"), there) == -9
+    fill_claimed(source)
+    there, models = f"{cluster_url}?partitions=16", [*CLAIMED, *LOCAL]
+    assert kill_at(step, with_option(url, f"prefix={prefix}from:"), there) == -9
     with ormis.connect(there) as target:
-        assert ormis.copy(source, target, models=LOCAL).ok
-        assert hashes(source, LOCAL) == hashes(target, LOCAL)
+        copied = ormis.copy(source, target, models=models)
+        assert copied.ok, [copied.differences, copied.report.findings]
+        assert hashes(source, models) == hashes(target, models)
+        assert ormis.check(target, models=models).findings == []
+
+
+@pytest.mark.parametrize(
+    ("asynchronous", "every"), [(False, 7), (True, 11), pytest.param(False, 1, marks=pytest.mark.slow)]
+)
+def test_a_copy_that_stops_after_any_call(
+    source: ormis.Database, cluster_url: str, monkeypatch: pytest.MonkeyPatch, asynchronous: bool, every: int
+) -> None:
+    """Stopped after any call to partitions, between a claim and its object too, the next run completes the copy."""
+    monkeypatch.setattr(claims_check, "YOUNG", -1)
+    fill_claimed(source, 4)
+    url = f"{cluster_url}?partitions=3&prefix=to:"
+    for step in range(1, 200, every):
+        with ormis.connect(url, limits=SMALL) as target, monkeypatch.context() as patched:
+            client: Any = target.client
+            for name in [*client.scan_iter(match="*to:*")]:
+                client.delete(name)
+            stop_after(patched, step)
+            with suppress(Stopped):
+                if asynchronous:
+                    asyncio.run(closing(target, ormis.acopy(source, target, models=CLAIMED)))
+                else:
+                    ormis.copy(source, target, models=CLAIMED)
+                assert step > 20
+                return
+        with ormis.connect(url, limits=SMALL) as target:
+            copied = ormis.copy(source, target, models=CLAIMED)
+            assert copied.ok, [step, copied.differences, copied.report.findings]
+            assert ormis.check(target, models=CLAIMED).findings == []
+    raise AssertionError("copy() takes more calls")
+
+
+class Stopped(BaseException):
+    """The copy ends here."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    """Ends what is run after so many calls, or writes of several calls, to partitions."""
+    left = [calls]
+
+    def counted(send: Any) -> Any:
+        def run(self: Router, step: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Stopped
+            return send(self, step)
+
+        return run
+
+    for name in ("send", "send_all", "asend", "asend_all"):
+        monkeypatch.setattr(Router, name, counted(getattr(Router, name)))
+
+
+async def closing(database: ormis.Database, work: Any) -> Any:
+    """Awaits it, and closes the database in its event loop."""
+    try:
+        return await work
+    finally:
+        await database.aclose()
 
 
 def kill_at(step: int, source: str, target: str) -> int:
@@ -419,6 +576,7 @@ def test_what_changes_meanwhile_is_found(source: ormis.Database, target: ormis.D
     assert hashes(source, models) == hashes(target, models)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_a_source_that_check_complains_of(source: ormis.Database, target: ormis.Database) -> None:
     """Values that do not convert are copied as they are; two objects with one unique value are reported."""
     fill(source, 8)
@@ -445,6 +603,7 @@ def test_a_source_that_check_complains_of(source: ormis.Database, target: ormis.
 # The command ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_the_command(source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str) -> None:
     """`ormis copy SRC DST --models m`: exit code 0, then 2 for a target with objects."""
     fill_local(source)
@@ -459,6 +618,7 @@ def test_the_command(source: ormis.Database, target: ormis.Database, target_url:
     assert "a copy needs a database without objects" in result.output.replace("\n", " ")
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_the_command_finds_differences(
     source: ormis.Database, target: ormis.Database, target_url: str, url: str, prefix: str
 ) -> None:

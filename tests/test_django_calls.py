@@ -211,6 +211,7 @@ def test_the_objects_that_stand_in_the_way(db: ormis.Database) -> None:
             assert (copied.objects, getattr(copied, name)) == (caught.value.objects, set())
 
 
+@pytest.mark.single_server("gives connect() the client of one server")
 async def test_the_objects_that_stand_in_the_way_in_async_code(db: ormis.Database, url: str) -> None:
     """They are of the database where the deletion was refused, and are not loaded unseen."""
     stamp = make("CallStamp", __name__, author=(ForeignKey[Author], ForeignKey()), title=(str, ""))

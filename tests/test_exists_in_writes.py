@@ -1,6 +1,6 @@
 """Exists() and annotations in the conditions of writes: what is known of an object is known when it is written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import ormis
 from ormis import CASCADE, Count, Exists, Field, ForeignKey, Index, OuterRef, Q, Subquery
-from ormis.drivers import sync
 
 
 class Crew(ormis.Model):
@@ -132,21 +131,6 @@ def test_claims(db: ormis.Database, way: str) -> None:
 
 
 # What others change meanwhile -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def between(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Functions in this list run, each once, before the next call that writes."""
-    send, waiting = sync.send, list[Any]()
-
-    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
-        if waiting and getattr(call, "once", False):
-            waiting.pop(0)()
-        return send(client, call, *more)
-
-    monkeypatch.setattr(sync, "send", sent)
-    yield waiting
-    assert waiting == []
 
 
 def undo_conditions() -> None:

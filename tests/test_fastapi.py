@@ -250,6 +250,7 @@ def test_openapi() -> None:
     assert page["objects"]["items"] == {"$ref": "#/components/schemas/StallView"}
 
 
+@pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
 def test_the_lifespan(url: str, raw: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It connects at the start, with the arguments of connect() or to $ORMIS_URL, and closes at the end."""
     apps = [FastAPI(lifespan=lifespan(url, cache=10)), FastAPI(lifespan=lifespan())]

@@ -20,6 +20,8 @@ from ormis.storage.scripts import script
 from proxy import Cut, Direction, Fault, Proxy, Weather, rain
 from servers import Server
 
+pytestmark = pytest.mark.single_server("stands between the client and one server")
+
 
 class Poll(ormis.Model):
     """Counted on the server."""

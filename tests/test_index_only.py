@@ -146,6 +146,7 @@ def test_pages_go_on_behind_what_is_left_out(sightings: list[Sighting], raw: red
         assert list(lake[5:10]) == everything[5:10]
 
 
+@pytest.mark.single_server("gives connect() the client of one server")
 def test_what_the_server_refuses_is_not_taken_for_nothing(sightings: list[Sighting], raw: redis.Redis) -> None:
     """Whoever may not read an object is told so, and not that there is none."""
     raw.acl_setuser("guest", enabled=True, nopass=True, keys=["ormis/*", "sighting/*"], categories=["+@all"])

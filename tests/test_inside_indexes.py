@@ -43,6 +43,7 @@ def test_entries_follow_the_hash(db: ormis.Database, writes: list[tuple[str, dic
     assert [*db.client.scan_iter("*inside_indexed/index/*")] == []
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @LAW
 @given(st.lists(PLACES, min_size=1, max_size=5))
 def test_reindex_builds_what_writes_would(db: ormis.Database, rows: list[dict[str, Any]]) -> None:

@@ -284,6 +284,7 @@ async def test_tasks_have_their_own_operations(poll: Poll, recorder: Recorder) -
     assert sum(event.calls for event in recorder.ended) == len(recorder.called)
 
 
+@pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
 def test_the_cache_is_a_hit_or_a_miss(raw: redis.Redis, url: str) -> None:
     """A read by key of a model with a cache says whether the cache had it; other operations say nothing."""
     with caching(url) as database:
@@ -297,6 +298,7 @@ def test_the_cache_is_a_hit_or_a_miss(raw: redis.Redis, url: str) -> None:
     assert [(event.cache, event.calls) for event in recorder.ended] == [("hit", 0), ("miss", 1), (None, 1)]
 
 
+@pytest.mark.single_server("db.replica is not there yet on a cluster")
 def test_one_database_is_observed(poll: Poll, db: ormis.Database, server: Server) -> None:
     """An observer of one database sees nothing of another one, nor calls of no operation."""
     recorder = Recorder()

@@ -126,6 +126,7 @@ def test_20000_interrupts_at_random_moments(
         check_places(db)
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_the_reply_of_an_interrupted_call_comes_late(raw: redis.Redis, server: Server, kind: str) -> None:
     """An interrupt between a command and its reply, of a slow server: the next call waits for its own reply."""
@@ -149,6 +150,7 @@ def test_the_reply_of_an_interrupted_call_comes_late(raw: redis.Redis, server: S
         assert Poll.get(1).title == "1"
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_interrupted_commands_of_the_client(
     db: ormis.Database, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +190,7 @@ def test_no_place_is_lost_while_connecting(monkeypatch: pytest.MonkeyPatch, pool
                     Poll.get(1)
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_an_interrupted_handshake_is_begun_again(
     raw: redis.Redis, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +248,7 @@ async def test_cancelled_tasks_on_few_connections(
             await db.aclient.aclose(close_connection_pool=True)
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 @pytest.mark.parametrize("steps", range(1, 12))
 async def test_a_call_that_is_dropped(raw: redis.Redis, url: str, steps: int) -> None:
     """A coroutine that is closed where it waits, as by the garbage collector, gives its connection back, closed."""

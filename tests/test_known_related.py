@@ -107,6 +107,7 @@ async def test_objects_of_a_manager_in_async_code() -> None:
         _ = (await Book.aget(1)).author
 
 
+@pytest.mark.single_server("gives connect() the client of one server")
 def test_another_database_is_another_object(db: ormis.Database, url: str) -> None:
     """using() asks elsewhere: objects found there do not get an object from here."""
     author = Author.get(2)

@@ -24,6 +24,7 @@ from ormis import (
     ManyToMany,
     OneToOne,
 )
+from ormis.cluster.routing import Router
 from ormis.drivers import sync
 from ormis.drivers.capture import capture_calls
 
@@ -115,20 +116,24 @@ def small(db: ormis.Database, url: str) -> Iterator[ormis.Database]:
 @contextmanager
 def before_calls(monkeypatch: pytest.MonkeyPatch, work: Callable[[int], None]) -> Generator[None]:
     """Calls `work` with the number of the call before each call of the block, not before those of `work` itself."""
-    send, made, working = sync.send, 0, False
+    made, working = 0, False
 
-    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
-        nonlocal made, working
-        if not working:
-            made, working = made + 1, True
-            try:
-                work(made)
-            finally:
-                working = False
-        return send(client, call, *more)
+    def working_before(send: Callable[..., Any]) -> Callable[..., Any]:
+        def sent(*arguments: Any) -> Any:
+            nonlocal made, working
+            if not working:
+                made, working = made + 1, True
+                try:
+                    work(made)
+                finally:
+                    working = False
+            return send(*arguments)
+
+        return sent
 
     with monkeypatch.context() as patch:
-        patch.setattr(sync, "send", sent)
+        patch.setattr(sync, "send", working_before(sync.send))
+        patch.setattr(Router, "send", working_before(Router.send))
         yield
 
 

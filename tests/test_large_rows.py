@@ -367,6 +367,7 @@ def long_rows(db: ormis.Database) -> None:
         page.tags.add(tags[page.number])
 
 
+@pytest.mark.single_server("measures the calls of the driver of one server")
 @pytest.mark.usefixtures("long_rows")
 @pytest.mark.parametrize("name", READS)
 def test_no_call_is_long(sizes: Sizes, name: str) -> None:

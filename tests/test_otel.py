@@ -102,6 +102,7 @@ def exported(choice: Choice) -> Iterator[Exported]:
     exported.meters.shutdown()
 
 
+@pytest.mark.single_server("a span on a cluster names its partitions as well")
 @MODES
 async def test_an_operation_is_a_span_with_its_calls_in_it(choice: Choice, exported: Exported, mode: str) -> None:
     """The operation has the model's name and OpenTelemetry's attributes; the call is a client span inside it."""
@@ -228,6 +229,7 @@ def test_the_server_is_named(choice: Choice, exported: Exported, db: ormis.Datab
     assert str(addresses.pop()) in db.url
 
 
+@pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
 def test_cache_hits_are_counted(raw: redis.Redis, url: str) -> None:
     """A read that the cache serves is a span without a call, and a hit in the counter."""
     exported = Exported()
@@ -277,6 +279,7 @@ def test_instrumenting_again_replaces(choice: Choice, exported: Exported) -> Non
     assert len(exported.spans) == 2
 
 
+@pytest.mark.single_server("is about clients of one server")
 @MODES
 async def test_beside_the_instrumentation_of_redis_py(
     choice: Choice, exported: Exported, db: ormis.Database, mode: str
@@ -299,6 +302,7 @@ async def test_beside_the_instrumentation_of_redis_py(
     assert [span.kind for span in named] == [SpanKind.CLIENT] * 2
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_a_client_of_another_class_is_seen_by_both(choice: Choice, exported: Exported, db: ormis.Database) -> None:
     """The calls go through `execute_command` of such a client, so that redis-py's span is inside that of ormis."""
 
@@ -318,6 +322,7 @@ def test_a_client_of_another_class_is_seen_by_both(choice: Choice, exported: Exp
     assert (inner.parent.span_id, inner.name) == (outer.context.span_id, "HMGET")
 
 
+@pytest.mark.single_server("is about clients of one server")
 @MODES
 async def test_names_are_those_of_redis_py(choice: Choice, exported: Exported, db: ormis.Database, mode: str) -> None:
     """A call of ormis and the same command by redis-py's instrumentation have one name and kind."""

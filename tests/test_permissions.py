@@ -93,6 +93,7 @@ async def test_reading_async(user: ormis.Database) -> None:
     assert await books.filter(pages__gte=1).acount() == 2
 
 
+@pytest.mark.single_server("the user of one server")
 @pytest.mark.parametrize("user", READERS, indirect=True)
 def test_a_reader_can_t_write(user: ormis.Database, raw: redis.Redis) -> None:
     """Every write raises and changes nothing."""

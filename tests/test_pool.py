@@ -123,6 +123,7 @@ def test_a_free_connection_that_the_server_closed(raw: Any, kind: type[Any]) -> 
         assert again.was_broken
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_a_free_connection_with_an_unread_reply(raw: Any, kind: type[Any]) -> None:
     """A reply that nobody read is not taken for the reply of the next command."""
     with pool_of(raw, kind) as pool:

@@ -44,6 +44,7 @@ def all_keys(server: Any) -> list[str]:
         return sorted(key.decode() for key in client.keys("*"))
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_every_key_begins_with_the_prefix(two: Any, server: Any) -> None:
     """Objects, indexes, claims, counters, lists, idempotency records: nothing is outside of the prefix."""
     one, _ = two
@@ -59,6 +60,7 @@ def test_every_key_begins_with_the_prefix(two: Any, server: Any) -> None:
     assert [key for key in keys if not key.startswith("a:")] == []
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_two_prefixes_are_two_databases(two: Any) -> None:
     """Ids, counts, claims, queries and deletes of one know nothing of the other."""
     one, other = two
@@ -71,6 +73,7 @@ def test_two_prefixes_are_two_databases(two: Any) -> None:
     assert Shelf.objects.using(other).get(pk=1).rank == 2
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_check_inspect_and_reindex_see_one_prefix(two: Any, server: Any) -> None:
     """What stands under another prefix is neither reported, repaired nor counted."""
     one, other = two
@@ -88,6 +91,7 @@ def test_check_inspect_and_reindex_see_one_prefix(two: Any, server: Any) -> None
     assert one.reindex(Shelf).built == []
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_expired_objects_are_cleared_within_the_prefix(two: Any, server: Any) -> None:
     """Expiry records, their index entries and clearing them away stay under the prefix."""
     one, other = two
@@ -110,6 +114,7 @@ async def test_the_async_twin(two: Any) -> None:
     assert (await Shelf.objects.using(one).aget(pk=1)).rank == 7
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_captured_calls_show_keys_as_sent(two: Any) -> None:
     """capture_calls() lists what the server was sent, the prefix included."""
     one, _ = two

@@ -13,6 +13,7 @@ import pytest
 
 import ormis
 from markdown_blocks import BLOCK
+from ormis.cluster.local import LocalCluster
 from ormis.connecting import default_database
 from pytest_ormis.servers import Server, Servers
 from servers import Server as RunningServer
@@ -247,6 +248,35 @@ def test_alone(ormis_url, number):
     assert sorted(plain.keys()) == [b"shop:theirs", b"theirs"]
 
 
+@pytest.mark.xdist_group("cluster")
+def test_a_cluster_at_a_url_keeps_its_data(run: Run, cluster_url: str, cluster: LocalCluster) -> None:
+    """On a cluster as well; each test is empty in all partitions, and the database of all tests remains one."""
+    with ormis.connect(cluster_url) as db:
+        client: Any = db.client
+        client.set("theirs", "there")
+        client.set("{x}shop:theirs", "there")
+        source = """
+@pytest.mark.parametrize("number", range(3))
+def test_alone(ormis_url, ormis_db, number):
+    assert ormis_db.partitions == 16
+    with ormis.connect(ormis_url + "archive:") as archive:
+        for database in (archive, ormis_db):
+            assert not Ballot.objects.using(database).exists()
+            made = Ballot.objects.using(database).bulk_create([Ballot(text="x") for _ in range(40)])
+            assert Ballot.objects.using(database).count() == 40
+            assert len({one.pk % 16 for one in made}) == 16
+            assert ormis.check(database).findings == []
+        assert ormis_db.client.get("theirs") == b"there"
+        assert ormis_db.prefix.startswith("shop:ormis-test-")
+"""
+        url = f"{cluster_url}?partitions=16&prefix=shop:"
+        run(source, "-n2", f"--ormis-server={url}", plugins="xdist").assert_outcomes(passed=3)
+        assert sorted(key for node in cluster.nodes for key in node.client.scan_iter()) == [
+            b"theirs",
+            b"{x}shop:theirs",
+        ]
+
+
 def test_the_marker(run: Run, server: RunningServer, pytester: pytest.Pytester) -> None:
     """A marked test uses ormis_db, on another server or with arguments of connect(); the nearest marker wins."""
     path = find_binary("valkey")
@@ -368,6 +398,7 @@ def test_plugin(pytestconfig):
     result.assert_outcomes(passed=1)
 
 
+@pytest.mark.single_server("connect(cache=) is not there yet on a cluster")
 def test_the_default_database_is_restored(server: RunningServer, url: str, db: ormis.Database) -> None:
     """Also if a test connects to further ones, or closes its own; a database that was closed is not the default."""
     with server.client() as client, closing(Server(client, url)) as place:

@@ -132,6 +132,7 @@ def test_values_are_named_by_the_first_part(pages: list[Page]) -> None:
         number.union(Page.objects.all())
 
 
+@pytest.mark.single_server("databases of a cluster have no number")
 def test_all_of_a_combination_is_read_from_its_database(pages: list[Page], url: str) -> None:
     """using() of a union is heeded by its parts, whatever theirs was, and what they find belongs there."""
     parts = union()

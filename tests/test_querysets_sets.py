@@ -263,6 +263,7 @@ def test_subqueries() -> None:
 # Databases and managers ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.single_server("databases of a cluster have no number")
 def test_using_reads_another_database(db: ormis.Database, url: str) -> None:
     """The same query elsewhere; what it returns is saved and loaded there."""
     with ormis.connect(with_option(url, "db=5")) as other:
@@ -278,6 +279,7 @@ def test_using_reads_another_database(db: ormis.Database, url: str) -> None:
         other.client.flushdb()
 
 
+@pytest.mark.single_server("databases of a cluster have no number")
 def test_a_subquery_of_another_database_is_refused(db: ormis.Database, url: str) -> None:
     """It would read the database of the query that it is a part of, where other objects have its keys."""
     with ormis.connect(with_option(url, "db=5")) as other, ormis.connect(url) as again:

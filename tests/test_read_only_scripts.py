@@ -151,6 +151,7 @@ def user(db: ormis.Database, raw: redis.Redis, url: str, modern: None) -> Iterat
     raw.acl_deluser("limited")
 
 
+@pytest.mark.single_server("takes rights from a user of one server")
 def test_a_user_without_the_right(user: ormis.Database, raw: redis.Redis) -> None:
     """A user who may not send EVALSHA_RO is answered by EVALSHA; only the first call is sent twice."""
     raw.config_resetstat()
@@ -160,6 +161,7 @@ def test_a_user_without_the_right(user: ormis.Database, raw: redis.Redis) -> Non
     assert stats["cmdstat_evalsha_ro"]["rejected_calls"] == 1
 
 
+@pytest.mark.single_server("takes rights from a user of one server")
 async def test_a_user_without_the_right_async(user: ormis.Database, raw: redis.Redis) -> None:
     """The same by async code, many tasks at once."""
     rooms = Room.objects.using(user).filter(floor=1)

@@ -186,6 +186,7 @@ def _contents(raw: Any, key: bytes) -> Any:
     return raw.get(key)
 
 
+@pytest.mark.single_server("takes rights from a user of one server")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_refused_write_changes_nothing(
     db: ormis.Database, raw: redis.Redis, refusing: Callable[[int], None], call: Callable[[], object]

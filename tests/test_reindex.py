@@ -160,6 +160,7 @@ def test_duplicates_are_listed_and_nothing_is_lost(db: ormis.Database, raw: Any)
     assert ormis.check(db, models=[item]).findings == []
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_it_goes_on_after_a_crash(db: ormis.Database, raw: Any) -> None:
     """Where it was ended it goes on, and does not look at the same objects again."""
     populate(450)
@@ -178,6 +179,7 @@ def test_it_goes_on_after_a_crash(db: ormis.Database, raw: Any) -> None:
     assert (report.findings, report.incomplete) == ([], {})
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_a_crash_while_dropping(db: ormis.Database, raw: Any) -> None:
     """What was to be dropped is remembered: no keys are left over."""
     item = declare("indexed")

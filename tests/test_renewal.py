@@ -470,6 +470,7 @@ def test_a_read_only_replica(server_kind: str) -> None:
             assert renewed(raw) == {"t1"}
 
 
+@pytest.mark.single_server("takes rights from a user of one server")
 def test_a_user_who_may_only_read(db: ormis.Database, raw: Any, server: Any, prefix: str) -> None:
     """Refused writes are no reason not to read."""
     some(Session)

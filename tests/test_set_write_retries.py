@@ -15,6 +15,8 @@ from ormis import CASCADE, F, Field, ForeignKey, Limits
 from proxy import Direction, Proxy, rain
 from servers import Server
 
+pytestmark = pytest.mark.single_server("stands between the client and one server")
+
 
 class Jar(ormis.Model):
     """Counted over sets."""

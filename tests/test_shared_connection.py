@@ -31,6 +31,8 @@ from proxy import Direction, Proxy, rain
 from servers import Server, start_server
 from tls import tls
 
+pytestmark = pytest.mark.single_server("looks at the connections of one server")
+
 
 class Poll(ormis.Model):
     """Its title is its id, so that the reply of another call shows."""

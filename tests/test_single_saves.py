@@ -323,6 +323,7 @@ def test_a_hash_of_another_program(db: Database, raw: redis.Redis, as_task: bool
     assert stored(raw) == before
 
 
+@pytest.mark.single_server("takes rights from a user of one server")
 @pytest.mark.parametrize(
     "values",
     [{"n": 5}, {"rank": 5}, {"day": date(2026, 1, 1)}, {"day": date(2026, 1, 1), "text": "b"}, {"n": F("n") + 1}],
@@ -368,6 +369,7 @@ def _save(db: Database, record: Any, as_task: bool) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 @pytest.mark.parametrize("prefix_", ["50%d:", "%b%%:", "ä:"])
 async def test_any_prefix(raw: redis.Redis, url: str, prefix_: str) -> None:
     """A prefix is sent as it is, whatever it has in it."""
@@ -446,6 +448,7 @@ async def test_cancelled_saves(raw: redis.Redis, url: str) -> None:
         assert raw.zcard("single_plain/ids") == raw.scard("single_plain/index/name=") + len(names) - 1
 
 
+@pytest.mark.single_server("stands between the client and one server")
 @pytest.mark.parametrize("way", ["sync", "shared", "pool"])
 def test_cut_at_every_byte(
     raw: redis.Redis, server: Server, prefix: str, way: str, monkeypatch: pytest.MonkeyPatch

@@ -1,14 +1,12 @@
 """A queryset in a condition of a write: its condition is evaluated again where the objects are written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import redis
 
 import ormis
 from ormis import Field, ForeignKey, Q, Window
-from ormis.drivers import sync
 from ormis.functions import RowNumber
 
 
@@ -26,21 +24,6 @@ class Part(ormis.Model):
 
     class Meta:
         key = "sliced_part"
-
-
-@pytest.fixture
-def between(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Functions in this list run, each once, before the next call that writes."""
-    send, waiting = sync.send, list[Any]()
-
-    def sent(client: redis.Redis, call: Any, *more: Any) -> Any:
-        if waiting and getattr(call, "once", False):
-            waiting.pop(0)()
-        return send(client, call, *more)
-
-    monkeypatch.setattr(sync, "send", sent)
-    yield waiting
-    assert waiting == []
 
 
 def take(worker: str) -> int:

@@ -100,6 +100,7 @@ def test_stored_form(db: ormis.Database, raw: Any) -> None:
     assert raw.get("ormis/layout") == b"1"
 
 
+@pytest.mark.single_server("shows calls with the names of keys on one server")
 def test_each_operation_is_one_call(db: ormis.Database, prefix: str) -> None:
     """save, get, create, count, exists, first, a page, delete with its cascade: one call each."""
     with ormis.capture_calls() as calls:

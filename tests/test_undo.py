@@ -9,6 +9,8 @@ import redis
 import ormis
 from ormis import Field, Index, UniqueConstraint
 
+pytestmark = pytest.mark.single_server("takes rights from a user of one server")
+
 
 class Wide(ormis.Model):
     """The fast path of inserts is closed to it."""

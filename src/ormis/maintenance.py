@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from .cluster.claims_check import check_claims
 from .cluster.placement import placement_of_writes
-from .cluster.unique_values import over_partitions
 from .connecting import checked_database, default_database
 from .database import Database
 from .errors import ClusterError, OrmisError, shown
@@ -18,7 +17,7 @@ from .operations.upkeep.check import Subject
 from .operations.upkeep.copying import Copying
 from .operations.upkeep.stored import Stored
 from .operations.upkeep.totals import total_report, total_states
-from .operations.upkeep.windows import Ask, Side, Steps
+from .operations.upkeep.windows import Ask, AskClaims, Side, Steps
 from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
 from .schema.schema import Schema
@@ -170,13 +169,17 @@ async def arun_steps(work: Steps[T], source: Database, target: Database) -> T:
         work.close()
 
 
-def _answer(database: Database, ask: Ask) -> Any:
+def _answer(database: Database, ask: Ask | AskClaims) -> Any:
+    if isinstance(ask, AskClaims):
+        return database.between(partial(check_claims, ask.schemas, database.limits, False))
     if not ask.each:
         return database.run(ask.make())
     return database.everywhere(ask.make) if ask.in_turn else database.side_by_side(ask.make)
 
 
-async def _aanswer(database: Database, ask: Ask) -> Any:
+async def _aanswer(database: Database, ask: Ask | AskClaims) -> Any:
+    if isinstance(ask, AskClaims):
+        return await database.abetween(partial(check_claims, ask.schemas, database.limits, False))
     if not ask.each:
         return await database.arun(ask.make())
     return await (database.aeverywhere(ask.make) if ask.in_turn else database.aside_by_side(ask.make))
@@ -211,11 +214,6 @@ def _storable(schema: Schema, rows: Sequence[Stored], target: Database) -> None:
         raise ClusterError(
             f"{schema.name}.{schema.links[0].name}: links of many-to-many relations are not there yet on a cluster of "
             f"several partitions: copy to ?partitions=1"
-        )
-    if over := over_partitions(schema):
-        raise ClusterError(
-            f"{schema.name}: copy() can't write values of {over[0].name} yet, which are compared over the partitions: "
-            f"let the constraint contain the field of Meta.partition_by, or copy to ?partitions=1"
         )
     for row in rows:
         texts = [row.texts.get(column.name) for column in schema.columns]

@@ -22,7 +22,9 @@ from uuid import uuid4
 import redis
 
 import ormis
+from ormis.cluster.partitions import PARTITION, Partitions
 from ormis.connecting import current_default, make_default
+from ormis.connections.urls import parse
 
 from .process import running
 
@@ -47,21 +49,31 @@ class Server:
     """A running server; a test at a time uses it.
 
     url: for `ormis.connect()`; it ends with `prefix=` and the prefix, which is empty on servers that are the plugin's.
+    partitions: their number on a cluster, else 0.
     """
 
-    def __init__(self, client: Any, url: str, prefix: str = "") -> None:
+    def __init__(self, client: Any, url: str, prefix: str = "", partitions: int = 0) -> None:
         self.client = client
         self.prefix = prefix
+        self.partitions = partitions
         self.url = f"{url}{'&' if '?' in url else '?'}prefix={quote(prefix, safe=':/')}"
         self._database: ormis.Database | None = None
 
-    def empty(self) -> None:
-        """Deletes what tests have stored; on a server at a URL the keys with the prefix only."""
+    def empty(self, whole: bool = False) -> None:
+        """Deletes what tests have stored; on a server at a URL the keys with the prefix only.
+
+        On a cluster the keys that say which partition is where stay, which an open database relies on; not if `whole`.
+        """
         if not self.prefix:
             self.client.flushall()
             return
         pattern = re.sub(r"([*?\[\]\\^])", r"\\\1", self.prefix) + "*"
-        keys = [*self.client.scan_iter(pattern, count=_BATCH)]
+        kept = set[bytes]()
+        if self.partitions:
+            pattern = f"{{*}}{pattern}"
+            if not whole:
+                kept = {f"{one.prefix}{PARTITION}".encode() for one in Partitions(self.partitions, self.prefix).all}
+        keys = [key for key in self.client.scan_iter(pattern, count=_BATCH) if key not in kept]
         for first in range(0, len(keys), _BATCH):
             self.client.unlink(*keys[first : first + _BATCH])
 
@@ -173,16 +185,16 @@ def _at_socket(path: str) -> Generator[Server]:
 
 @contextmanager
 def _at_url(url: str) -> Generator[Server]:
-    """A server that others may use too: the tests of this process have a prefix of their own there."""
+    """A server, or a cluster, that others may use too: the tests of this process have a prefix of their own there."""
     with _default_restored():
         database = ormis.connect(url)
     with database:
         prefix = f"{database.prefix}ormis-test-{uuid4().hex[:8]}:"
-        with closing(Server(database.client, url, prefix)) as server:
+        with closing(Server(database.client, url, prefix, parse(url).partitions)) as server:
             try:
                 yield server
             finally:
-                server.empty()
+                server.empty(whole=True)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ class LocalCluster:
                 self.add_node(one)
             if not known:
                 self._form(replicas)
-            self.wait_until(self._is_ready, "is not ready")
+            self.wait_until_ready()
         except BaseException:
             self.stop()
             raise
@@ -146,6 +146,17 @@ class LocalCluster:
         port = port or free_ports(1)[0]
         home = self.directory / str(port)
         home.mkdir(parents=True, exist_ok=True)
+        node = Node(port, home, self._started(port, home), redis.Redis(port=port, socket_timeout=5))
+        self.nodes.append(node)
+        self._wait_for(node)
+        return node
+
+    def restart(self, node: Node) -> None:
+        """Starts a node that has ended again, with what its directory holds."""
+        node.process = self._started(node.port, node.directory)
+        self._wait_for(node)
+
+    def _started(self, port: int, home: Path) -> "subprocess.Popen[bytes]":
         settings = {
             "port": str(port),
             "bind": "127.0.0.1",
@@ -160,11 +171,21 @@ class LocalCluster:
         arguments = [text for name, value in settings.items() for text in (f"--{name}", value)]
         command = ["/bin/sh", "-c", _WATCHED, "sh", str(self._binary), *arguments, *self._options]
         with (home / "server.log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
-        node = Node(port, home, process, redis.Redis(port=port, socket_timeout=5))
-        self.nodes.append(node)
-        self.wait_until(lambda: _answers(node), f"has a node that does not start, see {home / 'server.log'}")
-        return node
+            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True)
+
+    def _wait_for(self, node: Node) -> None:
+        self.wait_until(lambda: _answers(node), f"has a node that does not start, see {node.directory / 'server.log'}")
+
+    def replica_of(self, node: Node) -> Node:
+        """A replica of a node that has slots."""
+        for *_, place, first in (row[:4] for row in self._any().client.execute_command("CLUSTER", "SLOTS") if row[3:]):
+            if place[1] == node.port:
+                return next(one for one in self.nodes if one.port == first[1])
+        raise OrmisError(f"the node at port {node.port} has no replica")
+
+    def wait_until_ready(self) -> None:
+        """Waits until all nodes see all slots served, and each replica has its data."""
+        self.wait_until(self._is_ready, "is not ready")
 
     def meet(self, node: Node) -> None:
         """Makes a node known to all others, and waits until it is."""

@@ -32,6 +32,8 @@ def place_of_write(operation: OneWrite, partitions: Partitions, chooser: Chooser
     """
     if not isinstance(operation, SingleInsert | SingleUpdate):
         return None
+    if len(partitions) == 1:
+        return partitions.all[0]
     column = placement_of_writes(operation.schema).column
     if isinstance(operation, SingleInsert):
         return chooser.one() if column is None else None

@@ -24,6 +24,7 @@ from ..operations.writing.unit_of_work import ReserveCall
 from ..planning.plan import Plan
 from ..schema import registry
 from .claiming import claiming, needs_claims
+from .copied_values import copied, is_copy
 from .partitions import Partition, Partitions
 from .placement import Placement, placement, placement_of_writes, together
 from .reading import by_key, targets
@@ -154,7 +155,8 @@ def _by_values(mutation: Mutation, numbers: Sequence[int | None], partitions: Pa
 
 def _to_one(call: CommitCall, partition: Partition, partitions: Partitions, claims: bool) -> Steps[Any]:
     if claims:
-        return (yield from claiming(call, partition, partitions))
+        claim = copied if is_copy(call.mutations) else claiming
+        return (yield from claim(call, partition, partitions))
     return (yield PartitionCall(call, partition))
 
 

@@ -24,7 +24,7 @@ from . import stored
 from .check import Subject, check
 from .stored import Stored
 from .totals import total_report
-from .windows import Ask, Side, Steps, first_step, next_step, window
+from .windows import Ask, AskClaims, Side, Steps, first_step, next_step, window
 
 SHOWN = 1000
 """Differences that are kept."""
@@ -237,6 +237,7 @@ def _verify(copying: Copying) -> Steps[None]:
     reports: list[Report] = yield Ask(
         "target", lambda: check(copying.subjects, limits, False, watch), each=True, in_turn=True
     )
+    reports += yield AskClaims(copying.schemas)
     copied.report = total_report(reports)
     for schema in {schema.name: schema for schema in copying.schemas}.values():  # models may share a name
         more = copied.report.objects[schema.name] - copied.objects[schema.name]

@@ -1,6 +1,6 @@
 """The objects of a model in the order of creation over all partitions, window by window, and who is asked for them."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -26,7 +26,15 @@ class Ask:
     in_turn: bool = False
 
 
-Steps = Generator[Ask, Any, T]
+@dataclass(frozen=True, slots=True)
+class AskClaims:
+    """The claims of unique values over the partitions of the target are checked; the answer is a list of reports."""
+
+    schemas: Sequence[Schema]
+    of: Literal["source", "target"] = "target"
+
+
+Steps = Generator[Ask | AskClaims, Any, T]
 
 
 @dataclass(slots=True)
