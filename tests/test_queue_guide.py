@@ -98,6 +98,7 @@ def check(log: "list[tuple[str, str, int]]", raw: redis.Redis, prefix: str, jobs
     raw.delete("queue_log")
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_processes_share_the_jobs(db: ormis.Database, url: str, raw: redis.Redis, prefix: str, tmp_path: Path) -> None:
     """Each job is given to one of them at a time, those that are put back once more, and each is done."""
     log = work(tmp_path, url, raw, jobs=200, kills=0, lease=60_000)
@@ -105,6 +106,7 @@ def test_processes_share_the_jobs(db: ormis.Database, url: str, raw: redis.Redis
     check(log, raw, prefix, 200)
 
 
+@pytest.mark.single_server("names keys to db.client without the tag of their partition")
 def test_killed_processes_lose_no_job(
     db: ormis.Database, url: str, raw: redis.Redis, prefix: str, tmp_path: Path
 ) -> None:

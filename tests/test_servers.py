@@ -58,18 +58,21 @@ def test_a_missing_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         find_binary("valkey")
 
 
+@pytest.mark.single_server("is about one server")
 def test_the_server_keeps_nothing_and_listens_on_no_port(raw: "redis.Redis") -> None:
     """A test server touches neither the disk nor the network."""
     settings = {name: raw.config_get(name)[name] for name in ("save", "appendonly", "port")}
     assert settings == {"save": "", "appendonly": "no", "port": "0"}
 
 
+@pytest.mark.single_server("is about one server")
 def test_raw_starts_empty_one(raw: "redis.Redis") -> None:
     """Whatever another test wrote is gone (this and its twin write the same key, in any order)."""
     assert raw.dbsize() == 0
     raw.set("left behind", "1")
 
 
+@pytest.mark.single_server("is about one server")
 def test_raw_starts_empty_two(raw: "redis.Redis") -> None:
     """See its twin."""
     assert raw.dbsize() == 0

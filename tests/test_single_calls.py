@@ -179,6 +179,7 @@ def test_private_attributes_and_post_init(db: ormis.Database) -> None:
     assert (one._loud, other._seen, other.tags) == ("A", [], [])  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.single_server("shows calls with the names of keys on one server")
 def test_a_get_is_one_call_shown_as_redis_cli_would(db: ormis.Database, prefix: str) -> None:
     """get() and a foreign key are an HMGET of the hash each."""
     kept = Kept(name="a").save()
@@ -243,6 +244,7 @@ class _Polls:
         monkeypatch.setattr(connection, "can_read", counted)
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_a_busy_connection_is_not_polled(db: ormis.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a second after a call a connection is used as it is; after that it is looked at first."""
     Kept(name="a").save()
@@ -256,6 +258,7 @@ def test_a_busy_connection_is_not_polled(db: ormis.Database, monkeypatch: pytest
     assert polls.count == 1
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 @pytest.mark.parametrize("retry", [None, Retry(NoBackoff(), 0), Retry(NoBackoff(), 3)])
 def test_connections_of_given_clients_are_polled(
     db: ormis.Database, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch, retry: Retry | None
@@ -306,6 +309,7 @@ def test_calls_of_any_size(db: ormis.Database, size: int) -> None:
     assert len(Kept.get(kept.pk).name) == size
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_a_reply_that_does_not_come(db: ormis.Database, raw: redis.Redis) -> None:
     """A time-out is redis-py's, with its text; the connection is not used again."""
     Kept(name="a").save()
