@@ -104,16 +104,6 @@ class Account(ormis.Model):
         constraints = (ormis.UniqueConstraint("data__email"),)
 
 
-class Loose(ormis.Model):
-    """A model that refers to objects in whatever partition."""
-
-    id: int | None = Field(default=None, primary_key=True)
-    board: ForeignKey[Board]
-
-    class Meta:
-        key = "cl_loose"
-
-
 @pytest.fixture
 def cl(cluster_url: str) -> Iterator[ormis.Database]:
     """A database on the cluster with 16 partitions."""
@@ -315,14 +305,12 @@ def test_a_block_is_of_one_partition(cl: ormis.Database) -> None:
 
 
 def test_models_that_need_agreement_are_refused(cl: ormis.Database) -> None:
-    """A unique part of a field, and a reference to whatever partition, are refused with what to do."""
+    """A unique part of a field is refused with what to do."""
     with pytest.raises(ormis.ClusterError, match="Account: the unique data__email is inside of a field"):
         Account(data={"email": "a"}).save()
     with pytest.raises(ormis.ClusterError, match="Account: the unique data__email"):
         Account.objects.get_or_create(id=1, defaults={"data": {"email": "a"}})
     assert Account.objects.count() == 0
-    with pytest.raises(ormis.ClusterError, match=r'Loose.board refers .* Meta.partition_by = "board"'):
-        Loose(board=Board().save()).save()
 
 
 # Nodes ---------------------------------------------------------------------------------------------------------------

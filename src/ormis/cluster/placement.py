@@ -107,13 +107,12 @@ def _check(schema: Schema, changes: int) -> None:
                 f"constraint contain the field of Meta.partition_by"
             )
     for reference in schema.references:
-        if reference.column is column and not reference.to_field:
-            continue
-        raise ClusterError(
-            f"{schema.name}.{reference.name} refers to {reference.target} in whatever partition that is, which this "
-            f"version does not check on a cluster: put the objects beside it by Meta.partition_by = "
-            f'"{reference.name}", or keep its key in a plain field'
-        )
+        if reference.to_field:
+            raise ClusterError(
+                f"{schema.name}.{reference.name} refers to {reference.target} by its {reference.to_field}, which does "
+                f"not say in which partition that is: on a cluster leave to_field= out, so that it refers by the "
+                f"primary key, or keep the value in a plain field"
+            )
 
 
 def together(numbers: Iterable[int], described: Sequence[str]) -> None:

@@ -127,8 +127,8 @@ local function apply_rules(m, written)
   local known = read_catalog()
   if not known[m.key] then return end
   -- These models are those that the database knows, by their keys; those of the batch to come have numbers.
-  local opened = mutations.opened
-  mutations.opened, acted = {}, 0
+  local opened, awaited = mutations.opened, mutations.awaited
+  mutations.opened, mutations.awaited, acted = {}, nil, 0
   local own = known_model(known, m.key)
   local least, most = math.max(REFERRERS, math.ceil(1.1 * (written or 0))), math.max(REFERRERS, 2 * (written or 0))
   for _, pk in ipairs(pks) do
@@ -139,7 +139,7 @@ local function apply_rules(m, written)
     if not refused and (not fine or result) then pcommand('SREM', key, pk) end
     if refused or acted >= most or acted >= least and held_long() then break end
   end
-  mutations.opened = opened
+  mutations.opened, mutations.awaited = opened, awaited
 end
 
 return apply_rules

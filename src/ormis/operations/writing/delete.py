@@ -82,8 +82,8 @@ def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin, replacemen
     try:
         deleting = [deletion(schema, pks, origin.limits.cascade)]
         (counts,) = yield from commit(deleting, replacements, divisible=len(pks) > 1)
-    except LargeCascade:
-        return (yield from _delete_in_batches(schema, pks, origin, replacements))
+    except LargeCascade as large:
+        return Counter(large.deleted) + (yield from _delete_in_batches(schema, pks, origin, replacements))
     return counts
 
 
