@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from .cluster.claims_check import check_claims
+from .cluster.checking import check_between
 from .cluster.placement import placement_of_writes
 from .cluster.unique_values import over_partitions
 from .connecting import checked_database, default_database
@@ -45,7 +45,7 @@ def check(
     subjects = _subjects(models)
     reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *chosen.between(partial(check_claims, schemas, chosen.limits, repair))])
+    report = total_report([*reports, *chosen.between(partial(check_between, schemas, chosen.limits, repair))])
     chosen.cache.clear()  # repairs may have changed objects
     return report
 
@@ -62,7 +62,7 @@ async def acheck(
     subjects = _subjects(models)
     reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *await chosen.abetween(partial(check_claims, schemas, chosen.limits, repair))])
+    report = total_report([*reports, *await chosen.abetween(partial(check_between, schemas, chosen.limits, repair))])
     chosen.cache.clear()
     return report
 

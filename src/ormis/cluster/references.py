@@ -34,18 +34,21 @@ from .claims import checked
 from .partitions import Partition, Partitions
 from .routing import PartitionCall
 from .side_by_side import Steps
+from .unique_values import rows_of
 
 _pack = msgspec.msgpack.Encoder().encode
 _items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _REFUSALS = (b"\xacunregistered", b"\xaaregistered")
 Object = tuple[str, bytes]
 """The key of a model, and the text of a primary key."""
-Solved = tuple[list[Any] | None, list[PartitionCall]]
-"""The answer to a call that is refused all the same; or calls that are to go before it when it is sent again."""
+Solved = tuple[bytes | None, list[PartitionCall]]
+"""The packed answer to a call that is refused all the same; or calls that are to go before it when it is sent again."""
 
 
 def sent(call: ScriptCall, partition: Partition, partitions: Partitions) -> Steps[Any]:
     """The reply to a call that writes to one partition, with what it needs in others."""
+    if isinstance(call, CommitCall):
+        yield from _registered_for_copies(call, partition, partitions)
     reply = yield PartitionCall(call, partition)
     return (yield from settle(call, reply, partition, partitions)) if is_refused(reply) else reply
 
@@ -95,7 +98,19 @@ def _texts(packed: bytes) -> Any:
     return msgspec.msgpack.decode(packed) if head is None else packed[head:]
 
 
-def _call(name: str, arguments: list[Any], partition: Partition) -> PartitionCall:
+def named(reply: Any) -> list[Any]:
+    """The list in the answer to one of these scripts, with its texts as bytes. Raises the error of a refusal."""
+    answer_of(reply)
+    return _texts(reply)[1]
+
+
+def partitions_of(entry: bytes, partitions: Partitions) -> list[Partition]:
+    """The partitions that an entry names, as lua/write/elsewhere.lua has it."""
+    return [partitions.all[int(text)] for text in entry.partition(b"/")[2].split(b",")]
+
+
+def script_call(name: str, arguments: list[Any], partition: Partition) -> PartitionCall:
+    """The call of one of the scripts of references over partitions."""
     return PartitionCall(script(name)((_pack(packable(arguments)),)), partition)
 
 
@@ -122,7 +137,25 @@ def _registered(
         if found[model.decode(), value] is False:
             return _violation(reference), []
     admitted = [slot for (model, pk), left in found.items() for slot in (model, pk, left)]
-    return None, [_call("admit", [revocations, *admitted], partition)]
+    return None, [script_call("admit", [revocations, *admitted], partition)]
+
+
+def _registered_for_copies(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[None]:
+    """Registers the partition where copied objects lead to: these may come later."""
+    asked: dict[Partition, list[Object]] = {}
+    for mutation in call.mutations:
+        if mutation.code != "insert" or mutation.arguments[2:3] != ["copy"]:
+            continue
+        for row in rows_of(mutation):
+            for reference in mutation.schema.stored.references:
+                text = row[reference.column.position]
+                if text is not None:
+                    pk = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+                    home = partitions.of(registry.schema_for(reference.target), pk)
+                    asked.setdefault(home, []).append((reference.target_key, pk))
+    asked.pop(partition, None)
+    if asked:
+        yield from registered(asked, partition, absent=True)
 
 
 def registered(
@@ -132,7 +165,7 @@ def registered(
     not there. absent: registers at these as well.
     """
     calls = [
-        _call("register", [str(partition.number), absent, *_flat(dict.fromkeys(some))], home)
+        script_call("register", [str(partition.number), absent, *_flat(dict.fromkeys(some))], home)
         for home, some in asked.items()
     ]
     replies = checked((yield calls))
@@ -144,9 +177,9 @@ def _flat(objects: Mapping[Object, Any]) -> list[Any]:
     return [slot for one in objects for slot in one]
 
 
-def _violation(reference: Sequence[Any]) -> list[Any]:
+def _violation(reference: Sequence[Any]) -> bytes:
     number, *texts = reference
-    return ["reference", number, *[one and one.decode("utf-8", "backslashreplace") for one in texts]]
+    return _pack(["reference", number, *[one and one.decode("utf-8", "backslashreplace") for one in texts]])
 
 
 # Deletions -----------------------------------------------------------------------------------------------------------
@@ -163,11 +196,11 @@ def _revoked(
     objects = [(found[at].decode(), found[at + 1]) for at in range(0, len(found), 3)]
     asked: dict[Partition, list[Object]] = {}
     for one, entry in zip(objects, found[2::3], strict=True):
-        for text in entry.partition(b"/")[2].split(b","):
-            asked.setdefault(partitions.all[int(text)], []).append(one)
+        for other in partitions_of(entry, partitions):
+            asked.setdefault(other, []).append(one)
     held = yield from revoked(asked)
     if not held:
-        return None, [_call("forget", [*found], partition)]
+        return None, [script_call("forget", [*found], partition)]
     model, pk = held[0]
     if isinstance(call, CommitCall) and any(one.code == "delete" and len(one.arguments) == 1 for one in call.mutations):
         name = registry.schema_for(model).name
@@ -176,7 +209,7 @@ def _revoked(
             f"partitions refer to it, and a block is written in one partition; delete it outside of the block, or put "
             f"the objects beside it by Meta.partition_by"
         )
-    return ["large", number, model], []
+    return _pack(["large", number, model]), []
 
 
 def revoked(asked: Mapping[Partition, Sequence[Object]]) -> Steps[list[Object]]:
@@ -184,7 +217,7 @@ def revoked(asked: Mapping[Partition, Sequence[Object]]) -> Steps[list[Object]]:
     replies = checked(
         (
             yield [
-                _call("revoke", [slot for one in some for slot in (*one, _foreign_keys(one[0]))], partition)
+                script_call("revoke", [slot for one in some for slot in (*one, _foreign_keys(one[0]))], partition)
                 for partition, some in asked.items()
             ]
         )

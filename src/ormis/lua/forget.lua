@@ -14,7 +14,10 @@ return answer(function()
   local objects, done = cmsgpack.unpack(ARGV[2]), {}
   for i = 1, #objects, 3 do
     local stored = entry(objects[i], objects[i + 1])
-    if stored == objects[i + 2] then call('HDEL', KEY.prefix .. KEY.registered .. objects[i], objects[i + 1]) end
+    if stored == objects[i + 2] then
+      call('HDEL', KEY.prefix .. KEY.registered .. objects[i], objects[i + 1])
+      call('SREM', KEY.prefix .. KEY.orphaned .. objects[i], objects[i + 1])
+    end
     done[#done + 1] = not stored or stored == objects[i + 2]
   end
   return {'ok', done}

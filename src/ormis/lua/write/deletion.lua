@@ -15,6 +15,14 @@ local mutations = require('write.mutations')
 local objects = require('write.objects')
 local referring = require('write.referring')
 
+-- On a cluster others may refer to it. What goes since something else has expired can't be held back.
+local function note_registered(m, pk, doomed)
+  local elsewhere = require('write.elsewhere')
+  if mutations.expiring then return elsewhere.orphan(m.key, pk) end
+  local entry = elsewhere.entry(m.key, pk)
+  if entry then extend(doomed.registered, {m.key, pk, entry}) end
+end
+
 -- Deletes the object; first reads the columns needed to clear its derived data.
 local function doom(object, doomed)
   local m = object.m
@@ -24,8 +32,7 @@ local function doom(object, doomed)
   doomed.rows[object], object.new = object.new, nil
   doomed.counts[m.key] = (doomed.counts[m.key] or 0) + 1
   doomed[#doomed + 1] = object
-  local entry = KEYS[3] and m.referrers and require('write.elsewhere').entry(m.key, object.pk)
-  if entry then extend(doomed.registered, {m.key, object.pk, entry}) end
+  if KEYS[3] and m.referrers then note_registered(m, object.pk, doomed) end
 end
 
 local on_delete = {cascade = doom}

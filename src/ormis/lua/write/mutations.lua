@@ -3,9 +3,9 @@
 -- Out: mutations: opened, the models by number; there, the set of keys known to exist; batch, the mutations of a
 --      commit; current, the number of the one at work; awaited, the references to objects that the rest of a commit may
 --      insert, or that may be in other partitions, nil if there is neither; now, the time of the call once it is
---      asked for; links, see links.lua; forget(), model(number), refuse(code, ...), conflict(m, row, pk, changed|nil,
---      only|nil), check_references(m, row, changed|nil), check_at_end(), reclaim(m, old, new, pk), concerning(m,
---      changes), change(m, pk, changes).
+--      asked for; expiring, true while what has expired takes others with it; links, see links.lua; forget(),
+--      model(number), refuse(code, ...), conflict(m, row, pk, changed|nil, only|nil), check_references(m, row,
+--      changed|nil), check_at_end(), reclaim(m, old, new, pk), concerning(m, changes), change(m, pk, changes).
 
 local KEY = require('server.keys')
 local server = require('server.server')
