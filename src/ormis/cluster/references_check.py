@@ -149,11 +149,13 @@ def _report(
         kind, mended = "reference-dangling", walk.repair and column.nullable
         if mended:
             expected = [column.position, _text(use.target[1], column.codec.kind)]
-            mutation = Mutation(schema, "amend", [use.pk, [column.position, False], expected, []])
+            pk = _text(use.pk, schema.pk.codec.kind)
+            mutation = Mutation(schema, "amend", [pk, [column.position, False], expected, []])
             reply = yield from sent(commit_call([mutation]), partition, partitions)
             results_of([mutation], reply)
-    key, (model, pk) = object_key(schema.key, _shown(use.pk)), use.target
-    walk.take(schema, [(kind, key, column.name, f"{model}:{_shown(pk)}", mended)])
+    model, target = use.target
+    key, detail = object_key(schema.key, _shown(use.pk)), f"{model}:{_shown(target)}"
+    walk.take(schema, [(kind, key, column.name, detail, mended)])
 
 
 def _text(text: bytes, kind: str) -> str | bytes:
