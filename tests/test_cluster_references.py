@@ -397,3 +397,33 @@ def test_a_large_cascade(cluster_url: str) -> None:
         Item.objects.bulk_create([Item(box=box) for box in boxes for _ in range(2)])
         assert shelf.delete() == (301, {"Box": 100, "Item": 200, "Shelf": 1})
         at_rest(db)
+
+
+class Town(ormis.Model):
+    """What a copy has last."""
+
+    id: int | None = Field(default=None, primary_key=True)
+
+    class Meta:
+        key = "cr_town"
+
+
+class Road(ormis.Model):
+    """What a copy has first."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    town: ForeignKey[Town] = ForeignKey(on_delete=CASCADE, related_name="roads")
+
+    class Meta:
+        key = "cr_road"
+
+
+def test_copies(db: ormis.Database, cluster: LocalCluster) -> None:
+    """A copy to another number of partitions has its references, whichever model comes first."""
+    towns = Town.objects.bulk_create([Town() for _ in range(6)])
+    Road.objects.bulk_create([Road(town=towns[i % 6]) for i in range(30)])
+    with ormis.connect(f"{cluster.url}?partitions=5&prefix=to:") as to:
+        assert ormis.copy(db, to, models=[Road, Town]).ok
+        assert ormis.check(to, models=[Road, Town]).findings == []
+        assert Town.objects.using(to).get(id=towns[0].id).delete(using=to) == (6, {"Road": 5, "Town": 1})
+        assert ormis.check(to, models=[Road, Town]).findings == []
