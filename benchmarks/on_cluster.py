@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import redis
 
 import ormis
-from ormis import Database
+from ormis import CASCADE, Database, Field, ForeignKey
 from ormis.cluster.local import free_ports
 from ormis.connecting import make_default
 
@@ -350,6 +350,63 @@ class BulkCreate(OnCluster):
         return lambda: Player.objects.using(database).bulk_create(made)
 
 
+class Squad(ormis.Model):
+    """What members refer to."""
+
+    id: int | None = Field(default=None, primary_key=True)
+
+
+class Member(ormis.Model):
+    """What refers to an object of any partition."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    squad: ForeignKey[Squad] = ForeignKey(on_delete=CASCADE)
+    number: int = 0
+
+
+class SaveMember(OnCluster):
+    """A new object that refers to one of a few, most of them in other partitions that it has referred to before."""
+
+    name = "cluster-save-member"
+    title = "save() of a new object with a foreign key to one of 4 objects elsewhere, on a cluster / on one server"
+    target = Target(1.3)
+    each = 4
+    """How many objects are referred to; none: one of its own for each new object."""
+
+    def fill(self) -> None:
+        self.squads = {
+            database: Squad.objects.using(database).bulk_create([Squad() for _ in range(self.each or self.operations)])
+            for database in (self.plain, self.cluster)
+        }
+        if self.each:
+            for database in (self.plain, self.cluster):
+                for squad in self.squads[database]:
+                    Member.objects.using(database).bulk_create([Member(squad=squad) for _ in range(8 * PARTITIONS)])
+
+    def do(self, database: Database) -> object:
+        squads = self.squads[database]
+        for number in range(self.operations):
+            Member(squad=squads[number % len(squads)], number=number).save(using=database)
+        return None
+
+    def check(self) -> None:
+        numbers = [sorted(Member.objects.using(one).values_list("number")) for one in (self.plain, self.cluster)]
+        assert numbers[0] == numbers[1]
+
+
+class SaveFirstMember(SaveMember):
+    """The same, each of another object: the partition has not referred to it before."""
+
+    name = "cluster-save-first-member"
+    title = "the same, the first of its partition with that foreign key: 4 calls, on a cluster / on one server"
+    target = None
+    each = 0
+
+    def _work(self, database: Database) -> Work:
+        self.squads[database] = Squad.objects.using(database).bulk_create([Squad() for _ in range(self.operations)])
+        return super()._work(database)
+
+
 class Memory(OnCluster):
     """The memory of the servers: longer keys, and what each partition has for itself."""
 
@@ -397,5 +454,7 @@ LINES: list[type[Line]] = [
     Claimed,
     ClaimedInOrder,
     BulkCreate,
+    SaveMember,
+    SaveFirstMember,
     Memory,
 ]

@@ -22,7 +22,7 @@ from .caching.cache import Cache
 from .caching.listener import Heard, Listener
 from .caching.rows import Rows
 from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
-from .cluster.claims_check import check_claims
+from .cluster.checking import check_between
 from .cluster.cluster import Cluster
 from .cluster.partitions import Partitions
 from .cluster.side_by_side import Steps
@@ -399,13 +399,13 @@ class Database:
         """
         schema = _schema_of(model)
         results = self.everywhere(lambda: reindex(schema, self.limits, progress))
-        return total_reindexed(results, self.between(partial(check_claims, [schema], self.limits, True)))
+        return total_reindexed(results, self.between(partial(check_between, [schema], self.limits, True)))
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
         schema = _schema_of(model)
         results = await self.aeverywhere(lambda: reindex(schema, self.limits, progress))
-        return total_reindexed(results, await self.abetween(partial(check_claims, [schema], self.limits, True)))
+        return total_reindexed(results, await self.abetween(partial(check_between, [schema], self.limits, True)))
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""

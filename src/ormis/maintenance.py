@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from .cluster.claims_check import check_claims
+from .cluster.checking import check_between
 from .cluster.placement import placement_of_writes
 from .connecting import checked_database, default_database
 from .database import Database
@@ -46,7 +46,7 @@ def check(
     subjects = subjects_of(models)
     reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *chosen.between(partial(check_claims, schemas, chosen.limits, repair))])
+    report = total_report([*reports, *chosen.between(partial(check_between, schemas, chosen.limits, repair))])
     chosen.cache.clear()  # repairs may have changed objects
     return report
 
@@ -63,7 +63,7 @@ async def acheck(
     subjects = subjects_of(models)
     reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *await chosen.abetween(partial(check_claims, schemas, chosen.limits, repair))])
+    report = total_report([*reports, *await chosen.abetween(partial(check_between, schemas, chosen.limits, repair))])
     chosen.cache.clear()
     return report
 
@@ -171,7 +171,7 @@ async def arun_steps(work: Steps[T], source: Database, target: Database) -> T:
 
 def _answer(database: Database, ask: Ask | AskClaims) -> Any:
     if isinstance(ask, AskClaims):
-        return database.between(partial(check_claims, ask.schemas, database.limits, False))
+        return database.between(partial(check_between, ask.schemas, database.limits, False))
     if not ask.each:
         return database.run(ask.make())
     return database.everywhere(ask.make) if ask.in_turn else database.side_by_side(ask.make)
@@ -179,7 +179,7 @@ def _answer(database: Database, ask: Ask | AskClaims) -> Any:
 
 async def _aanswer(database: Database, ask: Ask | AskClaims) -> Any:
     if isinstance(ask, AskClaims):
-        return await database.abetween(partial(check_claims, ask.schemas, database.limits, False))
+        return await database.abetween(partial(check_between, ask.schemas, database.limits, False))
     if not ask.each:
         return await database.arun(ask.make())
     return await (database.aeverywhere(ask.make) if ask.in_turn else database.aside_by_side(ask.make))

@@ -7,7 +7,8 @@ from typing import Literal
 Kind = Literal[
     "index-missing", "index-stale", "index-extra",
     "unique-missing", "unique-stale", "unique-extra", "unique-duplicate",
-    "link-missing", "link-extra", "reference-dangling", "object-missing", "object-unlisted", "object-key",
+    "link-missing", "link-extra", "reference-dangling", "reference-unregistered",
+    "reference-admitted", "object-missing", "object-unlisted", "object-key",
     "key-leaked", "type", "value", "next-id", "expiry", "copy-missing", "copy-differs", "copy-extra",
     "load-refused", "load-differs",
 ]  # fmt: skip
@@ -19,7 +20,8 @@ class Finding:
 
     kind: an index entry or a unique claim is `missing` (the object has none), `stale` (the object is there and says
         something else) or `extra` (there is no such object); two objects have a `duplicate` value; a many-to-many
-        link is `missing` on one side, or `extra`, to or from what is not there; a reference is `dangling`; an object is
+        link is `missing` on one side, or `extra`, to or from what is not there; a reference is `dangling`;
+        on a cluster it is `unregistered` at the object that it leads to, or `admitted` without that; an object is
         `missing` (listed in `model/ids` without a hash), `unlisted` (the other way round), or has another `key` than
         its primary key says; a key of the model's prefix is `leaked`, it belongs to nothing; a key has another Redis
         `type`; a `value` does not convert; `next-id` is below the largest key; `expiry` does not match the time that

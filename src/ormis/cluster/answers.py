@@ -4,24 +4,28 @@ Operations know nothing of partitions: they yield the calls that they yield on a
 a call to one partition, or by many and a reply put together from theirs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from ..calls import Call, Command, HashRead, HashReads, Invocation, ScriptCall
 from ..errors import ClusterError
 from ..operations.reading.pages import QueryCall
 from ..operations.writing.claim_calls import ClaimCall
 from ..operations.writing.get_or_create import ObtainCall
-from ..operations.writing.mutations import CommitCall
+from ..operations.writing.mutations import CommitCall, ModelCall
 from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
 from ..schema import registry
+from ..schema.schema import Schema
 from ..storage.keys import COPY
 from ..storage.scripts import script
 from .claimed_sets import answer_at_claim, answer_changed_values, changes_values
 from .get_or_create import answer_obtain
+from .orphans import Lookout, settle_orphans
 from .partitions import Partition, Partitions
 from .queues import answer_claim
 from .reading import answer_query, by_key, targets
@@ -42,6 +46,7 @@ class Answers:
         self.partitions = partitions
         self.chooser = chooser
         self.topology = topology
+        self.lookout = Lookout()
 
     def place(self, call: Call) -> Partition | None:
         """The partition of a call that is sent there as it is, where a look at it tells."""
@@ -55,9 +60,14 @@ class Answers:
             return (yield call)
         if isinstance(call, HashReads):
             return (yield from self._read_hashes(call))
-        if isinstance(call, ScriptCall):
-            return (yield from self._script(call))
-        return (yield from self._command(call))
+        if not isinstance(call, ScriptCall):
+            return (yield from self._command(call))
+        reply = yield from self._script(call)
+        for schema in _written(call):
+            if self.lookout.due(schema):
+                with suppress(RedisError, OSError):
+                    yield from settle_orphans(schema, self.partitions)
+        return reply
 
     def _script(self, call: ScriptCall) -> Steps[Any]:
         partitions = self.partitions
@@ -150,6 +160,13 @@ class Answers:
                 raise reply
             found |= zip(some, reply, strict=True)
         return [found[member] for member in members]
+
+
+def _written(call: ScriptCall) -> Iterable[Schema]:
+    """The models of whose objects a call may write."""
+    if isinstance(call, CommitCall):
+        return {mutation.schema for mutation in call.mutations}
+    return (call.plan.schema,) if isinstance(call, ModelCall) and call.plan is not None else ()
 
 
 def _model_of(key: str) -> str:

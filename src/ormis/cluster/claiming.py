@@ -18,6 +18,7 @@ from ..operations.outcomes import unpack
 from ..operations.writing.mutations import CommitCall, Mutation, commit_call
 from ..schema.schema import Column, Schema
 from ..storage.keys import object_key
+from . import references
 from .claims import Entry, checked, holders, owner_of, release, swap
 from .partitions import Partition, Partitions
 from .routing import PartitionCall
@@ -90,11 +91,12 @@ def claimed(
 
     schemas: of the mutations. Raises ConflictError if others take the claims over again and again.
     """
+    before: Entry = None
     for _ in range(ATTEMPTS):
         once = Once()
         try:
             entry = f"{partition.number}/{once.token}/{int(time())}"
-            taken = yield from _claim(wanted, entry, partition, partitions)
+            taken = yield from _claim(wanted, entry, partition, partitions, before)
             if taken is not None:
                 yield from release(wanted.new, partitions, entry)
                 number, value = wanted.new[taken.value], taken.value
@@ -103,6 +105,13 @@ def claimed(
             reply: Any = yield PartitionCall(call, partition, once)
         finally:
             once.end()
+        if references.is_refused(reply):
+            answer, needed = yield from references.solved(call, reply, partition, partitions)
+            if answer is None:
+                checked((yield needed))
+                before = entry
+                continue
+            reply = answer
         if reply != LOST:
             first = reply if isinstance(reply, bytes) else reply[0]
             if unpack(first)[0] == "ok":
@@ -111,6 +120,7 @@ def claimed(
                 yield from release(wanted.new, partitions, entry)
             return reply
         yield from release(wanted.new, partitions, entry)
+        before = None
         yield _pause(PAUSE * random())  # noqa: S311
     raise _contended(schemas[0].name)
 
@@ -275,9 +285,14 @@ def _name(pk: Any) -> str:
     return pk.decode("utf-8", "surrogateescape") if isinstance(pk, bytes) else str(pk)
 
 
-def _claim(wanted: Wanted, entry: str, partition: Partition, partitions: Partitions) -> Steps[Taken | None]:
-    """Claims the new values for objects of this partition; the first that another object holds."""
-    seen: dict[Value, Entry] = dict.fromkeys(wanted.new)
+def _claim(
+    wanted: Wanted, entry: str, partition: Partition, partitions: Partitions, before: Entry = None
+) -> Steps[Taken | None]:
+    """Claims the new values for objects of this partition; the first that another object holds.
+
+    before: the claims of a try of the same commit, which was refused.
+    """
+    seen: dict[Value, Entry] = dict.fromkeys(wanted.new, before)
     waited: dict[Value, Entry] = {}
     for _ in range(ATTEMPTS):
         seen = yield from swap({value: (before, entry) for value, before in seen.items()}, partitions)

@@ -28,7 +28,7 @@ from ..storage.codecs import packable
 from .partitions import Partition, Partitions
 from .placement import placement_of_writes
 from .reading import targets
-from .routing import PartitionCall
+from .references import sent
 from .side_by_side import Answer, Steps, answered
 from .unique_values import over_partitions, value_in
 from .writing import numbers_of
@@ -46,14 +46,14 @@ def answer_obtain(call: ObtainCall, partitions: Partitions, answer: Answer) -> S
     number = None if call.insertion is None else numbers_of(call.insertion, partitions)[0]
     asked = targets(plan, partitions)
     if len(asked) == 1 and number in (None, asked[0].number):
-        return (yield PartitionCall(call, asked[0]))
+        return (yield from sent(call, asked[0], partitions))
     if number is not None or call.links:
         raise _refused(plan, call)
     if not call.goes_on:
         rows = yield from answered(fetch(plan), answer)
         if rows or call.insertion is None:
             return ["ok", "block"], rows
-    return (yield PartitionCall(call, home_of(plan, partitions)))
+    return (yield from sent(call, home_of(plan, partitions), partitions))
 
 
 def home_of(plan: Plan, partitions: Partitions) -> Partition:

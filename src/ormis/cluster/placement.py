@@ -106,6 +106,13 @@ def _check(schema: Schema, changes: int) -> None:
                 f"partitions, which this version does not do on a cluster: keep it in a field of its own, or let the "
                 f"constraint contain the field of Meta.partition_by"
             )
+    for reference in schema.references:
+        if reference.to_field:
+            raise ClusterError(
+                f"{schema.name}.{reference.name} refers to {reference.target} by its {reference.to_field}, which does "
+                f"not say in which partition that is: on a cluster leave to_field= out, so that it refers by the "
+                f"primary key, or keep the value in a plain field"
+            )
 
 
 def together(numbers: Iterable[int], described: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from ..schema.schema import Schema
 from .partitions import Partition, Partitions
 from .placement import placement, placement_of_writes
 from .reading import by_key, targets
-from .routing import PartitionCall
+from .references import sent
 from .side_by_side import Answer, Steps, answered, settled
 from .unique_values import over_partitions, touched
 from .writing import check_stays
@@ -38,12 +38,12 @@ def answer_claim(call: ClaimCall, partitions: Partitions, answer: Answer) -> Ste
     _check(plan.schema, call.positions)
     asked = targets(plan, partitions, call.among)
     if len(asked) == 1:
-        return (yield PartitionCall(call, asked[0]))
+        return (yield from sent(call, asked[0], partitions))
     if call.among is not None:
         return (yield from _these(call, plan.schema, call.among, partitions))
     found: Sequence[Wire] = ()
     if asked and not plan.order:
-        reply = yield PartitionCall(call, choice(asked))  # noqa: S311 - no secret
+        reply = yield from sent(call, choice(asked), partitions)  # noqa: S311 - no secret
         first = call.outcome(reply)
         if len(first.rows) >= call.number or first.how not in ("done", "step"):
             return reply

@@ -1,4 +1,7 @@
-"""Operations that run at the same time, each in a partition of its own: their calls go out together, round by round."""
+"""Operations that run at the same time, each in a partition of its own: their calls go out together, round by round.
+
+A call of an operation goes to its partition; one that says where it goes, and a list of these, goes there.
+"""
 
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, TypeVar, cast
@@ -21,7 +24,7 @@ def answered(operation: Operation[T], answer: Answer) -> Steps[T]:
     return cast("Steps[T]", relayed(operation, cast(Any, answer)))
 
 
-def side_by_side(operations: Mapping[Partition, Operation[T]]) -> Steps[dict[Partition, T]]:
+def side_by_side(operations: Mapping[Partition, Operation[T] | Steps[T]]) -> Steps[dict[Partition, T]]:
     """Runs all operations to their ends; their results. Raises the error of the first that has failed, after that."""
     results, errors = yield from settled(operations)
     for error in errors.values():
@@ -30,7 +33,7 @@ def side_by_side(operations: Mapping[Partition, Operation[T]]) -> Steps[dict[Par
 
 
 def settled(
-    operations: Mapping[Partition, Operation[T]],
+    operations: Mapping[Partition, Operation[T] | Steps[T]],
 ) -> Steps[tuple[dict[Partition, T], dict[Partition, Exception]]]:
     """The same; returns the errors beside the results."""
     results: dict[Partition, T] = {}
@@ -40,6 +43,7 @@ def settled(
     try:
         while running:
             calls: list[PartitionCall] = []
+            asking: dict[Partition, slice | int] = {}
             for partition, operation in [*running.items()]:
                 reply = replies[partition]
                 try:
@@ -52,11 +56,21 @@ def settled(
                     del running[partition]
                 else:
                     assert not isinstance(call, Invocation), "no hook runs inside a partition"
-                    calls.append(PartitionCall(call, partition))
+                    asking[partition] = _take(call, partition, calls)
             if calls:
                 answers = yield calls
-                replies = {step.partition: answer for step, answer in zip(calls, answers, strict=True)}
+                replies = {partition: answers[at] for partition, at in asking.items()}
     finally:
         for operation in operations.values():
             operation.close()
     return results, errors
+
+
+def _take(call: Step, partition: Partition, calls: list[PartitionCall]) -> slice | int:
+    """Adds what an operation of this partition sends to the calls; where its replies are."""
+    first = len(calls)
+    if isinstance(call, list):
+        calls += call
+        return slice(first, len(calls))
+    calls.append(call if isinstance(call, PartitionCall) else PartitionCall(call, partition))
+    return first

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count, takewhile
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from ..calls import Operation, relayed
 from ..errors import ClusterError, IntegrityError
-from ..operations.outcomes import NotInOneCall, answer_of
+from ..operations.outcomes import LargeCascade, NotInOneCall, answer_of
 from ..operations.reading import select
 from ..operations.writing.client_arithmetic import commit_computing
 from ..operations.writing.fast_commit import fast_insert
@@ -28,10 +28,12 @@ from .copied_values import copied, is_copy
 from .partitions import Partition, Partitions
 from .placement import Placement, placement, placement_of_writes, together
 from .reading import by_key, targets
+from .references import is_refused, sent, settle
 from .routing import PartitionCall
 from .side_by_side import Steps, settled, side_by_side
 from .unique_values import over_partitions, rows_of, values_of
 
+T = TypeVar("T")
 _BY_KEY = frozenset({"update", "amend"})
 _BY_KEYS = frozenset({"delete", "expire"})
 KeysChanged = tuple[int, Counter[str], list[str]]
@@ -128,6 +130,8 @@ def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) ->
     if not known and (free == 1 or not call.divisible):
         return (yield from _to_one(call, chooser.one(), partitions, claims))
     if not call.divisible:
+        if all(_goes_on(mutation) for mutation in call.mutations):
+            return ["large", 1, call.mutations[0].schema.key]
         objects = [
             (number, _described(mutation, at))
             for mutation, some in zip(call.mutations, numbers, strict=True)
@@ -138,6 +142,11 @@ def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) ->
     if call.meanwhile is not None:
         call.meanwhile()
     return (yield from _divided(call, partitions, chooser, numbers, claims))
+
+
+def _goes_on(mutation: Mutation) -> bool:
+    """Returns whether a mutation deletes outside of blocks: its caller does in many calls what can't be done in one."""
+    return mutation.code == "delete" and len(mutation.arguments) > 1
 
 
 def _by_values(mutation: Mutation, numbers: Sequence[int | None], partitions: Partitions) -> Sequence[int | None]:
@@ -157,7 +166,7 @@ def _to_one(call: CommitCall, partition: Partition, partitions: Partitions, clai
     if claims:
         claim = copied if is_copy(call.mutations) else claiming
         return (yield from claim(call, partition, partitions))
-    return (yield PartitionCall(call, partition))
+    return (yield from sent(call, partition, partitions))
 
 
 def _one_by_one(
@@ -191,14 +200,37 @@ def _divided(
     operations = {
         partition: commit_computing(_own(call.mutations, part, done[partition])) for partition, part in parts.items()
     }
-    _, errors = yield from (_one_by_one(operations, partitions) if claims else settled(operations))
+    _, errors = yield from (
+        _one_by_one(operations, partitions) if claims else settled(_sent_of(operations, partitions))
+    )
     results = _joined(call.mutations, parts, {one: {} if one in errors else done[one] for one in parts})
     if errors:
         for mutation, result in zip(call.mutations, results, strict=True):
             if result is not None and mutation.on_result is not None:
                 mutation.on_result(result)
-        raise next(iter(errors.values()))
+        raise _first_error(errors, results)
     return ["ok", results]
+
+
+def _first_error(errors: Mapping[Partition, Exception], results: Sequence[Any]) -> Exception:
+    """The error of partitions that have refused, beside these results. A deletion that is refused as large goes on."""
+    for error in errors.values():
+        if isinstance(error, LargeCascade):
+            error.deleted = results[0] or {}
+            return error
+    return next(iter(errors.values()))
+
+
+def _sent_of(
+    operations: Mapping[Partition, Operation[T]], partitions: Partitions
+) -> dict[Partition, Operation[T] | Steps[T]]:
+    """Operations of these partitions, with what their calls need in others."""
+    return {
+        partition: cast(
+            Steps[T], relayed(operation, cast(Any, partial(sent, partition=partition, partitions=partitions)))
+        )
+        for partition, operation in operations.items()
+    }
 
 
 def _own(mutations: Sequence[Mutation], part: Part, done: dict[int, Any]) -> list[Mutation]:
@@ -288,10 +320,14 @@ def answer_change(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
         return (yield from _change_keys(call, partitions))
     asked = targets(plan, partitions)
     if len(asked) == 1:
-        return (yield PartitionCall(call, asked[0]))
+        return (yield from sent(call, asked[0], partitions))
     assert not call.more, "steps of a walk are of one partition"
-    replies = yield [PartitionCall(call, partition) for partition in asked]
-    counted, models, left = _changed(plan, dict(zip(asked, replies, strict=True)))
+    replies = dict(zip(asked, (yield [PartitionCall(call, partition) for partition in asked]), strict=True))
+    refused = {one: settle(call, reply, one, partitions) for one, reply in replies.items() if is_refused(reply)}
+    if refused:
+        answers, errors = yield from settled(refused)
+        replies |= answers | errors
+    counted, models, left = _changed(plan, replies)
     if not left:
         return ["ok", "done", counted, models]
     reading = keys_only(plan)
@@ -340,7 +376,7 @@ def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     else:
         own = by_key(plan.schema, keys, partitions)
     operations = {one: steps_by_keys(plan, requested, more, some) for one, some in own.items()}
-    return changed_in_all(own, (yield from side_by_side(operations)))
+    return changed_in_all(own, (yield from side_by_side(_sent_of(operations, partitions))))
 
 
 def changed_in_all(own: Mapping[Partition, Sequence[str]], results: Mapping[Partition, KeysChanged]) -> list[Any]:

@@ -65,7 +65,7 @@ local function verify_counter(pks)
     if last then note('next-id', key, nil, last, function() call('SET', key, '0') end) end
     last = '0'
   end
-  last = last or '0'
+  last = last or require('server.counting').first
   local highest, above = last, require('write.next_id').above
   for i = 1, #pks do
     if string.find(pks[i], '^%d+$') and above(pks[i], highest) then highest = pks[i] end

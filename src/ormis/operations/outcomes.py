@@ -1,6 +1,6 @@
 """The answers of the scripts, and the one place where an answer becomes an exception."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -30,7 +30,14 @@ class InexactArithmetic(NotInOneCall):
 
 
 class LargeCascade(NotInOneCall):
-    """More objects refer to the deleted ones than one call deletes."""
+    """More objects refer to the deleted ones than one call deletes.
+
+    deleted: what was deleted all the same, by model: on a cluster, in other partitions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deleted: Mapping[str, int] = {}
 
 
 class ReplacementsWanted(Exception):

@@ -34,6 +34,16 @@ def claims_key(model: str, fields: str) -> str:
     return f"ormis/claims/{model}/{fields}"
 
 
+def registered_key(model: str) -> str:
+    """On a cluster the partitions that may hold objects which refer to an object of this one."""
+    return f"ormis/registered/{model}"
+
+
+def admitted_key(model: str) -> str:
+    """On a cluster the objects of other partitions that objects of this one may refer to."""
+    return f"ormis/admitted/{model}"
+
+
 def short(value: str) -> str:
     """A value as it stands in the name of a key: long ones, and those that could be taken for another, by SHA-1."""
     data = value.encode()

@@ -1,6 +1,7 @@
 -- Clears away the remains of expired objects: a hundred a call, and more of them than the call may make, so that they
 -- do not pile up; up to twice as many while the call has not held the server long.
 -- Only its hash says whether an object is there: while expired ones are left in the indexes, a script has to look.
+-- In: KEYS[3], on a cluster.
 -- Out: clear(m, written), which returns whether expired objects may be left; forget_objects(m, pks), which are gone
 --      already.
 
@@ -72,6 +73,7 @@ local function forget_objects(m, pks)
       if at[name] then row[at[name]] = text end
     end
     leave_rules(m, referrers, pk, kept, add)
+    if KEYS[3] then require('write.elsewhere').orphan(m.key, pk) end
     drop_derived(m, row, pk, add)
     if ends then drop_links(m, ends, pk, add) end
     add('ZREM', m.base .. KEY.ids, pk)

@@ -2,6 +2,7 @@
 -- that protects, or that is to be set to what a client computes, becomes absent if it may be, else its object goes too.
 -- ormis/expired/model, a set, holds the primary keys whose rules are still to be applied, and 'field NUL value' of the
 -- unique fields that are referred to.
+-- In: KEYS[3], on a cluster.
 -- Out: apply_rules(m, written), see cleanup.lua. No batch may be at work: its objects are forgotten.
 
 local KEY = require('server.keys')
@@ -35,13 +36,13 @@ end
 local function known_model(known, key)
   local m = mutations.opened[key]
   if m then return m end
-  local declaration = known[key]
+  local declaration = known[key] or nothing  -- on a cluster there may be no objects of it here
   m = {
     key = key, base = KEY.prefix .. key, columns = {declaration.pk or 'id'}, references = {}, referrers = {},
-    expires = declaration.expires, links = links_of(known, key),
+    indexes = {}, unique = {}, expires = declaration.expires, links = links_of(known, key),
   }
   mutations.opened[key] = m
-  merge_declarations(m, declaration.text, declaration.text, false)
+  if declaration.text then merge_declarations(m, declaration.text, declaration.text, false) end
   for _, reference in ipairs(declaration.references or {}) do
     local column, target, field = reference_of(reference)
     extend(m.references, {position_of(m, column), target, field})
@@ -125,10 +126,10 @@ local function apply_rules(m, written)
   local pks = pcommand('SRANDMEMBER', key, math.max(OBJECTS, 2 * (written or 0)))
   if type(pks) ~= 'table' or pks.err or #pks == 0 or type(pcommand('SREM', key, '')) == 'table' then return end
   local known = read_catalog()
-  if not known[m.key] then return end
+  if not (known[m.key] or KEYS[3]) then return end
   -- These models are those that the database knows, by their keys; those of the batch to come have numbers.
-  local opened = mutations.opened
-  mutations.opened, acted = {}, 0
+  local opened, awaited = mutations.opened, mutations.awaited
+  mutations.opened, mutations.awaited, mutations.expiring, acted = {}, nil, true, 0
   local own = known_model(known, m.key)
   local least, most = math.max(REFERRERS, math.ceil(1.1 * (written or 0))), math.max(REFERRERS, 2 * (written or 0))
   for _, pk in ipairs(pks) do
@@ -139,7 +140,7 @@ local function apply_rules(m, written)
     if not refused and (not fine or result) then pcommand('SREM', key, pk) end
     if refused or acted >= most or acted >= least and held_long() then break end
   end
-  mutations.opened = opened
+  mutations.opened, mutations.awaited, mutations.expiring = opened, awaited, nil
 end
 
 return apply_rules

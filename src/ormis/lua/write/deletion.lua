@@ -2,15 +2,26 @@
 -- As in Django, an object being deleted still PROTECTs its target (unless it is the target), but does not RESTRICT it.
 -- A referrer of a model is {number of the referring model, position of its foreign key, action, default text|false,
 -- position of the column whose values the foreign key holds}; links are removed from both sides.
+-- In: KEYS[3], on a cluster.
 -- Out: delete(m, pks, most), which returns {key of a model = count of its objects deleted, ...}, and refuses if more
 --      than `most` objects refer to those that it deletes, and if a foreign key is to be set to a value that the client
---      computes: 'set_value', for which it then sends 'set_default' or 'set_null'.
+--      computes: 'set_value', for which it then sends 'set_default' or 'set_null'; on a cluster if other partitions are
+--      registered at objects that go: 'registered' names these with their entries, see elsewhere.lua.
 
+local extend = require('server.lists').extend
 local cleared_columns = require('write.cleared_columns')
 local links = require('write.links')
 local mutations = require('write.mutations')
 local objects = require('write.objects')
 local referring = require('write.referring')
+
+-- On a cluster others may refer to it. What goes since something else has expired can't be held back.
+local function note_registered(m, pk, doomed)
+  local elsewhere = require('write.elsewhere')
+  if mutations.expiring then return elsewhere.orphan(m.key, pk) end
+  local entry = elsewhere.entry(m.key, pk)
+  if entry then extend(doomed.registered, {m.key, pk, entry}) end
+end
 
 -- Deletes the object; first reads the columns needed to clear its derived data.
 local function doom(object, doomed)
@@ -21,6 +32,7 @@ local function doom(object, doomed)
   doomed.rows[object], object.new = object.new, nil
   doomed.counts[m.key] = (doomed.counts[m.key] or 0) + 1
   doomed[#doomed + 1] = object
+  if KEYS[3] and m.referrers then note_registered(m, object.pk, doomed) end
 end
 
 local on_delete = {cascade = doom}
@@ -121,7 +133,7 @@ local function refuse_standing(code, standing, lets_go)
 end
 
 local function delete(m, pks, most)
-  local doomed = {counts = {}, rows = {}, protected = {}, restricted = {}, changes = {}, wanted = {}}
+  local doomed = {counts = {}, rows = {}, protected = {}, restricted = {}, changes = {}, wanted = {}, registered = {}}
   doomed.most = most or math.huge
   for _, pk in ipairs(pks) do
     local object = objects.find(m, pk, {})
@@ -132,6 +144,7 @@ local function delete(m, pks, most)
     follow(doomed[at], doomed)
     at = at + 1
   end
+  if doomed.registered[1] then mutations.refuse('registered', doomed.registered) end
   find_protecting(doomed)
   refuse_standing('protected', doomed.protected)
   refuse_standing('restricted', doomed.restricted, true)

@@ -1,8 +1,9 @@
 -- The checks and the changes in memory behind every mutation. A refusal ends the script before a write.
--- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...
+-- In: ARGV[3], ARGV[4] shape and declaration of model 1, ARGV[5], ARGV[6] of model 2, ...; KEYS[3], on a cluster.
 -- Out: mutations: opened, the models by number; there, the set of keys known to exist; batch, the mutations of a
 --      commit; current, the number of the one at work; awaited, the references to objects that the rest of a commit may
---      insert, nil if there is no rest; now, the time of the call once it is asked for; links, see links.lua; forget(),
+--      insert, or that may be in other partitions, nil if there is neither; now, the time of the call once it is
+--      asked for; expiring, true while what has expired takes others with it; links, see links.lua; forget(),
 --      model(number), refuse(code, ...), conflict(m, row, pk, changed|nil, only|nil), check_references(m, row,
 --      changed|nil), check_at_end(), reclaim(m, old, new, pk), concerning(m, changes), change(m, pk, changes).
 
@@ -14,7 +15,8 @@ local extend, nothing = lists.extend, lists.nothing
 local models = require('model.models')
 local objects = require('write.objects')
 
-local mutations = {opened = {}, there = {}}
+local spread = KEYS[3] and require('server.counting').step > 1  -- over several partitions
+local mutations = {opened = {}, there = {}, awaited = spread and {} or nil}
 local left = {}  -- values of objects that something may refer to by them, and that have changed
 
 -- The batch is written, or undone: later mutations belong to another one.
@@ -56,6 +58,11 @@ local function is_own(m, row, target, field, value)
   end
 end
 
+-- Whether an object of another partition may be referred to.
+local function is_admitted(target, field, value)
+  return spread and not field and require('write.elsewhere').is_admitted(target, value)
+end
+
 -- Checks that the targets of a row's foreign keys exist; an object may refer to itself.
 function mutations.check_references(m, row, changed)
   local references = m.references
@@ -66,7 +73,7 @@ function mutations.check_references(m, row, changed)
       local key = referred_key(target, field, value)
       local object = key and objects.by_key[key]
       if not object and not (key and mutations.there[key]) then
-        if key and call('EXISTS', key) == 1 then
+        if key and (call('EXISTS', key) == 1 or is_admitted(target, field, value)) then
           mutations.there[key] = true
         elseif mutations.awaited then
           table.insert(mutations.awaited, {mutations.current, m.key, m.columns[position], value, target, field})
@@ -105,12 +112,19 @@ local function check_left()
   end
 end
 
--- Before the writes of a batch: what is referred to must have come, or be there still.
+-- Before the writes of a batch: what is referred to must have come, or be there still. On a cluster it may be in
+-- another partition, where this one has to be registered first.
 function mutations.check_at_end()
+  local missing
   for _, reference in ipairs(mutations.awaited or nothing) do
     local key = referred_key(reference[5], reference[6], reference[4])
-    if not key or not objects.known(key) then fail('reference', unpack(reference, 1, 6)) end
+    if not key or not objects.known(key) then
+      if not spread then fail('reference', unpack(reference, 1, 6)) end
+      missing = missing or {}
+      missing[#missing + 1] = reference
+    end
   end
+  if missing then fail('unregistered', missing[1][1], require('write.elsewhere').revocations(), missing) end
   if #left > 0 then check_left() end
 end
 

@@ -60,6 +60,8 @@ _MESSAGES = {
     "link-missing": "{key} lacks the link to {detail!r}, which the other side has",
     "link-extra": "{key} has a link to {detail!r}, and one of the two is not there",
     "reference-dangling": "{model}.{field} of {key} points at {detail}, which does not exist",
+    "reference-unregistered": "{key} refers to {detail} by {field}, and that does not know in which partition it is",
+    "reference-admitted": "{key} has {detail!r}, which does not know of this partition or is not there",
     "object-missing": "{key} is listed and has no hash",
     "object-unlisted": "{key} is not in the list of objects",
     "object-key": "{key} holds {field}={detail!r}, another primary key than its own",

@@ -12,6 +12,8 @@ If more than `Limits.cascade` objects refer to them, no call deletes all:
     batches     deletes children before parents; each batch is a whole deletion, with objects that came meanwhile;
                 objects that refer to each other in a ring go in one call
 
+On a cluster a ring may be in several partitions: then it is opened before, where a foreign key of it may be null.
+
 So nothing refers to a deleted object after any of the calls. A deletion that is interrupted goes on if it is repeated.
 
 Touched: the objects, their indexes, claims and links, and those of every model that refers to them, at any depth.
@@ -19,12 +21,14 @@ Touched: the objects, their indexes, claims and links, and those of every model 
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from ... import signals
 from ...calls import Operation, Origin
+from ...errors import ClusterError
 from ...planning.plan import Plan
 from ...query.q import Q
 from ...query.state import every
@@ -82,8 +86,8 @@ def _delete_batch(schema: Schema, pks: Sequence[Any], origin: Origin, replacemen
     try:
         deleting = [deletion(schema, pks, origin.limits.cascade)]
         (counts,) = yield from commit(deleting, replacements, divisible=len(pks) > 1)
-    except LargeCascade:
-        return (yield from _delete_in_batches(schema, pks, origin, replacements))
+    except LargeCascade as large:
+        return Counter(large.deleted) + (yield from _delete_in_batches(schema, pks, origin, replacements))
     return counts
 
 
@@ -158,8 +162,13 @@ class _Cascade:
 
 
 def _delete_in_batches(
-    schema: Schema, pks: Sequence[Any], origin: Origin, replacements: Replacements
+    schema: Schema,
+    pks: Sequence[Any],
+    origin: Origin,
+    replacements: Replacements,
+    met: AbstractSet[_Object] = frozenset(),
 ) -> Operation[Counter[str]]:
+    """met: a ring that could not be deleted in one call, nor be opened."""
     cascade = yield from _collect(schema, pks, origin)
     counts = Counter[str]()
     try:
@@ -167,14 +176,53 @@ def _delete_in_batches(
         for wave in cascade.waves():
             for model, batch in cascade.batches(wave, origin.limits.deleted):
                 counts.update((yield from _delete_batch(model, batch, origin, replacements)))
-        rings = [deletion(model, batch, None) for model, batch in cascade.batches(cascade.objects, None)]
-        for result in (yield from commit(rings, replacements)) if rings else ():
-            counts.update(result)
+        if cascade.objects:
+            counts.update((yield from _delete_rings(cascade, origin, replacements, met)))
     except Exception as error:
         if counts:
             error.add_note(f"{counts.total()} objects of a large deletion were deleted before; repeat it for the rest")
         raise
     return counts
+
+
+def _delete_rings(
+    cascade: _Cascade, origin: Origin, replacements: Replacements, met: AbstractSet[_Object]
+) -> Operation[Counter[str]]:
+    """Deletes the objects that are left, which refer to each other."""
+    batches = cascade.batches(cascade.objects, None)
+    counts = Counter[str]()
+    try:
+        for result in (yield from commit([deletion(*batch, None) for batch in batches], replacements)):
+            counts.update(result)
+    except LargeCascade:
+        left = frozenset(cascade.objects)
+        opened = yield from _open_rings(batches, origin)
+        if not opened and left == met:
+            names = ", ".join(sorted(schema.name for schema, _ in batches))
+            raise ClusterError(
+                f"objects of {names} refer to each other in a ring over several partitions, by foreign keys that "
+                f"can't be null: let one of them be null, or put the objects beside each other by Meta.partition_by"
+            ) from None
+        for schema, pks in batches:
+            counts.update((yield from _delete_in_batches(schema, pks, origin, replacements, left)))
+    return counts
+
+
+def _open_rings(batches: Sequence[tuple[Schema, list[Any]]], origin: Origin) -> Operation[bool]:
+    """Makes the foreign keys absent by which these objects refer to each other, as far as they may be; returns whether
+    there are such.
+    """
+    models, opened = {schema.stored.key for schema, _ in batches}, False
+    for schema, pks in batches:
+        for reference in schema.references:
+            if not reference.column.nullable or reference.target_key not in models:
+                continue
+            opened = True
+            requested = Change("update", origin.limits.changed, ([reference.column.position, False],))
+            for some in _chunks(pks, origin.limits.values):
+                query = every(schema).having(where=(Q(("pk__in", [*some])),), order=())
+                yield from change((yield from planned(query, origin)), requested, origin)
+    return opened
 
 
 def _collect(root: Schema, pks: Sequence[Any], origin: Origin) -> Operation[_Cascade]:
