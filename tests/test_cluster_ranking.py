@@ -141,6 +141,7 @@ def walked(queryset: Any, size: int) -> tuple[list[Any], list[Any]]:
     while page is None or page.next is not None:
         page = queryset.page(size, after=None if page is None else page.next)
         there += [one.pk for one in page]
+        assert len(there) == len({*there}), there  # else it may go on for ever
         end = page
     back: list[Any] = []
     while end is not None and end.previous is not None:

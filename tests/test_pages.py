@@ -4,6 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -244,6 +245,21 @@ def test_many_ties_at_each_place(db: ormis.Database) -> None:
         players = Player.objects.order_by(order)
         for size in (3, 7, 30, 70):
             assert forward(players, size) == names(players)
+
+
+@pytest.mark.parametrize("values", [(2, 2), (2, 2, 2, 3), (2, 3, 3), (2, None, 2), (1, 2, 2, 2)])
+@pytest.mark.parametrize("field", ["score", "best", "rating", "joined"])
+def test_a_bound_at_the_place_of_a_token(db: ormis.Database, field: str, values: tuple[int | None, ...]) -> None:
+    """A bound of the ordered field that nothing stands between, and the place of the token: no object comes twice."""
+    make: Any = {"rating": Decimal, "joined": lambda days: START + timedelta(days=days)}.get(field, int)
+    given = [value for value in values if value is not None or field == "best"]
+    Player.objects.bulk_create([Player(**{field: None if one is None else make(one)}) for one in given])
+    for low, high, order in ((1, 9, field), (0, 9, f"-{field}"), (1, 2, field), (1, 4, f"-{field}")):
+        players = Player.objects.filter(**{f"{field}__gte": make(low), f"{field}__lte": make(high)}).order_by(order)
+        expected = names(players)
+        for size in (1, 2):
+            pages = [names(page) for page in islice(players.pages(size), len(values) + 1)]
+            assert [pk for page in pages for pk in page] == expected
 
 
 @pytest.mark.parametrize("order", [("place__row",), ("-place__row",), ("place__column", "-place__row")], ids=str)

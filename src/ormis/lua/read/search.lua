@@ -210,13 +210,23 @@ local function behind_ties(keys, stands, from, ties)
   return kept
 end
 
+-- Whether a walk from this score begins at the place that `ties` are about. It may begin before it, at the bound of
+-- another condition, if nothing stands between them.
+local function begins_at(from, ties)
+  local part = search.conjuncts[ties[1]]
+  return tonumber(require('values.scores')(part[3], value_of(part[5]))) == from
+end
+
 -- Walks an index from one end until the slice is full, ties of its last included; nil if the
 -- budget ends first.
 local function walk_index(probe, enough)
-  local descending, ties = request.order[1][2], probe.exact and bounded(probe) and request.ties
+  local descending = request.order[1][2]
+  local from = descending and probe.most or probe.least
+  local ties = probe.exact and bounded(probe) and request.ties
+  if ties and not begins_at(from, ties) then ties = nil end
   prepare(probe, ties and ties[1])
   prepare_reading(true)
-  local filtered, from = #search.checks > 0 or search.holds, descending and probe.most or probe.least
+  local filtered = #search.checks > 0 or search.holds
   return (walk(probe, descending, enough, function(keys, rows, stands)
     if ties then keys = behind_ties(keys, stands, from, ties) end
     local first = 1
