@@ -74,21 +74,21 @@ class Paper(ormis.Model):
         key = "fi_paper"
 
 
-class Page(ormis.Model):
+class FiledPage(ormis.Model):
     """A model whose objects refer to others of it, and to one of another model that refers to it."""
 
     name: str = Field(unique=True)
-    parent: ForeignKey["Page | None"] = ForeignKey(on_delete=ormis.CASCADE, related_name="children")
-    cover: ForeignKey["Picture | None"] = ForeignKey(on_delete=ormis.SET_NULL, related_name="covers")
+    parent: ForeignKey["FiledPage | None"] = ForeignKey(on_delete=ormis.CASCADE, related_name="children")
+    cover: ForeignKey["FiledPicture | None"] = ForeignKey(on_delete=ormis.SET_NULL, related_name="covers")
 
     class Meta:
         key = "fi_page"
 
 
-class Picture(ormis.Model):
+class FiledPicture(ormis.Model):
     """The other one."""
 
-    page: ForeignKey[Page] = ForeignKey(on_delete=ormis.CASCADE, related_name="pictures")
+    page: ForeignKey[FiledPage] = ForeignKey(on_delete=ormis.CASCADE, related_name="pictures")
     width: Annotated[int, Bound(ge=1)] = 1
 
     class Meta:
@@ -123,7 +123,7 @@ class Visit(ormis.Model):
         ttl = 3600
 
 
-MODELS: list[Any] = [Picture, Page, Paper, Topic, Person, Visit]
+MODELS: list[Any] = [FiledPicture, FiledPage, Paper, Topic, Person, Visit]
 FORMATS: list[Any] = ["jsonl", "parquet", "csv"]
 Texts = st.text(max_size=8).filter(lambda text: "\x00" not in text)
 TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1))
@@ -170,9 +170,9 @@ def fill(db: ormis.Database) -> None:
     Paper.objects.bulk_create(papers)
     papers[1].tags.add(topics[0], topics[2])
     papers[2].tags.add(topics[2])
-    root = Page(name="root").save()
-    child = Page(name="child", parent=root).save()
-    root.cover = Picture(page=child, width=3).save()
+    root = FiledPage(name="root").save()
+    child = FiledPage(name="child", parent=root).save()
+    root.cover = FiledPicture(page=child, width=3).save()
     root.save()
     Person(name="p").save()
     Writer(name="w", books=3).save()
@@ -281,14 +281,14 @@ def test_undeclared_fields_are_kept(db: ormis.Database, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_texts_that_do_not_convert_are_listed(db: ormis.Database, tmp_path: Path, form: Any) -> None:
     """A stored text that is no value of its field is a finding of the dump; in JSON lines it is written as it is."""
-    db.client.hset(Picture(page=Page(name="x").save()).save().key, "width", "wide")
-    dumped = ormis.dump(tmp_path / f"d.{form}", models=[Picture], format=form)
+    db.client.hset(FiledPicture(page=FiledPage(name="x").save()).save().key, "width", "wide")
+    dumped = ormis.dump(tmp_path / f"d.{form}", models=[FiledPicture], format=form)
     assert (dumped.ok, dumped.unfit) == (form == "csv", form != "csv")
     if form != "csv":
-        assert "fi_picture:1: width is no value of Picture.width" in str(dumped.findings[0])
-    loaded = ormis.load(tmp_path / f"d.{form}", models=[Picture], model=Picture)
+        assert "fi_picture:1: width is no value of FiledPicture.width" in str(dumped.findings[0])
+    loaded = ormis.load(tmp_path / f"d.{form}", models=[FiledPicture], model=FiledPicture)
     given, place = ("None" if form == "parquet" else "'wide'"), ("line 2" if form == "jsonl" else "row 1")
-    assert str(loaded.findings[0]).startswith(f"{place}: Picture.width={given}: Input should be a valid integer")
+    assert str(loaded.findings[0]).startswith(f"{place}: FiledPicture.width={given}: Input should be a valid integer")
 
 
 # Django's fixtures ---------------------------------------------------------------------------------------------------
@@ -313,19 +313,19 @@ def test_fixtures_of_django(db: ormis.Database, tmp_path: Path) -> None:
 def test_natural_keys(db: ormis.Database, tmp_path: Path) -> None:
     """Objects are named by unique values: the keys of another database do not matter, an object is not doubled."""
     fill(db)
-    Page.objects.update(cover=None)  # a circle of names
-    ormis.dump(tmp_path / "d", models=[Topic, Paper, Page, Picture], natural=True)
+    FiledPage.objects.update(cover=None)  # a circle of names
+    ormis.dump(tmp_path / "d", models=[Topic, Paper, FiledPage, FiledPicture], natural=True)
     lines = [json.loads(line) for line in (tmp_path / "d").read_text().splitlines()]
     assert "pk" not in lines[1]
     assert {"model": "fi_picture", "pk": 1, "fields": {"page": ["child"], "width": 3}} in lines
     db.client.flushall()
     Topic.objects.bulk_create([Topic(name=f"t{i}") for i in range(5)])
     Topic(name="a b", rank=1).save()
-    loaded = ormis.load(tmp_path / "d", models=[Topic, Page, Picture])
+    loaded = ormis.load(tmp_path / "d", models=[Topic, FiledPage, FiledPicture])
     assert loaded.objects == {"fi_topic": 3, "fi_page": 2, "fi_picture": 1}
     assert (loaded.unchanged, loaded.refused) == (1, 9 + 2)  # papers, and their links, are of no model here
-    assert Page.objects.get(name="child").parent_id == Page.objects.get(name="root").pk
-    assert ormis.load(tmp_path / "d", models=[Topic, Page, Picture]).objects == {}
+    assert FiledPage.objects.get(name="child").parent_id == FiledPage.objects.get(name="root").pk
+    assert ormis.load(tmp_path / "d", models=[Topic, FiledPage, FiledPicture]).objects == {}
     assert Topic.objects.count() == 9
 
 
@@ -336,7 +336,7 @@ def test_natural_keys_that_are_not_there(db: ormis.Database) -> None:
     assert [str(finding) for finding in loaded.findings] == [
         "line 1: it refers to an object that is not there",
     ]
-    assert Picture.objects.count() == 0
+    assert FiledPicture.objects.count() == 0
 
 
 # Plain objects -------------------------------------------------------------------------------------------------------
@@ -417,11 +417,11 @@ def test_references_that_lead_nowhere(db: ormis.Database) -> None:
         b'{"model": "fi_paper", "pk": 1, "fields": {"title": "t", "tags": [5]}}\n'
     )
     loaded = ormis.load(io.BytesIO(lines), models=MODELS)
-    assert sorted(page.name for page in Page.objects.all()) == ["c", "d"]
+    assert sorted(page.name for page in FiledPage.objects.all()) == ["c", "d"]
     assert loaded.refused == 3
     assert {str(finding) for finding in loaded.findings} == {
-        "line 1: Page.parent_id=2: there is no such Page",
-        "line 2: Page.cover_id=9: there is no such Picture",
+        "line 1: FiledPage.parent_id=2: there is no such FiledPage",
+        "line 2: FiledPage.cover_id=9: there is no such FiledPicture",
         "line 5: fi_paper:1: tags has links to objects that are not there: 5",
     }
     assert ormis.check(db, models=MODELS).ok

@@ -34,10 +34,10 @@ class Lookout:
 
     def due(self, schema: Schema) -> bool:
         """Returns whether it is time to look for expired objects of a model to which others may refer."""
-        if not schema.stored.expires or not is_referred_to(schema):
+        if not is_referred_to(schema):
             return False
         now = monotonic()
-        if now - self.last.get(schema.key, now - EVERY) < EVERY:
+        if now - self.last.setdefault(schema.key, now) < EVERY:
             return False
         self.last[schema.key] = now
         return True
