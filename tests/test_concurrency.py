@@ -210,6 +210,7 @@ def connection_id() -> Any:
     return (yield Command(("CLIENT", "ID"), key=0))
 
 
+@pytest.mark.single_server("looks at the connections of one server")
 def test_forked_by_c_code_while_threads_hold_locks(db: ormis.Database) -> None:
     """The locks of a pool that other threads of the parent held at the fork are not in the way."""
     things(1)
