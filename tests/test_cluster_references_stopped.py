@@ -494,12 +494,8 @@ def test_objects_that_end(db: ormis.Database, cluster: LocalCluster, monkeypatch
     for i in range(1, 9):
         Visit(id=100 + i).save()
     assert sorted(Step.objects.values_list("id", "visit_id", "other_id")) == [(20, None, None), (21, 9, None)]
-    # docs/clusters.md: a rule of the second step may be left undone, which check() finds.
-    assert Trace.objects.count() <= 1
-    assert {finding.kind for finding in ormis.check(db, models=MODELS).findings} <= {
-        "reference-dangling",
-        "reference-admitted",
-    }
+    assert Trace.objects.count() == 0
+    assert ormis.check(db, models=MODELS).findings == []
     assert other.delete() == (2, {"Step": 1, "Visit": 1})
 
 

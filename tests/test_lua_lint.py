@@ -230,6 +230,34 @@ def planted(root: Path, changes: dict[str, str]) -> Path:
 # Linking -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_linked_script_names_only_what_is_there(name: str) -> None:
+    """A name that no line declares is an error of the server, but not before the line is reached."""
+    from ormis.storage.scripts import script
+
+    found = [finding.message for finding in read(script(name).source).findings]
+    assert [message for message in found if "hides" not in message and "is never used" not in message] == []
+
+
+@pytest.mark.parametrize("early", ["", "local three = require('base.log').three\n"])
+def test_a_library_is_required_whole_within_a_function(
+    raw: "redis.Redis", monkeypatch: pytest.MonkeyPatch, tmp_path: Path, early: str
+) -> None:
+    """It has its exports there, whether the script has made it before or not."""
+    from ormis.storage import lua_linker
+
+    libraries = {
+        "base/log.lua": "-- x\nlocal function two() return 2 end\nreturn {two = two, three = 3}\n",
+        "base/user.lua": "-- x\nlocal function f() local log = require('base.log') return log.two() + log.three end\n"
+        "return {f = f}\n",
+    }
+    monkeypatch.setattr(lua_linker, "FOLDER", planted(tmp_path, libraries))
+    source = lua_linker.linked(
+        f"{early}local function later() return require('base.user').f() end\nreturn later()\n", "x"
+    )
+    assert raw.eval(source, 0) == 5
+
+
 def test_a_library_is_made_once_at_its_first_use(
     raw: "redis.Redis", monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

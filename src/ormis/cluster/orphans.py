@@ -77,7 +77,7 @@ def disowned(
     key: str, found: Mapping[Partition, Mapping[bytes, bytes]], partitions: Partitions
 ) -> Steps[set[Partition]]:
     """Applies the rules of objects of a model that are gone wherever others are registered, and forgets these; the
-    partitions where it was done.
+    partitions where rules were applied, those of the objects among them.
     """
     asked: dict[Partition, list[bytes]] = {}
     for entries in found.values():
@@ -102,4 +102,4 @@ def disowned(
     calls = [script_call("forget", some, home) for home, some in forgotten.items() if some]
     if calls:
         checked((yield calls))
-    return {*asked}
+    return {*asked, *found}

@@ -55,6 +55,13 @@ class _Library:
         return f"{self.later or self.name}.{name}" if name else self.later or self.name
 
     @property
+    def whole(self) -> str:
+        """The expression for the library itself, as a function that requires it names it."""
+        if not self.fields:
+            return self.export("")
+        return f"{{{', '.join(f'{name} = {self.export(name)}' for name in self.fields)}}}"
+
+    @property
     def values(self) -> dict[str, str]:
         """The locals of the script that its text sets."""
         exported = {self.export(name): value for name, value in self.fields.items() if not value.startswith("'")}
@@ -156,7 +163,11 @@ def _resolved(text: str, placed: dict[str, _Library], imports: str = "") -> str:
     if names:
         words = "|".join(dict.fromkeys(name.partition(".")[0] for name in names))
         text = re.sub(rf"{_STRING}|(?<![\w.:])({words})\b(\.\w+)?(?: =(?!=))?", lambda match: _word(match, names), text)
-    return REQUIRE.sub(lambda match: placed[match[1]].export(match[2] or ""), text)
+    return REQUIRE.sub(lambda match: _required(placed[match[1]], match[2]), text)
+
+
+def _required(library: _Library, export: str | None) -> str:
+    return library.export(export) if export else library.whole
 
 
 def _word(match: re.Match[str], names: dict[str, str]) -> str:
