@@ -1,15 +1,17 @@
 """Real clusters for the tests, of the programs that servers.py finds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
+import pytest
 import redis
 
 import ormis
 from ormis.cluster.local import SLOTS, LocalCluster, Node
 from ormis.cluster.partitions import tags
+from ormis.cluster.routing import Router
 from servers import find_binary
 
 
@@ -61,3 +63,33 @@ def findings(cluster: LocalCluster, partitions: int, models: list[Any]) -> list[
         with ormis.connect(f"redis://127.0.0.1:{port}/0", prefix=f"{{{tag}}}") as database:
             found += map(str, ormis.check(database, models=models).findings)
     return found
+
+
+class Stopped(BaseException):
+    """The client ends here."""
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Ends the client after so many calls, or writes of several calls, to partitions."""
+    left = [after]
+
+    def counted(send: Callable[..., Any]) -> Callable[..., Any]:
+        def run(self: Router, step: Any) -> Any:
+            if left[0] == 0:
+                raise Stopped
+            left[0] -= 1
+            return send(self, step)
+
+        return run
+
+    def acounted(send: Callable[..., Any]) -> Callable[..., Any]:
+        async def run(self: Router, step: Any) -> Any:
+            if left[0] == 0:
+                raise Stopped
+            left[0] -= 1
+            return await send(self, step)
+
+        return run
+
+    for name, wrapped in (("send", counted), ("send_all", counted), ("asend", acounted), ("asend_all", acounted)):
+        monkeypatch.setattr(Router, name, wrapped(getattr(Router, name)))

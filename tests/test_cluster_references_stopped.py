@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ormis
-from clusters import move_slot
+from clusters import Stopped, move_slot, stopping
 from ormis import CASCADE, PROTECT, RESTRICT, SET_DEFAULT, SET_NULL, Field, ForeignKey, OneToOne
 from ormis.cluster import claims_check, orphans
 from ormis.cluster.local import SLOTS, LocalCluster
@@ -238,36 +238,6 @@ def test_the_same_as_on_one_server(
 
 
 # Clients that stop ---------------------------------------------------------------------------------------------------
-
-
-class Stopped(BaseException):
-    """The client ends here."""
-
-
-def stopping(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Ends the client after so many calls, or writes of several calls, to partitions."""
-    left = [after]
-
-    def counted(send: Callable[..., Any]) -> Callable[..., Any]:
-        def run(self: Router, step: Any) -> Any:
-            if left[0] == 0:
-                raise Stopped
-            left[0] -= 1
-            return send(self, step)
-
-        return run
-
-    def acounted(send: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(self: Router, step: Any) -> Any:
-            if left[0] == 0:
-                raise Stopped
-            left[0] -= 1
-            return await send(self, step)
-
-        return run
-
-    for name, wrapped in (("send", counted), ("send_all", counted), ("asend", acounted), ("asend_all", acounted)):
-        monkeypatch.setattr(Router, name, wrapped(getattr(Router, name)))
 
 
 def changed(thing: Thing) -> None:

@@ -25,6 +25,7 @@ from .operations.interchange.natural import natural_columns
 from .operations.interchange.tables import Kind, TableReader, Tables, tables_in
 from .operations.reading.evaluate import evaluate
 from .operations.upkeep.copying import kept_links, referred_first
+from .operations.upkeep.windows import Steps
 from .reports import Dumped, Loaded, Watcher
 from .schema import registry
 from .schema.schema import Schema
@@ -118,12 +119,9 @@ def load(
     """
     chosen = chosen_database(database)
     work = _loading(chosen, models, model, on_conflict, renamed, progress)
-    with _source(file, work.schemas, model is not None, skip) as (entries, work.position):
+    with _read(file, work, skip) as steps:
         try:
-            return run_steps(loading.load(work, entries), chosen, chosen)
-        except BaseException as error:
-            _note_place(work, error)
-            raise
+            return run_steps(steps, chosen, chosen)
         finally:
             chosen.cache.clear()
 
@@ -142,12 +140,9 @@ async def aload(
     """As load(); the file itself is read by blocking calls."""
     chosen = chosen_database(database)
     work = _loading(chosen, models, model, on_conflict, renamed, progress)
-    with _source(file, work.schemas, model is not None, skip) as (entries, work.position):
+    with _read(file, work, skip) as steps:
         try:
-            return await arun_steps(loading.load(work, entries), chosen, chosen)
-        except BaseException as error:
-            _note_place(work, error)
-            raise
+            return await arun_steps(steps, chosen, chosen)
         finally:
             chosen.cache.clear()
 
@@ -290,6 +285,17 @@ def _entries(file: BinaryIO, name: str, skip: int) -> Iterable[Entry]:
     if start.lstrip()[:1] in (b"{", b"["):
         return JsonReader(file, skip)
     return TableReader("csv", file, name, skip)
+
+
+@contextmanager
+def _read(file: File, work: Loading, skip: int) -> Generator[Steps[Loaded]]:
+    """The steps that load a file; an error says how far they have come."""
+    with _source(file, work.schemas, work.model is not None, skip) as (entries, work.position):
+        try:
+            yield loading.load(work, entries)
+        except BaseException as error:
+            _note_place(work, error)
+            raise
 
 
 def _note_place(work: Loading, error: BaseException) -> None:

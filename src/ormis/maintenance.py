@@ -8,6 +8,7 @@ from .cluster.checking import check_between
 from .cluster.placement import placement_of_writes
 from .connecting import checked_database, default_database
 from .database import Database
+from .drivers.driving import adrive, drive
 from .errors import ClusterError, OrmisError, shown
 from .model import Model
 from .operations.upkeep import check as checking
@@ -136,37 +137,13 @@ async def acopy(
 
 
 def run_steps(work: Steps[T], source: Database, target: Database) -> T:
-    """Runs what asks two databases, which may be one; an OrmisError of an operation is raised in it."""
-    reply: Any = None
-    refused: OrmisError | None = None
-    try:
-        while True:
-            ask = work.send(reply) if refused is None else work.throw(refused)
-            try:
-                reply, refused = _answer(source if ask.of == "source" else target, ask), None
-            except OrmisError as error:
-                reply, refused = None, error
-    except StopIteration as end:
-        return end.value
-    finally:
-        work.close()
+    """Runs what asks two databases, which may be one; an error of an operation is raised in it."""
+    return drive(work, lambda ask: _answer(source if ask.of == "source" else target, ask))
 
 
 async def arun_steps(work: Steps[T], source: Database, target: Database) -> T:
     """As run_steps()."""
-    reply: Any = None
-    refused: OrmisError | None = None
-    try:
-        while True:
-            ask = work.send(reply) if refused is None else work.throw(refused)
-            try:
-                reply, refused = await _aanswer(source if ask.of == "source" else target, ask), None
-            except OrmisError as error:
-                reply, refused = None, error
-    except StopIteration as end:
-        return end.value
-    finally:
-        work.close()
+    return await adrive(work, lambda ask: _aanswer(source if ask.of == "source" else target, ask))
 
 
 def _answer(database: Database, ask: Ask | AskClaims) -> Any:

@@ -10,6 +10,7 @@ local KEY = require('server.keys')
 local server = require('server.server')
 local call, answer = server.call, server.answer
 local models = require('model.models')
+local position_of = require('model.position_of')
 local stored_holders = require('write.stored_holders')
 
 local SOME = 25
@@ -25,14 +26,6 @@ local function referring_model(key)
     opened[key] = m
   end
   return text and opened[key]
-end
-
-local function position_of(m, name)
-  for position, column in ipairs(m.columns) do
-    if column == name then return position end
-  end
-  m.columns[#m.columns + 1] = name
-  return #m.columns
 end
 
 local function is_one_there(m, pks)

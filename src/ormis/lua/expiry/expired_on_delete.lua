@@ -15,6 +15,7 @@ local read_catalog, referrers_of = catalog.read_catalog, catalog.referrers_of
 local links_of, reference_of = catalog.links_of, catalog.reference_of
 local models = require('model.models')
 local merge_declarations = require('model.merge_declarations')
+local position_of = require('model.position_of')
 local apply = require('write.apply')
 local delete = require('write.deletion')
 local stored_holders = require('write.stored_holders')
@@ -23,14 +24,6 @@ local objects = require('write.objects')
 local held_long = require('server.held_long')
 
 local OBJECTS, REFERRERS = 50, 25
-
-local function position_of(m, name)
-  for position, column in ipairs(m.columns) do
-    if column == name then return position end
-  end
-  m.columns[#m.columns + 1] = name
-  return #m.columns
-end
 
 -- A model as the database knows it, with its referring models, under its key instead of a number of this call.
 local function known_model(known, key)
