@@ -34,13 +34,11 @@ class Lookout:
 
     def due(self, schema: Schema) -> bool:
         """Returns whether it is time to look for expired objects of a model to which others may refer."""
-        if not is_referred_to(schema):
-            return False
         now = monotonic()
         if now - self.last.setdefault(schema.key, now) < EVERY:
             return False
         self.last[schema.key] = now
-        return True
+        return is_referred_to(schema)  # it goes through all models: not at each write
 
 
 def is_referred_to(schema: Schema) -> bool:
