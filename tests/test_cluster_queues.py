@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import ormis
 from clusters import findings, move_slot, move_slot_at_once
 from laws import examples
-from ormis import ClusterError, F, Field, Index, IntegrityError, UniqueConstraint, capture_calls
+from ormis import ClusterError, F, Field, ForeignKey, Index, IntegrityError, UniqueConstraint, capture_calls
 from ormis.cluster.local import SLOTS, LocalCluster
 from servers import Server
 
@@ -97,6 +97,26 @@ class Slot(ormis.Model):
 
 
 Both = tuple[ormis.Database, ormis.Database]
+
+
+class Runner(ormis.Model):
+    """Who does tasks, in whatever partition."""
+
+    id: int | None = Field(default=None, primary_key=True)
+
+    class Meta:
+        key = "clq_runner"
+
+
+class Run(ormis.Model):
+    """A job that says who does it."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    state: str = Field(default="queued", index=True)
+    runner: ForeignKey[Runner | None] = ForeignKey(on_delete=ormis.SET_NULL, related_name="runs")
+
+    class Meta:
+        key = "clq_run"
 
 
 @pytest.fixture
@@ -212,6 +232,25 @@ def test_unique_values_over_partitions(clq: ormis.Database, cluster: LocalCluste
         Slot.objects.filter(state="free").claim(1, hour=3, state="taken")
     assert letters.count() == 15
     assert findings(cluster, PARTITIONS, [Letter]) == []
+
+
+@pytest.mark.parametrize("order", [(), ("id",), ("-id",)])
+def test_claims_that_refer_to_another_partition(
+    clq: ormis.Database, cluster: LocalCluster, order: tuple[str, ...]
+) -> None:
+    """A claim may set a foreign key to an object of any partition; one to nothing is refused, and nothing is claimed."""
+    runner = Runner(id=3).save()
+    Run.objects.bulk_create([Run() for _ in range(40)])
+    queue = Run.objects.filter(state="queued").order_by(*order)
+    with pytest.raises(ormis.ForeignKeyViolation, match="points at clq_runner:99"):
+        queue.claim(8, state="running", runner_id=99)
+    assert queue.count() == 40
+    for _ in range(3):
+        assert [run.runner_id for run in queue.claim(8, state="running", runner=runner)] == [3] * 8
+    assert runner.runs.count() == 24
+    assert ormis.check(clq, models=[Runner, Run]).ok
+    runner.delete()
+    assert Run.objects.filter(runner=None).count() == 40
 
 
 def test_an_object_stays_in_its_partition(clq: ormis.Database) -> None:

@@ -25,7 +25,7 @@ from ..schema.schema import Schema
 from .partitions import Partition, Partitions
 from .placement import placement, placement_of_writes
 from .reading import by_key, targets
-from .references import sent
+from .references import sent, sent_of
 from .side_by_side import Answer, Steps, answered, settled
 from .unique_values import over_partitions, touched
 from .writing import check_stays
@@ -75,7 +75,7 @@ def _first(
         if not keys:
             return Claimed("done", rows)
         counts = Counter(partitions.of(plan.schema, key) for key in keys)
-        done = yield from _claimed({one: _once(call.of(number)) for one, number in counts.items()}, rows)
+        done = yield from _claimed({one: _once(call.of(number)) for one, number in counts.items()}, rows, partitions)
         rows += _in_order(plan.schema, [row for one in done for row in one.rows], keys)
         other = next((one.how for one in done if one.how not in ("done", "step")), None)
         if other is not None:
@@ -91,7 +91,7 @@ def _these(call: ClaimCall, schema: Schema, keys: Sequence[str], partitions: Par
     """Claims the first of these objects, as many as are wanted."""
     keys = keys[: call.number]
     own = by_key(schema, keys, partitions)
-    done = yield from _claimed({one: _each(call, some) for one, some in own.items()}, ())
+    done = yield from _claimed({one: _each(call, some) for one, some in own.items()}, (), partitions)
     return Claimed("step", _in_order(schema, [row for one in done for row in one.rows], keys), len(keys))
 
 
@@ -115,11 +115,13 @@ def _each(call: ClaimCall, keys: Sequence[str]) -> Operation[Claimed]:
     return Claimed("step", rows)
 
 
-def _claimed(operations: Mapping[Partition, Operation[Claimed]], before: Sequence[Wire]) -> Steps[list[Claimed]]:
+def _claimed(
+    operations: Mapping[Partition, Operation[Claimed]], before: Sequence[Wire], partitions: Partitions
+) -> Steps[list[Claimed]]:
     """What the operations have claimed. Raises the error of one that has failed, unless others have claimed: that does
     belong to the caller, and the next claim() meets the error before it claims anything.
     """
-    results, errors = yield from settled(operations)
+    results, errors = yield from settled(sent_of(operations, partitions))
     if errors and not before and not any(one.rows for one in results.values()):
         raise next(iter(errors.values()))
     return [results[one] for one in operations if one in results]

@@ -17,11 +17,12 @@ died, and no clock decides anything. docs/clusters.md has the table of the state
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-from ..calls import ScriptCall
+from ..calls import Operation, ScriptCall, relayed
 from ..errors import ClusterError, ConflictError
 from ..limits import ATTEMPTS
 from ..operations.outcomes import answer_of
@@ -36,6 +37,7 @@ from .routing import PartitionCall
 from .side_by_side import Steps
 from .unique_values import rows_of
 
+T = TypeVar("T")
 _pack = msgspec.msgpack.Encoder().encode
 _items = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _REFUSALS = (b"\xacunregistered", b"\xaaregistered")
@@ -51,6 +53,18 @@ def sent(call: ScriptCall, partition: Partition, partitions: Partitions) -> Step
         yield from _registered_for_copies(call, partition, partitions)
     reply = yield PartitionCall(call, partition)
     return (yield from settle(call, reply, partition, partitions)) if is_refused(reply) else reply
+
+
+def sent_of(
+    operations: Mapping[Partition, Operation[T]], partitions: Partitions
+) -> dict[Partition, Operation[T] | Steps[T]]:
+    """Operations that write to these partitions, with what their calls need in others."""
+    return {
+        partition: cast(
+            Steps[T], relayed(operation, cast(Any, partial(sent, partition=partition, partitions=partitions)))
+        )
+        for partition, operation in operations.items()
+    }
 
 
 def settle(call: ScriptCall, reply: Any, partition: Partition, partitions: Partitions) -> Steps[Any]:

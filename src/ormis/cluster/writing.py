@@ -28,7 +28,7 @@ from .copied_values import copied, is_copy
 from .partitions import Partition, Partitions
 from .placement import Placement, placement, placement_of_writes, together
 from .reading import by_key, targets
-from .references import is_refused, sent, settle
+from .references import is_refused, sent, sent_of, settle
 from .routing import PartitionCall
 from .side_by_side import Steps, settled, side_by_side
 from .unique_values import over_partitions, rows_of, values_of
@@ -200,9 +200,7 @@ def _divided(
     operations = {
         partition: commit_computing(_own(call.mutations, part, done[partition])) for partition, part in parts.items()
     }
-    _, errors = yield from (
-        _one_by_one(operations, partitions) if claims else settled(_sent_of(operations, partitions))
-    )
+    _, errors = yield from (_one_by_one(operations, partitions) if claims else settled(sent_of(operations, partitions)))
     results = _joined(call.mutations, parts, {one: {} if one in errors else done[one] for one in parts})
     if errors:
         for mutation, result in zip(call.mutations, results, strict=True):
@@ -219,18 +217,6 @@ def _first_error(errors: Mapping[Partition, Exception], results: Sequence[Any]) 
             error.deleted = results[0] or {}
             return error
     return next(iter(errors.values()))
-
-
-def _sent_of(
-    operations: Mapping[Partition, Operation[T]], partitions: Partitions
-) -> dict[Partition, Operation[T] | Steps[T]]:
-    """Operations of these partitions, with what their calls need in others."""
-    return {
-        partition: cast(
-            Steps[T], relayed(operation, cast(Any, partial(sent, partition=partition, partitions=partitions)))
-        )
-        for partition, operation in operations.items()
-    }
 
 
 def _own(mutations: Sequence[Mutation], part: Part, done: dict[int, Any]) -> list[Mutation]:
@@ -376,7 +362,7 @@ def _change_keys(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     else:
         own = by_key(plan.schema, keys, partitions)
     operations = {one: steps_by_keys(plan, requested, more, some) for one, some in own.items()}
-    return changed_in_all(own, (yield from side_by_side(_sent_of(operations, partitions))))
+    return changed_in_all(own, (yield from side_by_side(sent_of(operations, partitions))))
 
 
 def changed_in_all(own: Mapping[Partition, Sequence[str]], results: Mapping[Partition, KeysChanged]) -> list[Any]:
