@@ -235,10 +235,8 @@ def test_unique_values_over_partitions(clq: ormis.Database, cluster: LocalCluste
 
 
 @pytest.mark.parametrize("order", [(), ("id",), ("-id",)])
-def test_claims_that_refer_to_another_partition(
-    clq: ormis.Database, cluster: LocalCluster, order: tuple[str, ...]
-) -> None:
-    """A claim may set a foreign key to an object of any partition; one to nothing is refused, and nothing is claimed."""
+def test_claims_that_refer_to_another_partition(clq: ormis.Database, order: tuple[str, ...]) -> None:
+    """A claim may set a foreign key to an object of any partition; one to nothing is refused, nothing is claimed."""
     runner = Runner(id=3).save()
     Run.objects.bulk_create([Run() for _ in range(40)])
     queue = Run.objects.filter(state="queued").order_by(*order)
