@@ -25,6 +25,7 @@ from interrupting import Interrupt, interrupts
 from ormis import F, Field
 from ormis.connections import lane, retries, shared
 from ormis.connections.shared import SharedConnection
+from ormis.connections.urls import parse
 from ormis.drivers import aio
 from ormis.errors import UniqueViolation
 from proxy import Direction, Proxy, rain
@@ -110,6 +111,18 @@ async def test_all_tasks_share_a_connection(raw: redis.Redis, url: str) -> None:
         await db.aclient.ping()
         assert len(clients(raw)) == 2
     assert not clients(raw)
+
+
+@pytest.mark.parametrize(("text", "shared"), [("no", False), ("off", False), ("0", False), ("yes", True), ("On", True)])
+def test_shared_in_a_url(text: str, shared: bool) -> None:
+    """`?shared=` takes a yes or a no in the usual spellings."""
+    assert parse(f"redis://localhost?shared={text}").shared is shared
+
+
+def test_another_word_for_shared_is_refused() -> None:
+    """A value of `?shared=` that is neither a yes nor a no is an error, not a yes."""
+    with pytest.raises(ormis.OrmisError, match=r"shared=maybe: write yes or no"):
+        parse("redis://localhost?shared=maybe")
 
 
 @pytest.mark.parametrize("how", ["argument", "option", "client"])

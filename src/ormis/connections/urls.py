@@ -83,7 +83,7 @@ def parse(url: str | os.PathLike[str] | None) -> Target:
     target = replace(target, replicas=_parse_replicas(target, own.get("replicas", "")))
     if target.kind == "cluster" or "partitions" in own:
         target = replace(target, partitions=_parse_partitions(target, own.get("partitions", "")))
-    return replace(target, shared=own["shared"].lower() not in _NO) if "shared" in own else target
+    return replace(target, shared=_parse_shared(target, own["shared"])) if "shared" in own else target
 
 
 def _described(value: object) -> str:
@@ -114,6 +114,12 @@ def _without_own(rest: str) -> tuple[str, dict[str, str]]:
     own = {name: unquote(value) for name, _, value in pairs if name in _OWN}
     others = "&".join("".join(pair) for pair in pairs if pair[0] not in _OWN)
     return f"{address}{mark if others else ''}{others}", own
+
+
+def _parse_shared(target: Target, text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise OrmisError(f"{target.name}: shared={text}: write yes or no")
+    return text.lower() in _YES
 
 
 def _parse_partitions(target: Target, text: str) -> int:
@@ -213,7 +219,8 @@ def join_address(address: Address) -> str:
 _URL_SCHEMES: dict[Transport, str] = {"tcp": "redis", "tls": "rediss", "unix": "unix"}
 # redis-py takes these from a URL as text, so that even "False" would be true.
 _FLAGS = ("decode_responses",)
-_NO = ("0", "f", "false", "n", "no", "")
+_NO = ("0", "f", "false", "n", "no", "off", "")
+_YES = ("1", "t", "true", "y", "yes", "on")
 _OWN = ("prefix", "shared", "replicas", "partitions")
 PARTITIONS = 64
 """Those of a database on a cluster whose URL does not say how many."""
