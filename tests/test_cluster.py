@@ -159,6 +159,14 @@ def test_another_number_of_partitions_is_refused(cl: ormis.Database, cluster_url
         assert Shelf.objects.using(own).count() == 0
 
 
+def test_limits_that_are_set_keep_the_partitions(cl: ormis.Database) -> None:
+    """A size of steps that is set later leaves the number of partitions as it is."""
+    partitions = cl.limits.partitions
+    cl.limits = ormis.Limits(objects=500)
+    assert (cl.limits.objects, cl.limits.partitions) == (500, partitions)
+    assert partitions > 1
+
+
 def test_counted_keys_say_where_they_are(cl: ormis.Database) -> None:
     """Counted keys are n * partitions + partition, spread over all partitions, and never counted twice."""
     made = [Shelf().save().id for _ in range(64)]

@@ -64,7 +64,7 @@ class Database:
     ) -> None:
         self._connections = connections
         self._cluster = cluster
-        self.limits = limits if cluster is None else replace(limits, partitions=len(cluster.partitions))
+        self.limits = limits
         listening = partial(_listening, connections) if cluster is None else cluster.listening
         self.cache = Cache(cache, cache_bound, connections.prefix, listening)
         self._rows: dict[Schema | None, Rows] | None = {} if cache else None
@@ -85,6 +85,15 @@ class Database:
 
     def __repr__(self) -> str:
         return f"<Database {self.url}>"
+
+    @property
+    def limits(self) -> Limits:
+        """The sizes of the steps of large work, from now on when they are set; the partitions are those there are."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits if self._cluster is None else replace(limits, partitions=len(self._cluster.partitions))
 
     @property
     def url(self) -> str:
