@@ -6,6 +6,7 @@
 import gc
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
@@ -42,6 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--lua-coverage"):
         coverage = LuaCoverage()
         config.pluginmanager.register(coverage)
