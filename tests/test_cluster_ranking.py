@@ -76,6 +76,17 @@ class Child(ormis.Model):
         partition_by = "parent"
 
 
+class Mailed(ormis.Model):
+    """A model with a unique value over partitions."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    points: int | None = Field(default=None, index=True)
+    mail: str = Field(unique=True)
+
+    class Meta:
+        key = "clr_mailed"
+
+
 Places = tuple[ormis.Database, ormis.Database, ormis.Database]
 
 
@@ -271,3 +282,19 @@ def test_pages_beside_a_parent(places: Places) -> None:
     assert [one.pk for page in every.pages(4) for one in page] == [one.pk for one in every]
     with pytest.raises(PageTokenError):
         every.page(3, after=children.page(3).next)
+
+
+@pytest.mark.parametrize("last", ["pk", "-pk", "mail", "-mail"])
+@pytest.mark.parametrize("nulls", ["nulls_first", "nulls_last"])
+def test_an_order_that_names_one_object(places: Places, last: str, nulls: str) -> None:
+    """Objects that precede one are counted in all partitions, where its place in the order names one partition."""
+    points = [None, 3, None, 0, 0, 1, None, 0, 2]
+    ranks: list[list[int]] = []
+    for database in (*places[:2], places[2]):
+        objects = Mailed.objects.using(database)
+        objects.delete()
+        objects.bulk_create([Mailed(id=at, points=one, mail=f"{at}@example.org") for at, one in enumerate(points, 1)])
+        for first in (F("points").asc(**{nulls: True}), F("points").desc(**{nulls: True})):
+            ordered = objects.order_by(first, last)
+            ranks.append([ordered.rank(one) for one in ordered])
+    assert ranks == [[*range(len(points))]] * 6

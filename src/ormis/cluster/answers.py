@@ -93,9 +93,9 @@ class Answers:
         raise ClusterError(f"{call.name} is not there yet on a cluster")
 
     def _query(self, call: QueryCall) -> Steps[Any]:
-        """A query that names a unique value, and no partition, is asked where its claim says."""
+        """A query that names a unique value, and no partition, and counts no others, is asked where its claim says."""
         plan, partitions = call.plan, self.partitions
-        value = None if plan is None else value_in(plan)
+        value = None if plan is None or "less" in call.more else value_in(plan)
         if plan is None or value is None or len(targets(plan, partitions, call.more.get("keys"))) == 1:
             return (yield from answer_query(call, partitions))
         return (yield from answer_at_claim(call, value, partitions))

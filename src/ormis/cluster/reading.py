@@ -47,7 +47,7 @@ def answer_query(call: QueryCall, partitions: Partitions, known: Sequence[Partit
     plan = call.plan
     if plan is None:
         return Merged([["ok", "divided"]])
-    asked = targets(plan, partitions, call.more.get("keys")) if known is None else known
+    asked = _asked(call, plan, partitions) if known is None else known
     if "explain" in call.more:
         answer = answer_to((yield PartitionCall(call, (asked or partitions.all)[0])))
         return Merged([*answer, _named(asked, len(partitions))])
@@ -95,6 +95,16 @@ def targets(plan: Plan, partitions: Partitions, keys: Iterable[str] | None = Non
         return [*by_key(plan.schema, keys, partitions)]
     numbers = place.of_plan(plan, len(partitions))
     return partitions.all if numbers is None else [partitions.all[number] for number in sorted(numbers)]
+
+
+def _asked(call: QueryCall, plan: Plan, partitions: Partitions) -> Sequence[Partition]:
+    """The partitions of a query, and those of the objects that precede one, which it counts by the way."""
+    found = targets(plan, partitions, call.more.get("keys"))
+    if "less" not in call.more:
+        return found
+    counted = [targets(replace(plan, where=where), partitions) for where, _ in call.more["less"]]
+    numbers = {one.number for some in (found, *counted) for one in some}
+    return [partitions.all[number] for number in sorted(numbers)]
 
 
 def by_key(schema: Schema, keys: Iterable[Any], partitions: Partitions) -> dict[Partition, list[Any]]:
