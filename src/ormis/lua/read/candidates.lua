@@ -2,10 +2,11 @@
 -- read by column position, columns of related objects from 1001 on.
 -- Out: search, the state of the call: m, ids, conjuncts, probes, spent, checks, columns, holds, chunk, price, names,
 --      at, long, stride, row_by_row, direct, fill, appends, must_read, complete, functions of rows, `read` and `count`,
---      keyed, walks, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, with_bound, earlier,
---      lesser, values, taken; CHUNK; QUICK; held_long(); prepare(path|nil, settled|nil); prepare_reading(path_is_sure);
---      look(keys, into, enough|nil), which returns the last key that it looked at if it left some, since the texts are
---      too long for one call; look_at_all(keys, into, enough), false if it left some; pack_wanted(rows, positions).
+--      keyed, walks, skipped, fold, fold_keys and fold_range (see aggregation.lua), and of others bound, with_bound,
+--      earlier, lesser, values, taken; CHUNK; QUICK; held_long(); prepare(path|nil, settled|nil);
+--      prepare_reading(path_is_sure); look(keys, into, enough|nil), which returns the last key that it looked at if it
+--      left some, since the texts are too long for one call; look_at_all(keys, into, enough), false if it left some;
+--      pack_wanted(rows, positions).
 
 local server = require('server.server')
 local call, pcommand = server.call, server.pcommand

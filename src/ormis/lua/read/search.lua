@@ -139,14 +139,24 @@ local function passed()
   return 0
 end
 
+-- How many of the first objects in the order of a walk the slice leaves out, if each of them counts.
+local function left_out()
+  local all = not (search.m.unsure or search.m.gone or search.bound or search.holds or search.checks[1])
+  local reads = request.want == 'rows' or request.want == 'keys'
+  return all and reads and request.offset or 0
+end
+
 -- Walks in the order of creation until the slice is full; nil where the budget, or that of bytes, ends first.
 local function walk_creation(enough)
   prepare()
   prepare_reading(true)
+  if #search.conjuncts == 0 and #request.order == 0 then search.skipped = left_out() end
   local folded_to = search.fold_range and fold_on(nil, true)
   if folded_to then return nil end
   if folded_to == false then return {} end
-  local rows, start, size = {}, passed(), math.min(CHUNK, math.max(enough, 10))
+  local rows, start = {}, passed() + search.skipped
+  enough = enough - search.skipped
+  local size = math.min(CHUNK, math.max(enough, 10))
   local command = request.backwards and 'ZREVRANGE' or 'ZRANGE'
   repeat
     local keys = call(command, search.ids, start, start + size - 1)
@@ -227,6 +237,12 @@ local function walk_index(probe, enough)
   prepare(probe, ties and ties[1])
   prepare_reading(true)
   local filtered = #search.checks > 0 or search.holds
+  local offset = ties and 0 or left_out()
+  if offset > 0 then
+    local rest, before = require('read.skipping')(probe, descending, offset)
+    if not rest then return nil end
+    probe, search.skipped, enough = rest, before, enough - before
+  end
   return (walk(probe, descending, enough, function(keys, rows, stands)
     if ties then keys = behind_ties(keys, stands, from, ties) end
     local first = 1
@@ -252,14 +268,14 @@ end
 
 local function done(rows)
   if request.want == 'count' then return 'done', #rows, {} end
-  local first, count = (request.offset or 0) + 1, #rows
+  local first, count = (request.offset or 0) - search.skipped + 1, #rows
   if in_place() and not request.in_order then
     rows = first_of(rows, request.limit and first - 1 + request.limit or count)
   end
   rows = with_hashes(cut(rows, first, request.limit and first + request.limit - 1 or count))
   if not rows then return find() end
   if search.keyed and full() then return 'walk' end
-  return 'done', count, rows, known_places(rows)
+  return 'done', search.skipped + count, rows, known_places(rows)
 end
 
 -- The first rows by the order that an index or the creation has; nil where that takes too long or another path is
@@ -276,7 +292,7 @@ local function first_rows(cost, all)
     search.taken = {by = 'order', probe = probe, cost = probe.cost}
     rows = walk_index(probe, enough)
   end
-  if not rows then search.spent = 0 end
+  if not rows then search.spent, search.skipped = 0, 0 end
   return rows
 end
 
@@ -313,7 +329,7 @@ end
 
 function find()
   search.m, search.conjuncts, search.probes = model_at(1), plan[4], {unpack(plan, 5)}
-  search.ids = search.m.base .. KEY.ids
+  search.ids, search.skipped = search.m.base .. KEY.ids, 0
   extend(search.probes, request.probes)
   if request.before and not require('read.ranking')() then return 'gone' end
   if request.keys then return portion() end
