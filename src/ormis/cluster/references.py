@@ -33,6 +33,7 @@ from ..storage.codecs import packable
 from ..storage.scripts import script
 from .claims import checked
 from .partitions import Partition, Partitions
+from .placement import is_reference
 from .routing import PartitionCall
 from .side_by_side import Steps
 from .unique_values import rows_of
@@ -141,8 +142,9 @@ def _registered(
     asked: dict[Partition, list[Object]] = {}
     for reference in missing:
         *_, value, model, field = reference
-        home = partitions.of(registry.schema_for(model.decode()), value)
-        if field or home is partition:
+        target = registry.schema_for(model.decode())
+        home = partitions.of(target, value)
+        if field or home is partition or target.stored.copied:
             return _violation(reference), []
         asked.setdefault(home, []).append((model.decode(), value))
     found = yield from registered(asked, partition)
@@ -163,7 +165,7 @@ def _registered_for_copies(call: CommitCall, partition: Partition, partitions: P
         for row in rows_of(mutation):
             for reference in mutation.schema.stored.references:
                 text = row[reference.column.position]
-                if text is not None:
+                if text is not None and not is_reference(reference.target):
                     pk = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
                     home = partitions.of(registry.schema_for(reference.target), pk)
                     asked.setdefault(home, []).append((reference.target_key, pk))

@@ -227,7 +227,9 @@ def link(schema: Schema, link: Link, target: Schema, rows: Sequence[Stored], mos
         for pk, other in pairs[first : first + most]:
             by_pk.setdefault(pk, []).append(other)
         mutations = [_linking(schema, link, pk, others) for pk, others in by_pk.items()]
-        results_of(mutations, (yield commit_call(mutations)))
+        call = commit_call(mutations)
+        call.divisible = True
+        results_of(mutations, (yield call))
     return len(pairs)
 
 

@@ -70,6 +70,9 @@ _MESSAGES = {
     "value": "{model}.{field} of {key}: {detail}",
     "next-id": "{key} is {detail}, below the largest key",
     "expiry": "{key}: {detail}",
+    "copy-missing": "{key} is missing in {detail}",
+    "copy-differs": "{key} is another in {detail} than in the first one",
+    "copy-extra": "{key} is in {detail} and not in the first one",
 }
 
 
