@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import ormis
 from clusters import move_slot
 from laws import examples
-from ormis import Field, ManyToMany, Related, capture_calls
+from ormis import Count, Field, ManyToMany, Related, capture_calls
 from ormis.cluster import links_check
 from ormis.cluster.local import SLOTS, LocalCluster
 from ormis.cluster.routing import Router
@@ -203,28 +203,33 @@ def test_links_to_a_reference_model(db: ormis.Database) -> None:
     assert (names(some[0].languages), names(some[3].languages)) == (["en"], [])
     with pytest.raises(ormis.ClusterError, match=r"both models have Meta\.reference"):
         Script(name="latin").save().languages.add(english)
-    with pytest.raises(ormis.ClusterError, match="can't be written in one step"):
-        some[0].languages.create(name="fr")
-    assert not Language.objects.filter(name="fr").exists()
+    assert some[0].languages.create(name="fr").posts.get() == some[0]
+    assert english.posts.create(name="p9").languages.get() == english
+    assert names(english.posts) == ["p0", "p9"]
+    assert {one.name: one.n for one in Language.objects.annotate(n=Count("posts"))} == {"en": 2, "fr": 1}
+    assert {one.name: one.n for one in Post.objects.filter(languages="en").annotate(n=Count("languages"))} == {
+        "p0": 2,
+        "p9": 1,
+    }
+    assert names(Post.objects.filter(languages=None)) == ["p1", "p3", "p4", "p5"]
+    assert names(Language.objects.filter(posts=None)) == []
     assert ormis.check(db, models=MODELS).findings == []
 
 
 def test_new_objects_that_are_linked(db: ormis.Database) -> None:
-    """create() stores and links both or neither where both are in one partition; else it says so before."""
+    """create() stores a new object and links it, wherever it belongs; get_or_create() by a key as well."""
     post, *_ = posts()
-    made, refused = 0, 0
-    for i in range(30):
-        try:
-            assert post.tags.create(name=f"n{i}").name == f"n{i}"
-            made += 1
-        except ormis.ClusterError as error:
-            assert "different partitions" in str(error)  # noqa: PT017
-            refused += 1
-    assert made == post.tags.count() == Tag.objects.count() > 0
-    assert refused > 0
-    tag, created = post.tags.get_or_create(name="n0") if post.tags.filter(name="n0").exists() else (None, False)
-    assert not created
-    assert tag is None or tag.name == "n0"
+    for i in range(12):
+        assert post.tags.create(name=f"n{i}").posts.get() == post
+    assert post.tags.count() == Tag.objects.count() == 12
+    with pytest.raises(ormis.UniqueViolation):
+        post.tags.create(name="n3")
+    with pytest.raises(ormis.ForeignKeyViolation):
+        Post(name="nobody").tags.create(name="new")
+    assert Tag.objects.count() == 12
+    assert post.tags.get_or_create(name="n0") == (Tag.get("n0"), False)
+    assert [post.tags.get_or_create(name=f"m{i}", defaults={"colour": "red"})[1] for i in range(6)] == [True] * 6
+    assert post.tags.filter(colour="red").count() == 6
     with pytest.raises(ormis.ClusterError, match="name the key"):
         post.tags.get_or_create(colour="red")
     assert ormis.check(db, models=MODELS).findings == []
