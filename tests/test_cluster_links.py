@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import ormis
 from clusters import move_slot
 from laws import examples
-from ormis import Count, Field, ManyToMany, Related, capture_calls
+from ormis import Count, F, Field, ManyToMany, Q, Related, capture_calls
 from ormis.cluster import links_check
 from ormis.cluster.local import SLOTS, LocalCluster
 from ormis.cluster.routing import Router
@@ -158,10 +158,23 @@ def test_queries_through_links(db: ormis.Database) -> None:
     assert post.tags.filter(colour="red").update(colour="green") == 3
     assert Post.objects.filter(tags__name="t0").delete() == (1, {"Post": 1})
     assert names(linked[5].posts) == ["p1", "p2", "p3", "p4", "p5"]
-    with pytest.raises(ormis.ClusterError, match=r"Meta\.reference"):
-        Post.objects.filter(tags__name=None).count()
-    with pytest.raises(ormis.ClusterError, match="Tag for the keys first"):
-        [*Post.objects.annotate(n=ormis.Count("tags"))]
+    Post(name="alone").save()
+    Tag(name="unused").save()
+    assert names(Post.objects.filter(tags=None)) == names(Post.objects.filter(tags__isnull=True)) == ["alone"]
+    assert names(Tag.objects.exclude(posts__name__gt="p2")) == ["t0", "t1", "t2", "unused"]
+    assert names(Post.objects.filter(Q(tags=None) | Q(tags__name="t1"))) == ["alone", "p1"]
+    counted = Post.objects.annotate(n=Count("tags")).order_by("-n", "name").values_list("name", "n")
+    assert [*counted][:2] == [("p1", 5), ("p2", 4)]
+    assert names(Post.objects.annotate(n=Count("tags")).filter(n=0)) == ["alone"]
+    assert sorted(Post.objects.filter(name__in=["p4", "alone"]).values_list("name", "tags__colour")) == [
+        ("alone", None),
+        ("p4", "blue"),
+        ("p4", "green"),
+    ]
+    assert Tag.objects.aggregate(n=Count("posts"))["n"] == 15
+    assert "links of name" in Post.objects.filter(tags__colour="blue").explain()
+    with pytest.raises(ormis.ClusterError, match=r"compare the values in Python"):
+        Post.objects.filter(tags__colour=F("slug")).count()
     assert ormis.check(db, models=MODELS).findings == []
 
 
@@ -231,7 +244,7 @@ def test_new_objects_that_are_linked(db: ormis.Database) -> None:
     assert [post.tags.get_or_create(name=f"m{i}", defaults={"colour": "red"})[1] for i in range(6)] == [True] * 6
     assert post.tags.filter(colour="red").count() == 6
     with pytest.raises(ormis.ClusterError, match="name the key"):
-        post.tags.get_or_create(colour="red")
+        post.tags.get_or_create(colour="blue", defaults={"name": "blue"})
     assert ormis.check(db, models=MODELS).findings == []
 
 
@@ -398,6 +411,11 @@ def shown(db: ormis.Database) -> Any:
         {name: names(Post.objects.using(db).filter(tags__name=name)) for name in ("t0", "t1")},
         {name: names(Post.objects.using(db).exclude(friends__name=name)) for name in ("p0", "p1")},
         {name: names(Language.objects.using(db).filter(posts__name=name)) for name in ("p0", "p1")},
+        (names(Post.objects.using(db).filter(tags=None)), names(Language.objects.using(db).filter(posts=None))),
+        sorted(Post.objects.using(db).annotate(n=Count("tags"), m=Count("languages")).values_list("name", "n", "m")),
+        sorted(Language.objects.using(db).annotate(n=Count("posts")).values_list("name", "n")),
+        names(Post.objects.using(db).filter(Q(tags__name="t2") | Q(tags=None), friends__isnull=False).distinct()),
+        names(Tag.objects.using(db).exclude(posts__friends__name="p1")),
     )
 
 

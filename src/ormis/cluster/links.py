@@ -31,6 +31,10 @@ Commit = Callable[[CommitCall], Steps[Any]]
 """Answers a commit."""
 
 
+_Half = tuple[Schema, list[str], str, str]
+"""The model and the end of a set, as lua/write/links.lua reads it, the key of its object, the member."""
+
+
 @dataclass(slots=True)
 class _Far:
     """The halves in one partition: mutations there, and the numbers of the mutations of the commit that they are of."""
@@ -71,12 +75,16 @@ def answer_links(call: CommitCall, partitions: Partitions, commit: Commit) -> St
     if not sent.divisible:
         check_one(divided.mutations, partitions)
     refused = yield from _absent(call.mutations, partitions)
-    refused = (yield from _written(divided.added)) if refused is None else refused
     if refused is not None:
+        return refused
+    refused = yield from _written(divided.added)
+    if refused is not None:
+        yield from _taken_back(divided.added, partitions)
         return refused
     reply = yield from commit(sent)
     answer: list[Any] = unpack(reply) if isinstance(reply, bytes) else reply
     if answer[0] != "ok":
+        yield from _taken_back(divided.added, partitions)
         return _renumbered(answer, divided.counts)
     yield from _written(divided.removed)
     return ["ok", _results(answer[1], divided.counts)]
@@ -214,6 +222,36 @@ def _written(parts: Mapping[Partition, _Far]) -> Steps[list[Any] | None]:
         if outcome != "ok":
             return [outcome, *details]
     return None
+
+
+def _taken_back(added: Mapping[Partition, _Far], partitions: Partitions) -> Steps[None]:
+    """Removes the far halves of links that were refused, but for those of links that are there: another client may have
+    added them. One whose near half comes meanwhile is put back.
+    """
+    alone = yield from _alone(added, partitions)
+    yield from _written({partition: _of(some, "unlink") for partition, some in alone.items()})
+    still = yield from _alone({partition: _of(some, "link") for partition, some in alone.items()}, partitions)
+    come = {one: [half for half in some if half not in still.get(one, ())] for one, some in alone.items()}
+    yield from _written({partition: _of(some, "link") for partition, some in come.items() if some})
+
+
+def _alone(parts: Mapping[Partition, _Far], partitions: Partitions) -> Steps[dict[Partition, list[_Half]]]:
+    """Those of the halves whose near sets have not the other one."""
+    found: dict[Partition, list[_Half]] = {}
+    for partition, far in parts.items():
+        for half in far.mutations:
+            (_, key, name), pks, member, _ = half.arguments
+            schema = registry.schema_for(key).stored
+            link = next(one for one in registry.links(schema) if one.name == name and not one.through)
+            near = yield from halves(schema, link, [member], partitions)
+            left = [(half.schema, half.arguments[0], pk, member) for pk in pks if pk not in near[member]]
+            if left:
+                found.setdefault(partition, []).extend(left)
+    return found
+
+
+def _of(some: Sequence[_Half], code: str) -> _Far:
+    return _Far([_half(schema, end, [pk], member, code) for schema, end, pk, member in some], [1] * len(some))
 
 
 def _call(far: _Far) -> CommitCall:
