@@ -120,10 +120,11 @@ def spread(keys: Keys, partitions: Partitions, numbered: bool = False) -> Steps[
 
 def _spread(keys: Keys, partitions: Partitions, numbered: bool) -> Steps[None]:
     wanted = {schema: dict.fromkeys(some) for schema, some in keys.items()}
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         if len(partitions) == 1 or not any(wanted.values()):
             return
-        rows = yield from states(wanted, partitions.all[0], numbered)
+        # What a deletion that was given up took along has an old number: a new one brings it back.
+        rows = yield from states(wanted, partitions.all[0], numbered or attempt > 0)
         replies = yield from written(rows, shapes(wanted), partitions.all[1:])
         behind = [found for found in map(_behind, replies) if found is not None]
         if not behind:
@@ -216,7 +217,7 @@ def _deleted(deletion: _Deletion, partitions: Partitions) -> Steps[Any]:
 def _tried(deletion: _Deletion, rows: Sequence[Row], partitions: Partitions) -> Steps[list[Any]]:
     """Deletes these objects everywhere, on condition that they have these numbers still; the reply."""
     first, *others = partitions.all
-    refused = yield from _refused(deletion, partitions)
+    refused, reached = yield from _refused(deletion, partitions)
     if refused is not None:
         return refused
     gone = [[*row[:PLACE], b"", b"-1"] for row in rows]
@@ -225,8 +226,10 @@ def _tried(deletion: _Deletion, rows: Sequence[Row], partitions: Partitions) -> 
     if reply is None:
         reply = unpack((yield PartitionCall(deletion.guarded(*_numbers(rows)), first)))
         if reply[0] == "ok":
+            yield from spread(reached, partitions)
             return ["ok", _counted(reply[1][: len(deletion.packed)], [answer[1] for answer in answers])]
     yield from spread(deletion.keys, partitions, numbered=True)
+    yield from spread(reached, partitions, numbered=True)
     return reply
 
 
@@ -235,18 +238,26 @@ def _contended(schema: Schema) -> ConflictError:
     return ConflictError(f"{name}: others changed the same objects {ATTEMPTS} times in a row", model=name)
 
 
-def _refused(deletion: _Deletion, partitions: Partitions) -> Steps[list[Any] | None]:
-    """The first refusal of a partition; it is asked by a commit that is refused at the end in any case.
+def _refused(deletion: _Deletion, partitions: Partitions) -> Steps[tuple[list[Any] | None, dict[Schema, list[str]]]]:
+    """The first refusal of a partition; it is asked by a commit that is refused at the end in any case. And the objects
+    of reference models that are changed, or go, with the deleted ones.
 
     Where objects that go with the others are registered at, their client asks those partitions, see references.py.
     """
     asking = deletion.guarded(["numbered", 1, False])
     replies = checked((yield [PartitionCall(asking, partition) for partition in partitions.all]))
+    reached: dict[Schema, list[str]] = {}
     for partition, reply in zip(partitions.all, replies, strict=True):
         answer = unpack((yield from settle(asking, reply, partition, partitions)) if is_refused(reply) else reply)
         if answer[0] != "numbered":
-            return answer
-    return None
+            return answer, reached
+        if partition is partitions.all[0]:
+            found = answer[3]
+            for model, pk in zip(found[::2], found[1::2], strict=True):
+                schema = registry.schema_for(model).stored
+                if pk not in deletion.keys.get(schema, ()):
+                    reached.setdefault(schema, []).append(pk)
+    return None, reached
 
 
 def _numbers(rows: Sequence[Row]) -> Iterable[list[Any]]:

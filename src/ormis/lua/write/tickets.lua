@@ -6,7 +6,8 @@
 -- gone the number stays, so that nothing older brings it back; check() removes it.
 -- Out: stamp(), which numbers the changes of a batch; count_up(m, pks), which numbers these objects, changed or not;
 --      of(m, pk), false without one; set(m, pk, number); newer(m, pk, number), whether that is above the stored one;
---      check(m, list), which refuses where the numbers of {pk, number, ...} are others now, and without a list.
+--      check(m, list), which refuses where the numbers of {pk, number, ...} are others now; without a list always, and
+--      names the objects that the batch changes.
 
 local call = require('server.call')
 local counting = require('server.counting')
@@ -48,10 +49,25 @@ local function stamp()
   for m, pks in pairs(changed) do count_up(m, pks) end
 end
 
+-- Copied objects that a batch changes or deletes: {model key, primary key, ...}.
+local function reached()
+  local objects, found = require('write.objects'), {}
+  for i = 1, objects.count do
+    local object = objects[i]
+    if object.m.copied and object.old ~= object.new then
+      found[#found + 1] = object.m.key
+      found[#found + 1] = object.pk
+    end
+  end
+  return found
+end
+
 local function check(m, list)
-  local same = list ~= false
-  for i = 1, same and #list or 0, 2 do same = same and of(m, list[i]) == list[i + 1] end
-  if not same then require('write.mutations').refuse('numbered', m.key) end
+  local refuse = require('write.mutations').refuse
+  if not list then refuse('numbered', m.key, reached()) end
+  for i = 1, #list, 2 do
+    if of(m, list[i]) ~= list[i + 1] then refuse('numbered', m.key) end
+  end
 end
 
 return {stamp = stamp, count_up = count_up, of = of, set = set, newer = newer, check = check}
