@@ -51,7 +51,7 @@ Solved = tuple[bytes | None, list[PartitionCall]]
 def sent(call: ScriptCall, partition: Partition, partitions: Partitions) -> Steps[Any]:
     """The reply to a call that writes to one partition, with what it needs in others."""
     if isinstance(call, CommitCall):
-        yield from _registered_for_copies(call, partition, partitions)
+        yield from registered_for_copies(call, partition, partitions)
     reply = yield PartitionCall(call, partition)
     return (yield from settle(call, reply, partition, partitions)) if is_refused(reply) else reply
 
@@ -156,7 +156,7 @@ def _registered(
     return None, [script_call("admit", [revocations, *admitted], partition)]
 
 
-def _registered_for_copies(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[None]:
+def registered_for_copies(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[None]:
     """Registers the partition where copied objects lead to: these may come later."""
     asked: dict[Partition, list[Object]] = {}
     for mutation in call.mutations:
