@@ -229,6 +229,19 @@ def test_links_to_a_reference_model(db: ormis.Database) -> None:
     assert ormis.check(db, models=MODELS).findings == []
 
 
+def test_a_lost_half_of_a_link_to_a_reference_model(db: ormis.Database, cluster: LocalCluster) -> None:
+    """Both halves are in one partition, where check() finds the one that is missing, and adds it."""
+    (post,), german = posts(1), Language(name="de").save()
+    post.languages.add(german)
+    keys = [
+        (node.client, key) for node in cluster.nodes for key in node.client.scan_iter("*cl_post/links/languages/p0")
+    ]
+    assert {client.srem(key, "de") for client, key in keys} <= {0, 1}
+    assert [one.kind for one in ormis.check(db, models=MODELS, repair=True).findings] == ["link-missing"]
+    assert names(post.languages) == ["de"]
+    assert ormis.check(db, models=MODELS).findings == []
+
+
 def test_new_objects_that_are_linked(db: ormis.Database) -> None:
     """create() stores a new object and links it, wherever it belongs; get_or_create() by a key as well."""
     post, *_ = posts()
