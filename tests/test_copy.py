@@ -291,17 +291,14 @@ def test_children_beside_their_parents(source: ormis.Database, cluster_url: str)
         assert hashes(few, BESIDE) == {}
 
 
-def test_models_that_a_cluster_refuses(source: ormis.Database, cluster_url: str) -> None:
-    """They are refused before anything is written; one partition takes all."""
+def test_related_models_to_a_cluster(source: ormis.Database, target: ormis.Database, cluster_url: str) -> None:
+    """References and links come to one partition and to several, and back."""
     fill(source, 20)
     with ormis.connect(f"{cluster_url}?partitions=16") as several:
-        for models, message in (
-            ([*LOCAL, Person], "Person"),
-            ([*LOCAL, *RELATED], "Label|Person|CopiedTeam"),
-        ):
-            with pytest.raises(ormis.ClusterError, match=message):
-                ormis.copy(source, several, models=models)
-        assert hashes(several, LOCAL) == {}
+        first = ormis.copy(source, several, models=[*LOCAL, *RELATED])
+        assert (first.differences, first.report.findings, first.ok) == ([], [], True)
+        assert ormis.copy(several, target, models=[*LOCAL, *RELATED]).ok
+        assert hashes(source, RELATED) == hashes(target, RELATED)
     with ormis.connect(f"{cluster_url}?partitions=1&prefix=one:") as one:
         assert ormis.copy(source, one, models=[*LOCAL, *RELATED]).ok
         assert hashes(source, RELATED) == hashes(one, RELATED)

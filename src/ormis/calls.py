@@ -57,14 +57,16 @@ class Command:
 class HashFields:
     """Fields that are read of many hashes: their part of HMGET, packed once.
 
-    model: the beginning of their keys. integers: whether the primary keys after it are integers.
+    model: the beginning of their keys. integers: whether the primary keys after it are integers. copied: whether
+        the hashes are in every partition of a cluster.
     """
 
-    __slots__ = ("head", "integers", "model", "names", "tail")
+    __slots__ = ("copied", "head", "integers", "model", "names", "tail")
 
-    def __init__(self, names: Iterable[str], model: str, integers: bool) -> None:
+    def __init__(self, names: Iterable[str], model: str, integers: bool, copied: bool = False) -> None:
         self.model = model
         self.integers = integers
+        self.copied = copied
         self.names = tuple(names)
         self.head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(self.names) + 2)
         packed = [b"$%d\r\n%b\r\n" % (len(name), name) for name in map(str.encode, self.names)]

@@ -408,13 +408,15 @@ class Database:
         """
         schema = _schema_of(model)
         results = self.everywhere(lambda: reindex(schema, self.limits, progress))
-        return total_reindexed(results, self.between(partial(check_between, [schema], self.limits, True)))
+        between = self.between(partial(check_between, [schema], self.limits, True))
+        return total_reindexed(results, between, schema.copied)
 
     async def areindex(self, model: Any, progress: Watcher | None = None) -> Reindexed:
         """As reindex()."""
         schema = _schema_of(model)
         results = await self.aeverywhere(lambda: reindex(schema, self.limits, progress))
-        return total_reindexed(results, await self.abetween(partial(check_between, [schema], self.limits, True)))
+        between = await self.abetween(partial(check_between, [schema], self.limits, True))
+        return total_reindexed(results, between, schema.copied)
 
     def close(self) -> None:
         """Closes the connections; an embedded server that nobody else uses saves and stops."""

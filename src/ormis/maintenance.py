@@ -5,11 +5,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from .cluster.checking import check_between
+from .cluster.copies_check import check_copies
 from .cluster.placement import placement_of_writes
 from .connecting import checked_database, default_database
 from .database import Database
 from .drivers.driving import adrive, drive
-from .errors import ClusterError, OrmisError, shown
+from .errors import OrmisError, shown
 from .model import Model
 from .operations.upkeep import check as checking
 from .operations.upkeep import copying
@@ -17,7 +18,7 @@ from .operations.upkeep import inspect as inspecting
 from .operations.upkeep.check import Subject
 from .operations.upkeep.copying import Copying
 from .operations.upkeep.stored import Stored
-from .operations.upkeep.totals import total_report, total_states
+from .operations.upkeep.totals import copied_keys, copied_names, total_report, total_states
 from .operations.upkeep.windows import Ask, AskClaims, Side, Steps
 from .reports import Copied, ModelState, Reindexed, Report, Watcher
 from .schema import registry
@@ -45,9 +46,12 @@ def check(
     """
     chosen = chosen_database(database)
     subjects = subjects_of(models)
-    reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *chosen.between(partial(check_between, schemas, chosen.limits, repair))])
+    # Copies first: a repair takes away references to what is not there.
+    copies = chosen.between(partial(check_copies, schemas, chosen.limits, repair))
+    reports = chosen.everywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
+    between = chosen.between(partial(check_between, schemas, chosen.limits, repair))
+    report = total_report([*reports, *copies, *between], copied_names(schemas))
     chosen.cache.clear()  # repairs may have changed objects
     return report
 
@@ -62,9 +66,11 @@ async def acheck(
     """As check()."""
     chosen = chosen_database(database)
     subjects = subjects_of(models)
-    reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
     schemas = [subject.schema for subject in subjects]
-    report = total_report([*reports, *await chosen.abetween(partial(check_between, schemas, chosen.limits, repair))])
+    copies = await chosen.abetween(partial(check_copies, schemas, chosen.limits, repair))
+    reports = await chosen.aeverywhere(lambda: checking.check(subjects, chosen.limits, repair, progress))
+    between = await chosen.abetween(partial(check_between, schemas, chosen.limits, repair))
+    report = total_report([*reports, *copies, *between], copied_names(schemas))
     chosen.cache.clear()
     return report
 
@@ -90,13 +96,15 @@ async def areindex(
 def inspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """Returns the state of these models, and of others that the database knows: objects, memory, indexes."""
     chosen, schemas = _reader(database), [subject.schema for subject in subjects_of(models)]
-    return total_states(chosen.everywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
+    states = chosen.everywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    return total_states(states, copied_keys(schemas))
 
 
 async def ainspect(database: Database | None = None, *, models: Models | None = None) -> list[ModelState]:
     """As inspect()."""
     chosen, schemas = _reader(database), [subject.schema for subject in subjects_of(models)]
-    return total_states(await chosen.aeverywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects)))
+    states = await chosen.aeverywhere(lambda: inspecting.inspect(schemas, chosen.limits.sampled_objects))
+    return total_states(states, copied_keys(schemas))
 
 
 def copy(
@@ -187,11 +195,6 @@ def _storable(schema: Schema, rows: Sequence[Stored], target: Database) -> None:
     if target.partitions == 1:
         return
     place = placement_of_writes(schema)
-    if any(not link.through for link in schema.links):
-        raise ClusterError(
-            f"{schema.name}.{schema.links[0].name}: links of many-to-many relations are not there yet on a cluster of "
-            f"several partitions: copy to ?partitions=1"
-        )
     for row in rows:
         texts = [row.texts.get(column.name) for column in schema.columns]
         place.of_row([row.pk.encode("utf-8", "surrogateescape"), *texts[1:]], target.partitions)

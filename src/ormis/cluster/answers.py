@@ -16,6 +16,7 @@ from ..errors import ClusterError
 from ..operations.reading.pages import QueryCall
 from ..operations.writing.claim_calls import ClaimCall
 from ..operations.writing.get_or_create import ObtainCall
+from ..operations.writing.links import LinkedKeys
 from ..operations.writing.mutations import CommitCall, ModelCall
 from ..operations.writing.set_changes import ChangeCall
 from ..operations.writing.unit_of_work import ReserveCall
@@ -25,6 +26,7 @@ from ..storage.keys import COPY
 from ..storage.scripts import script
 from .claimed_sets import answer_at_claim, answer_changed_values, changes_values
 from .get_or_create import answer_obtain
+from .linked import answer_members, end_of, linked
 from .orphans import Lookout, settle_orphans
 from .partitions import Partition, Partitions
 from .queues import answer_claim
@@ -83,6 +85,14 @@ class Answers:
             return (yield from answer_obtain(call, partitions, self.answer))
         if isinstance(call, ClaimCall):
             return (yield from answer_claim(call, partitions, self.answer))
+        return (yield from self._by_name(call))
+
+    def _by_name(self, call: ScriptCall) -> Steps[Any]:
+        partitions = self.partitions
+        if call.name == "link_members":
+            base, keys = call.args
+            assert isinstance(keys, bytes)
+            return (yield from answer_members(str(base), _unpack(keys), partitions))
         if call.name == "get":
             model, _, pk = _unpack(_packed(call))
             return (yield PartitionCall(call, partitions.of(registry.schema_for(model), pk)))
@@ -139,13 +149,20 @@ class Answers:
 
     def _command(self, call: Command | HashRead) -> Steps[Any]:
         assert isinstance(call, Command), "a HashRead is sent as it is"
+        if isinstance(call, LinkedKeys):
+            schema, link = end_of(call.base)
+            found = yield from linked(schema, link, [call.pk], self.partitions)
+            return [other.encode() for other in found[call.pk]]
         name, key = str(call.args[0]), call.args[call.key]
         if key == COPY:
             return (yield PartitionCall(call, self.partitions.all[0]))
         if name in ("PTTL", "HSET"):
             model = _model_of(str(key))
             pk = str(key)[len(model) + 1 :]
-            return (yield PartitionCall(call, self.partitions.of(registry.schema_for(model), pk)))
+            schema = registry.schema_for(model)
+            if name == "HSET" and schema.copied:
+                return (yield [PartitionCall(call, partition) for partition in self.partitions.all])[0]
+            return (yield PartitionCall(call, self.partitions.of(schema, pk)))
         if name == "ZMSCORE":
             return (yield from self._scores(str(key), call.args[2:]))
         raise ClusterError(f"{name} {key if call.key else ''} is not there yet on a cluster")

@@ -62,7 +62,7 @@ def needs_claims(mutations: Iterable[Mutation]) -> bool:
 
 def _needs_claims(mutation: Mutation) -> bool:
     schema, code = mutation.schema, mutation.code
-    if not over_partitions(schema) or code == "expire":
+    if not over_partitions(schema) or code in ("expire", "link", "unlink"):
         return False
     if code in ("update", "amend"):
         changes, sums = changes_of(mutation)

@@ -17,6 +17,7 @@ from ..operations.writing.mutations import CommitCall, Mutation, commit_call
 from .claiming import Wanted, claimed
 from .claims import entries, holders, owner_of, release
 from .partitions import Partition, Partitions
+from .references import registered_for_copies
 from .side_by_side import Steps
 from .unique_values import Value, rows_of, values_of
 
@@ -28,6 +29,7 @@ def is_copy(mutations: Sequence[Mutation]) -> bool:
 
 def copied(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[Any]:
     """The reply to a commit of copied objects to one partition, with the claims of their values."""
+    yield from registered_for_copies(call, partition, partitions)
     values = [[values_of(one.schema.stored, row) for row in _rows(one)] for one in call.mutations]
     results: list[list[Any]] = [[False] * len(rows) for rows in values]
     kept = [[*range(len(rows))] for rows in values]

@@ -25,13 +25,14 @@ from ..planning.columns import Positions
 from ..planning.plan import Plan
 from ..planning.predicates import Compare, conjuncts
 from ..storage.codecs import packable
+from .belonging import numbers_of
 from .partitions import Partition, Partitions
 from .placement import placement_of_writes
 from .reading import targets
+from .reference_models import answer_reference_obtain
 from .references import sent
 from .side_by_side import Answer, Steps, answered
 from .unique_values import over_partitions, value_in
-from .writing import numbers_of
 
 _pack = msgspec.msgpack.Encoder().encode
 
@@ -41,13 +42,15 @@ def answer_obtain(call: ObtainCall, partitions: Partitions, answer: Answer) -> S
     plan = call.plan
     assert plan is not None
     placement_of_writes(plan.schema)
-    if over_partitions(plan.schema):
+    if over_partitions(plan.schema) or call.links:
         return (yield from _by_value(call, plan, answer))
+    if plan.schema.stored.copied:
+        return (yield from answer_reference_obtain(call, partitions))
     number = None if call.insertion is None else numbers_of(call.insertion, partitions)[0]
     asked = targets(plan, partitions)
     if len(asked) == 1 and number in (None, asked[0].number):
         return (yield from sent(call, asked[0], partitions))
-    if number is not None or call.links:
+    if number is not None:
         raise _refused(plan, call)
     if not call.goes_on:
         rows = yield from answered(fetch(plan), answer)
@@ -80,12 +83,15 @@ def _refused(plan: Plan, call: ObtainCall) -> ClusterError:
 
 
 def _by_value(call: ObtainCall, plan: Plan, answer: Answer) -> Steps[Any]:
-    """The reply of models with unique values over partitions: the object is looked for, and created if it is not there.
+    """The reply of models with unique values over partitions, or where the object is linked to another one: it is
+    looked for, and created if it is not there.
 
     Two clients create one object, since the query names its key, or a unique value; the other one is refused, and finds
     it then. Raises ClusterError for other queries.
     """
     operation = call.in_block
+    if not over_partitions(plan.schema) and not _names_one(plan):
+        raise _refused(plan, call)
     if operation is None or not _names_one(plan):
         names = ", ".join(unique.name for unique in over_partitions(plan.schema))
         raise ClusterError(

@@ -42,8 +42,10 @@ class Lookout:
 
 
 def is_referred_to(schema: Schema) -> bool:
-    """Returns whether foreign keys lead to objects of this model, and have a rule for its deletion."""
-    return any(reference.on_delete is not OnDelete.DO_NOTHING for _, reference in registry.referrers(schema.stored))
+    """Returns whether foreign keys of other partitions may lead to objects of this model, with a rule for deletions."""
+    return not schema.stored.copied and any(
+        reference.on_delete is not OnDelete.DO_NOTHING for _, reference in registry.referrers(schema.stored)
+    )
 
 
 def settle_orphans(schema: Schema, partitions: Partitions) -> Steps[None]:

@@ -95,13 +95,15 @@ class Partitions:
 
     def of_hash(self, fields: HashFields, key: str) -> Partition:
         """The partition of an object by the key of its hash."""
+        if fields.copied:
+            return self.all[0]
         pk, partitions = key[len(fields.model) + 1 :], self.all
         return partitions[int(pk) % len(partitions) if fields.integers else _remainder(pk, len(partitions))]
 
 
 def number_of(schema: Schema, pk: str | bytes, partitions: int) -> int:
-    """The number of the partition of an object with this key."""
-    return number_of_text(schema.pk, pk, partitions)
+    """The number of the partition of an object with this key: of one that is in all of them, the first."""
+    return 0 if schema.copied else number_of_text(schema.pk, pk, partitions)
 
 
 def number_of_text(column: Column, text: str | bytes, partitions: int) -> int:

@@ -51,7 +51,7 @@ class Placement:
 
     def of_plan(self, plan: Plan, partitions: int) -> set[int] | None:
         """The numbers of the partitions that can hold objects of a query; None for all."""
-        found: set[int] | None = None
+        found: set[int] | None = {0} if self.schema.copied else None
         for part in conjuncts(plan.where):
             if not isinstance(part, Compare) or part.operator not in ("eq", "in"):
                 continue
@@ -82,8 +82,8 @@ def _placement(schema: Schema, _changes: int) -> Placement:
     if not name:
         return Placement(schema, None, lambda _text, _partitions: 0)
     reference = _reference(schema, name)
-    if reference is None:
-        column = schema.column(name)
+    if reference is None or is_reference(reference.target):
+        column = schema.column(name) if reference is None else reference.column
         return Placement(schema, column, lambda text, partitions: number_of_text(column, text, partitions))
     target = registry.schema_for(reference.target).stored
     return Placement(schema, reference.column, lambda text, partitions: number_of(target, text, partitions))
@@ -93,11 +93,16 @@ def _reference(schema: Schema, name: str) -> Reference | None:
     return next((one for one in schema.references if name in (one.name, one.column.name)), None)
 
 
+def is_reference(label: str) -> bool:
+    """Returns whether a model has Meta.reference: all its objects are in every partition."""
+    return registry.schema_for(label).stored.copied
+
+
 @lru_cache(512)
 def _check(schema: Schema, changes: int) -> None:
     """Raises ClusterError for what takes agreement between partitions."""
     column = _placement(schema, changes).column
-    for unique in schema.unique:
+    for unique in () if schema.copied else schema.unique:
         parts = any(isinstance(one, PartColumn) for one in unique.columns)
         if parts and schema.pk not in unique.columns and column not in unique.columns:
             names = " and ".join(one.name for one in unique.columns)
@@ -107,12 +112,24 @@ def _check(schema: Schema, changes: int) -> None:
                 f"constraint contain the field of Meta.partition_by"
             )
     for reference in schema.references:
+        if schema.copied and not is_reference(reference.target):
+            target = registry.schema_for(reference.target).name
+            raise ClusterError(
+                f"{schema.name}.{reference.name} refers to {target}, whose objects are in one partition each, and "
+                f"those of {schema.name} are in every one: give {target} Meta.reference = True as well, or keep its "
+                f"key in a plain field"
+            )
         if reference.to_field:
             raise ClusterError(
                 f"{schema.name}.{reference.name} refers to {reference.target} by its {reference.to_field}, which does "
                 f"not say in which partition that is: on a cluster leave to_field= out, so that it refers by the "
                 f"primary key, or keep the value in a plain field"
             )
+    if schema.copied and schema.renewal is not None:
+        raise ClusterError(
+            f'{schema.name}: a reading renews the copy of one partition: leave out Meta.ttl_on = "read" or '
+            f"Meta.reference"
+        )
 
 
 def together(numbers: Iterable[int], described: Sequence[str]) -> None:

@@ -22,13 +22,13 @@ from ..operations.writing.claim_calls import ClaimCall, Claimed
 from ..planning.plan import Plan
 from ..records.state import Wire
 from ..schema.schema import Schema
+from .belonging import check_stays
 from .partitions import Partition, Partitions
 from .placement import placement, placement_of_writes
 from .reading import by_key, targets
 from .references import sent, sent_of
 from .side_by_side import Answer, Steps, answered, settled
 from .unique_values import over_partitions, touched
-from .writing import check_stays
 
 
 def answer_claim(call: ClaimCall, partitions: Partitions, answer: Answer) -> Steps[Any]:
@@ -53,6 +53,11 @@ def answer_claim(call: ClaimCall, partitions: Partitions, answer: Answer) -> Ste
 
 def _check(schema: Schema, positions: Collection[int]) -> None:
     placement_of_writes(schema)
+    if schema.stored.copied:
+        raise ClusterError(
+            f"{schema.name}: claim() takes objects out of a set that one partition has, and those of a model with "
+            f"Meta.reference are in every one: leave Meta.reference out"
+        )
     check_stays(placement(schema), positions)
     if touched(schema, positions):
         names = ", ".join(unique.name for unique in over_partitions(schema))

@@ -33,6 +33,7 @@ from ..storage.codecs import packable
 from ..storage.scripts import script
 from .claims import checked
 from .partitions import Partition, Partitions
+from .placement import is_reference
 from .routing import PartitionCall
 from .side_by_side import Steps
 from .unique_values import rows_of
@@ -50,7 +51,7 @@ Solved = tuple[bytes | None, list[PartitionCall]]
 def sent(call: ScriptCall, partition: Partition, partitions: Partitions) -> Steps[Any]:
     """The reply to a call that writes to one partition, with what it needs in others."""
     if isinstance(call, CommitCall):
-        yield from _registered_for_copies(call, partition, partitions)
+        yield from registered_for_copies(call, partition, partitions)
     reply = yield PartitionCall(call, partition)
     return (yield from settle(call, reply, partition, partitions)) if is_refused(reply) else reply
 
@@ -141,8 +142,9 @@ def _registered(
     asked: dict[Partition, list[Object]] = {}
     for reference in missing:
         *_, value, model, field = reference
-        home = partitions.of(registry.schema_for(model.decode()), value)
-        if field or home is partition:
+        target = registry.schema_for(model.decode())
+        home = partitions.of(target, value)
+        if field or home is partition or target.stored.copied:
             return _violation(reference), []
         asked.setdefault(home, []).append((model.decode(), value))
     found = yield from registered(asked, partition)
@@ -154,7 +156,7 @@ def _registered(
     return None, [script_call("admit", [revocations, *admitted], partition)]
 
 
-def _registered_for_copies(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[None]:
+def registered_for_copies(call: CommitCall, partition: Partition, partitions: Partitions) -> Steps[None]:
     """Registers the partition where copied objects lead to: these may come later."""
     asked: dict[Partition, list[Object]] = {}
     for mutation in call.mutations:
@@ -163,7 +165,7 @@ def _registered_for_copies(call: CommitCall, partition: Partition, partitions: P
         for row in rows_of(mutation):
             for reference in mutation.schema.stored.references:
                 text = row[reference.column.position]
-                if text is not None:
+                if text is not None and not is_reference(reference.target):
                     pk = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
                     home = partitions.of(registry.schema_for(reference.target), pk)
                     asked.setdefault(home, []).append((reference.target_key, pk))

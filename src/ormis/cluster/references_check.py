@@ -19,6 +19,7 @@ from ..storage.keys import admitted_key, ids_key, object_key, registered_key
 from .claims import checked
 from .orphans import disowned, is_referred_to, settle_orphans
 from .partitions import Partition, Partitions
+from .placement import is_reference
 from .references import Object, registered, revoked, script_call, sent
 from .routing import PartitionCall
 from .side_by_side import Steps
@@ -59,7 +60,12 @@ def check_references(schemas: Sequence[Schema], limits: Limits, repair: bool, pa
 
 
 def _references(schema: Schema) -> list[Reference]:
-    return [one for one in schema.references if not one.to_field and one.on_delete is not OnDelete.DO_NOTHING]
+    """The foreign keys of a model, less those that hold no primary key, or lead to what is in every partition."""
+    return [
+        one
+        for one in schema.references
+        if not one.to_field and one.on_delete is not OnDelete.DO_NOTHING and not is_reference(one.target)
+    ]
 
 
 def _scanned(command: str, key: str, cursor: Any, walk: Walk, partition: Partition) -> Steps[tuple[Any, list[bytes]]]:

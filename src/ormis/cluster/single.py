@@ -35,6 +35,8 @@ def place_of_write(operation: OneWrite, partitions: Partitions, chooser: Chooser
     if len(partitions) == 1:
         return partitions.all[0]
     column = placement_of_writes(operation.schema).column
+    if operation.schema.copied and len(partitions) > 1:
+        return None
     if isinstance(operation, SingleInsert):
         return chooser.one() if column is None else None
     return None if column and operation.writes(column) else partitions.of(operation.schema, operation.key)

@@ -1,8 +1,8 @@
 """Unique values over partitions: which constraints need a claim, and which values objects and queries name.
 
-A constraint that contains the key, or the field of `Meta.partition_by`, compares objects of one partition only. Any
-other one is over partitions: each of its values has a partition, that of its CRC16, where a claim says in which
-partition the object with this value is (claims.py).
+A constraint that contains the key, or the field of `Meta.partition_by`, compares objects of one partition only; that of
+a model with Meta.reference is compared in the first one. Any other is over partitions: each of its values has a
+partition, that of its CRC16, where a claim says in which partition the object with this value is (claims.py).
 """
 
 from binascii import crc_hqx
@@ -48,6 +48,8 @@ def over_partitions(schema: Schema) -> Sequence[UniqueSpec]:
 
 @lru_cache(512)
 def _over_partitions(schema: Schema, _changes: int) -> Sequence[UniqueSpec]:
+    if schema.copied:  # its first partition decides
+        return ()
     column = placement(schema).column
     return [one for one in schema.unique if schema.pk not in one.columns and column not in one.columns]
 

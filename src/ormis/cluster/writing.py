@@ -5,7 +5,7 @@ of a queryset go to many partitions at once; in each of them they are all or not
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,8 +13,8 @@ from itertools import count, takewhile
 from typing import Any, TypeVar, cast
 
 from ..calls import Operation, relayed
-from ..errors import ClusterError, IntegrityError
-from ..operations.outcomes import LargeCascade, NotInOneCall, answer_of
+from ..errors import ClusterError
+from ..operations.outcomes import LargeCascade, NotInOneCall, answer_of, unpack
 from ..operations.reading import select
 from ..operations.writing.client_arithmetic import commit_computing
 from ..operations.writing.fast_commit import fast_insert
@@ -23,19 +23,24 @@ from ..operations.writing.set_changes import Change, ChangeCall, ask_change, key
 from ..operations.writing.unit_of_work import ReserveCall
 from ..planning.plan import Plan
 from ..schema import registry
+from .belonging import BY_KEYS, check_one, check_stays, numbers_of
 from .claiming import claiming, needs_claims
 from .copied_values import copied, is_copy
+from .links import answer_links, deleted_keys, drop_halves, halves_of, has_links, links_elsewhere
 from .partitions import Partition, Partitions
-from .placement import Placement, placement, placement_of_writes, together
+from .placement import placement
 from .reading import by_key, targets
+from .reference_models import (
+    answer_reference_change,
+    answer_reference_commit,
+    of_reference_models,
+)
 from .references import is_refused, sent, sent_of, settle
 from .routing import PartitionCall
 from .side_by_side import Steps, settled, side_by_side
 from .unique_values import over_partitions, rows_of, values_of
 
 T = TypeVar("T")
-_BY_KEY = frozenset({"update", "amend"})
-_BY_KEYS = frozenset({"delete", "expire"})
 KeysChanged = tuple[int, Counter[str], list[str]]
 """How many objects were changed, how many by model, the keys of stale ones."""
 
@@ -64,61 +69,29 @@ class Part:
     rows: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
 
 
-def numbers_of(mutation: Mutation, partitions: Partitions) -> list[int | None]:
-    """Of each object of a mutation the number of its partition; None for a new one that may be in any.
-
-    Raises ClusterError for what is not done on a cluster.
-    """
-    place, size = placement_of_writes(mutation.schema), len(partitions)
-    if mutation.code in ("insert", "save"):
-        return [place.of_row(row, size) for row in _rows(mutation)]
-    if mutation.code in _BY_KEY:
-        check_stays(place, mutation.arguments[1][::2])
-        return [partitions.of(mutation.schema, mutation.arguments[0]).number]
-    if mutation.code in _BY_KEYS:
-        return [partitions.of(mutation.schema, pk).number for pk in mutation.arguments[0]]
-    raise ClusterError(
-        f"{mutation.schema.name}: links of many-to-many relations are kept on both sides, which may be in different "
-        f"partitions; this version does not write them on a cluster: use a model of its own for them"
-    )
-
-
-def _rows(mutation: Mutation) -> list[Sequence[Any]]:
-    number, texts = mutation.arguments[:2]
-    width = len(texts) // number
-    return [texts[at : at + width] for at in range(0, len(texts), width)]
-
-
-def check_stays(place: Placement, positions: Collection[int]) -> None:
-    """Raises IntegrityError for a change of the columns at these positions that would move an object."""
-    if place.column is not None and place.column.position in positions:
-        raise IntegrityError(
-            f"{place.schema.name}.{place.column.name} says in which partition the object is (Meta.partition_by): it "
-            f"can't be changed on a cluster; create the object anew and delete this one",
-            model=place.schema.name,
-            field=place.column.name,
-        )
-
-
-def _described(mutation: Mutation, at: int) -> str:
-    name = mutation.schema.name
-    if mutation.code in _BY_KEY:
-        return f"{name} {_text(mutation.arguments[0])}"
-    if mutation.code in _BY_KEYS:
-        return f"{name} {_text(mutation.arguments[0][at])}"
-    pk = _rows(mutation)[at][0]
-    return f"a new {name}" if pk is None else f"{name} {_text(pk)}"
-
-
-def _text(pk: Any) -> str:
-    return pk.decode("utf-8", "backslashreplace") if isinstance(pk, bytes) else str(pk)
-
-
 # Commits -------------------------------------------------------------------------------------------------------------
 
 
 def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
     """The reply to a call of `commit`: as a whole in one partition, or divided."""
+    if has_links(call.mutations):
+        commit = partial(_commit, partitions=partitions, chooser=chooser)
+        return (yield from answer_links(call, partitions, commit))
+    return (yield from _commit(call, partitions, chooser))
+
+
+def _commit(call: CommitCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
+    """The same; removes the other halves of the links of deleted objects."""
+    gone = yield from halves_of(deleted_keys(call.mutations), partitions)
+    reply = yield from _placed(call, partitions, chooser)
+    if gone and (unpack(reply) if isinstance(reply, bytes) else reply)[0] == "ok":
+        yield from drop_halves(gone, partitions)
+    return reply
+
+
+def _placed(call: CommitCall, partitions: Partitions, chooser: Chooser) -> Steps[Any]:
+    if of_reference_models(call.mutations):
+        return (yield from answer_reference_commit(call, partitions))
     claims = needs_claims(call.mutations)
     numbers = [numbers_of(mutation, partitions) for mutation in call.mutations]
     if claims and (call.divisible or len(call.mutations) == 1):
@@ -132,13 +105,7 @@ def answer_commit(call: CommitCall, partitions: Partitions, chooser: Chooser) ->
     if not call.divisible:
         if all(_goes_on(mutation) for mutation in call.mutations):
             return ["large", 1, call.mutations[0].schema.key]
-        objects = [
-            (number, _described(mutation, at))
-            for mutation, some in zip(call.mutations, numbers, strict=True)
-            for at, number in enumerate(some)
-            if number is not None
-        ]
-        together([number for number, _ in objects], [text for _, text in objects])
+        check_one(call.mutations, partitions)
     if call.meanwhile is not None:
         call.meanwhile()
     return (yield from _divided(call, partitions, chooser, numbers, claims))
@@ -241,7 +208,7 @@ def _some(mutation: Mutation, which: Sequence[int], note: Callable[[Any], None])
         rows = [texts[at * width : (at + 1) * width] for at in which]
         arguments[:2] = len(rows), [text for row in rows for text in row]
         fast = fast_insert(mutation.schema.stored, rows) if fast else fast
-    elif mutation.code in _BY_KEYS:
+    elif mutation.code in BY_KEYS:
         arguments[0] = [mutation.arguments[0][at] for at in which]
     return replace(mutation, arguments=arguments, on_result=note, fast=fast)
 
@@ -300,8 +267,12 @@ def answer_change(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     plan, requested = call.plan, call.requested
     assert plan is not None
     assert requested is not None
+    if plan.schema.stored.copied:
+        return (yield from answer_reference_change(call, partitions))
     if requested.code == "update" and requested.arguments:
         check_stays(placement(plan.schema), requested.arguments[0][::2])
+    if requested.code == "delete" and links_elsewhere(plan.schema):
+        return (yield from _delete_linked(call, plan, partitions))
     if "keys" in call.more:
         return (yield from _change_keys(call, partitions))
     asked = targets(plan, partitions)
@@ -319,6 +290,19 @@ def answer_change(call: ChangeCall, partitions: Partitions) -> Steps[Any]:
     reading = keys_only(plan)
     found = yield from side_by_side({one: select.keys_in_order(reading) for one in left})
     return ["ok", "keys", [key for keys in found.values() for key in keys], counted, models]
+
+
+def _delete_linked(call: ChangeCall, plan: Plan, partitions: Partitions) -> Steps[Any]:
+    """The objects are deleted by keys, so that it is known whose links have other halves."""
+    if "keys" not in call.more:
+        reading = keys_only(plan)
+        found = yield from side_by_side({one: select.keys_in_order(reading) for one in targets(plan, partitions)})
+        keys = [key for some in found.values() for key in some]
+        return ["ok", "keys", keys, 0, {}] if keys else ["ok", "done", 0, {}]
+    before = yield from halves_of({plan.schema.stored: call.more["keys"]}, partitions)
+    reply = yield from _change_keys(call, partitions)
+    yield from drop_halves(before, partitions)
+    return reply
 
 
 def _changed(plan: Plan, replies: Mapping[Partition, Any]) -> tuple[int, dict[str, int], list[Partition]]:

@@ -38,7 +38,7 @@ class LinkRelation(RelationDescriptor):
         self, queryset: Source[Any], keys: list[Any], origin: Origin, target: PrefetchTarget, /
     ) -> Operation[None]:
         """Hands on the linked objects in the queryset, by the key that they are linked to."""
-        if queryset.query.annotations or (self.link.through and origin.limits.partitions > 1):
+        if queryset.query.annotations or origin.limits.partitions > 1:
             target((yield from annotated_linked(queryset, self.owner._schema(), self.link, keys, origin)))
         elif self.link.through:
             target((yield from linked_through(queryset, self.link, keys, origin)))

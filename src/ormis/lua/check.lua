@@ -6,7 +6,8 @@
 -- The request: {repair, build, references, width = number of the model's columns the caller wants the texts of, and
 --   after, count                   the next objects in the order of creation, or
 --   keys, cursor, budget           keys of the model; the cursor within the first of them; of the entries in the
---                                  indexes `budget` are looked at in one step
+--                                  indexes `budget` are looked at in one step; whole: the relations whose links are
+--                                  in one partition of a cluster, both halves
 --   bytes                          fewer objects, or entries, if their texts have more bytes together
 --   progress}                      with after: keep in ormis/reindex how far a reindexing is, see reindex.lua
 -- Returns {answer} or {answer, packed rows}; the answer is one of
@@ -266,6 +267,10 @@ local function look_at_links(key, cursor, name, owner)
   local known_owner = string.byte(owner) ~= 35
   local there_is_none = known_owner and call('EXISTS', m.base .. KEY.object .. owner) == 0
   if there_is_none and awaited(m.key, owner) then return reply[1] end
+  -- On a cluster the other halves may be elsewhere: cluster/links_check.py compares them.
+  local is_whole = require('server.counting').step == 1
+  for _, one in ipairs(request.whole) do is_whole = is_whole or one == name end
+  if not is_whole and not there_is_none then return reply[1] end
   for _, member in ipairs(reply[2]) do
     local back = KEY.prefix .. target .. KEY.links .. there .. '/' .. key_part(member)
     local gone_there = call('EXISTS', KEY.prefix .. target .. KEY.object .. member) == 0

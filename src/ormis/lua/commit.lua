@@ -20,7 +20,11 @@
 --   {'expire', m, {pk, ...}, ttl}   ttl everywhere: milliseconds the objects live from now on; here false: for ever
 --   {'link', m, end, pk, others}    adds links from the object pk, see links.lua; others are {pk, ...}, or false for
 --                                   what the mutation before has inserted
---   {'unlink', m, end, pk, {pk, ...}}  removes them
+--   {'unlink', m, end, pk, {pk, ...}}  removes them; on a cluster both may go on with {pk, ...}, objects of other
+--                                   partitions, which are known to be there
+--   {'half', m, end, {pk, ...}, pk, adding}  there adds the last, of another partition, to the sets of these; or
+--                                   removes it
+--   {'numbered', m, {pk, number, ...}}  refuses if one of these numbers is another now, see tickets.lua; false: always
 -- Returns {'ok', {result, ...}} with, in the order of the batch: the keys of an insert (false where left out), the
 -- {key} of a save, {key, true} if it has replaced an object, the list of new texts of an update's sums,
 -- {model -> count} of a delete, the count of an expire; or {outcome, number of the mutation, ...} and nothing has

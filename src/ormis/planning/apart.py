@@ -12,7 +12,7 @@ from typing import Any
 from ..limits import Limits
 from ..query.value_types import ValueType, value_type
 from ..schema import registry
-from .columns import ColumnRef, Derived, RelatedColumn, RelatedCount, RelationStep, cell
+from .columns import ColumnRef, Derived, LinkStep, RelatedColumn, RelatedCount, RelationStep, Step, cell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +38,7 @@ class ApartCell(Derived):
 class ApartCount(Derived):
     """The number of objects at the end of a step to many that is apart."""
 
-    hop: RelationStep = field(kw_only=True)
+    hop: Step = field(kw_only=True)
     source: ColumnRef = field(kw_only=True)
 
     @property
@@ -65,12 +65,13 @@ def _apart(found: RelatedColumn | RelatedCount) -> Derived | None:
 
 @lru_cache(maxsize=1024)
 def _apart_cell(found: RelatedColumn | RelatedCount, _changes: int) -> Derived | None:
-    at = next((i for i, hop in enumerate(found.hops) if isinstance(hop, RelationStep) and hop.apart), None)
+    at = next((i for i, hop in enumerate(found.hops) if hop.apart), None)
     if at is None:
         return None
     hop, rest = found.hops[at], found.hops[at + 1 :]
-    assert isinstance(hop, RelationStep)
-    source = cell(found.hops[:at], hop.source)
+    source = cell(_to_one(found.hops[:at]), hop.source)
+    if isinstance(hop, LinkStep):  # the last one
+        return ApartCount(found.name, (source,), value_type(int), hop=hop, source=source)
     if isinstance(found, RelatedColumn):
         kind = ValueType(found.column.codec, found.column.convert)
         inner = cell(rest, found.column)
@@ -79,6 +80,11 @@ def _apart_cell(found: RelatedColumn | RelatedCount, _changes: int) -> Derived |
         inner = RelatedCount(rest)
         return ApartCell(found.name, (source,), value_type(int), hop=hop, source=source, cell=inner, absent=0)
     return ApartCount(found.name, (source,), value_type(int), hop=hop, source=source)
+
+
+def _to_one(hops: Sequence[Step]) -> tuple[RelationStep, ...]:
+    """These steps, of which none leads to many."""
+    return tuple([hop for hop in hops if isinstance(hop, RelationStep)])
 
 
 def together(cells: Sequence[Derived]) -> list[list[ApartCell]]:

@@ -51,7 +51,9 @@ class RelationStep:
 
     @property
     def apart(self) -> bool:
-        """True if the objects on both sides may be in different partitions of a cluster."""
+        """True if the objects where it leads may be in other partitions of a cluster than the one where it starts."""
+        if self.schema.stored.copied or self.origin.stored.copied:  # of Meta.reference: all of them are in each
+            return not self.schema.stored.copied
         return not registry.is_beside(self.origin if self.forward else self.schema, self.reference)
 
     @property
@@ -77,6 +79,11 @@ class LinkStep:
     def name(self) -> str:
         """The name of the step in a query."""
         return self.link.query_name
+
+    @property
+    def apart(self) -> bool:
+        """As RelationStep."""
+        return not self.schema.stored.copied
 
     @property
     def source(self) -> Column:

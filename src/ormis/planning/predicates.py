@@ -488,9 +488,14 @@ class LinkMatch(Node):
     link: Link
     part: Node
 
+    @property
+    def apart(self) -> bool:
+        """Whether the objects may be in other partitions of a cluster."""
+        return not self.target.stored.copied
+
     def client_side(self, limits: Limits, /) -> bool:
-        """Where its part is, or needs a query of its own."""
-        return self.part.joined or self.part.client_side(limits)
+        """Where its part is, or needs a query of its own; where the objects may be in other partitions."""
+        return self.part.joined or self.part.client_side(limits) or (limits.partitions > 1 and self.apart)
 
     def packed(self, numbers: Positions, /) -> list[Any]:
         """{'linked', model, name here, name there, condition}."""
@@ -591,7 +596,14 @@ def check_reached(node: Node) -> None:
         check_reached(node.part)
     elif isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
         check_reached(node.part)
-        if isinstance(node, ForwardMatch | ReverseMatch) and node.hop.apart and reads_outer(node.part):
+        if isinstance(node, LinkMatch):
+            if node.apart and reads_outer(node.part):
+                raise ClusterError(
+                    f"{node.link.query_name}: a comparison with F() of an object that is linked to several of "
+                    f"{node.target.name} is made where all of them are, and they may be in different partitions: read "
+                    f"the objects, and compare the values in Python"
+                )
+        elif node.hop.apart and reads_outer(node.part):
             raise ClusterError(
                 f"{node.hop.origin.name}.{node.hop.name}: a comparison with F() of an object that several of "
                 f"{node.hop.schema.name} lead to is made where all of them are, and they may be in different "

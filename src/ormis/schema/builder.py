@@ -105,6 +105,7 @@ def build_schema(
         ttl=ttl_of(options),
         cache=options.cache,
         renewal=renewal_of(options),
+        copied=options.reference,
         hooks=hooks,
         label=label,
     )

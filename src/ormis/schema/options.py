@@ -75,6 +75,7 @@ class Options:
     polymorphic: subclasses are stored with the model, see families.py; they inherit it.
     partition_by: the field that says in which partition of a cluster the objects are; a foreign key puts them beside
         the objects that they refer to. Without it they are spread.
+    reference: whether all objects are in every partition of a cluster: of small models that many others refer to.
     kind: the text that tells the objects of this class from others of its family, by default the lower-case class name.
     """
 
@@ -92,6 +93,7 @@ class Options:
     polymorphic: bool = False
     kind: str = ""
     partition_by: str = ""
+    reference: bool = False
 
 
 def ttl_of(options: Options) -> int | None:
@@ -149,6 +151,8 @@ def _of_family(model: str, options: Options, base: Options | None, key: str) -> 
         raise ModelError(f"{model}.Meta.key: its objects are stored with its base, under {key!r}: leave key= out")
     if base is not None and (options.database is not base.database or not options.polymorphic):
         raise ModelError(f"{model}.Meta: its objects are stored with its base: leave database= and polymorphic= out")
+    if base is not None and options.reference is not base.reference:
+        raise ModelError(f"{model}.Meta.reference: its objects are stored with its base: set it there")
     return "" if options.abstract else key
 
 
@@ -186,8 +190,7 @@ def _as_tuple(model: str, name: str, value: Any) -> tuple[Any, ...]:
 def _check(model: str, options: Options) -> None:
     if not isinstance(options.key, str) or any(c in options.key for c in "/{}"):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.key={options.key!r}: give a text without '/', '{{' and '}}'")
-    if not isinstance(options.partition_by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ModelError(f"{model}.Meta.partition_by={options.partition_by!r}: give the name of a field")
+    _check_placement(model, options)
     if options.kind and not (isinstance(options.kind, str) and options.polymorphic):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ModelError(f"{model}.Meta.kind={options.kind!r}: give a text, in a model with polymorphic = True")
     if options.database is not None and not hasattr(options.database, "arun"):
@@ -204,6 +207,18 @@ def _check(model: str, options: Options) -> None:
     for constraint in options.constraints:
         if not isinstance(constraint, UniqueConstraint) or not constraint.fields:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise ModelError(f'{model}.Meta.constraints: {constraint!r} is no UniqueConstraint("field", ...)')
+
+
+def _check_placement(model: str, options: Options) -> None:
+    if not isinstance(options.partition_by, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.partition_by={options.partition_by!r}: give the name of a field")
+    if not isinstance(options.reference, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ModelError(f"{model}.Meta.reference={options.reference!r}: give True or False")
+    if options.reference and options.partition_by:
+        raise ModelError(
+            f"{model}.Meta: with reference = True objects are in every partition, with partition_by in one: give one "
+            f"of them"
+        )
 
 
 def _check_cache(model: str, options: Options) -> None:

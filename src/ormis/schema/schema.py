@@ -289,7 +289,7 @@ class Schema:
 
     `name` stands in messages, `key` in front of the keys. `automatic` says that the server counts the primary keys,
     `ttl` how many milliseconds an object lives from each save, `renewal` how many from each reading as well, if any,
-    `cache` is Meta.cache.
+    `cache` is Meta.cache, `copied` Meta.reference.
     annotations: of the scope of a query, its names beyond those of the model; `grouped`: there are no others.
 
     Of a model of a family (families.py) queries name more columns than an object has: those of subclasses, too.
@@ -314,6 +314,7 @@ class Schema:
     does_not_exist: type[DoesNotExist] = DoesNotExist
     ttl: int | None = None
     renewal: int | None = None
+    copied: bool = False
     hooks: Hooks | None = None
     cache: bool | int = False
     annotations: Mapping[str, Column] = field(default_factory=dict[str, Column])
@@ -460,7 +461,7 @@ class Schema:
 
     def fields_of(self, names: Iterable[str]) -> HashFields:
         """Fields with these names, as they are read of hashes."""
-        return HashFields(names, self.key, self.pk.codec.kind == "int")
+        return HashFields(names, self.key, self.pk.codec.kind == "int", self.copied)
 
     @cached_property
     def decoder(self) -> RowDecoder:
@@ -604,6 +605,7 @@ class Schema:
                 ],
                 **({"referrers": referrers} if referrers else {}),
                 **({"expires": True} if self.expires else {}),
+                **({"copied": True} if self.copied else {}),
                 **({"links": links} if links else {}),
                 **({"parts": parts} if parts and concerned(*self.parts) else {}),
                 **({"kinds": kinds} if kinds else {}),

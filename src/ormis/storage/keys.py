@@ -44,6 +44,11 @@ def admitted_key(model: str) -> str:
     return f"ormis/admitted/{model}"
 
 
+def copies_key(model: str) -> str:
+    """On a cluster the numbers of the last changes of objects that are in all partitions."""
+    return f"ormis/copies/{model}"
+
+
 def short(value: str) -> str:
     """A value as it stands in the name of a key: long ones, and those that could be taken for another, by SHA-1."""
     data = value.encode()

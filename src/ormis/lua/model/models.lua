@@ -5,6 +5,7 @@
 --      name and position of its last field; the positions of the fields before that
 --    unique = {name, positions, ...}, references = {position, target, field|false, ...},
 --    expires = true if objects may expire,
+--    copied = true if each partition of a cluster has all objects,
 --    links = {name, target, name there, ...} if a deletion has to know them
 --    defaults = {position -> text}, that an absent text counts as when it is read; indexes and claims do not know it,
 --    parts = {name, part, ...} of columns that are kept as JSON, whose positions in indexes and unique are below 0, see

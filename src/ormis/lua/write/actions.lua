@@ -1,7 +1,7 @@
 -- One function for each kind of mutation, as commit.lua lists them.
 -- Out: actions: expire(m, mutation), insert(m, mutation), save(m, mutation), update(m, mutation), amend(m, mutation),
---      delete(m, mutation), link(m, mutation, inserted), unlink, of a model, a mutation, and the result of the mutation
---      before; each returns its result.
+--      delete(m, mutation), link(m, mutation, inserted), unlink, half, numbered, of a model, a mutation, and the
+--      result of the mutation before; each returns its result.
 
 local extend = require('server.lists').extend
 local mutations = require('write.mutations')
@@ -74,10 +74,21 @@ function actions.delete(m, mutation)
 end
 
 function actions.link(m, mutation, inserted)
-  require('write.linking')(m, mutation[3], mutation[4], mutation[5] or inserted, mutation[1] == 'link')
+  local others, elsewhere = mutation[5] or inserted, mutation[6]
+  require('write.linking').change_links(m, mutation[3], mutation[4], others, mutation[1] == 'link', elsewhere)
+  return true
+end
+
+function actions.half(m, mutation)
+  require('write.linking').change_halves(m, mutation[3], mutation[4], mutation[5], mutation[6])
   return true
 end
 
 actions.unlink = actions.link
+
+function actions.numbered(m, mutation)
+  require('write.tickets').check(m, mutation[3])
+  return true
+end
 
 return actions

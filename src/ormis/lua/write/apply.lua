@@ -110,8 +110,8 @@ end
 
 local function apply(opened)
   mutations.check_at_end()
-  local commands, expires, write_times = {}, objects.expiring, nil
-  for _, m in pairs(opened) do expires = expires or m.expires end
+  local commands, expires, copied, write_times = {}, objects.expiring, false, nil
+  for _, m in pairs(opened) do expires, copied = expires or m.expires, copied or m.copied end
   if expires then write_times = require('expiry.write_expiry')(commands) end
   if is_simple() then
     undoable(undo_derived)
@@ -131,6 +131,7 @@ local function apply(opened)
   end
   if expires then write_times() end
   if mutations.links then require('write.links').write() end
+  if copied then require('write.tickets').stamp() end
   delete_hashes()
 end
 

@@ -1,5 +1,6 @@
 -- Links that are added or removed: checks that the objects exist.
--- Out: change_links(m, link, pk, others, adding).
+-- Out: change_links(m, link, pk, others, adding, elsewhere), elsewhere: objects of other partitions, or nil;
+--      change_halves(m, link, pks, member, adding), of the sets of these objects alone.
 
 local call = require('server.call')
 local KEY = require('server.keys')
@@ -28,10 +29,17 @@ local function check_others(m, name, target, pks)
 end
 
 -- An object that is gone has no links: to remove them none of the others needs to be there.
-local function change_links(m, link, pk, others, adding)
+local function change_links(m, link, pk, others, adding, elsewhere)
+  local command = adding and 'SADD' or 'SREM'
   check_object(m, link[1], m.key, pk)
   if adding then check_others(m, link[1], link[2], others) end
-  links.change(m, link, pk, others, adding and 'SADD' or 'SREM')
+  if #others > 0 or not elsewhere then links.change(m, link, pk, others, command) end
+  if elsewhere then links.change_half(m, link, {pk}, elsewhere, command) end
 end
 
-return change_links
+local function change_halves(m, link, pks, member, adding)
+  if adding then check_others(m, link[1], m.key, pks) end
+  links.change_half(m, link, pks, member, adding and 'SADD' or 'SREM')
+end
+
+return {change_links = change_links, change_halves = change_halves}

@@ -2,7 +2,7 @@
 -- One end of a relation is {name, key of the other model, name there}; m.links lists the ends of a model, flat.
 -- The changes of a batch are noted in mutations.links, {command, key, member | {member, ...}, ...} in the order of the
 -- batch, and written after the objects.
--- Out: change(m, link, pk, others, command), drop(m, pk), write().
+-- Out: change(m, link, pk, others, command), change_half(m, link, pks, members, command), drop(m, pk), write().
 
 local KEY = require('server.keys')
 local call = require('server.call')
@@ -25,6 +25,11 @@ local function change(m, link, pk, others, command)
   local key, there = set_key(m.key, link[1]) .. key_part(pk), set_key(link[2], link[3])
   log_change(command, key, others)
   for i = 1, #others do log_change(command, there .. key_part(others[i]), pk) end
+end
+
+-- Adds or removes a half of links, in the sets of these objects alone: the other halves are in other partitions.
+local function change_half(m, link, pks, members, command)
+  for i = 1, #pks do log_change(command, set_key(m.key, link[1]) .. key_part(pks[i]), members) end
 end
 
 -- The members of a set after what the batch did so far.
@@ -74,4 +79,4 @@ local function write()
   end
 end
 
-return {change = change, drop = drop, write = write}
+return {change = change, change_half = change_half, drop = drop, write = write}

@@ -1,18 +1,19 @@
 """Cells of objects that may be in other partitions of a cluster: one query for each batch of keys of the rows."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ...calls import Operation
 from ...limits import Limits
 from ...planning.apart import ApartCell, ApartCount, elsewhere, together
-from ...planning.columns import ColumnRef, Derived, RelationStep, compute, needed
+from ...planning.columns import ColumnRef, Derived, LinkStep, RelationStep, compute, needed
 from ...planning.plan import Plan, plan_of
 from ...planning.predicates import Compare, Node, conjuncts, join
 from ...planning.server_aggregates import ServerAggregate, ServerAggregates
 from ...query.state import Query
 from ..outcomes import unpack
+from .links import members
 from .pages import first_page, next_page
 from .select import cells_of, fetch
 
@@ -63,7 +64,7 @@ def _fill_cells(cells: Sequence[ApartCell], rows: Sequence[CellRow], limits: Lim
     """Sets cells of the same related objects."""
     hop, source = cells[0].hop, cells[0].source.name
     found: dict[Any, CellRow] = {}
-    for keys in _batches(rows, source, limits):
+    for keys in _batches(rows, source, limits.values):
         plan = _plan(hop, keys, [hop.arrival, *(one.cell for one in cells)], limits)
         found |= {row[hop.arrival.name]: row for row in (yield from rows_with_apart(plan))}
     for row in rows:
@@ -75,8 +76,14 @@ def _fill_count(count: ApartCount, rows: Sequence[CellRow], limits: Limits) -> O
     """Sets the numbers of related objects, which the partitions count by their keys."""
     hop, source = count.hop, count.source.name
     numbers: dict[Any, int] = {}
+    if isinstance(hop, LinkStep):
+        for keys in _batches(rows, source, limits.link_sets):
+            found = yield from members(hop.origin, hop.link, keys)
+            numbers |= {key: len(others) for key, others in found.items()}
+        _set_numbers(count, rows, numbers)
+        return
     counting = ServerAggregates((hop.arrival,), (ServerAggregate("count", None, False, None),))
-    for keys in _batches(rows, source, limits):
+    for keys in _batches(rows, source, limits.values):
         plan = _plan(hop, keys, [hop.schema.pk], limits).adding_up(counting)
         page = yield from first_page(plan, "aggregate")
         packed = [*page.packed]
@@ -87,8 +94,12 @@ def _fill_count(count: ApartCount, rows: Sequence[CellRow], limits: Limits) -> O
             for text, number in zip(texts, found, strict=True):
                 key = hop.arrival.codec.decode(text.encode())
                 numbers[key] = numbers.get(key, 0) + number
+    _set_numbers(count, rows, numbers)
+
+
+def _set_numbers(count: ApartCount, rows: Sequence[CellRow], numbers: Mapping[Any, int]) -> None:
     for row in rows:
-        row[count.name] = numbers.get(row[source], 0)
+        row[count.name] = numbers.get(row[count.source.name], 0)
 
 
 def _plan(hop: RelationStep, keys: Sequence[Any], columns: Sequence[ColumnRef], limits: Limits) -> Plan:
@@ -97,7 +108,7 @@ def _plan(hop: RelationStep, keys: Sequence[Any], columns: Sequence[ColumnRef], 
     return replace(plan, columns=tuple(dict.fromkeys(columns)))
 
 
-def _batches(rows: Sequence[CellRow], source: str, limits: Limits) -> Iterator[Sequence[Any]]:
-    """The keys in a cell of the rows, each once, as many at a time as a call carries."""
+def _batches(rows: Sequence[CellRow], source: str, size: int) -> Iterator[Sequence[Any]]:
+    """The keys in a cell of the rows, each once, so many at a time."""
     keys = [*dict.fromkeys(row[source] for row in rows if row[source] is not None)]
-    return (keys[first : first + limits.values] for first in range(0, len(keys), limits.values))
+    return (keys[first : first + size] for first in range(0, len(keys), size))

@@ -8,11 +8,12 @@ from typing import Any
 from ...calls import Operation, Origin
 from ...planning.explain import Notes, explained
 from ...planning.plan import Plan
-from ...planning.predicates import BoolOp, ForwardMatch, Node, Not, ReverseMatch
+from ...planning.predicates import BoolOp, ForwardMatch, LinkMatch, Node, Not, ReverseMatch
 from ...query.state import Query
+from ...schema.schema import Column, Schema
 from .pages import ask
 from .select import fetch
-from .subqueries import asked_before, gathered, planned
+from .subqueries import asked_before, gathered, linked_before, planned
 
 
 def explain(plan: Plan, analyze: bool = False, more: Sequence[str] = (), before: Sequence[str] = ()) -> Operation[str]:
@@ -40,15 +41,28 @@ def queries_before(node: Node, origin: Origin) -> Operation[list[str]]:
     if isinstance(node, BoolOp):
         for part in gathered(node):
             lines += yield from queries_before(part, origin)
-    elif isinstance(node, Not) or (isinstance(node, ForwardMatch | ReverseMatch) and not node.hop.apart):
+    elif isinstance(node, Not) or (isinstance(node, ForwardMatch | ReverseMatch | LinkMatch) and not _is_apart(node)):
         return (yield from queries_before(node.part, origin))
+    elif isinstance(node, LinkMatch):
+        for part in linked_before(node):
+            key = node.target.pk
+            lines += yield from _query_before(f"links of {key.name}", node.target, part, key, origin)
     elif isinstance(node, ForwardMatch | ReverseMatch):
-        hop = node.hop
+        arrival = node.hop.arrival
         for part in asked_before(node):
-            plan = replace((yield from planned(Query(hop.schema, order=()), origin, part)), columns=(hop.arrival,))
-            head, *rest = (yield from explain(plan, before=(yield from queries_before(part, origin)))).splitlines()
-            lines += [f"first {hop.arrival.name} of {head}", *rest]
+            lines += yield from _query_before(arrival.name, node.hop.schema, part, arrival, origin)
     return lines
+
+
+def _is_apart(node: ForwardMatch | ReverseMatch | LinkMatch) -> bool:
+    return node.apart if isinstance(node, LinkMatch) else node.hop.apart
+
+
+def _query_before(said: str, schema: Schema, part: Node, column: Column, origin: Origin) -> Operation[list[str]]:
+    """The query of the values of a column, explained. said: as it is called."""
+    plan = replace((yield from planned(Query(schema, order=()), origin, part)), columns=(column,))
+    head, *rest = (yield from explain(plan, before=(yield from queries_before(part, origin)))).splitlines()
+    return [f"first {said} of {head}", *rest]
 
 
 def _some_keys(plan: Plan) -> dict[str, Any]:

@@ -330,8 +330,9 @@ def _related_rows(related: Related, packed: bytes) -> Keyed:
     schema = related.hop.schema
     by = related.hop.arrival
     rows = _decoded_rows(schema, related.reads, packed)
-    keyed = Keyed((row[by.position - 1], row) for row in rows)
-    keyed.whole = None if rows.whole is None else dict(zip(keyed, rows.whole, strict=True))
+    keys = [row[by.position - 1] for row in rows]  # of a model with Meta.reference a row may come of many partitions
+    keyed = Keyed(zip(keys, rows, strict=True))
+    keyed.whole = None if rows.whole is None else dict(zip(keys, rows.whole, strict=True))
     return keyed
 
 

@@ -38,6 +38,7 @@ from ...query.state import Query
 from ...schema import registry
 from ...schema.schema import Column, Schema
 from .apart_cells import rows_with_apart
+from .links import members
 from .pages import decoded
 from .select import fetch
 
@@ -80,17 +81,20 @@ def _resolved(node: Node, origin: Origin, writing: Schema | None = None) -> Oper
         return Not((yield from _resolved(node.part, origin, writing)))
     if isinstance(node, InSubquery):
         return (yield from (_in_subquery_again if writing else _keys_of_subquery)(node, origin))
-    if isinstance(node, ForwardMatch | ReverseMatch):
-        if origin.limits.partitions > 1:
-            return (yield from (_apart if node.hop.apart else _beside)(node, origin, writing))
-        return (yield from _by_key(node, origin))
-    if isinstance(node, LinkMatch):
-        keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
-        matching, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
-        return _or_nothing(
-            node.part, LinkMatch(node.target, node.link, matching), LinkMatch(node.target, node.link, none)
-        )
+    if isinstance(node, ForwardMatch | ReverseMatch | LinkMatch):
+        return (yield from _across(node, origin, writing))
     return node
+
+
+def _across(node: ForwardMatch | ReverseMatch | LinkMatch, origin: Origin, writing: Schema | None) -> Operation[Node]:
+    """The condition on objects to which a relation leads, as the server can evaluate it."""
+    if isinstance(node, LinkMatch):
+        if origin.limits.partitions > 1:
+            return (yield from (_linked_apart if node.apart else _linked_beside)(node, origin, writing))
+        return (yield from _linked_by_key(node, origin))
+    if origin.limits.partitions > 1:
+        return (yield from (_apart if node.hop.apart else _beside)(node, origin, writing))
+    return (yield from _by_key(node, origin))
 
 
 def _by_key(node: ForwardMatch | ReverseMatch, origin: Origin) -> Operation[Node]:
@@ -99,6 +103,13 @@ def _by_key(node: ForwardMatch | ReverseMatch, origin: Origin) -> Operation[Node
     keys = yield from _values_of(hop.schema, node.part, hop.arrival, origin)
     none = Compare(hop.source, "null") if hop.forward else ReverseMatch(hop, Compare(hop.schema.pk, "null"))
     return _or_nothing(node.part, _one_of(hop.source, keys), none)
+
+
+def _linked_by_key(node: LinkMatch, origin: Origin) -> Operation[Node]:
+    """The condition on linked objects as one on their keys."""
+    keys = yield from _values_of(node.target, node.part, node.target.pk, origin)
+    matching, none = _one_of(node.target.pk, keys), Compare(node.target.pk, "null")
+    return _or_nothing(node.part, LinkMatch(node.target, node.link, matching), LinkMatch(node.target, node.link, none))
 
 
 def _apart(node: ForwardMatch | ReverseMatch, origin: Origin, _writing: Schema | None) -> Operation[Node]:
@@ -151,6 +162,49 @@ def _beside(node: ForwardMatch | ReverseMatch, origin: Origin, writing: Schema |
     part = yield from _resolved(node.part, origin, writing)
     settled = replace(node, part=part)
     return settled if not settled.client_side(origin.limits) else (yield from _apart(settled, origin, writing))
+
+
+def _linked_apart(node: LinkMatch, origin: Origin, _writing: Schema | None) -> Operation[Node]:
+    """The condition on linked objects, which may be in any partition, as one on the keys of those that have the links.
+
+    Where an object without fields meets it, an object has it unless all that it is linked to does not.
+    """
+    pk, found = registry.schema_for(node.link.source).pk, list[dict[Any, None]]()
+    for part in linked_before(node):
+        found.append((yield from _linked_to(node, part, origin)))
+    if not holds_for_nothing(node.part):
+        return _one_of(pk, tuple(found[0]))
+    met = {key for keys in found[1:] for key in keys}
+    return Not(_one_of(pk, tuple(key for key in found[0] if key not in met)))
+
+
+def linked_before(node: LinkMatch) -> tuple[Node, ...]:
+    """The conditions on linked objects of other partitions that are looked up before: what meets them; or, of one that
+    an object without fields meets, all of them, and those that meet it.
+    """
+    if not holds_for_nothing(node.part):
+        return (node.part,)
+    every = Constant(True)
+    return (every,) if node.part == Compare(node.target.pk, "null") else (every, node.part)
+
+
+def _linked_to(node: LinkMatch, part: Node, origin: Origin) -> Operation[dict[Any, None]]:
+    """The keys of the objects that are linked to one which meets a condition."""
+    target, found = node.target, dict[Any, None]()
+    if isinstance(part, Compare) and part.column is target.pk and part.operator in ("eq", "in"):
+        keys = part.values
+    else:
+        keys = yield from _values_of(target, part, target.pk, origin)
+    for first in range(0, len(keys), origin.limits.link_sets):
+        linked = yield from members(target, node.link.back, keys[first : first + origin.limits.link_sets])
+        found |= dict.fromkeys(key for some in linked.values() for key in some)
+    return found
+
+
+def _linked_beside(node: LinkMatch, origin: Origin, writing: Schema | None) -> Operation[Node]:
+    """As _beside(), of linked objects."""
+    settled = replace(node, part=(yield from _resolved(node.part, origin, writing)))
+    return settled if not settled.client_side(origin.limits) else (yield from _linked_by_key(settled, origin))
 
 
 def _without_relations(schema: Schema, node: Node, origin: Origin) -> Operation[Node]:

@@ -11,7 +11,7 @@ and compared, and the target is checked.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from ...calls import Command, Operation
 from ...errors import OrmisError
@@ -23,8 +23,8 @@ from ...storage.scripts import script
 from . import stored
 from .check import Subject, check
 from .stored import Stored
-from .totals import total_report
-from .windows import Ask, AskClaims, Side, Steps, first_step, next_step, window
+from .totals import copied_names, total_report
+from .windows import Ask, AskClaims, Side, Steps, first_step, next_step, once, window
 
 SHOWN = 1000
 """Differences that are kept."""
@@ -95,7 +95,7 @@ def _begin(copying: Copying) -> Steps[dict[str, str]]:
     yield Ask("source", _clear_expired, each=True)
     counts: dict[str, int] = {}
     for schema in copying.schemas:
-        counts[schema.key] = sum((yield Ask("source", lambda schema=schema: stored.count(schema), each=True)))
+        counts[schema.key] = yield from _count("source", schema)
     copying.total = 2 * sum(counts.values())
     known = yield Ask("source", lambda: _command("HKEYS", MODELS), each=True)
     declared = {schema.key for schema in copying.schemas}
@@ -104,7 +104,7 @@ def _begin(copying: Copying) -> Steps[dict[str, str]]:
     places = _texts(found)
     there: dict[str, int] = {}  # by the key of the model: classes of several modules may share a name
     for schema in copying.schemas:
-        there[schema.key] = sum((yield Ask("target", lambda schema=schema: stored.count(schema), each=True)))
+        there[schema.key] = yield from _count("target", schema)
     if places and any(there.values()):
         if places["source"] != copying.source.name:
             raise OrmisError(
@@ -137,6 +137,10 @@ def _check_storable(copying: Copying, schema: Schema) -> Steps[None]:
         copying.storable(schema, rows)
         if after is None:
             return
+
+
+def _count(of: Literal["source", "target"], schema: Schema) -> Steps[int]:
+    return sum(once(schema, (yield Ask(of, lambda: stored.count(schema), each=True))))
 
 
 def _clear_expired() -> Operation[None]:
@@ -238,7 +242,7 @@ def _verify(copying: Copying) -> Steps[None]:
         "target", lambda: check(copying.subjects, limits, False, watch), each=True, in_turn=True
     )
     reports += yield AskClaims(copying.schemas)
-    copied.report = total_report(reports)
+    copied.report = total_report(reports, copied_names(copying.schemas))
     for schema in {schema.name: schema for schema in copying.schemas}.values():  # models may share a name
         more = copied.report.objects[schema.name] - copied.objects[schema.name]
         if more > 0:

@@ -227,7 +227,9 @@ def link(schema: Schema, link: Link, target: Schema, rows: Sequence[Stored], mos
         for pk, other in pairs[first : first + most]:
             by_pk.setdefault(pk, []).append(other)
         mutations = [_linking(schema, link, pk, others) for pk, others in by_pk.items()]
-        results_of(mutations, (yield commit_call(mutations)))
+        call = commit_call(mutations)
+        call.divisible = True
+        results_of(mutations, (yield call))
     return len(pairs)
 
 
@@ -246,10 +248,20 @@ def all_present(schema: Schema, pks: Sequence[str], most: int) -> Operation[set[
     return found
 
 
+def with_whole_links(schema: Schema, link: Link, rows: Sequence[Stored]) -> Operation[list[Stored]]:
+    """These objects with the links that both sides have. One call."""
+    found = yield from _members(schema, link, rows)
+    return [replace(row, others=others) for row, others in zip(rows, found, strict=True)]
+
+
+def _members(schema: Schema, link: Link, rows: Sequence[Stored]) -> Operation[list[list[str]]]:
+    request = (links_key(schema.key, link.name, ""), _pack([row.pk for row in rows]))
+    return answer_of((yield script("link_members")(request)))[0]
+
+
 def link_differences(schema: Schema, link: Link, rows: Sequence[Stored]) -> Operation[list[Finding]]:
     """The objects that are not linked there as these are. One call."""
-    request = (links_key(schema.key, link.name, ""), _pack([row.pk for row in rows]))
-    (found,) = answer_of((yield script("link_members")(request)))
+    found = yield from _members(schema, link, rows)
     keys = [object_key(schema.key, row.pk) for row in rows]
     return [
         Finding("copy-differs", schema.name, key, link.name, f"{key}: {link.name} has other links in the target")

@@ -9,7 +9,8 @@ import msgspec
 from ...calls import Operation, Scan
 from ...limits import Limits
 from ...reports import Finding, Progress, Report, Watcher
-from ...schema.schema import Schema
+from ...schema import registry
+from ...schema.schema import Link, Schema
 from ...storage.codecs import packable, raw_rows
 from ...storage.keys import object_key
 from ...storage.scripts import script
@@ -70,6 +71,9 @@ _MESSAGES = {
     "value": "{model}.{field} of {key}: {detail}",
     "next-id": "{key} is {detail}, below the largest key",
     "expiry": "{key}: {detail}",
+    "copy-missing": "{key} is missing in {detail}",
+    "copy-differs": "{key} is another in {detail} than in the first one",
+    "copy-extra": "{key} is in {detail} and not in the first one",
 }
 
 
@@ -103,8 +107,14 @@ def keys(walk: Walk, schemas: Sequence[Schema], parts: Sequence[str], build: boo
         yield from _entries(walk, schema, [f"ormis/expiring/{schema.key}".encode()], build)
 
 
+def _is_whole(link: Link) -> bool:
+    """Whether both halves of each link are in one partition of a cluster."""
+    return registry.schema_for(link.source).stored.copied or registry.schema_for(link.target).stored.copied
+
+
 def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Operation[None]:
     at, cursor, limits = 0, "0", walk.limits
+    whole = [link.name for link in registry.links(schema) if _is_whole(link)]
     while at < len(names):
         portion = packable(names[at : at + limits.checked_keys])
         request = {
@@ -113,6 +123,7 @@ def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Ope
             "keys": portion,
             "cursor": cursor,
             "budget": limits.checked_entries,
+            "whole": whole,
             "bytes": limits.bytes,
         }
         found, (done, cursor, entries), _ = yield from step(schema, request)

@@ -56,12 +56,21 @@ def window(
 ) -> Steps[tuple[list[Stored], str | None]]:
     """The next objects in the order of creation over all partitions, `step` of each; the place of the last one."""
     size = max(1, source.limits.bytes // source.partitions)
-    pages: list[Page] = yield Ask("source", lambda: stored.page(schema, after, step, size, link, meanwhile), each=True)
+    asked = Ask("source", lambda: stored.page(schema, after, step, size, link, meanwhile), each=True)
+    answers: list[Page] = yield asked
+    pages = once(schema, answers)
     last = min((page.last for page in pages if page.last is not None), key=float, default=None)
-    if len(pages) == 1:
+    if source.partitions == 1:
         return [*pages[0].rows], last
     rows = [row for page in pages for row in page.rows if last is None or row.place <= float(last)]
+    if link is not None and rows:  # a set of one partition may have halves of links
+        rows = yield Ask("source", lambda: stored.with_whole_links(schema, link, rows))
     return sorted(rows, key=lambda row: row.place), last
+
+
+def once(schema: Schema, answers: list[T]) -> list[T]:
+    """The answers of the partitions: that of the first one for a model whose objects are in each."""
+    return answers[:1] if schema.copied else answers
 
 
 def first_step(source: Side) -> int:

@@ -77,11 +77,20 @@ def create(record: Record, end: LinkEnd, origin: Origin) -> Operation[None]:
         yield from after_save([record], True, occasion)
 
 
+class LinkedKeys(Command):
+    """SMEMBERS of the set of links of an object."""
+
+    def __init__(self, end: LinkEnd) -> None:
+        super().__init__(("SMEMBERS", links_key(end.schema.key, end.link.name, end.pk)))
+        self.base = links_key(end.schema.key, end.link.name, "")
+        self.pk = end.pk
+
+
 def linked(end: LinkEnd) -> Operation[set[str]]:
     """The keys of the objects that it is linked to. One call."""
     key = links_key(end.schema.key, end.link.name, end.pk)
     try:
-        members = yield Command(("SMEMBERS", key))
+        members = yield LinkedKeys(end)
     except ResponseError as error:
         if "WRONGTYPE" not in str(error):
             raise
