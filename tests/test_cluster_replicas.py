@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from threading import Thread
 from time import monotonic, sleep
@@ -268,6 +269,36 @@ def test_calls_are_listed(replicated: LocalCluster, url: str) -> None:
         assert [str(call).split()[0] for call in calls] == ["query", "EXISTS"]
         assert isinstance(calls[0], ScriptCall)
         assert calls[0].reads
+
+
+class Recorder:
+    """Notes the calls of operations."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, tuple[int, ...]]] = []
+
+    def operation(self, _event: ormis.OperationEvent, /) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def call(self, event: ormis.CallEvent, /) -> AbstractContextManager[None]:
+        self.sent.append((str(event.calls[0]).split()[0], event.partitions))
+        return nullcontext()
+
+    def wants_plan(self, _event: ormis.OperationEvent, /) -> bool:
+        return False
+
+
+async def test_calls_are_observed(replicated: LocalCluster, url: str) -> None:
+    """An observer is told once of the calls to replicas, with the partitions that they go to."""
+    async with ormis.connect(url) as db:
+        await Ware.objects.abulk_create([Ware(price=n) for n in range(8)])
+        catch_up(replicated)
+        wares = Ware.objects.using(db.replica)
+        await wares.acount()
+        recorder = Recorder()
+        with ormis.observe(recorder):
+            assert wares.count() == await wares.acount() == 8
+    assert recorder.sent == [("query", (0, 1, 2, 3))] * 2
 
 
 WRITES: dict[str, Callable[[ormis.Database], Any]] = {
