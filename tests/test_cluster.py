@@ -557,14 +557,6 @@ def test_order_of_creation(cl: ormis.Database) -> None:
     assert (Shelf.objects.first(), Shelf.objects.last()) == (Shelf.get(keys[0]), Shelf.get(keys[-1]))
 
 
-def test_what_is_not_there_yet_is_refused(cl: ormis.Database, cluster_url: str) -> None:
-    """What would need more than is there on a cluster raises an error that says so; nothing is silently wrong."""
-    with pytest.raises(ormis.ClusterError, match="not there yet on a cluster"):
-        ormis.connect(cluster_url, read_from="replica")
-    with pytest.raises(ormis.ClusterError, match="not there yet on a cluster"):
-        _ = cl.replica
-
-
 def test_pages(cl: ormis.Database) -> None:
     """Pages of objects with counted keys go through all partitions, each object once, in both directions."""
     Shelf.objects.bulk_create([Shelf(place=i % 7, note=None if i % 3 else "x") for i in range(60)])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import ormis
 from caching import hits, is_hit, until, warm
 from clusters import move_slot, move_slot_at_once, start_cluster
+from failing_nodes import wait_for_replica
 from ormis import Field
 from ormis.cluster.local import SLOTS, LocalCluster
 from ormis.cluster.topology import Topology
@@ -155,12 +156,16 @@ def test_a_connection_that_is_lost(kept: ormis.Database, other: ormis.Database, 
 
 
 class Writer:
-    """A client that counts in one object after another, and notes when it did; readers are checked against that."""
+    """A client that counts in one object after another, and notes when it did; readers are checked against that.
+
+    resting: held by who wants no write to be on its way.
+    """
 
     def __init__(self, url: str, pks: list[Any]) -> None:
         self.url, self.pks = url, pks
         self.written: dict[Any, list[tuple[float, float]]] = {pk: [(0.0, 0.0)] for pk in pks}
         self.ended = Event()
+        self.resting = Lock()
         self.errors: list[BaseException] = []
         self.hits = 0
 
@@ -189,9 +194,10 @@ class Writer:
             while not self.ended.is_set():
                 number += 1
                 for pk in self.pks:
-                    began = monotonic()
-                    Town.objects.using(database).filter(pk=pk).update(size=number)
-                    self.written[pk].append((began, monotonic()))
+                    with self.resting:
+                        began = monotonic()
+                        Town.objects.using(database).filter(pk=pk).update(size=number)
+                        self.written[pk].append((began, monotonic()))
                 sleep(0.02)
 
     def _read(self, kept: ormis.Database) -> None:
@@ -248,7 +254,7 @@ def test_a_slot_that_moves_unnoticed(kept: ormis.Database, other: ormis.Database
 
 
 def test_failovers(server_kind: str) -> None:
-    """A manual failover, after which the old master is a replica that says nothing; and a master that is killed."""
+    """A manual failover, after which the old master is a replica that says nothing."""
     with start_cluster(server_kind, 3, 1) as cluster:
         url = f"{cluster.url}?partitions={PARTITIONS}"
         with ormis.connect(url, prefix="clk:", cache=1000, cache_bound=BOUND) as kept:
@@ -265,6 +271,43 @@ def test_failovers(server_kind: str) -> None:
 
             writer = Writer(url, towns)
             writer.check_while(kept, fail_over)
+            assert writer.hits
+            warm(kept, *reads)
+
+
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_a_master_that_fails(server_kind: str, how: str) -> None:
+    """A master that ends, or hangs and comes back as a replica: no row is older than the bound, and rows of the replica
+    that has taken its place are kept again.
+
+    The replica has what was acknowledged, when the master fails: else that may be lost, in a cache or not.
+    """
+    with start_cluster(server_kind, 3, 1, "--cluster-replica-validity-factor", "0") as cluster:
+        url = f"{cluster.url}?partitions={PARTITIONS}&socket_timeout=1"
+        with ormis.connect(url, prefix="clk:", cache=1000, cache_bound=BOUND) as kept:
+            towns = [one.pk for one in Town.objects.bulk_create([Town() for _ in range(8)])]
+            reads = [lambda pk=pk: Town.objects.using(kept).get(pk=pk) for pk in towns]
+            warm(kept, *reads)
+            writer = Writer(url, towns)
+            master = cluster.owner(0)
+            replica = cluster.replica_of(master)
+
+            def fail() -> None:
+                sleep(0.3)
+                with writer.resting:
+                    wait_for_replica(cluster, master)
+                    (master.kill if how == "kill" else master.pause)()
+                until(lambda: replica.client.execute_command("ROLE")[0] == b"master")
+                written = len(writer.written[towns[-1]])
+                until(lambda: len(writer.written[towns[-1]]) > written + 2)
+                if how == "pause":
+                    master.resume()
+                sleep(2 * BOUND)
+
+            try:
+                writer.check_while(kept, fail)
+            finally:
+                master.resume()
             assert writer.hits
             warm(kept, *reads)
 

@@ -4,6 +4,7 @@ that was started again; the result is that of a run without a failure.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from time import sleep
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import ormis
 from clusters import start_cluster
 from failing_nodes import Case, How, run_with_failures
 from ormis import F, Field, ForeignKey, UniqueConstraint
-from ormis.cluster import claims_check
+from ormis.cluster import claims_check, orphans
 from ormis.cluster.local import LocalCluster
 from ormis.connecting import default_database
 
@@ -52,6 +53,28 @@ class Row(ormis.Model):
         key = "clf_row"
         partition_by = "plain"
         constraints = (UniqueConstraint("plain", "number"),)
+
+
+class Host(ormis.Model):
+    """What others refer to. Partition 0 is on the first node, 3 on the second, 5 on the third."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    text: str = ""
+
+    class Meta:
+        key = "clf_host"
+
+
+class Guest(ormis.Model):
+    """What refers to objects of other partitions, and goes with them, holds them back, or forgets them."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    host: ForeignKey[Host | None] = ForeignKey(on_delete=ormis.CASCADE, related_name="guests")
+    kept: ForeignKey[Host | None] = ForeignKey(on_delete=ormis.PROTECT, related_name="keeping")
+    seen: ForeignKey[Host | None] = ForeignKey(on_delete=ormis.SET_NULL, related_name="seeing")
+
+    class Meta:
+        key = "clf_guest"
 
 
 MODELS = [Seat, Plain, Row]
@@ -161,6 +184,107 @@ PLAINS: dict[str, Callable[[Plain], Any]] = {
 CASES = {name: Case(one_seat, run) for name, run in SEATS.items()} | {
     f"plain {name}": Case(one_plain, run) for name, run in PLAINS.items()
 }
+
+
+# References to objects of other partitions ---------------------------------------------------------------------------
+
+
+def stored_references() -> Any:
+    """What is stored; each foreign key leads to an object, and no registration and no admission is missing."""
+    report = ormis.check(models=[Host, Guest])
+    assert [str(one) for one in report.findings] == []
+    hosts = sorted(Host.objects.values_list("id", flat=True))
+    guests = sorted(Guest.objects.values_list("id", "host_id", "kept_id", "seen_id"), key=str)
+    assert {pk for _, *row in guests for pk in row} <= {*hosts, None}
+    return hosts, guests
+
+
+def hosts() -> Host:
+    """A host in partition 0, to which guests in 3 and 5 refer; others, to which one or nothing refers."""
+    host, other, kept, _ = (Host(id=pk).save() for pk in (6, 12, 18, 24))
+    Guest(id=9, host=host, seen=other).save()
+    Guest(id=11, host=host).save()
+    Guest(id=15, kept=kept).save()
+    return host
+
+
+def left_host() -> Host:
+    """A host at which partitions are registered, and to which nothing refers any more."""
+    host = hosts()
+    Guest.objects.filter(host=host).update(host=None)
+    return host
+
+
+def ended_host() -> Host:
+    """A host that has ended, to which guests elsewhere refer."""
+    host = Host(id=6).save(ttl=1.0)
+    Guest(id=9, host=host).save()
+    Guest(id=11, seen=host).save()
+    sleep(1.1)
+    Host(id=36).save()  # clears up, and notes whom others refer to
+    return host
+
+
+def settled(_host: Host) -> None:
+    """Writes a host: the client looks for those that have ended."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(orphans, "EVERY", 0)
+        Host(id=42).save()
+
+
+def protected(_host: Host) -> list[str]:
+    """Deletes a host that is held back."""
+    with pytest.raises(ormis.ProtectedError) as caught:
+        Host.get(18).delete()
+    return sorted(map(str, caught.value.objects))
+
+
+def guests_of_one_block(host: Host) -> None:
+    """Guests of one partition in one step."""
+    with ormis.atomic():
+        Guest(id=21, host=host).save()
+        Guest(id=27, kept_id=12).save()
+
+
+REFERENCES: dict[str, Case] = {
+    "insert": Case(hosts, lambda host: Guest(id=16, host=host, seen_id=12).save(force_insert=True) and None),
+    "update": Case(hosts, lambda _: changed(Guest.get(9), host_id=24)),
+    "update of a set": Case(hosts, lambda _: Guest.objects.filter(host_id=6).update(seen_id=24)),
+    "bulk_create": Case(hosts, lambda _: len(Guest.objects.bulk_create([Guest(id=i, host_id=24) for i in (1, 3, 5)]))),
+    "a block": Case(hosts, guests_of_one_block),
+    "delete": Case(left_host, lambda host: host.delete()),
+    "cascade": Case(hosts, lambda host: host.delete()),
+    "set null": Case(hosts, lambda _: Host.get(12).delete()),
+    "protected": Case(hosts, protected),
+    "delete of a set": Case(hosts, lambda _: Host.objects.filter(id__in=[6, 12]).delete()),
+    "expired": Case(ended_host, settled),
+    "async insert": Case(
+        hosts, lambda host: run_async(lambda: Guest(id=16, host_id=host.id).asave(force_insert=True)) and None
+    ),
+    "async cascade": Case(hosts, lambda host: run_async(host.adelete)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "step"),
+    [("insert", "reply", 1), ("update", "before", 2), ("delete", "reply", 2), ("cascade", "before", 2)],
+)
+def test_a_node_that_fails_with_references(replicated: LocalCluster, name: str, how: How, step: int) -> None:
+    """Some of the cases below."""
+    assert run_with_failures(replicated, PARTITIONS, REFERENCES[name], how, stored_references, [step]) > step
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["before", "reply", "restart"])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_node_that_fails_at_each_step_with_references(replicated: LocalCluster, name: str, how: How) -> None:
+    """Whatever step the node of the one or the other object fails at: the result is that of a run without a failure,
+    nothing refers to what is not there, and check() finds nothing.
+    """
+    assert run_with_failures(replicated, PARTITIONS, REFERENCES[name], how, stored_references, None)
+
+
+# Unique values, and objects of one partition -------------------------------------------------------------------------
 
 
 def refused(one: Seat) -> str:

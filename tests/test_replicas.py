@@ -378,7 +378,6 @@ def test_pickled_objects(main: ormis.Database) -> None:
 # Which replica -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.single_server("db.replica is not there yet on a cluster")
 def test_without_replicas_the_primary_is_read(db: ormis.Database) -> None:
     """The same code runs on a database without replicas; writes are refused there, too."""
     Author(name="ann").save()

@@ -14,7 +14,7 @@ from redis import asyncio as aioredis
 from .cluster.cluster import Cluster
 from .connections import Connections
 from .database import OF_REPLICA, Address, Database
-from .errors import ClusterError, NotConnected, shown
+from .errors import NotConnected, shown
 from .limits import DEFAULT, Limits
 
 _default: Database | None = None
@@ -44,7 +44,8 @@ def connect(
         connection of a pool; also `?shared=no` in the URL. With `client=` each does.
     limits: how much one call does; smaller ones hold the server for a shorter time.
     read_from: "replica" to read from replicas what belongs to no write and to no block of atomic(): what is read may be
-        a little old. The replicas are those of the sentinels, or of `?replicas=host:port,host:port` in the URL.
+        a little old. The replicas are those of the sentinels, those of a cluster, or those of
+        `?replicas=host:port,host:port` in the URL.
     cache: how many objects of models with `Meta.cache` are kept in this process, 0 for none: reads by key of an object
         that is kept ask nobody. Not with `read_from="replica"`: a replica may be behind what the primary has said.
     cache_bound: seconds; what is served from the cache was stored at some moment in that time, usually some
@@ -76,8 +77,6 @@ def connect(
         database = Database(
             Connections.open(url, client=client, prefix=prefix, shared=shared), limits, cache, cache_bound
         )
-    elif read_from == "replica":
-        raise ClusterError('connect(read_from="replica"): that is not there yet on a cluster; leave it out')
     else:
         database = Database(cast(Any, cluster.nodes), cluster.widened(limits), cache, cache_bound, cluster=cluster)
     if read_from == "replica":

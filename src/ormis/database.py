@@ -11,7 +11,7 @@ from functools import partial
 from inspect import iscoroutinefunction
 from time import sleep
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from weakref import finalize
 
 import redis
@@ -25,12 +25,13 @@ from .calls import OneCall, OneWrite, Operation, Origin, R, ScriptCall, T, steps
 from .cluster.checking import check_between
 from .cluster.cluster import Cluster
 from .cluster.partitions import Partitions
+from .cluster.replicas import ReplicaCluster
 from .cluster.side_by_side import Steps
 from .connections import Connections
 from .drivers import aio, sync
 from .drivers.capture import unseen
 from .drivers.reading_only import reading_only
-from .errors import ClusterError, ConflictError, ProtectedError, RestrictedError, shown
+from .errors import ConflictError, ProtectedError, RestrictedError, shown
 from .limits import DEFAULT, Limits
 from .operations.reading.get import KeptRowRead, RowRead
 from .operations.upkeep.layout import check_layout
@@ -130,12 +131,11 @@ class Database:
     def replica(self) -> "Database":
         """The same database, read from a replica: `Question.objects.using(db.replica)`. It refuses writes.
 
-        The replicas are those that the sentinels know, or that the URL names, `?replicas=host:port,host:port`. Where
-        there are none, or none answers, the primary is read. What it returns may be a little old, see docs/servers.md.
+        The replicas are those that the sentinels or the cluster know, or that the URL names,
+        `?replicas=host:port,host:port`. Where there are none, or none answers, the primary is read. What it returns may
+        be a little old, see docs/servers.md and, on a cluster, docs/clusters.md.
         Objects that it returns load their related objects from it, too; `save(using=db)` saves one of them.
         """
-        if self._cluster is not None:
-            raise ClusterError("db.replica is not there yet on a cluster: read from the database itself")
         if self._replica is None:
             self._replica = Replica(self)
         return self._replica
@@ -457,7 +457,9 @@ class Replica(Database):
     """A database as it is read from its replicas; see Database.replica."""
 
     def __init__(self, primary: Database) -> None:
-        super().__init__(primary._connections.to_replicas(), primary.limits)
+        cluster = None if primary._cluster is None else ReplicaCluster(primary._cluster)
+        connections = primary._connections.to_replicas() if cluster is None else cast(Any, cluster.nodes)
+        super().__init__(connections, primary.limits, cluster=cluster)
         self._primary = primary
 
     @property
@@ -488,6 +490,30 @@ class Replica(Database):
     async def arun(self, operation: Operation[T]) -> T:
         """As run(), with the async client."""
         return await super().arun(reading_only(operation))
+
+    def everywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As run(), on the keys of the database, or of each partition."""
+        return super().everywhere(lambda: reading_only(make()))
+
+    async def aeverywhere(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As everywhere(), with the async client."""
+        return await super().aeverywhere(lambda: reading_only(make()))
+
+    def side_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As everywhere(), in all partitions at the same time."""
+        return super().side_by_side(lambda: reading_only(make()))
+
+    async def aside_by_side(self, make: Callable[[], Operation[T]]) -> list[T]:
+        """As side_by_side(), with the async client."""
+        return await super().aside_by_side(lambda: reading_only(make()))
+
+    def between(self, make: Callable[[Partitions], Steps[T]]) -> list[T]:
+        """What compares partitions reads the primary: two replicas may be of two moments."""
+        return self._primary.between(make)
+
+    async def abetween(self, make: Callable[[Partitions], Steps[T]]) -> list[T]:
+        """As between(), with the async client."""
+        return await self._primary.abetween(make)
 
     def run_one(self, operation: OneCall[R]) -> R:
         """As run(), for an operation of one call."""

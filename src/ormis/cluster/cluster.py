@@ -48,10 +48,10 @@ AT_ONCE = 8
 class Cluster:
     """The partitions of a database, and the way to them."""
 
-    def __init__(self, nodes: Nodes, partitions: int) -> None:
+    def __init__(self, nodes: Nodes, partitions: int, router: Router | None = None) -> None:
         self.nodes = nodes
         self.partitions = Partitions(partitions, nodes.prefix)
-        self.router = Router(nodes)
+        self.router = router or Router(nodes)
         self._chooser = Chooser(self.partitions, randrange(partitions))  # noqa: S311
         self._answers = Answers(self.partitions, self._chooser, self.router.topology)
         self._checked = False

@@ -96,11 +96,12 @@ class Nodes:
         given = self._settings.options
         known = ("username", "password", "socket_timeout", "socket_connect_timeout", "client_name")
         own = {name: given[name] for name in known if name in given}
-        return own | ({"ssl": True} if self._settings.transport == "tls" else {})
+        own |= {"ssl": True} if self._settings.transport == "tls" else {}
+        return own | ({"read_from_replicas": True} if self._settings.in_cluster else {})
 
     def to_replicas(self) -> "Nodes":
-        """Itself: reads go to the nodes that take the writes."""
-        return self
+        """The same nodes, by connections that replicas answer."""
+        return Nodes(replace(self._settings, in_cluster=True), self.seeds, self.prefix)
 
     def close(self) -> None:
         """Closes the connections to all nodes."""

@@ -6,7 +6,6 @@ A call that is sent again is the same one: a script that writes has its idempote
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from time import sleep
 from typing import Any
 
@@ -14,23 +13,20 @@ from redis.exceptions import RedisError
 
 from ..calls import HashRead, ScriptCall, Sent
 from ..connections.connections import Connections
-from ..connections.loops import running_loop
 from ..connections.retries import RETRIED_FOR
 from ..connections.urls import Address
 from ..drivers import aio, sync
 from ..drivers.capture import note
 from ..drivers.idempotency import Once
+from .discovery import Discovery
 from .exchange import Request, aask_node, aexchange, ask_node, bulks, exchange, script_arguments, wire
 from .nodes import Nodes
 from .partitions import Partition
-from .redirects import Way, is_of_client
+from .redirects import Way
 from .topology import Topology
 
 PATIENCE = RETRIED_FOR
 """Seconds in which a call is tried again: while its slot is moved, while a replica takes the place of a failed node."""
-LOOKING = 10.0
-"""Seconds after which a call asks for the topology although another does: in a forked process nobody may."""
-_SLOTS = ("CLUSTER", "SLOTS")
 
 Failure = tuple[Exception, Address]
 """The error of a try, and the node that it was made at."""
@@ -51,11 +47,10 @@ class PartitionCall:
 class Router:
     """The way of calls to the nodes."""
 
-    def __init__(self, nodes: Nodes) -> None:
+    def __init__(self, nodes: Nodes, discovery: Discovery | None = None) -> None:
         self.nodes = nodes
-        self.topology = Topology(nodes.seeds)
-        self._looking = Lock()
-        self._alooking: dict[Any, asyncio.Lock] = {}
+        self.discovery = discovery or Discovery(nodes, Topology(nodes.seeds))
+        self.topology = self.discovery.topology
 
     @property
     def _patience(self) -> float:
@@ -82,7 +77,7 @@ class Router:
         pause = 0.0 if failed is None else way.after(*failed)
         while True:
             if way.look:
-                self._look(way)
+                self.discovery.look(way)
             if pause:
                 sleep(pause)
             address = way.node()
@@ -121,7 +116,7 @@ class Router:
         pause = 0.0 if failed is None else way.after(*failed)
         while True:
             if way.look:
-                await self._alook(way)
+                await self.discovery.alook(way)
             if pause:
                 await asyncio.sleep(pause)
             address = way.node()
@@ -155,13 +150,13 @@ class Router:
 
         An error that the caller of one of them has to know stands in the place of its reply.
         """
-        requests, meanwhile = _requests(steps)
+        requests, meanwhile = requests_of(steps)
         try:
             exchange(self._first(requests), meanwhile)
             waiting, pauses = _again(self._unanswered(requests))
             while waiting:
                 for way in _looking(waiting):
-                    self._look(way)
+                    self.discovery.look(way)
                 if wait := min(pauses, default=0.0):
                     sleep(wait)
                 groups, asking = self._groups(waiting)
@@ -171,17 +166,17 @@ class Router:
                 waiting, pauses = _again(waiting)
         finally:
             _end(requests)
-        return [_received(request) for request in requests]
+        return [received(request) for request in requests]
 
     async def asend_all(self, steps: Sequence[PartitionCall]) -> list[Any]:
         """As send_all(), with the connections of the running event loop."""
-        requests, meanwhile = _requests(steps)
+        requests, meanwhile = requests_of(steps)
         try:
             await aexchange(self._first(requests), meanwhile)
             waiting, pauses = _again(self._unanswered(requests))
             while waiting:
                 for way in _looking(waiting):
-                    await self._alook(way)
+                    await self.discovery.alook(way)
                 if wait := min(pauses, default=0.0):
                     await asyncio.sleep(wait)
                 groups, asking = self._groups(waiting)
@@ -191,7 +186,7 @@ class Router:
                 waiting, pauses = _again(waiting)
         finally:
             _end(requests)
-        return [_received(request) for request in requests]
+        return [received(request) for request in requests]
 
     def _first(self, requests: Iterable[Request]) -> dict[Connections, list[Request]]:
         """The requests by the nodes of their partitions, as far as these are known."""
@@ -227,56 +222,6 @@ class Router:
                 groups.setdefault(request.node, []).append(request)
         return groups, asking
 
-    # The topology ----------------------------------------------------------------------------------------------------
-
-    def _look(self, way: Way) -> None:
-        """Asks the nodes for the owners of the slots, once for all calls that fail at the same time."""
-        way.look = False
-        held = self._looking.acquire(timeout=LOOKING)
-        try:
-            if self.topology.is_fresh:
-                return
-            for address in self.topology.candidates(way.failed):
-                try:
-                    reply = sync.exchange(self.nodes.at(address).client, _SLOTS)
-                except (RedisError, OSError) as error:
-                    if is_of_client(error):
-                        raise
-                    self.topology.error = error
-                else:
-                    if self.topology.learn(reply, address):
-                        return
-        finally:
-            if held:
-                self._looking.release()
-
-    async def _alook(self, way: Way) -> None:
-        """As _look()."""
-        way.look = False
-        async with self._lock_of_loop():
-            if self.topology.is_fresh:
-                return
-            for address in self.topology.candidates(way.failed):
-                own = self.nodes.at(address).loop_client
-                try:
-                    reply = await aio.exchange(own.client, _SLOTS, None, None, own.shared)
-                except (RedisError, OSError) as error:
-                    if is_of_client(error):
-                        raise
-                    self.topology.error = error
-                else:
-                    if self.topology.learn(reply, address):
-                        return
-
-    def _lock_of_loop(self) -> asyncio.Lock:
-        loop = running_loop()
-        lock = self._alooking.get(loop)
-        if lock is None:
-            for old in [old for old in self._alooking if old.is_closed()]:
-                del self._alooking[old]
-            lock = self._alooking[loop] = asyncio.Lock()
-        return lock
-
 
 def _reply(request: Request) -> Any:
     if isinstance(request.reply, Exception):
@@ -284,7 +229,7 @@ def _reply(request: Request) -> Any:
     return request.reply
 
 
-def _received(request: Request) -> Any:
+def received(request: Request) -> Any:
     """The reply as an operation is sent it; or the error."""
     call, reply = request.call, request.reply
     if isinstance(call, ScriptCall) or isinstance(reply, Exception):
@@ -292,7 +237,7 @@ def _received(request: Request) -> Any:
     return call.received(reply, request.partition.prefix)
 
 
-def _requests(steps: Sequence[PartitionCall]) -> tuple[list[Request], Callable[[], object] | None]:
+def requests_of(steps: Sequence[PartitionCall]) -> tuple[list[Request], Callable[[], object] | None]:
     """The requests of calls to partitions; the arguments that several of them share are packed once."""
     requests: list[Request] = []
     tails: dict[int, bytes] = {}

@@ -1,4 +1,4 @@
-"""Which node a slot belongs to, as far as it is known: learned from CLUSTER SLOTS, corrected by redirections."""
+"""Which node a slot belongs to, and its replicas, as far as known: from CLUSTER SLOTS, corrected by redirections."""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -24,6 +24,8 @@ class Topology:
         self._ranges: list[tuple[int, int, Address]] = []
         self.nodes: tuple[Address, ...] = ()
         """The owners of slots, as CLUSTER SLOTS named them."""
+        self.replicas: dict[Address, tuple[Address, ...]] = {}
+        """The replicas of these; those that have failed are left out."""
         self.error: Exception | None = None
         """Why no node has said which slots it has."""
         self._learned = 0.0
@@ -53,7 +55,12 @@ class Topology:
     @property
     def is_fresh(self) -> bool:
         """Whether it was learned so recently that it is not asked for again."""
-        return monotonic() - self._learned < FRESH
+        return self.age < FRESH
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was learned."""
+        return monotonic() - self._learned
 
     def candidates(self, failed: Address | None) -> list[Address]:
         """The nodes to ask, those that have just failed last."""
@@ -68,6 +75,7 @@ class Topology:
         known, same = self._owners, self._ranges == ranges
         self._ranges, self._owners, self.error = ranges, {}, None
         self.nodes = tuple(dict.fromkeys(node for *_, node in ranges))
+        self.replicas = {_address(row[2], asked): tuple(_address(one, asked) for one in row[3:]) for row in reply}
         self._learned = monotonic()
         if not same or any(self.owner(slot) != node for slot, node in known.items()):
             self._changed()

@@ -12,7 +12,7 @@ import redis.sentinel
 
 from .classes import ASYNC, SYNC, Options
 from .pool import Pool, SentinelPool
-from .replicas import AsyncNamedReplicas, NamedReplicas
+from .replicas import AsyncNamedReplicas, NamedReplicas, abegin_reading, begin_reading
 from .settings import Sentinels, Settings, arguments_for
 
 # Each thread needs a connection of its own, and redis-py raises when there are none left: a limit no
@@ -35,6 +35,8 @@ def make_client(settings: Settings) -> redis.Redis:
     """The sync client; it connects when it is first used."""
     arguments = _sync_arguments(SYNC[settings.transport], settings.options)
     arguments["max_connections"] = settings.max_connections or SYNC_CONNECTIONS
+    if settings.in_cluster:
+        arguments["redis_connect_func"] = begin_reading
     if settings.sentinels:
         return _make_sentinel_client(settings.sentinels, arguments, tls=settings.transport == "tls")
     if settings.from_replicas:
@@ -80,6 +82,8 @@ def make_aclient(settings: Settings) -> "redis.asyncio.Redis":
     arguments = _async_arguments(ASYNC[settings.transport], settings.options)
     arguments["max_connections"] = settings.max_connections or ASYNC_CONNECTIONS
     arguments["timeout"] = settings.wait
+    if settings.in_cluster:
+        arguments["redis_connect_func"] = abegin_reading
     if settings.sentinels:
         return _make_sentinel_aclient(settings.sentinels, arguments, tls=settings.transport == "tls")
     if settings.from_replicas:

@@ -42,6 +42,8 @@ class Settings:
     """Whether the async calls of an event loop share a connection."""
     from_replicas: bool = False
     """Whether the clients connect to the replicas, if there are any."""
+    in_cluster: bool = False
+    """Whether the connections ask a replica of a cluster to answer readings, as it does after READONLY."""
 
     def to_replicas(self) -> "Settings | None":
         """The settings of clients that read from the replicas; None if none are known."""

@@ -8,6 +8,7 @@ from typing import Any
 from ..calls import Call, Invocation, OneCall, OneWrite, Sent
 from ..cluster import single
 from ..cluster.partitions import Partition
+from ..cluster.replicas import ReplicaRouter
 from ..cluster.routing import PartitionCall, Router
 from ..drivers import aio, sync
 from .patches import Patch
@@ -33,6 +34,8 @@ def patches() -> list[Patch]:
         Patch(Router, "asend", _of_async_router),
         Patch(Router, "send_all", _of_router),
         Patch(Router, "asend_all", _of_async_router),
+        Patch(ReplicaRouter, "send_all", _of_router),  # by which it sends single calls, too
+        Patch(ReplicaRouter, "asend_all", _of_async_router),
     ]
 
 
