@@ -1,4 +1,4 @@
-"""Pages by token, at the beginning of an order and deep in it."""
+"""Pages by token, and slices, at the beginning of an order and deep in it."""
 
 from typing import Any
 
@@ -49,4 +49,33 @@ class DeepPage(Line):
         assert self.token is not None, "there are too few objects for a deep page"
 
 
-LINES: list[type[Line]] = [DeepPage]
+class DeepSlice(DeepPage):
+    """The slice of 20 behind half of all objects, against the first one. Both by ormis."""
+
+    name = "slice-deep"
+    title = f"a slice of {SIZE} at half the depth / the first one, by an indexed number"
+    target = Target(2.0)
+    note = "both sides are ormis: [100000:100020] beside [:20]; at 200,000 objects"
+
+    def fill(self) -> None:
+        catalogue.fill(self.place)
+        self.pages = Gadget.objects.order_by("price")
+
+    def _from(self, start: int) -> Work:
+        def work() -> None:
+            for _ in range(self.operations):
+                assert len(self.pages.all()[start : start + SIZE]) == SIZE
+
+        return work
+
+    def hand(self) -> Work:
+        return self._from(0)
+
+    def ormis(self) -> Work:
+        return self._from(self.place.sizes.objects // 2)
+
+    def check(self) -> None:
+        assert self.place.sizes.objects >= 2 * SIZE, "there are too few objects for a deep slice"
+
+
+LINES: list[type[Line]] = [DeepPage, DeepSlice]
