@@ -20,6 +20,7 @@ from ormis import (
     RESTRICT,
     SET_DEFAULT,
     SET_NULL,
+    Count,
     F,
     Field,
     FieldError,
@@ -939,6 +940,29 @@ def test_through_models(db: ormis.Database) -> None:
     assert two.tags.count() == 0
     assert red.delete() == (2, {"Tag": 1, "Tagging": 1})
     assert_clean(db, Tag, Post, Tagging)
+
+
+def test_annotated_objects_over_a_through_model(db: ormis.Database) -> None:
+    """Prefetched with annotations, those of some fields too, the objects are the same, in the order of the queryset."""
+    Tag(label="none").save()
+    red, blue = Tag(label="red").save(), Tag(label="blue").save()
+    one, two = Post(slug="one").save(), Post(slug="two").save()
+    one.tags.add(red, blue)
+    two.tags.add(blue)
+    for tags in (
+        Tag.objects.annotate(posts_of=Count("posts")).order_by("-posts_of"),
+        Tag.objects.annotate(again=F("label")).order_by("label"),
+        Tag.objects.annotate(posts_of=Count("posts")).order_by("label").only("id"),
+    ):
+        found = Post.objects.order_by("pk").prefetch_related(Prefetch("tags", tags))
+        assert [[tag.pk for tag in post.tags.all()] for post in found] == [[blue.pk, red.pk], [blue.pk]]
+    posts = Post.objects.annotate(tags_of=Count("tags")).order_by("-tags_of")
+    tagged = Tag.objects.order_by("pk").prefetch_related(Prefetch("posts", posts))
+    assert [[(post.slug, post.tags_of) for post in tag.posts.all()] for tag in tagged] == [  # type: ignore[attr-defined]
+        [],
+        [("one", 2)],
+        [("one", 2), ("two", 1)],
+    ]
 
 
 def test_to_itself(db: ormis.Database) -> None:

@@ -33,9 +33,11 @@ def annotated_linked(
     """The objects by the key that they are linked to, in the order of the queryset."""
     pairs = yield from (_through if link.through else _sets)(schema, link, keys, origin)
     targets = dict.fromkeys(other for others in pairs.values() for other in others)
-    records: list[Any] = yield from evaluate(among(source, "pk", [*targets]), origin)
-    linked = {key: set(others) for key, others in pairs.items()}
-    return {key: [record for record in records if record.pk in linked.get(key, ())] for key in keys}
+    name = (registry.schema_for(link.through).reference(link.far).to_field if link.through else "") or "pk"
+    records: list[Any] = yield from evaluate(among(with_field(source, name), name, [*targets]), origin)
+    places = {getattr(record, name): at for at, record in enumerate(records)}
+    linked = {key: sorted({places[other] for other in pairs.get(key, ()) if other in places}) for key in keys}
+    return {key: [records[at] for at in found] for key, found in linked.items()}
 
 
 def _sets(schema: Schema, link: Link, keys: Sequence[Any], origin: Origin) -> Operation[dict[Any, list[Any]]]:
