@@ -215,12 +215,13 @@ def _wanted(
 ) -> Wanted:
     """Whether a key that SCAN finds is one to adopt: not one of ormis, or one that has been named for another use."""
     begins = () if own is None else (f"{own}:", f"{own}/")
+    shortest = len(f"{pattern.before}{pattern.after}")
 
     def wanted(key: str) -> bool:
-        if pattern.part(key) is None or key in named or key.startswith(begins):
+        if len(key) == shortest or key in named or key.startswith(begins):
             return False
-        if any(other.part(key) is not None for other in others):
+        if others and any(other.part(key) is not None for other in others):
             return False
-        return not any(fnmatchcase(key, one) for one in excluded)
+        return not excluded or not any(fnmatchcase(key, one) for one in excluded)
 
     return wanted

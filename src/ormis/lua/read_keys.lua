@@ -3,8 +3,8 @@
 -- ARGV[1]  the key prefix, which these keys lack; ARGV[2] the packed list {keys, bytes, fields, members, marked}: as
 --          many of the keys as have so many bytes together, one at least; of a hash with more fields their number;
 --          with `members` those of sets, lists and sorted sets; with `marked` the fingerprints of all
--- Returns {'ok', {row, ...}}, for each key {milliseconds left or '-1', fingerprint, type, text, ...}: as
--- upkeep/existing.lua reads it
+-- Returns {'ok', the packed list {row, ...}}; a row is {milliseconds left or -1, fingerprint, type, {text, ...}}, as
+-- upkeep/existing.lua reads it.
 
 local server = require('server.server')
 local call, answer = server.call, server.answer
@@ -16,13 +16,10 @@ return answer(function()
   local rows, read = {}, 0
   for i = 1, #keys do
     if read > bytes then break end
-    local texts = existing.texts_of(keys[i], most, members)
-    local row = {string.format('%.0f', call('PTTL', keys[i])), marked and existing.fingerprint(texts) or ''}
-    for j = 1, #texts do
-      row[j + 2] = texts[j]
-      read = read + #texts[j]
-    end
-    rows[i] = row
+    local kind, texts = existing.texts_of(keys[i], most, members)
+    local mark = marked and existing.fingerprint(kind, texts) or ''
+    rows[i] = '\148' .. cmsgpack.pack(call('PTTL', keys[i]), mark, kind, texts)
+    read = read + #rows[i]
   end
-  return {'ok', rows}
+  return {'ok', '\221' .. struct.pack('>I4', #rows) .. table.concat(rows)}
 end)

@@ -11,10 +11,11 @@ local existing = require('upkeep.existing')
 return answer(function()
   local list, changed = cmsgpack.unpack(ARGV[2]), {}
   for i = 2, #list, 2 do
-    local key, texts = list[i], existing.texts_of(list[i], list[1])
-    if existing.fingerprint(texts) == list[i + 1] then
+    local key = list[i]
+    local kind, texts = existing.texts_of(key, list[1])
+    if existing.fingerprint(kind, texts) == list[i + 1] then
       call('UNLINK', key)
-    elseif texts[1] ~= 'none' then
+    elseif kind ~= 'none' then
       changed[#changed + 1] = key
     end
   end

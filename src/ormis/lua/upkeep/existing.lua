@@ -1,7 +1,7 @@
 -- A key of another program.
--- Out: texts_of(key, most, members), a list of its type and texts: the fields and texts of a hash, the text of a JSON
---      document, with `members` those of a set, list or sorted set; ('large', count) for a hash of more than `most`
---      fields, the type alone for all others; fingerprint(texts).
+-- Out: texts_of(key, most, members), its type and its texts: the fields and texts of a hash, the text of a JSON
+--      document, with `members` those of a set, list or sorted set, none of all others; 'large' and the number of
+--      fields for a hash of more than `most`; fingerprint(type, texts).
 
 local call = require('server.call')
 local pcommand = redis.pcall
@@ -16,23 +16,16 @@ end
 local function texts_of(key, most, members)
   local fields = pcommand('HLEN', key)
   if type(fields) == 'number' and fields > 0 then
-    if fields > most then return {'large', string.format('%.0f', fields)} end
-    local texts = call('HGETALL', key)
-    for i = #texts, 1, -1 do texts[i + 1] = texts[i] end
-    texts[1] = 'hash'
-    return texts
+    if fields > most then return 'large', {string.format('%.0f', fields)} end
+    return 'hash', call('HGETALL', key)
   end
   local kind = call('TYPE', key).ok
-  if kind == 'ReJSON-RL' then return {'json', call('JSON.GET', key)} end
-  local texts = {kind}
-  if members then
-    for i, text in ipairs(members_of(kind, key)) do texts[i + 1] = text end
-  end
-  return texts
+  if kind == 'ReJSON-RL' then return 'json', {call('JSON.GET', key)} end
+  return kind, members and members_of(kind, key) or {}
 end
 
-local function fingerprint(texts)
-  return redis.sha1hex(cmsgpack.pack(texts))
+local function fingerprint(kind, texts)
+  return redis.sha1hex(kind .. cmsgpack.pack(texts))
 end
 
 return {texts_of = texts_of, fingerprint = fingerprint}

@@ -86,7 +86,7 @@ class NumberedKeys:
         numbers, others = array("q"), list[str]()
         while keys := (yield from self._scanned.page()):
             for key in keys:
-                part = self._pattern.part(key) or ""
+                part = self._pattern.cut(key)
                 if part.isascii() and part.isdigit() and len(part) < 19 and (part[0] != "0" or part == "0"):
                     numbers.append(int(part))
                 else:

@@ -34,7 +34,8 @@ class Adopting:
 
     ignored: fields of the hashes that are left out. links: of many-to-many relations the sets of the objects' links;
     referring: of foreign keys the sets of the objects that refer to one. form: how values are written in hashes.
-    remove: keys are removed. rehearsal: nothing is written.
+    remove: keys are removed. rehearsal: nothing is written. own_field, key_field: the primary key, and the field of
+    the hashes that is mapped to it, or empty.
     """
 
     loading: Loading
@@ -53,6 +54,12 @@ class Adopting:
     adopted: Adopted = field(default_factory=Adopted)
     referred: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     waiting: list[ExistingKey] = field(default_factory=list[ExistingKey])
+    own_field: str = field(init=False)
+    key_field: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.own_field = own = self.schema.pk.name
+        self.key_field = next((given for given, name in self.loading.renamed.items() if name == own), "")
 
 
 def adopt(adopting: Adopting) -> Steps[Adopted]:
@@ -197,7 +204,7 @@ def _entry(adopting: Adopting, key: ExistingKey) -> Entry | str:
         return _unreadable(adopting, key)
     if adopting.ignored:
         fields = {name: value for name, value in fields.items() if name not in adopting.ignored}
-    part = adopting.pattern.part(key.key)
+    part = adopting.pattern.cut(key.key)
     for name, parents in adopting.referred.items():
         if part in parents:
             fields = {**fields, name: parents[part]}
@@ -215,16 +222,17 @@ class _NoKey:
         self.message = message
 
 
-def _given_key(adopting: Adopting, fields: Mapping[str, Any], part: str | None) -> str | _NoKey | None:
+def _given_key(adopting: Adopting, fields: Mapping[str, Any], part: str) -> str | _NoKey | None:
     """The primary key that an entry has beside its fields; None if it is one of them."""
+    mapped = adopting.key_field
+    value = fields.get(mapped or adopting.own_field)
+    if value is None and not mapped:
+        return part
     schema = adopting.schema
-    own = schema.pk.name
-    mapped = next((given for given, name in adopting.loading.renamed.items() if name == own), None)
-    name = mapped or own
-    value = fields.get(name)
+    own = adopting.own_field
     if value is None:
-        return part if mapped is None else _NoKey(f"it has no field {mapped}, which is to be {schema.name}.{own}")
-    if mapped is None and str(value) != part:
+        return _NoKey(f"it has no field {mapped}, which is to be {schema.name}.{own}")
+    if not mapped and str(value) != part:
         return _NoKey(
             f"{own}={value!r}, but the key says {part!r}: which of them is {schema.name}.{own}? "
             f"Map {own}={own} for the field, or ignore {own}"
@@ -243,7 +251,7 @@ def _unreadable(adopting: Adopting, key: ExistingKey) -> str:
 def _add_links(adopting: Adopting, entries: list[Entry]) -> Steps[None]:
     """Adds the keys of the linked objects to the entries."""
     for name, pattern in adopting.links.items():
-        parts = [adopting.pattern.part(entry.place) or "" for entry in entries]
+        parts = [adopting.pattern.cut(entry.place) for entry in entries]
         sets = yield from read_members(adopting.source, [pattern.key(part) for part in parts])
         for entry, found in zip(entries, sets, strict=True):
             entry.fields = {**entry.fields, name: [*map(existing.text_of, found.texts)]}
@@ -255,7 +263,7 @@ def _members_of(adopting: Adopting, pattern: KeyPattern) -> Steps[dict[str, str]
     keys = ScannedKeys(adopting.source, pattern, lambda key: pattern.part(key) is not None)
     while names := (yield from keys.page()):
         for found in (yield from read_members(adopting.source, names)):
-            owners.update(dict.fromkeys(map(existing.text_of, found.texts), pattern.part(found.key) or ""))
+            owners.update(dict.fromkeys(map(existing.text_of, found.texts), pattern.cut(found.key)))
     return owners
 
 

@@ -103,7 +103,15 @@ class RowMaker:
         self._names.update({one.name: one.column for one in schema.references})
         self._links = {link.name: link for model in self._models.values() for link in model.__schema__.links}
         self._layouts: dict[tuple[Any, ...], Layout] = {}
+        shown_as = {name: given for given, name in renamed.items()}
+        self.given_names = [shown_as.get(column.name, column.name) for column in schema.columns]
+        """The names of the columns in the file."""
         self._readers = {form: {c: _reader(c, form) for c in schema.columns} for form in get_args(Form)}
+
+    @property
+    def model(self) -> Any:
+        """The model, of one that is of no family."""
+        return self._models[self._kind]
 
     def names_in(self, entries: Iterable[Entry]) -> dict[Schema, dict[Name, None]]:
         """The natural keys that these entries name objects by, their own among them, by model."""
@@ -137,7 +145,7 @@ class RowMaker:
             linked = [(link, self._keys(link, entry, keys)) for link in links]
         except (ValidationError, OrmisError, ValueError, TypeError) as error:
             raise Unfit(_reason(error)) from None
-        ttl = record.__schema__.ttl if entry.expires is BY_MODEL else _milliseconds(entry.expires)
+        ttl = record.__schema__.ttl if entry.expires is BY_MODEL else milliseconds(entry.expires)
         return Row(entry, self.schema, texts, ttl, linked)
 
     def _given_key(self, entry: Entry) -> Any:
@@ -336,7 +344,7 @@ def _from_base64(value: Any) -> Any:
         raise ValueError(f"{shown(value)} is no text in base64") from None
 
 
-def _milliseconds(expires: Any) -> int | None:
+def milliseconds(expires: Any) -> int | None:
     """The time that an object has to live; 0 or less if it has ended."""
     if expires is None:
         return None

@@ -12,13 +12,15 @@ import msgspec
 
 from ...calls import Command, Operation
 from ...errors import OrmisError, shown
-from ...storage.codecs import Text, packable, text_rows
+from ...storage.codecs import Text, as_text, bytes_of, packable
 from ...storage.scripts import script
 from ..outcomes import answer_of, raise_refusal
 
 FIELDS = 2000
 """A hash with more fields is no object: it is not read."""
 _pack = msgspec.msgpack.Encoder().encode
+_of_text = msgspec.msgpack.Decoder(list[tuple[int, str, str, list[str]]]).decode
+_of_bytes = msgspec.msgpack.Decoder(list[tuple[int, str, str, list[msgspec.Raw]]]).decode
 _undecoded = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _SPECIAL = "*?[]\\"
 """The characters with a meaning in the patterns of SCAN."""
@@ -43,13 +45,17 @@ class KeyPattern:
         """The key with this part."""
         return f"{self.before}{part}{self.after}"
 
+    def cut(self, key: str) -> str:
+        """The part of a key of this pattern that `*` stands for."""
+        return key[len(self.before) : len(key) - len(self.after)]
+
     def part(self, key: str) -> str | None:
         """The part of a key that `*` stands for; None for another key."""
         if len(key) <= len(self.before) + len(self.after):
             return None
         if not (key.startswith(self.before) and key.endswith(self.after)):
             return None
-        return key[len(self.before) : len(key) - len(self.after)]
+        return self.cut(key)
 
 
 def _escaped(text: str) -> str:
@@ -95,8 +101,16 @@ def read(
     code, *rest = _undecoded(reply)
     if msgspec.msgpack.decode(code) != "ok":
         raise_refusal(reply)
-    rows: Any = zip(keys, text_rows(bytes(rest[0])), strict=False)
-    return [ExistingKey(key, int(row[0]), row[1], row[2], row[3:]) for key, row in rows]
+    rows = _rows(bytes_of(bytes(rest[0])) or b"")
+    return [ExistingKey(key, *row) for key, row in zip(keys, rows, strict=False)]
+
+
+def _rows(packed: bytes) -> Sequence[tuple[int, str, str, Sequence[Text]]]:
+    try:
+        return _of_text(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError):  # some texts are not UTF-8
+        rows = _of_bytes(packed)
+        return [(left, mark, kind, [*map(as_text, map(bytes_of, map(bytes, raw)))]) for left, mark, kind, raw in rows]
 
 
 def remove(marks: Sequence[tuple[str, str]]) -> Operation[list[str]]:

@@ -25,6 +25,7 @@ from ..upkeep.windows import Ask, Side, Steps
 from ..writing.fast_commit import fast_insert
 from ..writing.mutations import Mutation, commit_call, deliver, results_of
 from .entries import Entry, Name, Row, RowMaker, Unfit, Unresolved, model_named
+from .many_rows import many_rows
 
 OnConflict = Literal["refuse", "ignore", "update"]
 SHOWN = 1000
@@ -168,6 +169,8 @@ class Batch:
     def _made(self, keys: Mapping[tuple[Schema, Name], str]) -> Sequence[Row | Unfit | Unresolved]:
         rows: list[Row | Unfit | Unresolved] = []
         with without_collector():
+            if (whole := many_rows(self.maker, self.entries)) is not None:
+                return whole
             for entry in self.entries:
                 try:
                     rows.append(self.maker.row(entry, keys) if entry.links is None else self.maker.linked(entry))
