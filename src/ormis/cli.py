@@ -277,12 +277,16 @@ def load(
 
 @app.command()
 def adopt(
-    model: Annotated[str, typer.Option("--model", help="The model: its class, also with its module, a.models.Question.")],
+    model: Annotated[
+        str, typer.Option("--model", help="The model: its class, also with its module, a.models.Question.")
+    ],
     pattern: Annotated[str, typer.Option("--pattern", help="The keys, question-*: the star is the primary key.")],
     url: Url = None,
     models: Modules = None,
     source: Annotated[str | None, typer.Option("--source", help="Where the keys are, if elsewhere.")] = None,
-    listed: Annotated[str, typer.Option("--list", help="A list, set or sorted set of the keys, or ids, to adopt.")] = "",
+    listed: Annotated[
+        str, typer.Option("--list", help="A list, set or sorted set of the keys, or ids, to adopt.")
+    ] = "",
     counter: Annotated[str, typer.Option("--counter", help="The key with the last id that was counted.")] = "",
     renamed: Annotated[
         list[str] | None, typer.Option("--map", help="field=name: the name of a field in the hashes; repeatable.")

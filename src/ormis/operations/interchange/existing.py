@@ -6,7 +6,6 @@ deletes keys.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -66,7 +65,9 @@ def key_pattern(text: str, what: str = "pattern") -> KeyPattern:
     """The pattern that a user writes: question-*. Raises OrmisError for one without a single star."""
     before, star, after = text.partition("*")
     if not star or "*" in after:
-        raise OrmisError(f"{what}={shown(text)}: write one * for the part of the key that is the primary key: question-*")
+        raise OrmisError(
+            f"{what}={shown(text)}: write one * for the part of the key that is the primary key: question-*"
+        )
     return KeyPattern(before, after)
 
 

@@ -39,7 +39,9 @@ def _without_target(rehearsal: Rehearsal, loading: Loading, schema: Schema, rows
     for target in {target.key: target for _, target, _, _ in named}.values():
         texts = [text for _, other, _, text in named if other.key == target.key]
         most = loading.target.limits.keys
-        there[target.key] = yield Ask("target", lambda target=target, texts=texts: stored.all_present(target, texts, most))
+        there[target.key] = yield Ask(
+            "target", lambda target=target, texts=texts: stored.all_present(target, texts, most)
+        )
     refused: set[str] = set()
     for row, target, column, text in named:
         if text in there[target.key] or row.entry.place in refused:
