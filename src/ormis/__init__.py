@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import functions, signals
+    from .adoption import aadopt, adopt
     from .api_models import body, view
     from .cluster.local import LocalCluster
     from .connecting import connect
@@ -102,8 +103,8 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
     "dump", "adump", "load", "aload", "adopt", "aadopt",
-    "Adopted", "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress", "Reindexed",
-    "Report",
+    "Adopted", "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress",
+    "Reindexed", "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors

@@ -1,4 +1,5 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `adopt`, `shell`, `admin`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `adopt`, `shell`, `admin`,
+`cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """

@@ -1,7 +1,7 @@
 -- A key of another program.
 -- Out: texts_of(key, most, members), its type and its texts: the fields and texts of a hash, the text of a JSON
 --      document, with `members` those of a set, list or sorted set, none of all others; 'large' and the number of
---      fields for a hash of more than `most`; fingerprint(type, texts).
+--      fields for a hash of more than `most`; fingerprint(kind, texts).
 
 local call = require('server.call')
 local pcommand = redis.pcall

@@ -140,7 +140,8 @@ local function write_objects()
   write_hashes(pks, keys)
   if not failed then write_indexes(pks, true) end
   if not failed then write_all('ZADD', base .. KEY.ids, places, 2 * count) end
-  failed = failed or command('SET', base .. KEY.next_id, math.max(last, pks[count]) == last + 0 and last or pks[count]).err
+  local counted = last + 0 > pks[count] + 0 and last or pks[count]
+  failed = failed or command('SET', base .. KEY.next_id, counted).err
   -- Without memory the server refuses the first write of a script only: an undo of nothing would let the others by.
   if failed then return nil, written and undo(pks, keys) or nil end
   return pks

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
+from ...calls import Operation
 from ..upkeep.windows import Ask, Side, Steps
 from . import existing
 from .existing import ExistingKey, KeyPattern
@@ -38,12 +39,13 @@ class ListedKeys:
             self._kind, self.total = yield Ask("source", lambda: existing.listing(self._listed))
         members: list[str] = []
         while not members and self._place is not None:
-            place, count = self._place, self._source.limits.keys
-            ask = Ask("source", lambda: existing.listed(self._listed, self._kind, place, count))
-            following, members = yield ask
+            following, members = yield Ask("source", self._members)
             self._place = following or None
         pattern = self._pattern
         return [one if pattern.part(one) is not None else pattern.key(one) for one in dict.fromkeys(members)]
+
+    def _members(self) -> Operation[tuple[int, list[str]]]:
+        return existing.listed(self._listed, self._kind, self._place or 0, self._source.limits.keys)
 
 
 class ScannedKeys:
@@ -58,12 +60,13 @@ class ScannedKeys:
         """The next keys; an empty list at the end. SCAN may return a key twice."""
         keys: list[str] = []
         while not keys and self._cursor is not None:
-            cursor, count = self._cursor, self._source.limits.scanned_keys
-            ask = Ask("source", lambda: existing.scan(cursor, self._pattern, count))
-            following, found = yield ask
+            following, found = yield Ask("source", self._names)
             self._cursor = following or None
             keys = [key for key in dict.fromkeys(found) if self._wanted(key)]
         return keys
+
+    def _names(self) -> Operation[tuple[int, list[str]]]:
+        return existing.scan(self._cursor or 0, self._pattern, self._source.limits.scanned_keys)
 
 
 class NumberedKeys:

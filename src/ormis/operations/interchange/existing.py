@@ -111,7 +111,9 @@ def _rows(packed: bytes) -> Sequence[tuple[int, str, str, Sequence[Text]]]:
         return _of_text(packed)
     except (msgspec.DecodeError, UnicodeDecodeError):  # some texts are not UTF-8
         rows = _of_bytes(packed)
-        return [(left, mark, kind, [*map(as_text, map(bytes_of, map(bytes, raw)))]) for left, mark, kind, raw in rows]
+        return [
+            (left, mark, kind, [as_text(bytes_of(bytes(one)) or b"") for one in raw]) for left, mark, kind, raw in rows
+        ]
 
 
 def remove(marks: Sequence[tuple[str, str]]) -> Operation[list[str]]:

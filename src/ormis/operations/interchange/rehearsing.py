@@ -36,9 +36,9 @@ def _without_target(rehearsal: Rehearsal, loading: Loading, schema: Schema, rows
     """How many of the rows refer to an object that is not there."""
     named = [(row, *one) for row in rows for one in referred(row)]
     there: dict[str, set[str]] = {}
+    most = loading.target.limits.keys
     for target in {target.key: target for _, target, _, _ in named}.values():
         texts = [text for _, other, _, text in named if other.key == target.key]
-        most = loading.target.limits.keys
         there[target.key] = yield Ask(
             "target", lambda target=target, texts=texts: stored.all_present(target, texts, most)
         )

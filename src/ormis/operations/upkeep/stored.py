@@ -278,7 +278,7 @@ def counted(schema: Schema) -> Operation[int]:
 
 
 def raise_counter(schema: Schema, last: int, partition: int, partitions: int) -> Operation[None]:
-    """Lets keys be counted from above `last` on: in a partition they are the partition modulo their number. One call."""
+    """Lets keys be counted from above `last` on: in a partition those that are it modulo their number. One call."""
     wanted = last + (partition - last) % partitions
     answer_of((yield script("raise_counter")((schema.key, str(wanted)))))
 
