@@ -1,4 +1,7 @@
-"""Models of tests/test_adopting.py, and a process that adopts and dies: `adopting.py URL STEP [remove]`."""
+"""Models of tests/test_adopting.py, and a process that adopts, or loads a file, and dies.
+
+adopting.py URL STEP [remove|FILE]
+"""
 
 import os
 import signal
@@ -64,8 +67,8 @@ MODELS: list[type[ormis.Model]] = [OldTag, OldQuestion, OldChoice, OldNode, OldC
 SMALL = ormis.Limits(keys=20, inserts=20, scanned_keys=20)
 
 
-def main(url: str, step: int, remove: bool) -> None:
-    """Adopts, and dies behind so many calls."""
+def main(url: str, step: int, what: str) -> None:
+    """Adopts, or loads, and dies before so many calls."""
     from ormis.drivers import sync
 
     sent, calls = sync.send, 0
@@ -79,8 +82,11 @@ def main(url: str, step: int, remove: bool) -> None:
 
     sync.send = send  # pyright: ignore[reportAttributeAccessIssue]
     with ormis.connect(url, limits=SMALL):
-        ormis.adopt(OldQuestion, "old-*", counter="old-latest", renamed={"text": "question_text"}, remove=remove)
+        if what not in ("", "remove"):
+            ormis.load(what)
+        names = {"text": "question_text"}
+        ormis.adopt(OldQuestion, "old-*", counter="old-latest", renamed=names, remove=what == "remove")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3)
+    main(sys.argv[1], int(sys.argv[2]), "".join(sys.argv[3:]))

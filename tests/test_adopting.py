@@ -198,6 +198,19 @@ def test_unique_values(db: ormis.Database) -> None:
     assert client.keys("node-*") == [b"node-3"]
 
 
+def test_hashes_below_the_counter_keep_their_order(db: ormis.Database) -> None:
+    """Pages of few and of many objects, new ones among them, come in the order in which they were stored."""
+    lay(db, 50)
+    with ormis.connect(db.url, limits=SMALL) as small:
+        assert ormis.adopt(OldQuestion, "old-*", small, counter="old-latest", renamed=TEXT).ok
+    new = OldQuestion(text="new").save(using=db)
+    lay(db, 5, first=100)
+    assert ormis.adopt(OldQuestion, "old-*", db, counter="old-latest", renamed=TEXT).ok
+    assert [row[0] for row in questions(db)] == [*range(1, 51), new.id, *range(100, 105)]
+    assert OldQuestion(text="newer").save(using=db).id == 105
+    assert sound(db)
+
+
 def test_times_to_live(db: ormis.Database) -> None:
     """An object ends when its hash does."""
     lay(db, 2)
@@ -291,6 +304,25 @@ def test_an_adoption_that_is_killed_goes_on(db: ormis.Database, url: str, step: 
     assert adopted.ok, adopted.findings
     assert questions(db) == [(number, f"q{number}", number % 7, b"") for number in range(1, 91)]
     assert len(db.client.keys("old-*")) == (1 if remove else 91)  # pyright: ignore[reportArgumentType]
+    assert sound(db)
+
+
+@pytest.mark.parametrize("step", [2, 3, 4, 5, 6, 7, 8])
+def test_a_load_that_is_killed_goes_on(db: ormis.Database, url: str, tmp_path: Path, step: int) -> None:
+    """After kill -9 before any call of load() the next run completes it."""
+    OldTag.objects.bulk_create([OldTag(name=f"t{number}") for number in range(5)])
+    made = OldQuestion.objects.bulk_create([OldQuestion(text=f"q{number}", votes=number) for number in range(70)])
+    for one in made[:30]:
+        one.tags.add(1 + one.id % 5)
+    ormis.dump(tmp_path / "d.jsonl", models=[OldTag, OldQuestion])
+    before = questions(db)
+    db.client.flushall()
+    command = [sys.executable, str(Path(adopting.__file__)), url, str(step), str(tmp_path / "d.jsonl")]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -9
+    with ormis.connect(url, limits=SMALL) as small:
+        assert ormis.load(tmp_path / "d.jsonl", small, models=[OldTag, OldQuestion]).ok
+    assert questions(db) == before
+    assert [one.tags.count() for one in OldQuestion.objects.using(db)] == [1] * 30 + [0] * 40
     assert sound(db)
 
 
