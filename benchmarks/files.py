@@ -135,4 +135,63 @@ class ToArrow(Line):
         assert [tuple(row.values()) for row in Player.objects.to_arrow().to_pylist()] == [*Player.objects.values_list()]
 
 
-LINES: list[type[Line]] = [Dump, Load, LoadIndexed, ToArrow]
+class Adopt(Line):
+    """Hashes of another program to objects, against bulk_create() of the same values, which need not be read."""
+
+    name = "adopt"
+    title = "adopt() of hashes / bulk_create() from Python values"
+    target = Target(1.0)
+    large = True
+    note = "both are ormis; adopt() reads the hashes and converts their texts as well"
+    reading = False
+
+    def fill(self) -> None:
+        client = self.place.client
+        with client.pipeline(transaction=False) as pipe:
+            for batch in batches(range(1, self.operations + 1)):
+                for number in batch:
+                    texts = {name: str(value) for name, value in values(number).items()}
+                    pipe.hset(f"old-{number}", mapping=texts)
+                pipe.execute()
+
+    def hand(self) -> Work:
+        self.place.clear(Player.__key__)
+        given = [values(pk) for pk in range(1, self.operations + 1)]
+        return self.read_and_create if self.reading else lambda: self.create(given)
+
+    def create(self, given: list[dict[str, object]]) -> None:
+        """Makes the objects and stores them."""
+        Player.objects.bulk_create([Player(**fields) for fields in given])
+
+    def read_and_create(self) -> None:
+        """Reads the hashes, 1,000 in a pipeline, makes objects of them and stores these."""
+        for batch in batches(range(1, self.operations + 1)):
+            with self.place.client.pipeline(transaction=False) as pipe:
+                for number in batch:
+                    pipe.hgetall(f"old-{number}")
+                found = zip(batch, pipe.execute(), strict=True)
+            given = [(pk, {name.decode(): text.decode() for name, text in texts.items()}) for pk, texts in found]
+            Player.objects.bulk_create([Player(id=pk, **fields) for pk, fields in given])
+
+    def ormis(self) -> Work:
+        self.place.clear(Player.__key__)
+        return self.adopt
+
+    def adopt(self) -> None:
+        """Adopts the hashes."""
+        assert ormis.adopt(Player, "old-*").objects == {Player.__key__: self.operations}
+
+    def check(self) -> None:
+        assert ormis.check(models=[Player]).ok
+
+
+class AdoptRead(Adopt):
+    """The same, against somebody who reads the hashes too."""
+
+    name = "adopt-read"
+    title = "adopt() of hashes / pipelined HGETALL, bulk_create()"
+    note = "by hand without a list of what does not fit, times to live, or a second run"
+    reading = True
+
+
+LINES: list[type[Line]] = [Dump, Load, LoadIndexed, ToArrow, Adopt, AdoptRead]

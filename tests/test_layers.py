@@ -42,6 +42,7 @@ LAYERS = """
     model
     maintenance
     files
+    adoption
     api_models
     functions
     instrumentation

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import functions, signals
+    from .adoption import aadopt, adopt
     from .api_models import body, view
     from .cluster.local import LocalCluster
     from .connecting import connect
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from .querysets.prefetching import aprefetch_related_objects, prefetch_related_objects
     from .querysets.queryset import QuerySet
     from .reports import (
+        Adopted,
         CacheStats,
         Copied,
         Dumped,
@@ -100,9 +102,9 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
-    "dump", "adump", "load", "aload",
-    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress", "Reindexed",
-    "Report",
+    "dump", "adump", "load", "aload", "adopt", "aadopt",
+    "Adopted", "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress",
+    "Reindexed", "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
@@ -114,6 +116,7 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
 # A name is loaded when it is first used, as in pydantic: an import of ormis loads none of the modules that the program
 # does not need. tests/test_import.py compares this table with the imports above.
 _HOMES = {
+    "adoption": "aadopt adopt",
     "api_models": "body view",
     "cluster.local": "LocalCluster",
     "connecting": "connect",
@@ -146,7 +149,7 @@ _HOMES = {
     "querysets.managers": "Manager",
     "querysets.prefetching": "aprefetch_related_objects prefetch_related_objects",
     "querysets.queryset": "QuerySet",
-    "reports": "CacheStats Copied Dumped Finding IndexState Loaded ModelState Progress Reindexed Report",
+    "reports": "Adopted CacheStats Copied Dumped Finding IndexState Loaded ModelState Progress Reindexed Report",
     "schema.fields": "Field",
     "schema.hooks": "after_delete after_save before_delete before_save",
     "schema.options": "Index UniqueConstraint",

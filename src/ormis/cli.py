@@ -1,11 +1,12 @@
-"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `shell`, `admin`, `cluster`.
+"""The command line tool: `ormis check`, `reindex`, `inspect`, `copy`, `dump`, `load`, `adopt`, `shell`, `admin`,
+`cluster`.
 
 Exit codes: 0 all is well, 1 something was found (and not mended), 2 wrong usage or no connection.
 """
 
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -276,6 +277,75 @@ def load(
 
 
 @app.command()
+def adopt(
+    model: Annotated[
+        str, typer.Option("--model", help="The model: its class, also with its module, a.models.Question.")
+    ],
+    pattern: Annotated[str, typer.Option("--pattern", help="The keys, question-*: the star is the primary key.")],
+    url: Url = None,
+    models: Modules = None,
+    source: Annotated[str | None, typer.Option("--source", help="Where the keys are, if elsewhere.")] = None,
+    listed: Annotated[
+        str, typer.Option("--list", help="A list, set or sorted set of the keys, or ids, to adopt.")
+    ] = "",
+    counter: Annotated[str, typer.Option("--counter", help="The key with the last id that was counted.")] = "",
+    renamed: Annotated[
+        list[str] | None, typer.Option("--map", help="field=name: the name of a field in the hashes; repeatable.")
+    ] = None,
+    ignored: Annotated[
+        list[str] | None, typer.Option("--ignore", help="A field of the hashes to leave out; repeatable.")
+    ] = None,
+    excluded: Annotated[
+        list[str] | None, typer.Option("--exclude", help="A pattern of keys to leave out; repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="field=pattern: sets of the keys of related objects; repeatable."),
+    ] = None,
+    base64: Annotated[bool, typer.Option("--base64", help="Bytes are texts in base64.")] = False,
+    on_conflict: Annotated[
+        OnConflict, typer.Option("--on-conflict", help="If an object is there with other values.")
+    ] = OnConflict.refuse,
+    remove: Annotated[
+        bool, typer.Option("--remove/--keep", help="Remove each key whose object is stored, if it has not changed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; list what would be listed.")] = False,
+    show: Show = 50,
+) -> None:
+    """Make objects of hashes and JSON documents that another program has written.
+
+    Its clients may go on writing. An object that is there as its hash says stays, so that the same command goes on
+    after an interruption. Exit code 1 says that keys do not fit, or objects are there with other values.
+    """
+    with _failures():
+        module, _, name = model.rpartition(".")
+        declared = _load([*(models or ()), *([module] if module else [])], needed=True)
+        own = _model(name, declared)
+        with ExitStack() as opened:
+            database = opened.enter_context(ormis.connect(url))
+            adopted = ormis.adopt(
+                own,
+                pattern,
+                database,
+                source=None if source is None else opened.enter_context(ormis.connect(source)),
+                listed=listed,
+                counter=counter,
+                renamed=dict(_pair(one) for one in renamed or ()),
+                ignored=ignored or (),
+                excluded=excluded or (),
+                sets=dict(_pair(one, "--set", "tags=question-*-tags") for one in sets or ()),
+                base64=base64,
+                on_conflict=on_conflict.value,
+                remove=remove,
+                dry_run=dry_run,
+                progress=opened.enter_context(_bar()),
+            )
+    _print_findings(adopted.findings, show)
+    _print(f"{'nothing is written: ' if dry_run else ''}{adopted}")
+    raise typer.Exit(FINE if adopted.ok else FOUND)
+
+
+@app.command()
 def cluster(
     directory: Annotated[Path, typer.Argument(help="Where the nodes keep their data; a later start finds it again.")],
     nodes: Annotated[int, typer.Option(min=1, help="How many nodes have slots.")] = 3,
@@ -359,10 +429,10 @@ def _model(name: str, modules: list[ModuleType]) -> type[ormis.Model]:
     return known[name]
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, option: str = "--map", example: str = "text=question_text") -> tuple[str, str]:
     field, equals, name = text.partition("=")
     if not (field and equals and name):
-        raise typer.BadParameter(f"--map {text}: write field=name, such as text=question_text")
+        raise typer.BadParameter(f"{option} {text}: write field=name, such as {example}")
     return field, name
 
 

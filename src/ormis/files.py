@@ -232,11 +232,11 @@ def _loading(
     schemas = [subject.schema for subject in subjects_of(models)]
     own, kind = (None, "") if model is None else (subjects_of([model])[0].schema, model.__kind__)
     names = {given: name for name, given in (renamed or {}).items()}
-    look_up = partial(_lookup, database)
+    look_up = partial(keys_by_name, database)
     return Loading(schemas, side_of(database), look_up, on_conflict, own, kind, names, watch=progress)
 
 
-def _lookup(database: Database, schema: Schema, names: Sequence[Name]) -> Operation[Mapping[Name, str]]:
+def keys_by_name(database: Database, schema: Schema, names: Sequence[Name]) -> Operation[Mapping[Name, str]]:
     """The texts of the primary keys of the objects with these natural keys. One call for `limits.values` of them."""
     columns, found = natural_columns(schema), dict[Name, str]()
     manager: Any = registry.model_for(schema.key).objects.using(database)

@@ -184,6 +184,36 @@ class Loaded:
         return f"{created} created, {others}: {self.refused} refused, {self.different} different"
 
 
+@dataclass(slots=True)
+class Adopted(Loaded):
+    """The result of adopting keys of another program: that of loading a file, whose places are keys here.
+
+    keys: how many keys were read. again: how many of them once more, since they had changed meanwhile. removed: how
+    many were removed. there: how many objects the model has at the end.
+    """
+
+    keys: int = 0
+    again: int = 0
+    removed: int = 0
+    there: int = 0
+
+    @property
+    def missing(self) -> int:
+        """How many of the keys are neither an object now nor listed: 0, or there is an error in ormis."""
+        stored = sum(self.objects.values()) + self.updated + self.unchanged + self.expired
+        return self.keys + self.again - stored - self.refused - self.different
+
+    @property
+    def ok(self) -> bool:
+        """True where all keys are adopted."""
+        return not self.refused and not self.different and not self.missing
+
+    def __str__(self) -> str:
+        missing = f", {self.missing} missing" if self.missing else ""
+        counts = Loaded.__str__(self)
+        return f"{self.keys} keys: {counts}{missing}; {self.removed} keys removed; {self.there} objects now"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexState:
     """An index or a unique constraint, and how far it is.

@@ -151,14 +151,14 @@ def _read_time(text: bytes) -> time:
 def _read_bool(text: bytes) -> bool:
     """Only as ormis writes it: filters, indexes and keys compare the texts of bools and UUIDs."""
     if text not in (b"0", b"1"):
-        raise ValueError(f"{_as_text(text)!r} is no bool")
+        raise ValueError(f"{as_text(text)!r} is no bool")
     return text == b"1"
 
 
 def _read_uuid(text: bytes) -> UUID:
     """Only as ormis writes it, as with bools: in lower case, with hyphens."""
     if not _CANONICAL_UUID.fullmatch(text):
-        raise ValueError(f"{_as_text(text)!r} is no UUID")
+        raise ValueError(f"{as_text(text)!r} is no UUID")
     return UUID(text.decode())
 
 
@@ -455,13 +455,13 @@ class RowDecoder:
             try:
                 values.append(None if text is None else codec.read(text))
             except ValueError:
-                raise BadText(number, name, _as_text(cast(bytes, text)), codec.kind) from None
+                raise BadText(number, name, as_text(cast(bytes, text)), codec.kind) from None
         return tuple(values)
 
     def _without_raw(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         values = list(row)
         for i in self._raw:
-            values[i] = _unpacked(bytes(values[i]))
+            values[i] = bytes_of(bytes(values[i]))
         return tuple(values)
 
 
@@ -498,7 +498,7 @@ def _wires(codecs: Sequence[Codec], nullable: Sequence[bool]) -> list[Any]:
 def raw_rows(packed: bytes) -> list[list[bytes | None]]:
     """The texts of packed rows as they are, whatever they are."""
     rows = msgspec.msgpack.decode(packed, type=list[list[msgspec.Raw]])
-    return [[_unpacked(bytes(raw)) for raw in row] for row in rows]
+    return [[bytes_of(bytes(raw)) for raw in row] for row in rows]
 
 
 _rows_of_text = msgspec.msgpack.Decoder(list[list[str]]).decode
@@ -509,17 +509,18 @@ def text_rows(packed: bytes) -> Sequence[Sequence[Text]]:
     try:
         return _rows_of_text(packed)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return [[_as_text(text or b"") for text in row] for row in raw_rows(packed)]
+        return [[as_text(text or b"") for text in row] for row in raw_rows(packed)]
 
 
-def _as_text(text: bytes) -> Text:
+def as_text(text: bytes) -> Text:
+    """A text, as bytes if it is not UTF-8."""
     try:
         return text.decode()
     except UnicodeDecodeError:
         return text
 
 
-def _unpacked(raw: bytes) -> bytes | None:
+def bytes_of(raw: bytes) -> bytes | None:
     """The bytes of one MessagePack string, None for nil."""
     if raw == _NIL:
         return None

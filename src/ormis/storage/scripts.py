@@ -9,7 +9,7 @@ from ..calls import Argument, ScriptCall
 from . import lua_linker
 from .keys import MODELS
 
-_READING = frozenset({"query", "link_members", "read_stored"})
+_READING = frozenset({"query", "link_members", "read_keys", "read_stored"})
 """The scripts that never write."""
 
 C = TypeVar("C", bound=ScriptCall)

@@ -1,4 +1,5 @@
--- Inserts many objects with counted keys, of a model that fast_commit.lua serves, by few commands; and undoes that.
+-- Inserts many objects of a model with counted keys that fast_commit.lua serves, by few commands; and undoes that. All
+-- of them have keys, in order and above all places, or none has one.
 -- In: ARGV[3], the shape of the model, ARGV[6] its key; ARGV[4] its declaration, KEYS[1] ormis/models.
 -- Out: insert(), the reply; nil if the general commit has to answer; undo(pks, keys), nil or an error if the server
 --      refuses to undo something.
@@ -122,8 +123,14 @@ local function write_objects()
   if type(last) == 'table' or #last > 14 or not string.find(last, '^%d+$') then return nil end
   if last == counting.first and command('EXISTS', base .. KEY.ids) == 1 then return nil end  -- it was evicted
   local pks, keys, places = {}, {}, {}
+  local given = texts[1] and true
+  local before = given and (command('ZRANGE', base .. KEY.ids, -1, -1, 'WITHSCORES')[2] or '0') + 0
   for i = 1, count do
-    local pk = string.format('%.0f', last + i * counting.step)
+    local pk = given and texts[(i - 1) * width + 1] or string.format('%.0f', last + i * counting.step)
+    if given then
+      if #pk > 14 or not string.find(pk, '^[1-9]%d*$') or pk + 0 <= before then return nil end
+      before = pk + 0
+    end
     pks[i], keys[i], places[2 * i - 1], places[2 * i] = pk, base .. KEY.object .. pk, pk, pk
   end
   for first = 1, count, CHUNK do
@@ -133,7 +140,8 @@ local function write_objects()
   write_hashes(pks, keys)
   if not failed then write_indexes(pks, true) end
   if not failed then write_all('ZADD', base .. KEY.ids, places, 2 * count) end
-  failed = failed or command('SET', base .. KEY.next_id, pks[count]).err
+  local counted = last + 0 > pks[count] + 0 and last or pks[count]
+  failed = failed or command('SET', base .. KEY.next_id, counted).err
   -- Without memory the server refuses the first write of a script only: an undo of nothing would let the others by.
   if failed then return nil, written and undo(pks, keys) or nil end
   return pks

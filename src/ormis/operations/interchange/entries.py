@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 from pydantic import ValidationError
@@ -28,6 +28,9 @@ Name = tuple[Any, ...]
 """The values of a natural key."""
 
 
+Form = Literal["json", "table", "hash"]
+"""In JSON lists, dicts and models are JSON; in a table they are its texts, and in a hash bytes are as they are, too."""
+
 BY_MODEL = "by model"
 """An object of a file that does not say when it ends."""
 
@@ -40,7 +43,7 @@ class Entry:
     pk: the value of its key, None if there is none. fields: values by the names of fields, foreign keys, links.
     expires: when it ends, None for never; BY_MODEL: as Meta.ttl says. other: texts of fields that the model does not
     declare. links: of a line of links.
-    texts: whether lists, dicts and models are texts of JSON, as in a table.
+    form: how its values are written.
     """
 
     place: str
@@ -50,7 +53,7 @@ class Entry:
     expires: Any = BY_MODEL
     other: Mapping[str, str] = field(default_factory=dict[str, str])
     links: Mapping[str, Sequence[Any]] | None = None
-    texts: bool = False
+    form: Form = "json"
 
 
 @dataclass(slots=True)
@@ -100,14 +103,22 @@ class RowMaker:
         self._names.update({one.name: one.column for one in schema.references})
         self._links = {link.name: link for model in self._models.values() for link in model.__schema__.links}
         self._layouts: dict[tuple[Any, ...], Layout] = {}
-        self._readers = {texts: {c: _reader(c, texts) for c in schema.columns} for texts in (False, True)}
+        shown_as = {name: given for given, name in renamed.items()}
+        self.given_names = [shown_as.get(column.name, column.name) for column in schema.columns]
+        """The names of the columns in the file."""
+        self._readers = {form: {c: _reader(c, form) for c in schema.columns} for form in get_args(Form)}
+
+    @property
+    def model(self) -> Any:
+        """The model, of one that is of no family."""
+        return self._models[self._kind]
 
     def names_in(self, entries: Iterable[Entry]) -> dict[Schema, dict[Name, None]]:
         """The natural keys that these entries name objects by, their own among them, by model."""
         found: dict[Schema, dict[Name, None]] = {}
         for entry in entries:
-            for target, value in self._relations(entry):
-                with suppress(Unfit):
+            with suppress(Unfit):  # the row of the entry says so
+                for target, value in self._relations(entry):
                     found.setdefault(target, {})[_name_of(target, value)] = None
             own = self.own_name(entry)
             if own is not None:
@@ -134,7 +145,7 @@ class RowMaker:
             linked = [(link, self._keys(link, entry, keys)) for link in links]
         except (ValidationError, OrmisError, ValueError, TypeError) as error:
             raise Unfit(_reason(error)) from None
-        ttl = record.__schema__.ttl if entry.expires is BY_MODEL else _milliseconds(entry.expires)
+        ttl = record.__schema__.ttl if entry.expires is BY_MODEL else milliseconds(entry.expires)
         return Row(entry, self.schema, texts, ttl, linked)
 
     def _given_key(self, entry: Entry) -> Any:
@@ -152,7 +163,7 @@ class RowMaker:
         for name in layout.left_out:
             del values[name]
         if entry.pk is not None:
-            values[self.schema.pk.name] = _converted(self.schema.pk, entry.pk)
+            values[self.schema.pk.name] = _key_of(self.schema, entry.pk)
         elif layout.own_name and (pk := keys.get((self.schema, self.own_name(entry) or ()))) is not None:
             values[self.schema.pk.name] = self.schema.pk.convert(pk)
         model = self._model(entry)
@@ -163,7 +174,7 @@ class RowMaker:
 
     def _layout(self, entry: Entry) -> "Layout":
         """The names of an entry: of most entries of a file the same."""
-        names = (entry.texts, *entry.fields)
+        names = (entry.form, *entry.fields)
         found = self._layouts.get(names)
         if found is None:
             found = self._layouts[names] = self._new_layout(entry)
@@ -179,7 +190,7 @@ class RowMaker:
                 layout.left_out.append(name)
                 columns.append((name, None))
                 continue
-            columns.append((column.name, self._readers[entry.texts][column]))
+            columns.append((column.name, self._readers[entry.form][column]))
             if column.name == KIND and self.schema.kinds:
                 layout.left_out.append(KIND)
             if column in self._references:
@@ -202,7 +213,7 @@ class RowMaker:
     def _value(self, entry: Entry, column: Column) -> Any:
         value = next((v for n, v in entry.fields.items() if self._renamed.get(n, n) == column.name), None)
         with suppress(ValueError, TypeError):
-            read = self._readers[entry.texts][column]
+            read = self._readers[entry.form][column]
             return None if value is None else column.convert(value if read is None else read(value))
         return None
 
@@ -272,11 +283,16 @@ class Layout:
 
 def key_text(schema: Schema, value: Any) -> str:
     """The text of a primary key. Raises Unfit."""
+    text = schema.pk.write(_key_of(schema, value))
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
+
+
+def _key_of(schema: Schema, value: Any) -> Any:
+    """A primary key. Raises Unfit."""
     try:
-        text = schema.pk.write(_converted(schema.pk, value))
+        return _converted(schema.pk, value)
     except (ValueError, TypeError) as error:
         raise Unfit(f"{schema.name}.{schema.pk.name}={shown(value)}: {_reason(error)}") from None
-    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
 
 
 def _name_of(target: Schema, value: Sequence[Any]) -> Name:
@@ -291,18 +307,18 @@ def _name_of(target: Schema, value: Sequence[Any]) -> Name:
 
 
 def _converted(column: Column, value: Any) -> Any:
-    read = _reader(column, False)
+    read = _reader(column, "json")
     return column.convert(value if read is None else read(value))
 
 
-def _reader(column: Column, texts: bool) -> Callable[[Any], Any] | None:
+def _reader(column: Column, form: Form) -> Callable[[Any], Any] | None:
     """The function from a value in a file to one that pydantic converts; None for as it is."""
     kind, decode = column.codec.kind, column.codec.decode
     if column.exact is str:
         return None
     if kind == "bytes":
-        return _from_base64
-    if kind == "json" and not texts:
+        return _from_text if form == "hash" else _from_base64
+    if kind == "json" and form == "json":
         return lambda value: _decoded(decode, msgspec.json.encode(value), value)
     return lambda value: _decoded(decode, value.encode(), value) if isinstance(value, str) else value
 
@@ -315,6 +331,10 @@ def _decoded(decode: Callable[[bytes], Any], text: bytes, value: Any) -> Any:
         return value
 
 
+def _from_text(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
 def _from_base64(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -324,7 +344,7 @@ def _from_base64(value: Any) -> Any:
         raise ValueError(f"{shown(value)} is no text in base64") from None
 
 
-def _milliseconds(expires: Any) -> int | None:
+def milliseconds(expires: Any) -> int | None:
     """The time that an object has to live; 0 or less if it has ended."""
     if expires is None:
         return None

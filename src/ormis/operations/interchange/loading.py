@@ -25,6 +25,7 @@ from ..upkeep.windows import Ask, Side, Steps
 from ..writing.fast_commit import fast_insert
 from ..writing.mutations import Mutation, commit_call, deliver, results_of
 from .entries import Entry, Name, Row, RowMaker, Unfit, Unresolved, model_named
+from .many_rows import many_rows
 
 OnConflict = Literal["refuse", "ignore", "update"]
 SHOWN = 1000
@@ -40,6 +41,7 @@ class Loading:
     """One load. model, kind: of entries that name none. renamed: names of fields of the model, by those in the file.
 
     position: how much of the file is read, of how much, for the watcher. ahead: called while the server works.
+    not_stored: takes the places of entries whose values are not those of an object then.
     """
 
     schemas: Sequence[Schema]
@@ -51,6 +53,7 @@ class Loading:
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     position: Callable[[], tuple[int, int]] = lambda: (0, 0)
     ahead: Callable[[], object] | None = None
+    not_stored: set[str] | None = None
     watch: Watcher | None = None
     loaded: Loaded = field(default_factory=Loaded)
     waiting: list[Entry] = field(default_factory=list[Entry])
@@ -68,6 +71,8 @@ class Loading:
         self.loaded.different += 1
 
     def _list(self, kind: Any, entry: Entry, schema: Schema | None, message: str) -> None:
+        if self.not_stored is not None:
+            self.not_stored.add(entry.place)
         if len(self.loaded.findings) < SHOWN:
             name = "" if schema is None else schema.name
             self.loaded.findings.append(Finding(kind, name, entry.place, "", f"{entry.place}: {message}"))
@@ -92,28 +97,33 @@ def load(loading: Loading, entries: Iterable[Entry]) -> Steps[Loaded]:
     batches = Batches(loading, entries)
     loading.ahead = batches.read_ahead
     for batch in batches:
-        yield from _take(loading, batch)
+        yield from take(loading, batch)
         loading.loaded.place = batch.entries[-1].place
         if loading.watch is not None:
             loading.watch(Progress(batch.entries[0].model, *loading.position()))
-    yield from _take_waiting(loading)
-    yield from _finish_links(loading)
+    yield from finish(loading)
     return loading.loaded
 
 
-def _take(loading: Loading, batch: "Batch") -> Steps[None]:
+def finish(loading: Loading) -> Steps[None]:
+    """Stores what has waited for the end."""
+    yield from _take_waiting(loading)
+    yield from _finish_links(loading)
+
+
+def take(loading: Loading, batch: "Batch") -> Steps[None]:
     """Stores some entries of one model."""
     if batch.unknown is not None:
         for entry in batch.entries:
             loading.refuse(entry, None, str(batch.unknown))
         return
-    rows = yield from _rows(loading, batch)
+    rows = yield from rows_of(loading, batch)
     if batch.entries[0].links is None:
         yield from _store(loading, batch.maker.schema, rows)
     yield from _link(loading, rows)
 
 
-def _rows(loading: Loading, batch: "Batch") -> Steps[list[Row]]:
+def rows_of(loading: Loading, batch: "Batch") -> Steps[list[Row]]:
     """The rows of these entries; those that can't be stored are listed, those that have to wait are put aside."""
     keys: dict[tuple[Schema, Name], str] = {}
     for schema, names in batch.names.items():
@@ -159,6 +169,8 @@ class Batch:
     def _made(self, keys: Mapping[tuple[Schema, Name], str]) -> Sequence[Row | Unfit | Unresolved]:
         rows: list[Row | Unfit | Unresolved] = []
         with without_collector():
+            if (whole := many_rows(self.maker, self.entries)) is not None:
+                return whole
             for entry in self.entries:
                 try:
                     rows.append(self.maker.row(entry, keys) if entry.links is None else self.maker.linked(entry))
@@ -230,17 +242,25 @@ def _store(loading: Loading, schema: Schema, rows: Sequence[Row]) -> Steps[None]
     """Stores the rows: all at once, which succeeds where none of them is there and all refer to what is there."""
     if not rows or (yield from _insert(loading, schema, rows)) is None:
         return
-    absent, different = yield from _compared(loading, schema, [row for row in rows if not row.stored])
+    absent, different = yield from compared(loading, schema, [row for row in rows if not row.stored])
     yield from _insert_parts(loading, schema, absent)
     if loading.on_conflict == "update":
         for first in range(0, len(different), loading.target.limits.updates):
             yield from _update_parts(loading, schema, different[first : first + loading.target.limits.updates])
-    elif loading.on_conflict == "refuse":
+    else:
+        leave(loading, schema, different)
+
+
+def leave(loading: Loading, schema: Schema, different: Sequence[tuple[Row, list[Any]]]) -> None:
+    """Lists objects that are there with other values, unless they are to be ignored."""
+    if loading.on_conflict == "refuse":
         for row, changes in different:
             names = ", ".join([schema.columns[int(position) - 1].name for position in changes[::2]])
             loading.differs(row, f"{_key(row)} is there with other values of {names}: it stays as it is")
     else:
         loading.loaded.unchanged += len(different)
+        if loading.not_stored is not None:
+            loading.not_stored.update(row.entry.place for row, _ in different)
 
 
 def _insert(loading: Loading, schema: Schema, rows: Sequence[Row], when: str | None = None) -> Steps[Exception | None]:
@@ -315,7 +335,7 @@ def _insert_parts(loading: Loading, schema: Schema, rows: Sequence[Row]) -> Step
         loading.refuse(rows[0].entry, schema, str(error))
 
 
-def _compared(
+def compared(
     loading: Loading, schema: Schema, rows: Sequence[Row]
 ) -> Steps[tuple[list[Row], list[tuple[Row, list[Any]]]]]:
     """The rows whose objects are not there, and those with other values, with what would have to change."""
@@ -387,12 +407,12 @@ def _take_waiting(loading: Loading) -> Steps[None]:
     while loading.waiting:
         waiting, loading.waiting = loading.waiting, []
         for part in parts(waiting, loading.target.limits.inserts):
-            yield from _take(loading, Batch(loading, part))
+            yield from take(loading, Batch(loading, part))
         if len(loading.waiting) == len(waiting):
             break
     waiting, loading.waiting = loading.waiting, []
     for part in parts(waiting, loading.target.limits.inserts):
-        rows += yield from _rows(loading, Batch(loading, part))
+        rows += yield from rows_of(loading, Batch(loading, part))
     for entry in loading.waiting:
         loading.refuse(entry, loading.maker(entry).schema, "it refers to an object that is not there")
     yield from _store_circles(loading, rows)
@@ -404,7 +424,7 @@ def _store_circles(loading: Loading, rows: Sequence[Row]) -> Steps[None]:
         among = {(row.schema.key, _text(row.pk)) for row in rows if row.pk is not None}
         missing: dict[int, str] = {}
         for row in rows:
-            for target, column, text in _referred(row):
+            for target, column, text in referred(row):
                 if (target.key, text) not in among and not (
                     yield Ask("target", lambda target=target, text=text: stored.all_present(target, [text], 1))
                 ):
@@ -421,7 +441,7 @@ def _store_circles(loading: Loading, rows: Sequence[Row]) -> Steps[None]:
         yield from _link(loading, part)
 
 
-def _referred(row: Row) -> Iterable[tuple[Schema, str, str]]:
+def referred(row: Row) -> Iterable[tuple[Schema, str, str]]:
     """The objects that a row refers to by their primary keys: model, field, key."""
     for reference in row.schema.references:
         text = row.texts[reference.column.position - 1]

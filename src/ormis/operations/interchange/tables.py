@@ -227,9 +227,9 @@ class TableReader:
     def _entry(self, place: str, row: dict[str, Any]) -> Entry:
         if self._link:
             own, other = (row.get(name) for name in LINKED)
-            return Entry(place, self._model, own, links={self._link: [other]}, texts=True)
+            return Entry(place, self._model, own, links={self._link: [other]}, form="table")
         expires = row.pop(EXPIRES, BY_MODEL)
-        return Entry(place, self._model, None, row, expires, texts=True)
+        return Entry(place, self._model, None, row, expires, form="table")
 
     def _batches(self) -> Iterator[Any]:
         pa = arrow()

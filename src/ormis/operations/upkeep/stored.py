@@ -290,10 +290,9 @@ def counted(schema: Schema) -> Operation[int]:
 
 
 def raise_counter(schema: Schema, last: int, partition: int, partitions: int) -> Operation[None]:
-    """Lets keys be counted from above `last` on: in a partition they are the partition modulo their number."""
+    """Lets keys be counted from above `last` on: in a partition those that are it modulo their number. One call."""
     wanted = last + (partition - last) % partitions
-    if (yield from counted(schema)) < wanted:
-        yield Command(("SET", _next_id(schema), wanted))
+    answer_of((yield script("raise_counter")((schema.key, str(wanted)))))
 
 
 def _next_id(schema: Schema) -> str:

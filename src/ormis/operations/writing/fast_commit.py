@@ -147,7 +147,8 @@ def fast_insert(schema: Schema, rows: Sequence[Sequence[Text | None]]) -> list[T
     if len(rows) == 1:
         found = insert_form(schema, rows[0])
         return found[0].arguments(found[1]) if found else []
-    if not schema.plain or not schema.automatic or any(texts[0] for texts in rows):
+    given = sum(texts[0] is not None for texts in rows)
+    if not schema.plain or not schema.automatic or given not in (0, len(rows)):
         return []
     return ["insert_many", schema.key]
 
