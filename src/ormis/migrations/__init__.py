@@ -1,0 +1,1 @@
+"""Migrations: changes of models, brought to the objects that are stored."""
