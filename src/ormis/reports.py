@@ -125,6 +125,28 @@ class Copied:
 
 
 @dataclass(slots=True)
+class Migrated:
+    """The result of migrations.
+
+    applied: the names of those that ran, in their order. objects: how many objects their operations have looked at.
+    findings: values that do not convert, which stay as they are, and objects that share the value of a unique field.
+    """
+
+    applied: list[str] = field(default_factory=list[str])
+    objects: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    @property
+    def ok(self) -> bool:
+        """True where all values could be converted, and all constraints are complete."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        ran = ", ".join(self.applied) or "nothing to migrate"
+        return f"{ran}: {self.objects:,} objects looked at, {len(self.findings)} findings"
+
+
+@dataclass(slots=True)
 class Dumped:
     """The result of a dump.
 
