@@ -42,6 +42,7 @@ LAYERS = """
     model
     maintenance
     files
+    migrations
     api_models
     functions
     instrumentation
