@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import functions, signals
+    from . import functions, migrations, signals
     from .api_models import body, view
     from .cluster.local import LocalCluster
     from .connecting import connect
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ForeignKeyViolation,
         IntegrityError,
         LayoutError,
+        MigrationError,
         ModelError,
         MultipleObjectsReturned,
         NotConnected,
@@ -100,15 +101,15 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
-    "dump", "adump", "load", "aload",
+    "dump", "adump", "load", "aload", "migrations",
     "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress", "Reindexed",
     "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
-    "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",
-    "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
+    "LayoutError", "MigrationError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError",
+    "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
 ]  # fmt: skip
 
 # A name is loaded when it is first used, as in pydantic: an import of ormis loads none of the modules that the program
@@ -123,7 +124,7 @@ _HOMES = {
     "drivers.capture": "capture_calls",
     "errors": """
         ClusterError ConflictError DoesNotExist FieldError ForeignKeyViolation IntegrityError LayoutError
-        ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
+        MigrationError ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
         RelationNotLoaded RestrictedError StoredDataError UniqueViolation
     """,
     "fetching": "FETCH_ONE FETCH_PEERS RAISE FetchMode",
@@ -153,7 +154,7 @@ _HOMES = {
     "schema.relations": "CASCADE DO_NOTHING PROTECT RESTRICT SET SET_DEFAULT SET_NULL",
     "transactions": "atomic",
 }
-_SUBMODULES = {"functions", "signals"}
+_SUBMODULES = {"functions", "migrations", "signals"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 # Type checkers would take this function as a sign that every name exists.

@@ -1,1 +1,51 @@
-"""Migrations: changes of models, brought to the objects that are stored."""
+"""Migrations: changes of models, brought to the objects that are stored.
+
+from ormis import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("polls", "0001_initial")]
+    operations = [migrations.RenameField("question", "text", "question_text")]
+"""
+
+from .migration import Migration
+from .operations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterModel,
+    AlterRelation,
+    CreateModel,
+    DeleteModel,
+    RemoveConstraint,
+    RemoveField,
+    RemoveIndex,
+    RenameField,
+    RenameModel,
+    RunPython,
+)
+from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, RelationState
+
+__all__ = [
+    "AddConstraint",
+    "AddField",
+    "AddIndex",
+    "AlterField",
+    "AlterModel",
+    "AlterRelation",
+    "ConstraintState",
+    "CreateModel",
+    "DeleteModel",
+    "FieldState",
+    "IndexState",
+    "LinkState",
+    "Migration",
+    "ModelState",
+    "RelationState",
+    "RemoveConstraint",
+    "RemoveField",
+    "RemoveIndex",
+    "RenameField",
+    "RenameModel",
+    "RunPython",
+]

@@ -1,12 +1,11 @@
 """Models as the database stores them, as plain data: what migrations are replayed to, compared and written from.
 
-Everything is immutable: an operation makes a new state of an old one. `serialised()` and `deserialised()` turn a state
-into JSON and back.
+Everything is immutable: an operation makes a new state of an old one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from ..errors import MigrationError, hint_for
 
@@ -20,7 +19,7 @@ class FieldState:
 
     type: its type as readable text, `str | None`; classes by their full names, `polls.models.Colour`.
     kind: the kind of value that the server stores, by default that of the type. null: it may be absent.
-    default: what an absent text counts as, None without one.
+    default: what an absent text counts as, None without one; of a polymorphic model that of the first kind with it.
     kinds: of a polymorphic model the kinds of objects that have it; all of them if there are none.
     """
 
@@ -78,7 +77,8 @@ def readable_default(kind: str, text: str | bytes | None) -> Default:
         value = readers[kind](text)
     except (KeyError, ValueError):
         return text
-    return value if stored_text(value) == text else text
+    plain = stored_text(value) == text and text not in ("nan", "inf", "-inf", "-0.0")  # these are no literals
+    return value if plain else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class IndexState:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", (self.fields,) if isinstance(self.fields, str) else tuple(self.fields))
-        object.__setattr__(self, "parts", {name: tuple(part) for name, part in self.parts.items()})
+        object.__setattr__(self, "parts", _frozen_parts(self.parts))
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -106,7 +106,7 @@ class IndexState:
     @property
     def columns(self) -> frozenset[str]:
         """The fields that it depends on."""
-        return frozenset(self.parts[name][0] if name in self.parts else name for name in self.fields)
+        return _columns(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,38 @@ class ConstraintState:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", (self.fields,) if isinstance(self.fields, str) else tuple(self.fields))
-        object.__setattr__(self, "parts", {name: tuple(part) for name, part in self.parts.items()})
+        object.__setattr__(self, "parts", _frozen_parts(self.parts))
 
     @property
     def columns(self) -> frozenset[str]:
         """The fields that it depends on."""
-        return frozenset(self.parts[name][0] if name in self.parts else name for name in self.fields)
+        return _columns(self)
+
+
+Keyed = TypeVar("Keyed", IndexState, ConstraintState)
+
+
+def _frozen_parts(parts: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The parts of fields with tuples for lists, also for the steps within them."""
+
+    def frozen(value: Any) -> Any:
+        return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+    return {name: frozen(part) for name, part in parts.items()}
+
+
+def _columns(keyed: IndexState | ConstraintState) -> frozenset[str]:
+    return frozenset(keyed.parts[name][0] if name in keyed.parts else name for name in keyed.fields)
+
+
+def with_renamed(keyed: Keyed, old: str, new: str) -> Keyed:
+    """An index or a constraint after a field has another name; its parts are named by it too."""
+    names = {name: new + name.removeprefix(old) for name, part in keyed.parts.items() if part[0] == old} | {old: new}
+    parts = {
+        names.get(name, name): (new if source == old else source, *rest)
+        for name, (source, *rest) in keyed.parts.items()
+    }
+    return replace(keyed, fields=tuple(names.get(name, name) for name in keyed.fields), parts=parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +181,8 @@ class LinkState:
 class ModelState:
     """A model. key: the start of its keys. automatic: the server counts its primary keys. expires: objects may end.
 
-    kinds: the kinds of objects of a polymorphic model, its own first. kind_defaults: the defaults of each kind.
+    kinds: the kinds of objects of a polymorphic model, its own first. kind_defaults: the defaults of a kind of objects
+        that are others than those of the fields.
     """
 
     key: str
@@ -170,12 +197,16 @@ class ModelState:
     kinds: tuple[str, ...] = ()
     kind_defaults: Mapping[str, Mapping[str, Default]] = field(default_factory=dict[str, Any])
 
+    def __post_init__(self) -> None:
+        for name in ("fields", "indexes", "constraints", "relations", "links", "kinds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def field(self, name: str) -> FieldState:
         """The field of this name. Raises MigrationError where there is none."""
         found = next((one for one in self.fields if one.name == name), None)
         if found is None:
             hint = hint_for(name, [one.name for one in self.fields])
-            raise MigrationError(f"{self.name} has no field {name!r} here: {hint}")
+            raise MigrationError(f"the model {self.key!r} has no field {name!r} here: {hint}")
         return found
 
     def has(self, name: str) -> bool:
@@ -195,17 +226,20 @@ class ModelState:
     @property
     def canonical(self) -> "ModelState":
         """The same with its parts in an order that says nothing: two models with the same parts are equal."""
-        first, *rest = self.fields or (None,)
-        named = sorted((one for one in rest if one is not None), key=lambda one: one.name)
         return replace(
             self,
-            fields=() if first is None else (first, *named),
+            fields=tuple(sorted(map(_canonical, self.fields), key=lambda one: (not one.primary_key, one.name))),
             indexes=tuple(sorted(self.indexes, key=lambda one: one.identity)),
             constraints=tuple(sorted(self.constraints, key=lambda one: one.fields)),
             relations=tuple(sorted(self.relations, key=lambda one: one.name)),
             links=tuple(sorted(self.links, key=lambda one: (one.name, one.to, one.back))),
+            kinds=(*self.kinds[:1], *sorted(self.kinds[1:])),
             kind_defaults={kind: dict(sorted(one.items())) for kind, one in sorted(self.kind_defaults.items())},
         )
+
+
+def _canonical(one: FieldState) -> FieldState:
+    return replace(one, kinds=tuple(sorted(one.kinds)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,44 +266,3 @@ class ProjectState:
     def canonical(self) -> "ProjectState":
         """The same in an order that says nothing."""
         return ProjectState({key: self.models[key].canonical for key in sorted(self.models)})
-
-    def serialised(self) -> dict[str, Any]:
-        """As JSON: dicts, lists, texts, numbers; bytes as {"bytes": hexadecimal}."""
-        return {key: _plain(asdict(model)) for key, model in self.models.items()}
-
-    @classmethod
-    def deserialised(cls, data: Mapping[str, Any]) -> "ProjectState":
-        """The state that `serialised()` returned."""
-        return cls({key: _model(one) for key, one in data.items()})
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
-    return {"bytes": value.hex()} if isinstance(value, bytes) else value
-
-
-def _default(value: Any) -> Default:
-    return bytes.fromhex(value["bytes"]) if isinstance(value, dict) else value
-
-
-def _model(data: Mapping[str, Any]) -> ModelState:
-    def made(kind: Any, items: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
-        known = [one.name for one in fields(kind)]
-        return tuple(kind(**{name: item[name] for name in known if name in item}) for item in items)
-
-    return ModelState(
-        data["key"],
-        data["name"],
-        made(FieldState, [{**one, "default": _default(one["default"])} for one in data["fields"]]),
-        made(IndexState, data["indexes"]),
-        made(ConstraintState, data["constraints"]),
-        made(RelationState, data["relations"]),
-        made(LinkState, data["links"]),
-        data["automatic"],
-        data["expires"],
-        tuple(data["kinds"]),
-        {kind: {name: _default(one) for name, one in some.items()} for kind, some in data["kind_defaults"].items()},
-    )

@@ -63,27 +63,29 @@ def type_text(annotation: Any) -> str:
 
 
 def _member(value: Any) -> str:
-    return f"{type(value).__module__}.{value}" if isinstance(value, Enum) else repr(value)
+    return f"{type_text(type(value))}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
 def type_of(field: FieldState) -> Any:
     """The type of a field, without `| None`; of one that can't be found any more a plain one of its kind."""
+    try:
+        plain = without_none(eval(field.type, _names(field.type)))[0]  # noqa: S307 - of a migration, code itself
+        return plain if codec_for(plain).kind == field.kind else _OF_KINDS[field.kind]
+    except Exception:  # noqa: BLE001 - classes of an older version of the application, with any fault
+        return _OF_KINDS[field.kind]
+
+
+def _names(text: str) -> dict[str, Any]:
+    """The names that the text of a type is made of."""
     modules: dict[str, Any] = {}
-    for name in _DOTTED.findall(field.type):
+    for name in _DOTTED.findall(text):
         parts = name.split(".")
         for count in range(1, len(parts)):
             with suppress(ImportError):
                 import_module(".".join(parts[:count]))
         if parts[0] in sys.modules:
             modules[parts[0]] = sys.modules[parts[0]]
-    try:
-        found = eval(field.type, {**_KNOWN, **modules})  # noqa: S307 - of a migration, which is code itself
-        plain = without_none(found)[0]
-        if codec_for(plain).kind == field.kind:
-            return plain
-    except Exception:  # noqa: BLE001 - classes of an older version of the application, with any fault
-        pass
-    return _OF_KINDS[field.kind]
+    return {**_KNOWN, **modules}
 
 
 def codec_of_kind(kind: str) -> Codec:
