@@ -46,6 +46,6 @@ def test_a_migration_is_forgotten(db: Any) -> None:
 def test_an_entry_of_something_else_is_named(db: Any, raw: Any, text: str) -> None:
     """An entry that ormis did not write is an error with the key, the field and the text."""
     raw.hset("ormis/migrations", "polls.0001_initial", text)
-    with pytest.raises(MigrationError, match="'polls[.]0001_initial' .* no entry") as error:
+    with pytest.raises(MigrationError, match=r"'polls\.0001_initial' .* no entry") as error:
         db.run(recorder.applied())
     assert repr(text.encode()) in str(error.value)

@@ -19,6 +19,8 @@ local migrating = KEY.prefix .. KEY.migrating
 local lock = migrating .. '/lock'
 local field = string.format('%s/%d/%s', request.name or '', request.operation or 0, request.part or '')
 
+local pending = migrating .. '/' .. field
+
 local function take_lock()
   local holder = call('GET', lock)
   if holder and holder ~= request.lock then fail('held', holder, call('PTTL', lock)) end
@@ -44,5 +46,5 @@ end
 
 return {
   request = request, check = check, take_lock = take_lock, read = read, write = write,
-  pending = migrating .. '/' .. field,
+  pending = pending,
 }

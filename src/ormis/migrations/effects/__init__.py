@@ -1,22 +1,20 @@
-"""The effects of operations on a database: generators of calls, in steps, one module for each kind of operation."""
+"""The effects of operations on a database: generators of calls, in steps, one module for each kind of operation.
+
+Operations on indexes, constraints and declarations have none of their own: at the end of a migration the indexes and
+constraints of each model that it changes are brought to its state, all of them in one walk.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from ...calls import Operation as Steps
 from ..operations import (
-    AddConstraint,
     AddField,
-    AddIndex,
     AlterField,
-    AlterModel,
     AlterRelation,
-    CreateModel,
     DeleteModel,
     Operation,
-    RemoveConstraint,
     RemoveField,
-    RemoveIndex,
     RenameField,
     RenameModel,
     RunPython,
@@ -36,8 +34,6 @@ _EFFECTS: dict[type, Callable[[Work, Any], Steps[None]]] = {
     RenameModel: rename_model,
     RunPython: run_python,
 }
-_DECLARING = (AddConstraint, AddIndex, AlterModel, AlterRelation, CreateModel, RemoveConstraint, RemoveIndex)
-"""Operations behind which the indexes and constraints of the model are built and dropped, once for some in a row."""
 
 
 def effect(work: Work, operation: Operation) -> Steps[None]:
@@ -45,10 +41,3 @@ def effect(work: Work, operation: Operation) -> Steps[None]:
     steps = _EFFECTS.get(type(operation))
     if steps is not None:
         yield from steps(work, operation)
-
-
-def declared_by(operation: Operation) -> str | None:
-    """The key of the model whose indexes and constraints are to be brought to its state behind the operation."""
-    if not isinstance(operation, _DECLARING):
-        return None
-    return operation.model.key if isinstance(operation, CreateModel) else operation.key

@@ -1,7 +1,7 @@
 """Fields that are new, gone, renamed or of another type.
 
-An absent text counts as the default of its field, so a new field with a default needs nothing to be stored; the index
-of one is built by AddIndex, which stores what it needs.
+An absent text counts as the default of its field, so a new field with a default needs nothing to be stored. What their
+indexes need is stored where these are built, at the end of the migration.
 """
 
 from collections.abc import Callable
@@ -38,23 +38,21 @@ def rename_field(work: Work, operation: RenameField) -> Operation[None]:
     after = work.after.model(operation.key)
     yield from work.declare(after)
     yield from work.walk(after, "texts", (operation.old, operation.new), ["rename"])
-    yield from work.reindex(after)
 
 
 def alter_field(work: Work, operation: AlterField) -> Operation[None]:
     """Converts the texts, and stores what an absent one stood for, where it would stand for something else."""
-    before, after = work.before.model(operation.key), work.after.model(operation.key)
+    before = work.before.model(operation.key)
     old, new = before.field(operation.field.name), operation.field
     converts = old.kind != new.kind or _plain(old) != _plain(new) or operation.convert is not None
-    others = tuple(index for index in before.indexes if index in after.indexes and new.name not in index.columns)
-    if old.kind != new.kind and len(others) < len(before.indexes):
+    if old.kind != new.kind:  # an index of the other kind has the same keys
+        others = tuple(index for index in before.indexes if new.name not in index.columns)
         yield from work.reindex(replace(before, indexes=others))
     stands_for = old.text if old.default is not None else operation.value
     if converts or before.kinds or (old.null and not new.null and stands_for is None):
         yield from _convert(work, before, operation, converts)
     elif stands_for is not None and old.default != new.default:
-        yield from _fill(work, before, old, stands_for)
-    yield from work.reindex(after)
+        yield from _fill(work, before, old, stored_text(stands_for))
 
 
 def _plain(field: FieldState) -> str:
@@ -67,7 +65,7 @@ def _fill(work: Work, model: ModelState, field: FieldState, text: Any) -> Operat
     if not field.kinds:
         yield from work.walk(model, f"fill {field.name}", (field.name,), ["fill", value, False])
         return
-    kinds = {kind: True for kind in field.kinds}
+    kinds = dict.fromkeys(field.kinds, True)
     if model.kinds[0] in kinds:
         kinds[""] = True  # the hash of an object of the model itself need not name its kind
     yield from work.walk(model, f"fill {field.name}", (field.name, KIND), ["fill", value, kinds])
@@ -103,39 +101,52 @@ def _has(model: ModelState, field: FieldState, names: tuple[str, ...], texts: Te
 
 
 def _convert(work: Work, model: ModelState, operation: AlterField, converts: bool) -> Operation[None]:
-    new, function = operation.field, operation.convert
-    old = model.field(new.name)
+    old, new = model.field(operation.field.name), operation.field
+    convert = _converter(model, operation) if converts else _same
     value = None if operation.value is None else _bytes(stored_text(operation.value))
     columns = (old.name, KIND) if model.kinds else (old.name,)
-    before, after, by_types = FieldValues(old), FieldValues(new), converter(old, new)
-
-    def converted(text: bytes) -> bytes | None:
-        if function is None:
-            return by_types(text) if converts else text
-        return after.text(checked(function(before.value(text)), f"convert of {model.name}.{old.name}"))
 
     def decide(pk: str, texts: Texts) -> Change:
         stored = texts[1]
         if not _has(model, old, columns[1:], texts[2:]):
             return Change()
         text = _default(model, old, columns[1:], texts[2:]) if stored is None else stored
-        if text is None and value is not None:
-            return Change({2: value}, {2: None})
         if text is None:
-            if new.null or new.default is not None:
-                return Change()
-            raise Refused(new.name, f"{model.name}.{new.name} of {model.key}:{pk} is None, and can't be None any more")
+            return _without(pk, value)
+        shown = text.decode("utf-8", "backslashreplace")
         try:
-            result = converted(text)
+            result = convert(text)
         except ValueError as error:
-            raise _unfit(model, new, pk, text.decode("utf-8", "backslashreplace"), str(error)) from None
+            raise _unfit(model, new, pk, shown, str(error)) from None
         if result is None and not new.null:
-            raise _unfit(model, new, pk, text.decode("utf-8", "backslashreplace"), "it became None")
-        if result == stored:
+            raise _unfit(model, new, pk, shown, "it became None")
+        return Change() if result == stored else Change({2: result}, {2: stored})
+
+    def _without(pk: str, value: bytes | None) -> Change:
+        if value is not None:
+            return Change({2: value}, {2: None})
+        if new.null or new.default is not None:
             return Change()
-        return Change({2: result}, {2: stored})
+        raise Refused(new.name, f"{model.name}.{new.name} of {model.key}:{pk} is None, and can't be None any more")
 
     yield from Rewriting(work, model, "texts", columns, decide).run()
+
+
+def _converter(model: ModelState, operation: AlterField) -> Callable[[bytes], bytes | None]:
+    """A function from the old texts to the new ones; ValueError for what does not convert."""
+    old, function = model.field(operation.field.name), operation.convert
+    if function is None:
+        return converter(old, operation.field)
+    before, after = FieldValues(old), FieldValues(operation.field)
+
+    def convert(text: bytes) -> bytes | None:
+        return after.text(checked(function(before.value(text)), f"convert of {model.name}.{old.name}"))
+
+    return convert
+
+
+def _same(text: bytes) -> bytes:
+    return text
 
 
 def _default(model: ModelState, field: FieldState, names: tuple[str, ...], texts: Texts) -> bytes | None:

@@ -7,7 +7,7 @@ from ..operations import AlterRelation, DeleteModel, RenameModel
 from ..state import LinkState, ModelState
 from .work import Work
 
-_DATABASE_KEYS = ("ormis/expiring/", "ormis/expired/")
+_DATABASE_KEYS = ("ormis/expiring/", "ormis/expired/", "ormis/registered/", "ormis/admitted/", "ormis/orphaned/")
 _FIELDS_OF = (MODELS, COLUMNS, "ormis/reindex")
 
 
@@ -18,10 +18,11 @@ def delete_model(work: Work, operation: DeleteModel) -> Operation[None]:
         if link.to != model.key:
             yield from _links(work, work.before.model(link.to), link.back, None)
     yield from work.walk(model, "objects", (), ["forget"])
+    starts = (f"{model.key}/".encode(), f"ormis/claims/{model.key}/".encode())
     cursor: bytes | int = 0
     while cursor != b"0":
         cursor, names = yield Scan(cursor, work.limits.scanned_keys)
-        own = [name for name in names if name.startswith(f"{model.key}/".encode())]
+        own = [name for name in names if name.startswith(starts)]
         for name in own:
             yield Command(("UNLINK", name))
         yield from work.locking("lock")
@@ -53,8 +54,6 @@ def rename_model(work: Work, operation: RenameModel) -> Operation[None]:
     """Refused: objects can't be moved to other keys yet. Raises MigrationError, and nothing has changed."""
     yield from work.locking("lock")
     raise MigrationError(
-        f"{work.task}: objects can't be moved to other keys yet: keep the keys by `class Meta: key = {operation.old!r}` "
-        f"in the renamed class"
+        f"{work.task}: objects can't be moved to other keys yet: keep the keys by `class Meta: key = {operation.old!r}`"
+        f" in the renamed class"
     )
-
-

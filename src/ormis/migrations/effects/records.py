@@ -16,6 +16,11 @@ class Record:
     """
 
     __slots__ = ("_changes", "_read", "_texts", "_values", "pk")
+    _changes: dict[str, None]
+    _read: dict[str, Any]
+    _texts: Mapping[str, bytes | None]
+    _values: Mapping[str, FieldValues]
+    pk: Any
 
     def __init__(self, values: Mapping[str, FieldValues], texts: Mapping[str, bytes | None], pk: str) -> None:
         put = object.__setattr__
@@ -28,7 +33,7 @@ class Record:
     def __getattr__(self, name: str) -> Any:
         values = self._values.get(name)
         if values is None:
-            raise AttributeError(f"the model has no field {name!r} at this migration: {hint_for(name, [*self._values])}")
+            raise _unknown(name, [*self._values])
         if name not in self._read:
             self._read[name] = values.value(self._texts[name])
         return self._read[name]
@@ -36,7 +41,7 @@ class Record:
     def __setattr__(self, name: str, value: Any) -> None:
         values = self._values.get(name)
         if values is None:
-            raise AttributeError(f"the model has no field {name!r} at this migration: {hint_for(name, [*self._values])}")
+            raise _unknown(name, [*self._values])
         if values.field.primary_key:
             raise AttributeError(f"{name!r} is the primary key, which migrations can't change")
         if value is None and not values.field.null:
@@ -60,6 +65,10 @@ class Record:
             if text != before:
                 changes[name] = text
         return changes, {name: self._texts[name] for name in self._read}
+
+
+def _unknown(name: str, known: list[str]) -> AttributeError:
+    return AttributeError(f"the model has no field {name!r} at this migration: {hint_for(name, known)}")
 
 
 class Records:

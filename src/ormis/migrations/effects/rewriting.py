@@ -57,6 +57,7 @@ class Rewriting:
 
     def run(self) -> Operation[None]:
         """Rewrites all objects, those first that an earlier run has left."""
+        self.work.check_cluster(self.model, self.columns)
         yield from self.work.expect(self.model.key)
         yield from self._left()
         while True:

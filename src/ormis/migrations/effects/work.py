@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ...calls import Command, Operation
-from ...errors import MigrationError
+from ...errors import ClusterError, MigrationError
 from ...limits import Limits
 from ...operations.outcomes import raise_outcome, unpack
 from ...operations.upkeep.reindex import reindex
@@ -126,12 +126,12 @@ class Work:
             return rest
         if code == "held":
             raise _held(*rest)
-        if code == "moved":
-            raise MigrationError(
-                f"{self.task}: another process has gone on with this migration, {rest[0]} of its operations are done; "
-                f"run it again to see what is left"
-            )
-        raise_outcome([code, *rest], ())
+        if code != "moved":
+            raise_outcome([code, *rest], ())
+        raise MigrationError(
+            f"{self.task}: another process has gone on with this migration, {rest[0]} of its operations are done; "
+            f"run it again to see what is left"
+        )
 
     def under_lock(self, operation: Operation[Any]) -> Operation[Any]:
         """An operation whose calls do not look at the lock: it is renewed between them."""
@@ -166,12 +166,23 @@ class Work:
 
     def walk(self, model: ModelState, part: str, columns: tuple[str, ...], change: list[Any]) -> Operation[None]:
         """Has the server change all objects of a model, in the order of creation."""
+        self.check_cluster(model, columns)
         yield from self.expect(model.key)
         done = False
         while not done:
             done, count, refused = yield from self.ask(model, columns, what="walk", part=part, change=change)
             self.report.findings += [self.shared(model, one) for one in refused]
             self.advance(count)
+
+    def check_cluster(self, model: ModelState, columns: tuple[str, ...]) -> None:
+        """Raises ClusterError if columns are to be changed whose values are unique over several partitions."""
+        if self.limits.partitions > 1:
+            for one in model.constraints:
+                if one.columns & {*columns}:
+                    raise ClusterError(
+                        f"{self.task}: {', '.join(one.fields)} is unique over several partitions, and migrations can't "
+                        f"change such values yet: remove the constraint before, and add it again behind this"
+                    )
 
 
 def _held(text: str, left: int) -> MigrationError:
