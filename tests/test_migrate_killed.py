@@ -101,7 +101,7 @@ def start(url: str) -> "subprocess.Popen[str]":
 
 
 def test_a_killed_process_goes_on(db: Any, raw: redis.Redis) -> None:
-    """kill -9 of the process at random moments, until one comes to its end."""
+    """Kill -9 of the process at random moments, until one comes to its end."""
     filled(db)
     url = db.url + ("&" if "?" in db.url else "?") + f"prefix={db.prefix}"
     for turn in range(8):
@@ -123,7 +123,7 @@ def test_a_killed_process_goes_on(db: Any, raw: redis.Redis) -> None:
 
 
 def test_a_killed_server_goes_on(server_kind: str, tmp_path: Path) -> None:
-    """kill -9 of the server at random moments: what it has acknowledged is there, and the next run goes on."""
+    """Kill -9 of the server at random moments: what it has acknowledged is there, and the next run goes on."""
     options = ("--appendonly", "yes", "--appendfsync", "always")
     url = ""
     for turn in range(6):

@@ -223,7 +223,8 @@ class ModelState:
     """The state of a model in the database.
 
     memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
-    known to the database alone. cached: it has Meta.cache.
+    known to the database alone. cached: it has Meta.cache. drift: columns that are stored as another kind of value than
+    the model declares, `votes: declared int, stored text`: it needs a migration.
     """
 
     name: str
@@ -233,6 +234,7 @@ class ModelState:
     indexes: tuple[IndexState, ...]
     declared: bool = True
     cached: bool = False
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
