@@ -26,7 +26,7 @@ local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
 local request, found, note = findings.request, findings.found, findings.note
 local ask, set_aside = findings.ask, findings.set_aside
-local next_keys = require('upkeep.next_keys')
+local with_places = require('upkeep.next_keys').with_places
 local verify = require('upkeep.verify')
 local verify_object, row_at, index_name = verify.verify_object, verify.row_at, verify.index_name
 local awaited, expired = verify.awaited, verify.expired
@@ -64,7 +64,7 @@ local function pack_row(row, width)
 end
 
 local function walk_objects()
-  local pks, places, place = next_keys(m, request.after, request.count, ask)
+  local pks, places, place = with_places(m, request.after, request.count, ask)
   local rows, count = {}, 0
   for i = 1, #pks do
     local row = verify_object(m, pks[i])

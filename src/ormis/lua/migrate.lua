@@ -25,7 +25,7 @@ local models = require('model.models')
 local changing = require('upkeep.changing')
 local migration = require('upkeep.migration')
 local request = migration.request
-local next_keys = require('upkeep.next_keys')
+local with_places = require('upkeep.next_keys').with_places
 local pack_rows = require('server.pack_rows')
 
 local SLOWER = 5
@@ -36,7 +36,7 @@ local read = 0
 
 -- The next objects behind a place, as many as their texts allow.
 local function page_after(after, count)
-  local pks, places, place = next_keys(m, after, count, call)
+  local pks, places, place = with_places(m, after, count, call)
   local rows, names = {}, {unpack(m.columns, 1, request.width)}
   for i = 1, #pks do
     if read > request.bytes and places[i] ~= places[i - 1] then return rows, places[i - 1] end

@@ -8,31 +8,45 @@
 --      object takes that is in an index concerned.
 
 local KEY = require('server.keys')
-local call = require('server.call')
+local call, pcommand = require('server.call'), redis.pcall
 local changing = require('upkeep.changing')
-local next_keys = require('upkeep.next_keys')
+local pks_behind = require('upkeep.next_keys').pks_behind
 
--- Functions of the key of a hash, which change it, where no index is concerned.
+local CHUNK = 4000  -- keys of one command
+
+-- Changes of the hashes with these keys, where no index is concerned.
 local plain = {}
 
-function plain.fill(m, request)
+-- Whether there is a hash at each of these keys; one command for all.
+local function all_exist(keys)
+  for first = 1, #keys, CHUNK do
+    local last = math.min(first + CHUNK - 1, #keys)
+    if call('EXISTS', unpack(keys, first, last)) ~= last - first + 1 then return false end
+  end
+  return true
+end
+
+function plain.fill(m, request, keys)
   local name, text, kinds = m.columns[2], request.change[2], request.change[3]
-  return function(key)
-    if kinds and not kinds[call('HGET', key, m.columns[3]) or ''] then return end
-    if call('EXISTS', key) == 1 then call('HSETNX', key, name, text) end
+  local sure = not kinds and all_exist(keys)
+  for i = 1, #keys do
+    local key = keys[i]
+    local meant = sure or call('EXISTS', key) == 1 and not (kinds and not kinds[call('HGET', key, m.columns[3]) or ''])
+    local reply = meant and pcommand('HSETNX', key, name, text)
+    if type(reply) == 'table' then require('server.failure').refuse(reply.err, key) end
   end
 end
 
-function plain.remove(m)
-  return function(key) call('HDEL', key, m.columns[2]) end
+function plain.remove(m, _, keys)
+  for i = 1, #keys do call('HDEL', keys[i], m.columns[2]) end
 end
 
-function plain.rename(m)
-  return function(key)
-    local text = call('HGET', key, m.columns[2])
+function plain.rename(m, _, keys)
+  for i = 1, #keys do
+    local text = call('HGET', keys[i], m.columns[2])
     if text then
-      call('HSETNX', key, m.columns[3], text)
-      call('HDEL', key, m.columns[2])
+      call('HSETNX', keys[i], m.columns[3], text)
+      call('HDEL', keys[i], m.columns[2])
     end
   end
 end
@@ -72,10 +86,11 @@ end
 local function step(m, request, after, slower)
   local concerned = changing.concerned(m, 2, request.width)
   local count = concerned and math.max(1, math.floor(request.count / slower)) or request.count
-  local pks, _, place = next_keys(m, after, count, call)
+  local pks, place = pks_behind(m, after, count)
   if concerned then return pks, place, change_each(m, request, pks) end
-  local change, start = plain[request.change[1]](m, request), m.base .. KEY.object
-  for i = 1, #pks do change(start .. pks[i]) end
+  local start, keys = m.base .. KEY.object, {}
+  for i = 1, #pks do keys[i] = start .. pks[i] end
+  plain[request.change[1]](m, request, keys)
   return pks, place, {}
 end
 

@@ -7,7 +7,7 @@
 local KEY = require('server.keys')
 local call = require('server.call')
 local key_part = require('server.key_part')
-local next_keys = require('upkeep.next_keys')
+local pks_behind = require('upkeep.next_keys').pks_behind
 
 local function move_links(base, pk, old, new)
   local from = base .. KEY.links .. old .. '/' .. key_part(pk)
@@ -22,7 +22,7 @@ end
 local function step(m, request, after)
   local change = request.change
   if change[1] == 'links' then
-    local pks, _, place = next_keys(m, after, request.count, call)
+    local pks, place = pks_behind(m, after, request.count)
     for i = 1, #pks do move_links(m.base, pks[i], change[2], change[3]) end
     return pks, place, {}
   end
