@@ -20,8 +20,8 @@ from ormis.errors import MigrationError
 from ormis.migrations import executor
 from servers import start_server
 
-OBJECTS = 60
-SMALL = ormis.Limits(migrated_objects=7, checked_objects=7)
+OBJECTS = 100
+SMALL = ormis.Limits(migrated_objects=60, checked_objects=7)
 LOCK = "ormis/migrating/lock"
 pytestmark = pytest.mark.single_server("kills its server, or counts its calls")
 

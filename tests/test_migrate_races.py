@@ -28,7 +28,7 @@ from ormis.migrations.state import ConstraintState, FieldState, IndexState
 
 MODULE = __name__
 KEY = f"{MODULE}_row"
-SMALL = ormis.Limits(migrated_objects=5, checked_objects=5)
+SMALL = ormis.Limits(migrated_objects=60, checked_objects=5)
 OLD: dict[str, Any] = {
     "text": (str, Field(index="sorted")),
     "votes": (int, Field(default=0, index=True)),

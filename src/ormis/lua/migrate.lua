@@ -3,8 +3,8 @@
 -- KEYS[1]  ormis/models
 -- ARGV[1]  the key prefix; ARGV[2] the request, see upkeep/migration.lua; ARGV[3], ARGV[4] shape and declaration of a
 --          model; indexes and constraints that the database knows beside these are kept right, too
--- The request has count and bytes, the sizes of a step; where an index or constraint is concerned `count` is divided by
--- SLOWER. `what`:
+-- The request has count and bytes, the sizes of a step; where an index or constraint is concerned, and of objects that
+-- are read or written by a client, `count` is divided by SLOWER. `what`:
 --   'declare'  stores the declaration beside what the database knows, so that clients keep both
 --   'walk'     changes the next objects by `change`, see upkeep/field_changes.lua and
 --              upkeep/key_changes.lua
@@ -22,13 +22,12 @@ local KEY = require('server.keys')
 local server = require('server.server')
 local call, answer = server.call, server.answer
 local models = require('model.models')
-local changing = require('upkeep.changing')
 local migration = require('upkeep.migration')
 local request = migration.request
 local with_places = require('upkeep.next_keys').with_places
 local pack_rows = require('server.pack_rows')
 
-local SLOWER = 5
+local SLOWER = 20
 local m
 
 -- How many bytes of texts this step has read.
@@ -68,9 +67,7 @@ end
 function action.page()
   local record = migration.read()
   if record.done then return {'ok', 'done'} end
-  local count = request.count
-  if changing.concerned(m, 2, request.width) then count = math.max(1, math.floor(count / SLOWER)) end
-  local rows, place = page_after(record.after, count)
+  local rows, place = page_after(record.after, math.max(1, math.floor(request.count / SLOWER)))
   return {'rows', record.after, place, pack_rows(rows, request.width + 2)}
 end
 
