@@ -30,12 +30,8 @@ def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[
         models: Modules = None,
         name: Annotated[str | None, typer.Option("--name", help="The name of the file, behind its number.")] = None,
         empty: Annotated[bool, typer.Option("--empty", help="Write a migration to be filled by hand.")] = False,
-        check: Annotated[
-            bool, typer.Option("--check", help="Write nothing; exit code 1 if changes are missing.")
-        ] = False,
-        merge: Annotated[
-            bool, typer.Option("--merge", help="Write a migration that follows several branches.")
-        ] = False,
+        check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if one is missing.")] = False,
+        merge: Annotated[bool, typer.Option("--merge", help="Write one that follows several branches.")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files; write nothing.")] = False,
         no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing; nothing is renamed then.")] = False,
     ) -> None:

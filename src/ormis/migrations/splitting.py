@@ -84,7 +84,7 @@ def creators(graph: Graph) -> Mapping[str, str]:
 
 
 def _concerned(operation: Operation, state: ProjectState) -> set[str]:
-    """The keys of the models that an operation needs as they are: its own, those that it refers to, or that refer to it."""
+    """The keys of the models that an operation needs as they are: of both sides of relations."""
     keys = {key_of(operation)}
     if isinstance(operation, CreateModel):
         keys |= {one.to for one in (*operation.model.relations, *operation.model.links)}
