@@ -172,6 +172,11 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         name = state.name if state.declared else "(not declared)" if models else "-"
         table.add_row(*map(Text, (name, state.key, f"{state.objects:,}", memory, _lines(indexes))))
     _console().print(table)
+    drift = [f"{state.name}.{one}" for state in states for one in state.drift]
+    for one in drift:
+        _print(one)
+    if drift:
+        _print("run ormis makemigrations and ormis migrate")
     cached = [state.name for state in states if state.cached]
     if cached or listening:
         _print(f"kept in processes (Meta.cache): {', '.join(cached) or '-'}; connections told of changes: {listening}")

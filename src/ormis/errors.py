@@ -49,6 +49,10 @@ class MigrationError(OrmisError):
     """Migrations can't be read, ordered or run as they are."""
 
 
+class MigrationWarning(UserWarning):
+    """Models need a migration: the database stores fields of them in another way than they declare."""
+
+
 class ModelError(OrmisError, TypeError):
     """A model class can't be made as it is declared."""
 

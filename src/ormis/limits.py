@@ -26,6 +26,7 @@ class Limits:
     changed, deleted: objects that one call of a queryset's update() or expire(), or delete(), changes.
     checked_objects, checked_keys, checked_entries, scanned_keys: objects, keys, entries of an index in one call of
         check() and reindex(), and keys in one SCAN.
+    migrated_objects: objects in one call of migrate(), of 2 to 5 us each; a fifth of them where an index is concerned.
     sampled_objects: objects whose memory inspect() asks for.
     partitions: those of the database, of which a call reaches one; connect() says how many.
     """
@@ -47,6 +48,7 @@ class Limits:
     checked_keys: int = 200
     checked_entries: int = 250
     scanned_keys: int = 1000
+    migrated_objects: int = 1000
     sampled_objects: int = 20
     partitions: int = 1
 

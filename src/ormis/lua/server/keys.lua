@@ -15,8 +15,8 @@
 --   elsewhere.lua
 -- In: ARGV[1], the prefix of every key, '' if the database has none.
 -- Out: prefix and these parts: object, ids, next_id, index, unique, links, expiry, layout, once, expiring, expired,
---      reindex, set_aside, claims, registered, admitted, orphaned. They are texts, since a call of a function costs as
---      much as to put together a key.
+--      reindex, set_aside, claims, registered, admitted, orphaned, migrations, migrating, columns. They are
+--      texts, since a call of a function costs as much as to put together a key.
 
 local prefix = ARGV[1]
 
@@ -25,4 +25,5 @@ return {
   links = '/links/', expiry = '/expiry', layout = 'ormis/layout', once = 'ormis/once/', expiring = 'ormis/expiring/',
   expired = 'ormis/expired/', reindex = 'ormis/reindex', set_aside = 'ormis/set_aside/', claims = 'ormis/claims/',
   registered = 'ormis/registered/', admitted = 'ormis/admitted/', orphaned = 'ormis/orphaned/',
+  migrations = 'ormis/migrations', migrating = 'ormis/migrating', columns = 'ormis/columns',
 }

@@ -1,6 +1,7 @@
 """What was found in several partitions of a database, as of one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...reports import IndexState, ModelState, Reindexed, Report
 
@@ -53,4 +54,4 @@ def _total_state(same: Sequence[ModelState]) -> ModelState:
             if index.name not in indexes or index.state == "incomplete":
                 indexes[index.name] = index
     memory = bytes_ / objects if objects else None
-    return ModelState(first.name, first.key, objects, memory, (*indexes.values(),), first.declared, first.cached)
+    return replace(first, objects=objects, memory=memory, indexes=(*indexes.values(),))
