@@ -22,6 +22,7 @@ from rich.text import Text
 
 import ormis
 
+from . import migration_commands
 from . import shell as interpreter
 
 app = typer.Typer(
@@ -405,3 +406,6 @@ def _table(*columns: str) -> Table:
 
 def _lines(items: list[str]) -> str:
     return "\n".join(items) or "-"
+
+
+migration_commands.register(app, _load, _failures, _print)

@@ -7,6 +7,7 @@ class Migration(migrations.Migration):
     operations = [migrations.RenameField("question", "text", "question_text")]
 """
 
+from .making import NewMigration, Project, make_merges, make_migrations
 from .migration import Migration
 from .operations import (
     AddConstraint,
@@ -24,6 +25,7 @@ from .operations import (
     RenameModel,
     RunPython,
 )
+from .questioner import Asking
 from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, RelationState
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "AlterField",
     "AlterModel",
     "AlterRelation",
+    "Asking",
     "ConstraintState",
     "CreateModel",
     "DeleteModel",
@@ -41,6 +44,8 @@ __all__ = [
     "LinkState",
     "Migration",
     "ModelState",
+    "NewMigration",
+    "Project",
     "RelationState",
     "RemoveConstraint",
     "RemoveField",
@@ -48,4 +53,6 @@ __all__ = [
     "RenameField",
     "RenameModel",
     "RunPython",
+    "make_merges",
+    "make_migrations",
 ]
