@@ -6,6 +6,7 @@ from typing import Any
 from ormis.connecting import current_default
 from ormis.migrations import executor
 from ormis.migrations.declared import declared_state
+from ormis.migrations.graph import Graph
 from ormis.migrations.migration import Loaded, Name
 from ormis.migrations.operations import AddField, CreateModel, RemoveField
 from ormis.migrations.state import FieldState
@@ -19,11 +20,12 @@ from .place import batches
 FIELD = "rank"
 
 
-def plan(model: Any, *operations: Any, name: str = "0002_rank") -> list[Loaded]:
+def plan(model: Any, *operations: Any, name: str = "0002_rank") -> Graph:
     """A migration that makes the model, and one of these operations."""
     made = [CreateModel(one) for one in declared_state([model]).models.values()]
     first = Loaded(Name("bench", "0001_initial"), (), tuple(made), "1")
-    return [first, Loaded(Name("bench", name), (first.name,), operations, "1")]
+    second = Loaded(Name("bench", name), (first.name,), operations, "1")
+    return Graph([first, second] if operations else [first])
 
 
 def added(model: Any) -> AddField:
@@ -53,7 +55,7 @@ class Backfill(Line):
                     pipe.hdel(key, FIELD)
                 pipe.execute()
         self.place.client.delete("ormis/migrations")
-        executor.migrate(plan(Player)[:1], self.place.database)
+        executor.execute(plan(Player), self.place.database)
 
     def hand(self) -> Work:
         self.empty()
@@ -70,7 +72,7 @@ class Backfill(Line):
 
     def ormis(self) -> Work:
         self.empty()
-        return lambda: executor.migrate(plan(Player, added(Player)), self.place.database)
+        return lambda: executor.execute(plan(Player, added(Player)), self.place.database)
 
     def check(self) -> None:
         assert self.place.column([key.encode() for key in self.keys], FIELD) == [b"5"] * len(self.keys)
@@ -79,7 +81,7 @@ class Backfill(Line):
 def fill_and_empty() -> None:
     """The work of the other process."""
     operations = added(Gadget), RemoveField(Gadget.__key__, FIELD)
-    executor.migrate(plan(Gadget, *operations, name=f"0002_{time_ns()}"), current_default())
+    executor.execute(plan(Gadget, *operations, name=f"0002_{time_ns()}"), current_default())
 
 
 WORK["backfill"] = fill_and_empty

@@ -6,6 +6,7 @@ from typing import Any
 import ormis
 from model_factory import make
 from ormis.migrations.declared import declared_state
+from ormis.migrations.graph import Graph
 from ormis.migrations.migration import Loaded, Name
 from ormis.migrations.operations import CreateModel
 from ormis.schema import registry
@@ -22,13 +23,13 @@ def version(name: str, module: str, meta: Any = None, base: Any = ormis.Model, *
     return make(name, module, base, meta={"key": key, **(meta or {})}, **fields)
 
 
-def plan(*migrations: Iterable[Any], checksum: str = "1") -> list[Loaded]:
+def plan(*migrations: Iterable[Any], checksum: str = "1") -> Graph:
     """Migrations of these operations, each behind the one before."""
     names = [Name(APP, f"{number:04}_step") for number in range(1, len(migrations) + 1)]
-    return [
+    return Graph(
         Loaded(name, tuple(names[number - 1 : number] if number else ()), tuple(operations), checksum)
         for number, (name, operations) in enumerate(zip(names, migrations, strict=True))
-    ]
+    )
 
 
 def created(*models: Any) -> list[Any]:

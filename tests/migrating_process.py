@@ -57,5 +57,5 @@ def whole_plan() -> Any:
 if __name__ == "__main__":
     with ormis.connect(sys.argv[1], limits=ormis.Limits(migrated_objects=60, checked_objects=7)) as database:
         print("begin", flush=True)
-        executor.migrate(whole_plan(), database)
+        executor.execute(whole_plan(), database)
         print("end", flush=True)

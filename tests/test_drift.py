@@ -94,9 +94,9 @@ async def test_async_code_is_warned(db: Any) -> None:
 def test_a_migration_ends_the_drift(db: Any, raw: redis.Redis) -> None:
     """Its end stores the kinds of the models behind it."""
     old = item(int)
-    executor.migrate(plan(created(old)), db)
+    executor.execute(plan(created(old)), db)
     old(text="a", votes=1).save()
-    executor.migrate(plan(created(old), [AlterField(KEY, FieldState("votes", "str"))]), db)
+    executor.execute(plan(created(old), [AlterField(KEY, FieldState("votes", "str"))]), db)
     assert columns(raw) == {"id": "int", "text": "text", "votes": "text"}
     model = item(str)
     with again(db) as other:

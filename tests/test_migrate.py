@@ -36,7 +36,7 @@ def first(**fields: Any) -> Any:
 def stored(db: Any, *texts: str, **fields: Any) -> Any:
     """Objects of the first version, whose migration has run."""
     model = first(**fields)
-    executor.migrate(plan(created(model)), db)
+    executor.execute(plan(created(model)), db)
     for number, text in enumerate(texts, 1):
         model(text=text, votes=number).save()
     return model
@@ -44,7 +44,7 @@ def stored(db: Any, *texts: str, **fields: Any) -> Any:
 
 def migrated(db: Any, model: Any, *operations: Any) -> Migrated:
     """The result of one more migration."""
-    return executor.migrate(plan(created(model), operations), db)
+    return executor.execute(plan(created(model), operations), db)
 
 
 def assert_fine(db: Any, *models: Any) -> None:
@@ -58,8 +58,8 @@ def assert_fine(db: Any, *models: Any) -> None:
 def test_migrations_run_once(db: Any) -> None:
     """The report names what ran; the next run has nothing to do."""
     model = first()
-    assert executor.migrate(plan(created(model)), db).applied == ["polls.0001_step"]
-    again = executor.migrate(plan(created(model)), db)
+    assert executor.execute(plan(created(model)), db).applied == ["polls.0001_step"]
+    again = executor.execute(plan(created(model)), db)
     assert (again.applied, again.ok, str(again)) == ([], True, "nothing to migrate: 0 objects looked at, 0 findings")
 
 
@@ -154,7 +154,7 @@ def test_another_default_leaves_what_absent_texts_stood_for(db: Any, raw: Any) -
     old = stored(db, "a", "b")
     migrated(db, old, AddField(KEY, FieldState("rank", "int", 3)))
     operations = [AddField(KEY, FieldState("rank", "int", 3))], [AlterField(KEY, FieldState("rank", "int", 4))]
-    executor.migrate(plan(created(old), *operations), db)
+    executor.execute(plan(created(old), *operations), db)
     new = first(rank=(int, 4))
     assert [one.rank for one in new.objects.all()] == [3, 3]
     assert new(text="c", votes=1).save().rank == 4
@@ -216,7 +216,7 @@ async def test_async_code_migrates(db: Any) -> None:
     """amigrate() is the same."""
     old = stored(db, "a", "b")
     operations = [AddField(KEY, FieldState("rank", "int"), value=5)]
-    report = await executor.amigrate(plan(created(old), operations), db)
+    report = await executor.aexecute(plan(created(old), operations), db)
     assert report.applied == ["polls.0002_step"]
     assert [one.rank for one in first(rank=(int, ...)).objects.all()] == [5, 5]
 
@@ -224,6 +224,6 @@ async def test_async_code_migrates(db: Any) -> None:
 def test_fake_runs_nothing(db: Any, raw: Any) -> None:
     """With fake the history is written and objects stay as they are."""
     old = stored(db, "a")
-    executor.migrate(plan(created(old), [RemoveField(KEY, "text")]), db, fake=True)
+    executor.execute(plan(created(old), [RemoveField(KEY, "text")]), db, fake=True)
     assert raw.hget(f"{KEY}:1", "text") == b"a"
     assert raw.hlen("ormis/migrations") == 2

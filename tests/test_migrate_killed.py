@@ -29,7 +29,7 @@ pytestmark = pytest.mark.single_server("kills its server, or counts its calls")
 def filled(db: Any) -> None:
     """A database with objects of the old version."""
     model = old_version()
-    executor.migrate(plan(created(model)), db)
+    executor.execute(plan(created(model)), db)
     model.objects.using(db).bulk_create([model(text=f"t{n}", votes=n % 7, extra="x") for n in range(OBJECTS)])
 
 
@@ -79,7 +79,7 @@ def test_a_run_that_dies_after_any_call_goes_on(db: Any) -> None:
         randomly = random.Random(7)
         for _ in range(500):
             small.client.delete(f"{small.prefix}{LOCK}")  # the lock of the dead one has ended
-            operation = executor.run(whole_plan(), SMALL, None, False, "lock")
+            operation = executor.run(whole_plan(), None, SMALL, None, False, "lock")
             try:
                 small.run(cut_after(operation, randomly.randrange(3, 12)))
                 break
@@ -118,7 +118,7 @@ def test_a_killed_process_goes_on(db: Any, raw: redis.Redis) -> None:
             break
     else:
         raw.delete(LOCK)
-        executor.migrate(whole_plan(), db)
+        executor.execute(whole_plan(), db)
     assert_migrated(db)
 
 
@@ -162,7 +162,7 @@ def test_a_cut_connection(db: Any, server: Any) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sync, "send", breaking)
-        executor.migrate(whole_plan(), db)
+        executor.execute(whole_plan(), db)
     assert_migrated(db)
 
 
@@ -172,26 +172,26 @@ def test_a_cut_connection(db: Any, server: Any) -> None:
 def test_a_second_process_is_told_who_migrates(db: Any, raw: redis.Redis) -> None:
     """The error names the process and the time; when the lock has ended by itself the next one takes over."""
     filled(db)
-    operation = executor.run(whole_plan(), db.limits, None, False, executor.new_lock())
+    operation = executor.run(whole_plan(), None, db.limits, None, False, executor.new_lock())
     with pytest.raises(Cut):
         db.run(cut_after(operation, 6))
     with pytest.raises(MigrationError, match=r"run by process \d+ on .* since \d{4}-.* wait until it is done"):
-        executor.migrate(whole_plan(), db)
+        executor.execute(whole_plan(), db)
     assert 0 < raw.pttl(LOCK) <= 30_000
     raw.pexpire(LOCK, 1)
     time.sleep(0.01)
-    executor.migrate(whole_plan(), db)
+    executor.execute(whole_plan(), db)
     assert_migrated(db)
 
 
 def test_a_process_that_comes_back_late_is_told(db: Any, raw: redis.Redis) -> None:
     """One that was suspended while another took over does nothing more: the next step is refused."""
     filled(db)
-    first = executor.run(whole_plan(), db.limits, None, False, "first")
+    first = executor.run(whole_plan(), None, db.limits, None, False, "first")
     with pytest.raises(Cut) as cut:
         db.run(cut_after(first, 9))
     raw.delete(LOCK)
-    executor.migrate(whole_plan(), db)
+    executor.execute(whole_plan(), db)
     before = {key: raw.hgetall(key) for key in raw.scan_iter(f"{KEY}:*")}
 
     with pytest.raises(MigrationError, match="another process has gone on with this migration"):

@@ -81,7 +81,7 @@ CASES: dict[str, tuple[list[Any], dict[str, Any]]] = {
 
 def between_calls(db: Any, others: Callable[[], object], *migrations: Any) -> Any:
     """Migrates; the others do something before each call."""
-    operation = executor.run(plan(*migrations), SMALL, None, False, "lock")
+    operation = executor.run(plan(*migrations), None, SMALL, None, False, "lock")
 
     def steps() -> Any:
         reply = None
@@ -104,7 +104,7 @@ def test_clients_write_between_all_steps(db: Any, case: str) -> None:
     operations, fields = CASES[case]
     old = row(**OLD)
     before = created(old)
-    executor.migrate(plan(before), db)
+    executor.execute(plan(before), db)
     old.objects.using(db).bulk_create([old(text=f"t{n}", votes=n, slug=f"s{n}") for n in range(40)])
     new = row(**fields)
     numbers = iter(range(100, 10_000))
@@ -142,7 +142,7 @@ def test_a_function_is_applied_once_to_each_object(db: Any) -> None:
     """Objects that change between the reading and the writing of a page are looked at again, with their new values."""
     old = row(**OLD)
     before = created(old)
-    executor.migrate(plan(before), db)
+    executor.execute(plan(before), db)
     old.objects.using(db).bulk_create([old(text=f"t{n}", votes=0) for n in range(30)])
     turn = iter(range(10_000))
 
@@ -161,7 +161,7 @@ def test_writers_in_other_threads(db: Any) -> None:
     """The same with clients that do not wait for each other."""
     old = row(**OLD)
     before = created(old)
-    executor.migrate(plan(before), db)
+    executor.execute(plan(before), db)
     old.objects.using(db).bulk_create([old(text=f"t{n}", votes=0) for n in range(300)])
     stop = threading.Event()
     counts = [0] * 301
@@ -178,7 +178,7 @@ def test_writers_in_other_threads(db: Any) -> None:
     for one in writers:
         one.start()
     try:
-        executor.migrate(plan(before, [RunPython(KEY, add_thousand)]), db)
+        executor.execute(plan(before, [RunPython(KEY, add_thousand)]), db)
     finally:
         stop.set()
         for one in writers:
@@ -213,12 +213,12 @@ def test_migrated_objects_are_those_that_the_new_model_converts(
     old = row(value=(annotation, ...))
     before = created(old)
     given_values = data.draw(st.lists(values, max_size=6))
-    executor.migrate(plan(before), db)
+    executor.execute(plan(before), db)
     for value in given_values:
         old(value=value).save(using=db)
     texts = [raw.hget(f"{KEY}:{pk}", "value") for pk in range(1, len(given_values) + 1)]
     kind = "" if new_type != "list[int]" else "json"
-    report = executor.migrate(plan(before, [AlterField(KEY, FieldState("value", new_type, kind=kind))]), db)
+    report = executor.execute(plan(before, [AlterField(KEY, FieldState("value", new_type, kind=kind))]), db)
     new = row(value=(TYPES[new_type][0], ...))
     kept = {int(one.key.rpartition(":")[2]) for one in report.findings}
     adapter = TypeAdapter(TYPES[new_type][0])

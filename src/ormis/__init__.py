@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         IntegrityError,
         LayoutError,
         MigrationError,
+        MigrationWarning,
         ModelError,
         MultipleObjectsReturned,
         NotConnected,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         Finding,
         IndexState,
         Loaded,
+        Migrated,
         ModelState,
         Progress,
         Reindexed,
@@ -102,14 +104,14 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
     "dump", "adump", "load", "aload", "migrations",
-    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress", "Reindexed",
+    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "Migrated", "ModelState", "Progress", "Reindexed",
     "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
-    "LayoutError", "MigrationError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError",
-    "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
+    "LayoutError", "MigrationError", "MigrationWarning", "ModelError", "MultipleObjectsReturned", "NotConnected",
+    "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
 ]  # fmt: skip
 
 # A name is loaded when it is first used, as in pydantic: an import of ormis loads none of the modules that the program
@@ -124,7 +126,7 @@ _HOMES = {
     "drivers.capture": "capture_calls",
     "errors": """
         ClusterError ConflictError DoesNotExist FieldError ForeignKeyViolation IntegrityError LayoutError
-        MigrationError ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
+        MigrationError MigrationWarning ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
         RelationNotLoaded RestrictedError StoredDataError UniqueViolation
     """,
     "fetching": "FETCH_ONE FETCH_PEERS RAISE FetchMode",
@@ -147,7 +149,7 @@ _HOMES = {
     "querysets.managers": "Manager",
     "querysets.prefetching": "aprefetch_related_objects prefetch_related_objects",
     "querysets.queryset": "QuerySet",
-    "reports": "CacheStats Copied Dumped Finding IndexState Loaded ModelState Progress Reindexed Report",
+    "reports": "CacheStats Copied Dumped Finding IndexState Loaded Migrated ModelState Progress Reindexed Report",
     "schema.fields": "Field",
     "schema.hooks": "after_delete after_save before_delete before_save",
     "schema.options": "Index UniqueConstraint",

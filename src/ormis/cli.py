@@ -408,4 +408,4 @@ def _lines(items: list[str]) -> str:
     return "\n".join(items) or "-"
 
 
-migration_commands.register(app, _load, _failures, _print)
+migration_commands.register(app, _load, _failures, _print, _bar)

@@ -1,8 +1,9 @@
 """The commands of migrations: `ormis makemigrations`, `ormis showmigrations`. `ormis migrate` stands here as well."""
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -13,16 +14,55 @@ import ormis
 Modules = Annotated[
     list[str] | None, typer.Option("--models", help="A module that declares models, as one imports it; repeatable.")
 ]
+Url = Annotated[
+    str | None, typer.Option(envvar="ORMIS_URL", help="The database; without it the embedded one in ./.ormis.")
+]
 App = Annotated[str | None, typer.Argument(help="The application; all of the modules by default.")]
 Loads = Callable[[list[str] | None, bool], list[ModuleType]]
 Failures = Callable[[], AbstractContextManager[None]]
 
 
-def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None]) -> None:
+def register(
+    app: typer.Typer,
+    load: Loads,
+    failures: Failures,
+    show: Callable[[str], None],
+    bar: Callable[[], AbstractContextManager[Callable[[ormis.Progress], None]]],
+) -> None:
     """Adds the commands.
 
-    load: imports modules. failures: reports errors and ends with exit code 2. show: prints a line.
+    load: imports modules. failures: reports errors and ends with exit code 2. show: prints a line. bar: shows progress.
     """
+
+    @app.command()
+    def migrate(  # pyright: ignore[reportUnusedFunction] - typer has it
+        application: App = None,
+        name: Annotated[str | None, typer.Argument(help="Only up to this migration, or the beginning of it.")] = None,
+        models: Modules = None,
+        url: Url = None,
+        plan: Annotated[bool, typer.Option("--plan", help="Show what would run; change nothing.")] = False,
+        fake: Annotated[bool, typer.Option("--fake", help="Only write down that they ran.")] = False,
+        show_most: Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")] = 50,
+    ) -> None:
+        """Run the migrations that have not run on a database.
+
+        Clients may go on reading and writing meanwhile; after an interruption the same command goes on where it was.
+        Exit code 1 says that values could not be converted, or are not unique; they are listed, and nothing is lost.
+        """
+        with failures():
+            project = _project(load(models, True))
+            with ormis.connect(url) as database, _without_warning():
+                if plan:
+                    _show_plan(ormis.migrations.planned(project, database, application, name), show)
+                    raise typer.Exit(0)
+                with bar() as watch:
+                    migrated = ormis.migrations.migrate(project, database, application, name, fake=fake, progress=watch)
+        for finding in migrated.findings[:show_most]:
+            show(str(finding))
+        if len(migrated.findings) > show_most:
+            show(f"... and {len(migrated.findings) - show_most} more")
+        show(str(migrated))
+        raise typer.Exit(0 if migrated.ok else 1)
 
     @app.command()
     def makemigrations(  # pyright: ignore[reportUnusedFunction] - typer has it
@@ -61,6 +101,23 @@ def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[
         if not made:
             show("nothing to merge" if merge else "no changes")
         raise typer.Exit(1 if check and made else 0)
+
+
+@contextmanager
+def _without_warning() -> Generator[None]:
+    """The database needs a migration: that is why it is migrated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ormis.MigrationWarning)
+        yield
+
+
+def _show_plan(plan: list[tuple[str, list[str]]], show: Callable[[str], None]) -> None:
+    for name, operations in plan:
+        show(name)
+        for one in operations:
+            show(f"  {one}")
+    if not plan:
+        show("nothing to migrate")
 
 
 def _project(modules: list[ModuleType]) -> Any:

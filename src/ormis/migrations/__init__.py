@@ -7,6 +7,7 @@ class Migration(migrations.Migration):
     operations = [migrations.RenameField("question", "text", "question_text")]
 """
 
+from .executor import amigrate, migrate, planned
 from .making import NewMigration, Project, make_merges, make_migrations
 from .migration import Migration
 from .operations import (
@@ -53,6 +54,9 @@ __all__ = [
     "RenameField",
     "RenameModel",
     "RunPython",
+    "amigrate",
     "make_merges",
     "make_migrations",
+    "migrate",
+    "planned",
 ]
