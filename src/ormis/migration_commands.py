@@ -10,6 +10,9 @@ import typer
 
 import ormis
 
+Url = Annotated[
+    str | None, typer.Option(envvar="ORMIS_URL", help="The database; without it the embedded one in ./.ormis.")
+]
 Modules = Annotated[
     list[str] | None, typer.Option("--models", help="A module that declares models, as one imports it; repeatable.")
 ]
@@ -23,7 +26,11 @@ def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[
 
     load: imports modules. failures: reports errors and ends with exit code 2. show: prints a line.
     """
+    _register_making(app, load, failures, show)
+    _register_showing(app, load, failures, show)
 
+
+def _register_making(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None]) -> None:
     @app.command()
     def makemigrations(  # pyright: ignore[reportUnusedFunction] - typer has it
         application: App = None,
@@ -42,7 +49,7 @@ def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[
         """
         with failures():
             project = _project(load(models, True))
-            asking = not (no_input or check) and sys.stdin.isatty()
+            asking = not (no_input or check) and _is_terminal()
             if merge:
                 made = ormis.migrations.make_merges(project, application, name=name)
             else:
@@ -63,5 +70,33 @@ def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[
         raise typer.Exit(1 if check and made else 0)
 
 
+def _register_showing(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None]) -> None:
+    @app.command()
+    def showmigrations(  # pyright: ignore[reportUnusedFunction] - typer has it
+        application: App = None,
+        url: Url = None,
+        models: Modules = None,
+        plan: Annotated[bool, typer.Option("--plan", help="In the order in which they run.")] = False,
+    ) -> None:
+        """List the migrations, and which of them ran on the database."""
+        with failures():
+            project = _project(load(models, True))
+            with ormis.connect(url) as database:
+                found = ormis.migrations.show_migrations(project, database, application, plan=plan)
+        heading = ""
+        for one in found:
+            if one.name.app != heading and not plan:
+                heading = one.name.app
+                show(heading)
+            mark = " " if one.time is None else "X"
+            show(f" [{mark}] {f'{one.name.app}.' if plan else ''}{one.name.name}")
+        if not found:
+            show("no migrations")
+
+
 def _project(modules: list[ModuleType]) -> Any:
     return ormis.migrations.Project([module.__name__ for module in modules])
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -26,6 +26,7 @@ from .operations import (
     RunPython,
 )
 from .questioner import Asking
+from .showing import Shown, show_migrations
 from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, RelationState
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "RenameField",
     "RenameModel",
     "RunPython",
+    "Shown",
     "make_merges",
     "make_migrations",
+    "show_migrations",
 ]
