@@ -27,7 +27,7 @@ from .operations import (
 )
 from .questioner import Asking
 from .showing import Shown, show_migrations
-from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, RelationState
+from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, ProjectState, RelationState
 
 __all__ = [
     "AddConstraint",
@@ -47,6 +47,7 @@ __all__ = [
     "ModelState",
     "NewMigration",
     "Project",
+    "ProjectState",
     "RelationState",
     "RemoveConstraint",
     "RemoveField",
