@@ -1,4 +1,4 @@
-"""Migrations that are cut off at random moments: the next run goes on, and the result is that of an uninterrupted run."""
+"""Migrations cut off at random moments: the next run goes on, and the result is that of an uninterrupted run."""
 
 import random
 import subprocess

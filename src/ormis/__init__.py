@@ -104,14 +104,15 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
     "dump", "adump", "load", "aload", "migrations",
-    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "Migrated", "ModelState", "Progress", "Reindexed",
-    "Report",
+    "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "Migrated", "ModelState", "Progress",
+    "Reindexed", "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
     "LayoutError", "MigrationError", "MigrationWarning", "ModelError", "MultipleObjectsReturned", "NotConnected",
-    "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
+    "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError",
+    "UniqueViolation",
 ]  # fmt: skip
 
 # A name is loaded when it is first used, as in pydantic: an import of ormis loads none of the modules that the program
@@ -126,8 +127,8 @@ _HOMES = {
     "drivers.capture": "capture_calls",
     "errors": """
         ClusterError ConflictError DoesNotExist FieldError ForeignKeyViolation IntegrityError LayoutError
-        MigrationError MigrationWarning ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
-        RelationNotLoaded RestrictedError StoredDataError UniqueViolation
+        MigrationError MigrationWarning ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError
+        ProtectedError RelationNotLoaded RestrictedError StoredDataError UniqueViolation
     """,
     "fetching": "FETCH_ONE FETCH_PEERS RAISE FetchMode",
     "files": "adump aload dump load",

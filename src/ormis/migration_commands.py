@@ -1,4 +1,4 @@
-"""The commands of migrations: `ormis makemigrations`, `ormis showmigrations`. `ormis migrate` stands here as well."""
+"""The commands of migrations: `ormis makemigrations`, `ormis migrate`, `ormis showmigrations`."""
 
 import sys
 import warnings
@@ -11,59 +11,29 @@ import typer
 
 import ormis
 
-Modules = Annotated[
-    list[str] | None, typer.Option("--models", help="A module that declares models, as one imports it; repeatable.")
-]
 Url = Annotated[
     str | None, typer.Option(envvar="ORMIS_URL", help="The database; without it the embedded one in ./.ormis.")
+]
+Modules = Annotated[
+    list[str] | None, typer.Option("--models", help="A module that declares models, as one imports it; repeatable.")
 ]
 App = Annotated[str | None, typer.Argument(help="The application; all of the modules by default.")]
 Loads = Callable[[list[str] | None, bool], list[ModuleType]]
 Failures = Callable[[], AbstractContextManager[None]]
+Bar = Callable[[], AbstractContextManager[Callable[[ormis.Progress], None]]]
 
 
-def register(
-    app: typer.Typer,
-    load: Loads,
-    failures: Failures,
-    show: Callable[[str], None],
-    bar: Callable[[], AbstractContextManager[Callable[[ormis.Progress], None]]],
-) -> None:
+def register(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None], bar: Bar) -> None:
     """Adds the commands.
 
     load: imports modules. failures: reports errors and ends with exit code 2. show: prints a line. bar: shows progress.
     """
+    _register_making(app, load, failures, show)
+    _register_running(app, load, failures, show, bar)
+    _register_showing(app, load, failures, show)
 
-    @app.command()
-    def migrate(  # pyright: ignore[reportUnusedFunction] - typer has it
-        application: App = None,
-        name: Annotated[str | None, typer.Argument(help="Only up to this migration, or the beginning of it.")] = None,
-        models: Modules = None,
-        url: Url = None,
-        plan: Annotated[bool, typer.Option("--plan", help="Show what would run; change nothing.")] = False,
-        fake: Annotated[bool, typer.Option("--fake", help="Only write down that they ran.")] = False,
-        show_most: Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")] = 50,
-    ) -> None:
-        """Run the migrations that have not run on a database.
 
-        Clients may go on reading and writing meanwhile; after an interruption the same command goes on where it was.
-        Exit code 1 says that values could not be converted, or are not unique; they are listed, and nothing is lost.
-        """
-        with failures():
-            project = _project(load(models, True))
-            with ormis.connect(url) as database, _without_warning():
-                if plan:
-                    _show_plan(ormis.migrations.planned(project, database, application, name), show)
-                    raise typer.Exit(0)
-                with bar() as watch:
-                    migrated = ormis.migrations.migrate(project, database, application, name, fake=fake, progress=watch)
-        for finding in migrated.findings[:show_most]:
-            show(str(finding))
-        if len(migrated.findings) > show_most:
-            show(f"... and {len(migrated.findings) - show_most} more")
-        show(str(migrated))
-        raise typer.Exit(0 if migrated.ok else 1)
-
+def _register_making(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None]) -> None:
     @app.command()
     def makemigrations(  # pyright: ignore[reportUnusedFunction] - typer has it
         application: App = None,
@@ -82,7 +52,7 @@ def register(
         """
         with failures():
             project = _project(load(models, True))
-            asking = not (no_input or check) and sys.stdin.isatty()
+            asking = not (no_input or check) and _is_terminal()
             if merge:
                 made = ormis.migrations.make_merges(project, application, name=name)
             else:
@@ -103,6 +73,38 @@ def register(
         raise typer.Exit(1 if check and made else 0)
 
 
+def _register_running(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None], bar: Bar) -> None:
+    @app.command()
+    def migrate(  # pyright: ignore[reportUnusedFunction] - typer has it
+        application: App = None,
+        name: Annotated[str | None, typer.Argument(help="Only up to this migration, or the beginning of it.")] = None,
+        url: Url = None,
+        models: Modules = None,
+        plan: Annotated[bool, typer.Option("--plan", help="Show what would run; change nothing.")] = False,
+        fake: Annotated[bool, typer.Option("--fake", help="Only write down that they ran.")] = False,
+        most: Annotated[int, typer.Option("--show", min=0, help="How many findings to list.")] = 50,
+    ) -> None:
+        """Run the migrations that have not run on a database.
+
+        Clients may go on reading and writing meanwhile; after an interruption the same command goes on where it was.
+        Exit code 1 says that values could not be converted, or are not unique; they are listed, and nothing is lost.
+        """
+        with failures():
+            project = _project(load(models, True))
+            with ormis.connect(url) as database, _without_warning():
+                if plan:
+                    _show_plan(ormis.migrations.planned(project, database, application, name), show)
+                    raise typer.Exit(0)
+                with bar() as watch:
+                    migrated = ormis.migrations.migrate(project, database, application, name, fake=fake, progress=watch)
+        for finding in migrated.findings[:most]:
+            show(str(finding))
+        if len(migrated.findings) > most:
+            show(f"... and {len(migrated.findings) - most} more")
+        show(str(migrated))
+        raise typer.Exit(0 if migrated.ok else 1)
+
+
 @contextmanager
 def _without_warning() -> Generator[None]:
     """The database needs a migration: that is why it is migrated."""
@@ -120,5 +122,33 @@ def _show_plan(plan: list[tuple[str, list[str]]], show: Callable[[str], None]) -
         show("nothing to migrate")
 
 
+def _register_showing(app: typer.Typer, load: Loads, failures: Failures, show: Callable[[str], None]) -> None:
+    @app.command()
+    def showmigrations(  # pyright: ignore[reportUnusedFunction] - typer has it
+        application: App = None,
+        url: Url = None,
+        models: Modules = None,
+        plan: Annotated[bool, typer.Option("--plan", help="In the order in which they run.")] = False,
+    ) -> None:
+        """List the migrations, and which of them ran on the database."""
+        with failures():
+            project = _project(load(models, True))
+            with ormis.connect(url) as database, _without_warning():
+                found = ormis.migrations.show_migrations(project, database, application, plan=plan)
+        heading = ""
+        for one in found:
+            if one.name.app != heading and not plan:
+                heading = one.name.app
+                show(heading)
+            mark = " " if one.time is None else "X"
+            show(f" [{mark}] {f'{one.name.app}.' if plan else ''}{one.name.name}")
+        if not found:
+            show("no migrations")
+
+
 def _project(modules: list[ModuleType]) -> Any:
     return ormis.migrations.Project([module.__name__ for module in modules])
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -27,7 +27,8 @@ from .operations import (
     RunPython,
 )
 from .questioner import Asking
-from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, RelationState
+from .showing import Shown, show_migrations
+from .state import ConstraintState, FieldState, IndexState, LinkState, ModelState, ProjectState, RelationState
 
 __all__ = [
     "AddConstraint",
@@ -47,6 +48,7 @@ __all__ = [
     "ModelState",
     "NewMigration",
     "Project",
+    "ProjectState",
     "RelationState",
     "RemoveConstraint",
     "RemoveField",
@@ -54,9 +56,11 @@ __all__ = [
     "RenameField",
     "RenameModel",
     "RunPython",
+    "Shown",
     "amigrate",
     "make_merges",
     "make_migrations",
     "migrate",
     "planned",
+    "show_migrations",
 ]

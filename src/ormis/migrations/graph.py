@@ -149,9 +149,8 @@ class Graph:
                 )
             if checksum != own.checksum:
                 raise MigrationError(
-                    f"{shown_name(name)} was edited after it ran, so that the database has what it was before: restore "
-                    f"the file, and put the change into a new migration; if the edit changes nothing that is stored, "
-                    f"ormis migrate {name.app} {name.name} --fake takes it as it is now"
+                    f"{shown_name(name)} was edited after it ran, and the database has what it was before: undo the "
+                    f"edit, and put the change into a new migration"
                 )
             for needed in own.dependencies:
                 if needed not in applied:
