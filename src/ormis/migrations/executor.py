@@ -19,7 +19,7 @@ from ..connecting import checked_database, default_database
 from ..database import Database
 from ..errors import MigrationError, OrmisError
 from ..limits import Limits
-from ..reports import Migrated, Watcher
+from ..reports import Migrated, Report, Watcher
 from ..schema.schema import Schema
 from ..storage.keys import MIGRATING
 from ..transactions import block_of
@@ -123,7 +123,7 @@ def execute(
     finally:
         database.cache.clear()
     between = database.between(partial(check_between, _unique(graph), database.limits, True)) if not fake else []
-    return _total([*reports, *(Migrated(findings=report.findings) for report in between)])
+    return _total([*reports, *map(_shared, between)])
 
 
 async def aexecute(
@@ -146,7 +146,7 @@ async def aexecute(
     finally:
         database.cache.clear()
     between = await database.abetween(partial(check_between, _unique(graph), database.limits, True)) if not fake else []
-    return _total([*reports, *(Migrated(findings=report.findings) for report in between)])
+    return _total([*reports, *map(_shared, between)])
 
 
 def run(
@@ -213,6 +213,11 @@ def _run(work: Work, migration: Loaded, before: ProjectState, behind: ProjectSta
 def _unique(graph: Graph) -> list[Schema]:
     """The models with constraints behind all migrations."""
     return [schema_of(model) for model in graph.state().models.values() if model.constraints]
+
+
+def _shared(report: Report) -> Migrated:
+    """The values that objects of several partitions share."""
+    return Migrated(findings=[one for one in report.findings if one.kind == "unique-duplicate"])
 
 
 def _total(reports: Sequence[Migrated]) -> Migrated:
