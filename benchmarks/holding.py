@@ -111,7 +111,11 @@ class Holding(Line):
         """Nothing: there are no two sides."""
 
     def _busy(self) -> list[float]:
-        command = [sys.executable, "-c", f"from {__name__} import main; main({self.place.url!r}, {self.work!r})"]
+        command = [
+            sys.executable,
+            "-c",
+            f"from {type(self).__module__} import main; main({self.place.url!r}, {self.work!r})",
+        ]
         root = Path(__file__).parent.parent
         with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             assert other.stdout.readline() == b"ready\n"

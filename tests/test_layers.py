@@ -42,12 +42,13 @@ LAYERS = """
     model
     maintenance
     files
+    migrations
     adoption
     api_models
     functions
     instrumentation
     __init__
-    cli __main__ shell contrib
+    cli migration_commands __main__ shell contrib
 """
 ROWS = {folder: row for row, line in enumerate(LAYERS.strip().splitlines()) for folder in line.split()}
 OUTSIDE = max(ROWS.values())

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import functions, signals
+    from . import functions, migrations, signals
     from .adoption import aadopt, adopt
     from .api_models import body, view
     from .cluster.local import LocalCluster
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         ForeignKeyViolation,
         IntegrityError,
         LayoutError,
+        MigrationError,
+        MigrationWarning,
         ModelError,
         MultipleObjectsReturned,
         NotConnected,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
         Finding,
         IndexState,
         Loaded,
+        Migrated,
         ModelState,
         Progress,
         Reindexed,
@@ -102,15 +105,16 @@ __all__ = [  # noqa: RUF022 - in groups, as one learns them
     "body", "view",
     # looking after a database
     "check", "acheck", "reindex", "areindex", "inspect", "ainspect", "copy", "acopy",
-    "dump", "adump", "load", "aload", "adopt", "aadopt",
-    "Adopted", "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "ModelState", "Progress",
-    "Reindexed", "Report",
+    "dump", "adump", "load", "aload", "adopt", "aadopt", "migrations",
+    "Adopted", "CacheStats", "Copied", "Dumped", "Finding", "IndexState", "Loaded", "Migrated", "ModelState",
+    "Progress", "Reindexed", "Report",
     # observing it
     "observe", "log_slow_queries", "CallEvent", "Observation", "Observer", "OperationEvent",
     # errors
     "ClusterError", "ConflictError", "DoesNotExist", "FieldError", "ForeignKeyViolation", "IntegrityError",
-    "LayoutError", "ModelError", "MultipleObjectsReturned", "NotConnected", "OrmisError", "PageTokenError",
-    "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError", "UniqueViolation",
+    "LayoutError", "MigrationError", "MigrationWarning", "ModelError", "MultipleObjectsReturned", "NotConnected",
+    "OrmisError", "PageTokenError", "ProtectedError", "RelationNotLoaded", "RestrictedError", "StoredDataError",
+    "UniqueViolation",
 ]  # fmt: skip
 
 # A name is loaded when it is first used, as in pydantic: an import of ormis loads none of the modules that the program
@@ -126,8 +130,8 @@ _HOMES = {
     "drivers.capture": "capture_calls",
     "errors": """
         ClusterError ConflictError DoesNotExist FieldError ForeignKeyViolation IntegrityError LayoutError
-        ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError ProtectedError
-        RelationNotLoaded RestrictedError StoredDataError UniqueViolation
+        MigrationError MigrationWarning ModelError MultipleObjectsReturned NotConnected OrmisError PageTokenError
+        ProtectedError RelationNotLoaded RestrictedError StoredDataError UniqueViolation
     """,
     "fetching": "FETCH_ONE FETCH_PEERS RAISE FetchMode",
     "files": "adump aload dump load",
@@ -149,14 +153,15 @@ _HOMES = {
     "querysets.managers": "Manager",
     "querysets.prefetching": "aprefetch_related_objects prefetch_related_objects",
     "querysets.queryset": "QuerySet",
-    "reports": "Adopted CacheStats Copied Dumped Finding IndexState Loaded ModelState Progress Reindexed Report",
+    "reports": "Adopted CacheStats Copied Dumped Finding IndexState Loaded Migrated ModelState Progress Reindexed "
+    "Report",
     "schema.fields": "Field",
     "schema.hooks": "after_delete after_save before_delete before_save",
     "schema.options": "Index UniqueConstraint",
     "schema.relations": "CASCADE DO_NOTHING PROTECT RESTRICT SET SET_DEFAULT SET_NULL",
     "transactions": "atomic",
 }
-_SUBMODULES = {"functions", "signals"}
+_SUBMODULES = {"functions", "migrations", "signals"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 # Type checkers would take this function as a sign that every name exists.

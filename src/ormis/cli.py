@@ -23,6 +23,7 @@ from rich.text import Text
 
 import ormis
 
+from . import migration_commands
 from . import shell as interpreter
 
 app = typer.Typer(
@@ -172,6 +173,11 @@ def inspect(url: Url = None, models: Modules = None) -> None:
         name = state.name if state.declared else "(not declared)" if models else "-"
         table.add_row(*map(Text, (name, state.key, f"{state.objects:,}", memory, _lines(indexes))))
     _console().print(table)
+    drift = [f"{state.name}.{one}" for state in states for one in state.drift]
+    for one in drift:
+        _print(one)
+    if drift:
+        _print("run ormis makemigrations and ormis migrate")
     cached = [state.name for state in states if state.cached]
     if cached or listening:
         _print(f"kept in processes (Meta.cache): {', '.join(cached) or '-'}; connections told of changes: {listening}")
@@ -470,3 +476,6 @@ def _table(*columns: str) -> Table:
 
 def _lines(items: list[str]) -> str:
     return "\n".join(items) or "-"
+
+
+migration_commands.register(app, _load, _failures, _print, _bar)

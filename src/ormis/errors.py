@@ -4,6 +4,7 @@
     ├── NotConnected              a model is used before connect()
     ├── LayoutError               the database was written with another layout
     ├── ClusterError              a cluster can't do this, or has another number of partitions
+    ├── MigrationError            migrations can't be read, ordered or run as they are
     ├── ModelError                a model class can't be made as it is declared (a TypeError too)
     ├── FieldError                unknown field or lookup, or a value that does not convert
     │   └── PageTokenError        a token of page() that is damaged, or of another query (a ValueError too)
@@ -42,6 +43,14 @@ class LayoutError(OrmisError):
 
 class ClusterError(OrmisError):
     """A database on a cluster can't do this, or has another number of partitions; nothing has changed."""
+
+
+class MigrationError(OrmisError):
+    """Migrations can't be read, ordered or run as they are."""
+
+
+class MigrationWarning(UserWarning):
+    """Models need a migration: the database stores fields of them in another way than they declare."""
 
 
 class ModelError(OrmisError, TypeError):

@@ -125,6 +125,28 @@ class Copied:
 
 
 @dataclass(slots=True)
+class Migrated:
+    """The result of migrations.
+
+    applied: the names of those that ran, in their order. objects: how many objects their operations have looked at.
+    findings: values that do not convert, which stay as they are, and objects that share the value of a unique field.
+    """
+
+    applied: list[str] = field(default_factory=list[str])
+    objects: int = 0
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    @property
+    def ok(self) -> bool:
+        """True where all values could be converted, and all constraints are complete."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        ran = ", ".join(self.applied) or "nothing to migrate"
+        return f"{ran}: {self.objects:,} objects looked at, {len(self.findings)} findings"
+
+
+@dataclass(slots=True)
 class Dumped:
     """The result of a dump.
 
@@ -231,7 +253,8 @@ class ModelState:
     """The state of a model in the database.
 
     memory: bytes of one object's hash, the mean of some; None without objects. declared: False for a model that is
-    known to the database alone. cached: it has Meta.cache.
+    known to the database alone. cached: it has Meta.cache. drift: columns that are stored as another kind of value than
+    the model declares, `votes: declared int, stored text`: it needs a migration.
     """
 
     name: str
@@ -241,6 +264,7 @@ class ModelState:
     indexes: tuple[IndexState, ...]
     declared: bool = True
     cached: bool = False
+    drift: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

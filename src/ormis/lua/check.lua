@@ -27,6 +27,7 @@ local expiring = require('expiry.expiring')
 local findings = require('upkeep.findings')
 local request, found, note = findings.request, findings.found, findings.note
 local ask, set_aside = findings.ask, findings.set_aside
+local with_places = require('upkeep.next_keys').with_places
 local verify = require('upkeep.verify')
 local verify_object, row_at, index_name = verify.verify_object, verify.row_at, verify.index_name
 local awaited, expired = verify.awaited, verify.expired
@@ -40,23 +41,6 @@ local read = 0
 
 local function add_bytes(texts)
   for _, text in pairs(texts) do read = read + #(text or '') end
-end
-
--- The next keys, the place of each, and that of the last one if there may be more; those that share its place are among
--- them.
-local function next_keys(after, count)
-  local ids, keys, places = m.base .. KEY.ids, {}, {}
-  local reply = ask('ZRANGEBYSCORE', ids, after and '(' .. after or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, count)
-  if not reply then return keys, places, false end
-  local last = reply[#reply]
-  for i = 1, #reply, 2 do keys[#keys + 1], places[#places + 1] = reply[i], reply[i + 1] end
-  if #keys < count then return keys, places, false end
-  local seen = {}
-  for i = 1, #keys do seen[keys[i]] = true end
-  for _, pk in ipairs(call('ZRANGEBYSCORE', ids, last, last)) do
-    if not seen[pk] then keys[#keys + 1], places[#places + 1] = pk, last end
-  end
-  return keys, places, last
 end
 
 local function verify_counter(pks)
@@ -81,7 +65,7 @@ local function pack_row(row, width)
 end
 
 local function walk_objects()
-  local pks, places, place = next_keys(request.after, request.count)
+  local pks, places, place = with_places(m, request.after, request.count, ask)
   local rows, count = {}, 0
   for i = 1, #pks do
     local row = verify_object(m, pks[i])

@@ -211,6 +211,12 @@ def model_for(label: str) -> Any:
     return _models[label]
 
 
+def declared(label: str) -> Schema | None:
+    """The schema of the model with this label, None if there is none, or it is not complete."""
+    model = _models.get(label)
+    return None if model is None else model.__schema__
+
+
 def name_of(label: str) -> str:
     """The name of the model with this label; the label itself if the program has no such model."""
     model = _models.get(label)

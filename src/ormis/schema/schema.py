@@ -590,6 +590,7 @@ class Schema:
                 "key": self.key,
                 "auto": self.automatic,
                 "columns": [column.name for column in self.stored.columns],
+                **({"stored": " ".join(c.codec.kind for c in self.stored.columns)} if changed is None else {}),
                 "indexes": [slot for index in indexes for slot in index.packed(self.position)],
                 "unique": [
                     slot

@@ -18,6 +18,20 @@ LAYOUT_VERSION = "1"
 COPY = "ormis/copy"
 """Hash, while another database is copied into this one: `source`, and how far it is: model key -> place."""
 
+MIGRATIONS = "ormis/migrations"
+"""Hash: `application.migration` -> when it ran and the checksum of its code, as JSON."""
+
+MIGRATING = "ormis/migrating"
+"""Hash, while migrations run: `application.migration` -> how many of its operations are done; with `/operation/part`
+behind it how far that part is, see lua/migrate.lua.
+"""
+
+MIGRATING_LOCK = "ormis/migrating/lock"
+"""String with a time to live: who runs migrations, as JSON."""
+
+COLUMNS = "ormis/columns"
+"""Hash: model key -> the kinds of its columns by their names, as JSON."""
+
 
 def object_key(model: str, pk: str) -> str:
     """The hash that is the object."""

@@ -168,6 +168,20 @@ local function in_order_of(shape, stored)
   return list
 end
 
+-- Stores the kinds of the columns that are not known yet.
+local function store_columns(m, write)
+  local text = call('HGET', KEY.prefix .. KEY.columns, m.key)
+  local fine, kinds = pcall(cjson.decode, text or '{}')
+  local position, news = 0, false
+  if not fine or type(kinds) ~= 'table' then kinds = {} end
+  for kind in string.gmatch(m.stored, '%S+') do
+    position = position + 1
+    local name = m.columns[position]
+    if not kinds[name] then kinds[name], news = kind, true end
+  end
+  if news then write('HSET', KEY.prefix .. KEY.columns, m.key, cjson.encode(kinds)) end
+end
+
 local function merge_declarations(m, text, declaration, may_write)
   local stored = text and decoded(m, text) or {indexes = {}, unique = {}}
   stored.incomplete = stored.incomplete or {}
@@ -181,6 +195,7 @@ local function merge_declarations(m, text, declaration, may_write)
   m.expires = stored.expires
   if more and may_write then
     local write = require('server.undo').write
+    if m.stored then store_columns(m, write) end
     write('HSET', KEYS[1], m.key, all_declared(stored, declared) and declaration or cjson.encode(stored))
     write('SETNX', KEY.prefix .. KEY.layout, '1')
   end

@@ -11,7 +11,8 @@
 --    parts = {name, part, ...} of columns that are kept as JSON, whose positions in indexes and unique are below 0, see
 --      parts.lua,
 --    kinds = {position, kind, {kind -> defaults}} of a family (families.py), where objects of several classes are
---      concerned: the column that says the kind, the kind of an object without a text there, the defaults of each}
+--      concerned: the column that says the kind, the kind of an object without a text there, the defaults of each,
+--    stored = 'int text ...', the kinds of the columns, which a first declaration stores}
 --   The shape of an update may leave out what the changed columns do not concern. Lists are flat because a small table
 --   costs more than all the rest of a lookup.
 -- In: KEYS[1] ormis/models.

@@ -15,8 +15,8 @@
 --   elsewhere.lua; copies .. model, see tickets.lua
 -- In: ARGV[1], the prefix of every key, '' if the database has none.
 -- Out: prefix and these parts: object, ids, next_id, index, unique, links, expiry, layout, once, expiring, expired,
---      reindex, set_aside, claims, registered, admitted, orphaned, copies. They are texts, since a call of a function
---      costs as much as to put together a key.
+--      reindex, set_aside, claims, registered, admitted, orphaned, copies, migrations, migrating, columns. They are
+--      texts, since a call of a function costs as much as to put together a key.
 
 local prefix = ARGV[1]
 
@@ -26,4 +26,5 @@ return {
   expired = 'ormis/expired/', reindex = 'ormis/reindex', set_aside = 'ormis/set_aside/', claims = 'ormis/claims/',
   registered = 'ormis/registered/', admitted = 'ormis/admitted/', orphaned = 'ormis/orphaned/',
   copies = 'ormis/copies/',
+  migrations = 'ormis/migrations', migrating = 'ormis/migrating', columns = 'ormis/columns',
 }

@@ -1,4 +1,6 @@
-"""inspect(): the contents of a database in numbers. Reads `ormis/models`, `model/ids`, MEMORY USAGE of some objects."""
+"""inspect(): the contents of a database in numbers. Reads `ormis/models`, `ormis/columns`, `model/ids`, MEMORY USAGE of
+some objects.
+"""
 
 from collections.abc import Sequence
 
@@ -8,9 +10,10 @@ from redis.exceptions import ResponseError
 from ...calls import Command, Operation
 from ...reports import IndexState, ModelState
 from ...schema.schema import Schema
-from ...storage.keys import MODELS, ids_key, object_key
+from ...storage.keys import COLUMNS, MODELS, ids_key, object_key
 from ..reading.get import wrong_type
 from .declarations import declaration, definitions, incomplete, shown
+from .drift import drift, stored_kinds
 
 
 def inspect(schemas: Sequence[Schema], sampled: int) -> Operation[list[ModelState]]:
@@ -45,7 +48,8 @@ def _state(name: str, key: str, schema: Schema | None, stored: bytes | None, sam
     indexes = _indexes(schema, stored, objects > 0)
     memory = sum(sizes) / len(sizes) if sizes else None
     cached = schema is not None and bool(schema.cache)
-    return ModelState(name, key, objects, memory, indexes, schema is not None, cached)
+    found = () if schema is None else tuple(drift(schema, stored_kinds((yield Command(("HGET", COLUMNS, key))))))
+    return ModelState(name, key, objects, memory, indexes, schema is not None, cached, found)
 
 
 def _indexes(schema: Schema | None, stored: bytes | None, populated: bool) -> tuple[IndexState, ...]:

@@ -74,4 +74,4 @@ def _total_state(same: Sequence[ModelState]) -> ModelState:
             if index.name not in indexes or index.state == "incomplete":
                 indexes[index.name] = index
     memory = bytes_ / objects if objects else None
-    return ModelState(first.name, first.key, objects, memory, (*indexes.values(),), first.declared, first.cached)
+    return replace(first, objects=objects, memory=memory, indexes=(*indexes.values(),))
