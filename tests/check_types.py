@@ -16,8 +16,8 @@ from textwrap import indent
 from markdown_blocks import BLOCK
 
 ROOT = Path(__file__).parent.parent
-UNTYPED = {"django.md"}
-"""Pages about a library without types, which may not be installed either."""
+UNTYPED = {"django.md", "changing_models.md"}
+"""Pages about a library without types, which may not be installed either, and of models that are declared again."""
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.name not in UNTYPED)]
 SAMPLES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 PYRIGHT_OPTIONS = {

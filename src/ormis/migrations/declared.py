@@ -109,7 +109,7 @@ def schema_of(model: ModelState) -> Schema:
         tuple(_reference(one, model.key, by_name[one.column]) for one in model.relations),
         tuple(Link(model.key, one.name, one.name, one.to, one.back, one.back) for one in model.links),
         expiring=model.expires,
-        kinds=model.kinds,
+        kinds=tuple(model.kinds),
         defaults_of_kinds={kind: _defaults(kind, model, by_name) for kind in model.kinds},
     )
 

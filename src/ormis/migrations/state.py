@@ -3,7 +3,7 @@
 Everything is immutable: an operation makes a new state of an old one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ class FieldState:
     null: bool | None = None
     kind: str = ""
     primary_key: bool = False
-    kinds: tuple[str, ...] = ()
+    kinds: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         from_type = KIND_OF_TEXT.get(self.type.removesuffix(" | None"), "")
@@ -89,7 +89,7 @@ class IndexState:
     parts: of parts of fields their places, as the server finds them: name -> (field, kind, steps).
     """
 
-    fields: tuple[str, ...]
+    fields: Sequence[str]
     type: str = "sorted"
     values: str = ""
     parts: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, Any])
@@ -113,7 +113,7 @@ class IndexState:
 class ConstraintState:
     """Fields whose values together no two objects share. parts: as those of an index."""
 
-    fields: tuple[str, ...]
+    fields: Sequence[str]
     parts: Mapping[str, tuple[Any, ...]] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
@@ -187,14 +187,14 @@ class ModelState:
 
     key: str
     name: str
-    fields: tuple[FieldState, ...] = ()
-    indexes: tuple[IndexState, ...] = ()
-    constraints: tuple[ConstraintState, ...] = ()
-    relations: tuple[RelationState, ...] = ()
-    links: tuple[LinkState, ...] = ()
+    fields: Sequence[FieldState] = ()
+    indexes: Sequence[IndexState] = ()
+    constraints: Sequence[ConstraintState] = ()
+    relations: Sequence[RelationState] = ()
+    links: Sequence[LinkState] = ()
     automatic: bool = True
     expires: bool = False
-    kinds: tuple[str, ...] = ()
+    kinds: Sequence[str] = ()
     kind_defaults: Mapping[str, Mapping[str, Default]] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
@@ -230,7 +230,7 @@ class ModelState:
             self,
             fields=tuple(sorted(map(_canonical, self.fields), key=lambda one: (not one.primary_key, one.name))),
             indexes=tuple(sorted(self.indexes, key=lambda one: one.identity)),
-            constraints=tuple(sorted(self.constraints, key=lambda one: one.fields)),
+            constraints=tuple(sorted(self.constraints, key=lambda one: tuple(one.fields))),
             relations=tuple(sorted(self.relations, key=lambda one: one.name)),
             links=tuple(sorted(self.links, key=lambda one: (one.name, one.to, one.back))),
             kinds=(*self.kinds[:1], *sorted(self.kinds[1:])),
