@@ -82,6 +82,15 @@ def test_texts_are_written_in_double_quotes(value: str | bytes) -> None:
     assert eval(quoted(value)) == value
 
 
+@pytest.mark.parametrize("value", [1e16, -1e300, 1e-5, 0.1, float("inf"), float("-inf")])
+def test_numbers_are_read_again(value: float) -> None:
+    """A default of any number is written as ruff writes it, and read as the same."""
+    model = ModelState("item", "Item", (PK, FieldState("weight", "float", default=value)))
+    text = file_text([], [CreateModel(model)])
+    assert formatted(text) == text
+    assert executed(text).operations == [CreateModel(model)]
+
+
 def test_texts_are_quoted_as_ruff_quotes() -> None:
     """Double quotes, unless single ones save backslashes."""
     values = ["a", "it's", 'say "hi"', "'\"", "''\"", '\'""', "\\'", b"it's", b'"', "\x00é\n"]

@@ -6,6 +6,7 @@ A call or a list is one line if it fits, else it has a line for each of its part
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from math import isfinite
 from typing import Any, cast
 
 from ..errors import MigrationError, shown
@@ -37,7 +38,9 @@ class Source:
         """A value as source in one line."""
         if isinstance(value, str | bytes):
             return quoted(value)
-        if value is None or isinstance(value, bool | int | float):
+        if isinstance(value, float):
+            return repr(value).replace("e+", "e") if isfinite(value) else f'float("{value}")'
+        if value is None or isinstance(value, bool | int):
             return repr(value)
         if callable(value):
             return self._function(value)
