@@ -113,6 +113,8 @@ def _is_whole(link: Link) -> bool:
 
 
 def _entries(walk: Walk, schema: Schema, names: list[bytes], build: bool) -> Operation[None]:
+    if not names:
+        return
     at, cursor, limits = 0, "0", walk.limits
     whole = [link.name for link in registry.links(schema) if _is_whole(link)]
     while at < len(names):
