@@ -74,6 +74,8 @@ class Holding(Line):
     unit = "ms"
     target = Target(20)
     work = ""
+    module = __name__
+    """That of the work, with a main() which runs it."""
 
     @property
     def rounds(self) -> int:
@@ -114,7 +116,7 @@ class Holding(Line):
         command = [
             sys.executable,
             "-c",
-            f"from {type(self).__module__} import main; main({self.place.url!r}, {self.work!r})",
+            f"from {self.module} import main; main({self.place.url!r}, {self.work!r})",
         ]
         root = Path(__file__).parent.parent
         with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -93,6 +93,7 @@ class HoldingBackfill(Holding):
     name = "hold-backfill"
     title = "PING during a field of all objects filled, and removed / idle"
     work = "backfill"
+    module = __name__
 
 
 __all__ = ["LINES", "main"]
