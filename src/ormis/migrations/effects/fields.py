@@ -48,11 +48,13 @@ def alter_field(work: Work, operation: AlterField) -> Operation[None]:
     if old.kind != new.kind:  # an index of the other kind has the same keys
         others = tuple(index for index in before.indexes if new.name not in index.columns)
         yield from work.reindex(replace(before, indexes=others))
-    stands_for = old.text if old.default is not None else operation.value
+    stands_for = old.text
+    if stands_for is None and operation.value is not None:
+        stands_for = stored_text(operation.value)
     if converts or before.kinds or (old.null and not new.null and stands_for is None):
         yield from _convert(work, before, operation, converts)
-    elif stands_for is not None and old.default != new.default:
-        yield from _fill(work, before, old, stored_text(stands_for))
+    elif stands_for is not None and stands_for != new.text:
+        yield from _fill(work, before, old, stands_for)
 
 
 def _plain(field: FieldState) -> str:
