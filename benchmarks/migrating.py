@@ -1,9 +1,8 @@
 """A field of all objects filled by a migration, against HSETs that are pipelined by hand."""
 
-from time import time_ns
 from typing import Any
 
-from ormis.connecting import current_default
+from ormis.connecting import default_database
 from ormis.migrations import executor
 from ormis.migrations.declared import declared_state
 from ormis.migrations.graph import Graph
@@ -20,11 +19,11 @@ from .place import batches
 FIELD = "rank"
 
 
-def plan(model: Any, *operations: Any, name: str = "0002_rank") -> Graph:
+def plan(model: Any, *operations: Any) -> Graph:
     """A migration that makes the model, and one of these operations."""
     made = [CreateModel(one) for one in declared_state([model]).models.values()]
     first = Loaded(Name("bench", "0001_initial"), (), tuple(made), "1")
-    second = Loaded(Name("bench", name), (first.name,), operations, "1")
+    second = Loaded(Name("bench", "0002_rank"), (first.name,), operations, "1")
     return Graph([first, second] if operations else [first])
 
 
@@ -80,8 +79,9 @@ class Backfill(Line):
 
 def fill_and_empty() -> None:
     """The work of the other process."""
-    operations = added(Gadget), RemoveField(Gadget.__key__, FIELD)
-    executor.execute(plan(Gadget, *operations, name=f"0002_{time_ns()}"), current_default())
+    database = default_database("the benchmark")
+    database.client.delete("ormis/migrations")
+    executor.execute(plan(Gadget, added(Gadget), RemoveField(Gadget.__key__, FIELD)), database)
 
 
 WORK["backfill"] = fill_and_empty

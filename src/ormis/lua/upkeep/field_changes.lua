@@ -28,12 +28,18 @@ end
 
 function plain.fill(m, request, keys)
   local name, text, kinds = m.columns[2], request.change[2], request.change[3]
-  local sure = not kinds and all_exist(keys)
+  if kinds or not all_exist(keys) then
+    local meant = {}
+    for _, key in ipairs(keys) do
+      if call('EXISTS', key) == 1 and not (kinds and not kinds[call('HGET', key, m.columns[3]) or '']) then
+        meant[#meant + 1] = key
+      end
+    end
+    keys = meant
+  end
   for i = 1, #keys do
-    local key = keys[i]
-    local meant = sure or call('EXISTS', key) == 1 and not (kinds and not kinds[call('HGET', key, m.columns[3]) or ''])
-    local reply = meant and pcommand('HSETNX', key, name, text)
-    if type(reply) == 'table' then require('server.failure').refuse(reply.err, key) end
+    local reply = pcommand('HSETNX', keys[i], name, text)
+    if type(reply) == 'table' then require('server.failure').refuse(reply.err, keys[i]) end
   end
 end
 
