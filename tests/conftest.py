@@ -148,8 +148,12 @@ def url(server: Server, prefix: str, own_cluster: "LocalCluster | None", pytestc
 
 @pytest.fixture(scope="session")
 def client(server: Server, prefix: str) -> Iterator["redis.Redis"]:
-    """The client of `raw`: to make one and to connect it takes longer than most tests do."""
-    with server.client() if not prefix else PrefixedRedis(unix_socket_path=server.socket, prefix=prefix) as client:
+    """The client of `raw`: to make one and to connect it takes longer than most tests do.
+
+    A test that uses it in threads leaves it with several connections. Their name tells them from those of ormis.
+    """
+    made = PrefixedRedis(unix_socket_path=server.socket, prefix=prefix, client_name="raw") if prefix else None
+    with made or server.client(client_name="raw") as client:
         yield client
 
 

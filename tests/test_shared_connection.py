@@ -63,9 +63,8 @@ async def vote(number: int = 1) -> int:
 
 
 def clients(raw: redis.Redis) -> list[dict[str, Any]]:
-    """The connections of others to the server."""
-    mine = raw.client_id()
-    return [client for client in raw.client_list() if int(client["id"]) != mine]
+    """The connections to the server that are not of `raw`, which may have several."""
+    return [client for client in raw.client_list() if client["name"] != "raw"]
 
 
 def kill(raw: redis.Redis) -> None:
@@ -98,6 +97,15 @@ def _nothing_is_left(frozen_objects: None) -> Iterator[None]:
 
 
 # Which calls share it
+
+
+def test_connections_of_the_plain_client(raw: redis.Redis) -> None:
+    """`clients` counts none of `raw`, however many it has."""
+    with raw.pipeline() as watching:
+        watching.watch("any")
+        assert raw.ping()
+    assert {client["name"] for client in raw.client_list()} == {"raw"}
+    assert not clients(raw)
 
 
 async def test_all_tasks_share_a_connection(raw: redis.Redis, url: str) -> None:
